@@ -1,0 +1,29 @@
+# Needs git, make and Python 3.11 or newer, on Debian; the lab needs root too. Everything else is set up below .venv and .build.
+
+TOOLS := PYTHONPATH=tests python3 -m tools
+
+.PHONY: help demo test lint unit integration collection clean
+
+help:  ## say what there is
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
+
+demo:  ## deploy the example flake to three hosts of the lab, twice
+	@$(TOOLS) demo
+
+test:  ## every check and every test, with every ansible-core and Python there is
+	@$(TOOLS) test
+
+lint:  ## the checks alone
+	@$(TOOLS) lint
+
+unit:  ## the unit tests alone, with the newest ansible-core and Python
+	@$(TOOLS) unit
+
+integration:  ## the tests on the lab's hosts alone, with the newest ansible-core and Python
+	@$(TOOLS) integration
+
+collection:  ## install the collection as it is now below .build/collections
+	@$(TOOLS) collection
+
+clean:  ## stop the lab, remove all that was set up
+	@$(TOOLS) clean

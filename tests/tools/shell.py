@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running programs, and saying so."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / ".build"
+
+
+class Failed(Exception):
+    """Something that ends the run with a message instead of a traceback."""
+
+
+def say(text: str) -> None:
+    print(f"==> {text}", flush=True)
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    quiet: bool = False,
+) -> bool:
+    """Run a command with its output shown (or, when quiet, shown only if it fails); tell whether it succeeded."""
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if quiet else None,
+        stderr=subprocess.STDOUT if quiet else None,
+        check=False,
+        text=True,
+    )
+    if result.returncode and quiet:
+        print(result.stdout, end="", flush=True)
+    return result.returncode == 0
+
+
+def must(command: Sequence[str | Path], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> None:
+    """Run a command that has to succeed, and show its output only if it does not."""
+    if not run(command, cwd=cwd, env=env, quiet=True):
+        raise Failed(f"This failed: {shlex.join(str(part) for part in command)}")
+
+
+def output(command: Sequence[str | Path], *, cwd: Path = ROOT) -> str:
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, check=True, text=True
+    ).stdout
+
+
+def need_programs(packages: Mapping[str, str]) -> None:
+    """Install the Debian package of every program that is missing."""
+    missing = sorted({package for program, package in packages.items() if not shutil.which(program)})
+    if missing:
+        install_packages(missing)
+
+
+def install_packages(packages: Sequence[str]) -> None:
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        raise Failed(f"Install these first: {' '.join(packages)} (as root on Debian it is done for you).")
+    say(f"installing {' '.join(packages)}")
+    env = {"DEBIAN_FRONTEND": "noninteractive"}
+    if not run(["apt-get", "install", "-y", *packages], env=env, quiet=True):
+        # The lists of packages may be old, or not there at all.
+        must(["apt-get", "update"])
+        must(["apt-get", "install", "-y", *packages], env=env)
