@@ -1,0 +1,225 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What Nix sees of a git repository: a work tree's tracked files, or the content of a commit.
+
+Source: the git fetcher in Nix (`builtins.fetchGit` in the Nix manual). Of a work tree it takes the files of the index,
+those added with `--intent-to-add` among them, with the content that they have on disk, and leaves out deleted ones. Of
+a commit it takes the blobs as git stores them, without the filters and attributes that a checkout would apply. A
+submodule is left out of the one and an empty directory in the other, unless submodules are asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import nar
+
+_SUBMODULE = b"160000"
+_SYMLINK = b"120000"
+_EXECUTABLE = b"100755"
+# What a git hook sets would lead git to another repository than the one that we name.
+_OF_ANOTHER_REPOSITORY = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+}
+
+
+class GitError(Exception):
+    """A git repository that cannot be read; the message says why, and how to mend it."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit: its name, its time in seconds since 1970, and how many commits led to it where that is known."""
+
+    name: str
+    time: int
+    count: int | None
+
+
+@dataclass(frozen=True)
+class WorkTree:
+    """The tracked files of a work tree as they are on disk."""
+
+    tree: nar.Directory
+    head: Commit | None
+    """The commit that is checked out; None before the first one."""
+    dirty: bool
+    """Whether the files differ from that commit."""
+    untracked: tuple[bytes, ...]
+    """Files that git does not know, and that it is not told to ignore."""
+
+
+def work_tree(root: Path, submodules: bool = False) -> WorkTree:
+    """Read the work tree whose root this is: there is a `.git` in it."""
+    paths, dirty, untracked = _tracked(root, b"", submodules)
+    tree, missing = nar.selected_tree(root, paths)
+    head = None if _head(root) is None else commit(root, "HEAD")
+    # Files missing in a tree that git calls clean are those left out by a sparse checkout.
+    return WorkTree(tree, head, dirty or bool(missing) or head is None, untracked)
+
+
+def commit(root: Path, name: str) -> Commit:
+    """Look up a commit by its name, or by a branch or tag."""
+    found = _git(root, "rev-list", "--max-count=1", "--timestamp", "--end-of-options", name, "--").split()
+    shallow = _git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
+    revision = found[1].decode()
+    count = None if shallow else int(_git(root, "rev-list", "--count", revision, "--"))
+    return Commit(revision, int(found[0]), count)
+
+
+def commit_tree(root: Path, revision: str) -> nar.Directory:
+    """Read the content of a commit, file by file when it is needed."""
+    blobs = _Blobs(root)
+    entries: dict[bytes, nar.Node] = {}
+    folders: dict[bytes, dict[bytes, nar.Node]] = {b"": entries}
+    listing = _git(root, "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", "--end-of-options", revision)
+    for line in listing.split(b"\0")[:-1]:
+        # With -t, a folder comes before what is in it.
+        fields, _tab, path = line.partition(b"\t")
+        mode, kind, name, size = fields.split()
+        parent, _slash, base = path.rpartition(b"/")
+        if kind == b"blob":
+            folders[parent][base] = _blob(blobs, mode, name, int(size))
+        else:
+            folders[path] = {}
+            folders[parent][base] = nar.Directory(folders[path])
+    return nar.Directory(entries)
+
+
+def _tracked(root: Path, prefix: bytes, submodules: bool) -> tuple[list[bytes], bool, tuple[bytes, ...]]:
+    """List the tracked files of a work tree; say whether they are dirty, and which files are not tracked."""
+    status = _git(
+        root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all"
+    )
+    changes = status.split(b"\0")[:-1]
+    untracked = tuple(prefix + change[3:] for change in changes if change.startswith(b"?? "))
+    dirty = any(not change.startswith(b"?? ") for change in changes)
+    paths: dict[bytes, None] = {}
+    for line in _git(root, "ls-files", "--stage", "-z").split(b"\0")[:-1]:
+        fields, _tab, path = line.partition(b"\t")
+        mode, name, _stage = fields.split()
+        if mode != _SUBMODULE:
+            paths[prefix + path] = None
+        elif submodules:
+            below = root / os.fsdecode(path)
+            if not os.path.lexists(below / ".git"):
+                raise GitError(
+                    f"the submodule {below} is not checked out; run 'git submodule update --init --recursive'"
+                )
+            more, changed, _untracked = _tracked(below, prefix + path + b"/", submodules)
+            paths.update(dict.fromkeys(more))
+            dirty = dirty or changed or _head(below) != name.decode()
+    return list(paths), dirty, untracked
+
+
+def _head(root: Path) -> str | None:
+    """Name the commit that is checked out; None before the first one."""
+    name = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True).strip()
+    return name.decode() or None
+
+
+def _blob(blobs: _Blobs, mode: bytes, name: bytes, size: int) -> nar.Node:
+    if mode == _SYMLINK:
+        return nar.Symlink(blobs.open(name).read())
+    return nar.RegularFile(size, mode == _EXECUTABLE, lambda: blobs.open(name))
+
+
+class _Blobs:
+    """One `git cat-file` for all the files of a commit, started when the first of them is read."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def open(self, name: bytes) -> BinaryIO:
+        """Give the content of a blob."""
+        if self._process is None:
+            self._process = _start(self._root, "cat-file", "--batch")
+            weakref.finalize(self, _end, self._process)
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(name + b"\n")
+            process.stdin.flush()
+            header = process.stdout.readline().split()
+            if len(header) != 3:
+                raise GitError(f"git has lost the content {name.decode()} in {self._root}; run 'git fsck' there")
+            content = process.stdout.read(int(header[2]) + 1)
+        except BrokenPipeError as error:
+            raise GitError(f"git ended while it was reading {self._root}") from error
+        return io.BytesIO(content[:-1])
+
+
+def _start(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    # Nix knows neither replaced objects nor a file system monitor, which is a program named by the repository.
+    command = ["git", "-c", "core.fsmonitor=false", "--no-replace-objects", "-C", os.fspath(root), *arguments]
+    try:
+        return subprocess.Popen(
+            command,
+            env=_environment(os.environ, root),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if "--batch" not in arguments else subprocess.DEVNULL,
+        )
+    except FileNotFoundError as error:
+        raise GitError(
+            f"{root} is a git repository, but the program git is not on this machine. Install git, or give"
+            f" 'path:{root}' to copy the whole directory"
+        ) from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    process.wait()
+
+
+def _environment(environment: Mapping[str, str], root: Path) -> dict[str, str]:
+    kept = {name: value for name, value in environment.items() if name not in _OF_ANOTHER_REPOSITORY}
+    return {
+        **kept,
+        "LC_ALL": "C",
+        # Where .git is broken, do not go on to a repository further up.
+        "GIT_CEILING_DIRECTORIES": os.fspath(root.parent),
+        # Reading a repository must not write its index.
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+def _git(root: Path, *arguments: str, may_fail: bool = False) -> bytes:
+    process = _start(root, *arguments)
+    output, errors = process.communicate()
+    if process.returncode == 0 or may_fail:
+        return output
+    raise GitError(_explain(root, errors.decode(errors="replace").strip()))
+
+
+def _explain(root: Path, message: str) -> str:
+    if "dubious ownership" in message or "unsafe repository" in message:
+        return (
+            f"git refuses to read {root}, since it belongs to another user. If you trust it, run"
+            f" 'git config --global --add safe.directory {root}'"
+        )
+    first = re.sub(r"^(fatal|error): ", "", message.splitlines()[0]) if message else "git failed"
+    return f"git cannot read {root}: {first}"

@@ -1,0 +1,421 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A flake on the controller: where it is, what Nix would see of it, and how a host is to name its copy.
+
+Sources: "Path-like syntax" and the types `path` and `git` under "Flake references" in the Nix manual (nix3-flake),
+`parsePathFlakeRefWithFragment` and the git fetcher in Nix, and "Lock files" in the same manual.
+
+In a git work tree Nix sees the tracked files with the content that they have on disk, from the root of the work tree
+down; of a commit, what git stored; otherwise the whole directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, cast
+from urllib.parse import unquote
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import git_tree, nar
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError, add_parameters
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import (
+    parse_sha256,
+    source_store_path,
+    sri,
+)
+
+_IN_MEMORY = 8 << 20
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.DOTALL)
+# An entry of the flake registry, perhaps with a branch and a revision: Nix asks for this before anything else.
+_REGISTRY = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*(/[a-zA-Z0-9@][a-zA-Z0-9_./@+-]*)?")
+
+
+@dataclass(frozen=True)
+class RemoteFlake:
+    """A reference that the host fetches by itself."""
+
+    reference: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A flake's files at one moment, as a NAR."""
+
+    nar: BinaryIO
+    nar_hash: str
+    nar_size: int
+    store_path: str
+
+    def __enter__(self) -> Snapshot:
+        """Use in a `with` statement, which lets go of the NAR at its end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the NAR."""
+        self.nar.close()
+
+
+@dataclass(frozen=True)
+class LocalFlake:
+    """A flake found on the controller."""
+
+    root: Path
+    """The directory that is copied: of a git work tree always its root."""
+    directory: str = ""
+    """Where flake.nix is below the root, "" for the root itself: Nix's parameter `dir`."""
+    revision: str | None = None
+    """The commit, if what is copied is that commit's content."""
+    dirty: bool = False
+    """Whether tracked files differ from the commit."""
+    last_modified: int = 0
+    """Seconds since 1970: of the commit, or of the youngest file where there is no git."""
+    revision_count: int | None = None
+    """How many commits led to the revision."""
+    untracked_nix_files: tuple[str, ...] = ()
+    """Files that Nix does not see since git does not know them: the `.nix` files among them, and flake.lock."""
+    tree: nar.Node = field(default_factory=lambda: nar.Directory({}), repr=False, compare=False)
+    """The files themselves."""
+
+    def snapshot(self) -> Snapshot:
+        """Read all files into a NAR: a temporary file, in memory while it is small."""
+        return _snapshot(self.tree, self.root)
+
+    def locked_reference(self, snapshot: Snapshot) -> str:
+        """Name the snapshot in the host's store so that Nix takes it for locked, revision and time included."""
+        parameters = {"narHash": snapshot.nar_hash, "lastModified": str(self.last_modified)}
+        # A `path:` flake can have only an SHA-1 revision.
+        if self.revision is not None and len(self.revision) == 40:
+            parameters["rev"] = self.revision
+            if self.revision_count is not None:
+                parameters["revCount"] = str(self.revision_count)
+        if self.directory:
+            parameters["dir"] = self.directory
+        return add_parameters(f"path:{snapshot.store_path}", parameters)
+
+
+@dataclass(frozen=True)
+class LocalInput:
+    """An input of a flake's lock file that only the controller has. The host needs it at this store path."""
+
+    name: str
+    reference: str
+    nar_hash: str
+    store_path: str
+    root: Path
+    revision: str | None
+
+    def snapshot(self) -> Snapshot:
+        """Read the input, and make sure that it is what the lock file says."""
+        what = f"input '{self.name}' ({self.reference})"
+        try:
+            tree = (
+                nar.directory_tree(self.root)
+                if self.revision is None
+                else git_tree.commit_tree(self.root, self.revision)
+            )
+            snapshot = _snapshot(tree, self.root)
+        except (FlakeError, nar.NarError, git_tree.GitError) as error:
+            raise FlakeError(f"{what}: {error}") from error
+        if snapshot.nar_hash != self.nar_hash:
+            snapshot.nar.close()
+            raise FlakeError(
+                f"{what} is not what the lock file says: locked is {self.nar_hash}, on the controller it is"
+                f" {snapshot.nar_hash}. Lock it again with 'nix flake update {self.name}'"
+            )
+        return snapshot
+
+
+@dataclass(frozen=True)
+class LocalInputs:
+    """The local inputs of a lock file."""
+
+    found: tuple[LocalInput, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Names of inputs that the controller cannot send along, and why."""
+
+
+def find_flake(reference: str, cwd: Path) -> LocalFlake | RemoteFlake:
+    """Find what a flake reference means: a flake on this machine, relative to a directory, or a remote one."""
+    if not reference.strip() or "\0" in reference:
+        raise FlakeError("the flake reference is empty; give a directory such as '.' or a reference such as 'github:…'")
+    if "#" in reference:
+        raise FlakeError(
+            f"the flake reference {reference!r} must not have a part after '#': the configuration is given by itself."
+            " A '#' in the name of a directory is written 'path:…%23…'"
+        )
+    if _REGISTRY.fullmatch(reference):
+        if (cwd / reference).is_dir():
+            raise FlakeError(
+                f"{reference!r} is to Nix the name of a registry entry, but there is also a directory of that name."
+                f" Write './{reference}' for the directory or 'flake:{reference}' for the registry entry"
+            )
+        return RemoteFlake(reference)
+    url = _SCHEME.fullmatch(reference)
+    if url is None:
+        path, query = _split(reference)
+        return _find_upwards(_absolute(path, cwd), query, reference)
+    scheme, rest = url.groups()
+    path, query = _split(rest)
+    if scheme == "path":
+        return _path_flake(_absolute(_url_path(path, reference), cwd), query, reference)
+    if scheme == "git+file":
+        return _git_flake(_absolute(_url_path(path, reference), cwd), query, reference)
+    if scheme == "file" or scheme.endswith("+file"):
+        raise FlakeError(
+            f"the flake {reference!r} is on this machine, but only directories and git repositories can be copied to"
+            " hosts: give 'path:…' or 'git+file:…'"
+        )
+    return RemoteFlake(reference)
+
+
+def local_inputs(flake: LocalFlake) -> LocalInputs:
+    """Find the inputs of a flake's lock file, inputs of inputs included, that lie on this machine."""
+    name = f"{flake.directory}/flake.lock" if flake.directory else "flake.lock"
+    lock = nar.find(flake.tree, os.fsencode(name))
+    if not isinstance(lock, nar.RegularFile):
+        return LocalInputs()
+    try:
+        nodes = json.loads(nar.read(lock))["nodes"]
+        locked = {str(key): node["locked"] for key, node in nodes.items() if "locked" in node}
+        kinds = {key: (str(value["type"]), value) for key, value in locked.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FlakeError(
+            f"{flake.root / name} is not a lock file that Nix wrote; make it anew with 'nix flake lock'"
+        ) from error
+    found, left_out = [], {}
+    for key, (kind, value) in kinds.items():
+        path, revision = _local_source(kind, value)
+        if path is None:
+            continue
+        try:
+            found.append(_local_input(key, kind, value, path, revision))
+        except (FlakeError, ValueError) as error:
+            left_out[key] = str(error)
+    return LocalInputs(tuple(found), left_out)
+
+
+def _local_source(kind: str, locked: Mapping[str, object]) -> tuple[Path | None, str | None]:
+    """The path of a locked input that lies on this machine, and its revision."""
+    if kind == "path":
+        path = str(locked.get("path", ""))
+        # A relative one lies in the snapshot of the flake that names it.
+        return (Path(path) if path.startswith("/") else None), None
+    url = str(locked.get("url", ""))
+    if kind == "git" and url.startswith("file:"):
+        revision = locked.get("rev")
+        return Path(_url_path(_split(url.removeprefix("file:"))[0], url)), None if revision is None else str(revision)
+    return None, None
+
+
+def _local_input(name: str, kind: str, locked: Mapping[str, object], path: Path, revision: str | None) -> LocalInput:
+    if "narHash" not in locked:
+        raise FlakeError("it has no narHash in the lock file")
+    if kind == "git" and revision is None:
+        raise FlakeError("it is locked to a dirty git tree; commit the changes and lock it again")
+    if not path.is_dir():
+        raise FlakeError(f"there is no directory {path}")
+    digest = parse_sha256(str(locked["narHash"]))
+    reference = f"git+file:{path}?rev={revision}" if kind == "git" else f"path:{path}"
+    return LocalInput(name, reference, sri(digest), source_store_path(digest), path, revision)
+
+
+def _find_upwards(path: Path, query: dict[str, str], reference: str) -> LocalFlake:
+    """Look for flake.nix in a directory and above it, and for a git work tree around it, as Nix does for a path."""
+    if path.name == "flake.nix" and path.is_file():
+        path = path.parent
+    _require_directory(path, reference)
+    directory = _directory(query, reference)
+    flake = path
+    while not os.path.lexists(flake / directory / "flake.nix"):
+        above = flake.parent
+        at_border = above == flake or os.path.lexists(flake / ".git") or above.stat().st_dev != path.stat().st_dev
+        if directory or at_border:
+            raise FlakeError(
+                f"there is no flake.nix in {path / directory}"
+                f"{'' if directory or flake == path else f' nor in a directory above it up to {flake}'};"
+                " give the directory of a flake, or make one with 'nix flake init'"
+            )
+        flake = above
+    for root in (flake, *flake.parents):
+        if os.path.lexists(root / ".git"):
+            within = os.path.relpath(flake / directory, root)
+            return _git_flake(root, {**query, "dir": within}, reference)
+    return _path_flake(flake, {**query, "dir": directory}, reference)
+
+
+def _path_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
+    _require_directory(root, reference)
+    directory = _directory(query, reference)
+    _refuse_parameters(query, {"dir"}, reference)
+    try:
+        tree = nar.directory_tree(root)
+        last_modified = nar.latest_change(root)
+    except (nar.NarError, OSError) as error:
+        raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
+    flake = LocalFlake(root, directory, last_modified=last_modified, tree=tree)
+    _require_flake_nix(flake)
+    return flake
+
+
+def _git_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
+    _require_directory(root, reference)
+    directory = _directory(query, reference)
+    _refuse_parameters(query, {"dir", "ref", "rev", "submodules", "shallow", "allRefs"}, reference)
+    submodules = query.get("submodules") == "1"
+    try:
+        if "rev" in query or "ref" in query or not os.path.lexists(root / ".git"):
+            if submodules:
+                raise FlakeError(
+                    f"{reference!r} asks for submodules of a commit, which cannot be copied; check the commit out and"
+                    " leave 'ref' and 'rev' away"
+                )
+            commit = git_tree.commit(root, query.get("rev") or query.get("ref") or "HEAD")
+            flake = LocalFlake(
+                root,
+                directory,
+                revision=commit.name,
+                last_modified=commit.time,
+                revision_count=commit.count,
+                tree=git_tree.commit_tree(root, commit.name),
+            )
+        else:
+            flake = _work_tree_flake(root, directory, git_tree.work_tree(root, submodules))
+    except (git_tree.GitError, nar.NarError) as error:
+        raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
+    _require_flake_nix(flake)
+    return flake
+
+
+def _work_tree_flake(root: Path, directory: str, work: git_tree.WorkTree) -> LocalFlake:
+    lock = os.fsencode(os.path.join(directory, "flake.lock"))
+    head = None if work.dirty else work.head
+    return LocalFlake(
+        root,
+        directory,
+        revision=None if head is None else head.name,
+        dirty=work.dirty,
+        last_modified=0 if work.head is None else work.head.time,
+        revision_count=None if head is None else head.count,
+        untracked_nix_files=tuple(
+            os.fsdecode(path) for path in work.untracked if path.endswith(b".nix") or path == lock
+        ),
+        tree=work.tree,
+    )
+
+
+def _require_directory(path: Path, reference: str) -> None:
+    if path.is_dir():
+        return
+    if os.path.lexists(path):
+        raise FlakeError(
+            f"the flake {reference!r} is not a directory but a file: {path}. Give the directory of a flake"
+        )
+    raise FlakeError(f"the flake {reference!r} does not exist: there is no directory {path} on this machine")
+
+
+def _require_flake_nix(flake: LocalFlake) -> None:
+    name = os.path.join(flake.directory, "flake.nix")
+    if isinstance(nar.find(flake.tree, os.fsencode(name)), nar.RegularFile | nar.Symlink):
+        return
+    if os.path.lexists(flake.root / name) and flake.revision is None:
+        raise FlakeError(
+            f"{flake.root / name} exists, but git does not track it, so Nix does not see it; run"
+            f" 'git -C {shlex.quote(os.fspath(flake.root))} add {shlex.quote(name)}'"
+        )
+    commit = "" if flake.revision is None else f" in the commit {flake.revision}"
+    raise FlakeError(
+        f"there is no flake.nix in {flake.root / flake.directory}{commit}; give the directory of a flake, or with"
+        " '?dir=…' where in it the flake is"
+    )
+
+
+def _refuse_parameters(query: Mapping[str, str], known: Set[str], reference: str) -> None:
+    for name in query:
+        if name not in known:
+            raise FlakeError(
+                f"the flake reference {reference!r} has the parameter {name!r}; for a flake on this machine there are"
+                f" only {', '.join(sorted(known))}"
+            )
+
+
+def _directory(query: dict[str, str], reference: str) -> str:
+    """Take the parameter `dir`, as a path without needless parts."""
+    directory = os.path.normpath(query.get("dir", "").strip("/") or ".")
+    if directory == ".." or directory.startswith("../"):
+        raise FlakeError(f"the 'dir' in the flake reference {reference!r} leads out of the flake")
+    return "" if directory == "." else directory
+
+
+def _split(reference: str) -> tuple[str, dict[str, str]]:
+    """Split a reference into its path and its parameters, which are percent-decoded; a plus sign is itself."""
+    path, _mark, query = reference.partition("?")
+    parameters = (parameter.partition("=") for parameter in query.split("&") if parameter)
+    return path, {_decode(name): _decode(value) for name, _equals, value in parameters}
+
+
+def _url_path(path: str, reference: str) -> str:
+    """Decode the path of a URL, without the empty host that may stand before it."""
+    if path.startswith("//"):
+        host, slash, rest = path[2:].partition("/")
+        if host or not slash:
+            raise FlakeError(
+                f"the flake reference {reference!r} has a host in it; after '//' an absolute path must follow, as in"
+                " 'git+file:///etc/nixos'"
+            )
+        path = slash + rest
+    path = _decode(path)
+    if "\0" in path:
+        raise FlakeError(f"the flake reference {reference!r} has a NUL character in it")
+    return path
+
+
+def _decode(text: str) -> str:
+    return unquote(text, errors="surrogateescape")
+
+
+def _absolute(path: str, cwd: Path) -> Path:
+    return Path(os.path.realpath(cwd / os.path.expanduser(path)))
+
+
+def _snapshot(tree: nar.Node, root: Path) -> Snapshot:
+    # It outlives this function: the snapshot's user closes it.
+    file = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="deploy-flake-", suffix=".nar"))  # noqa: SIM115
+    sink = _HashingSink(file)
+    try:
+        nar.write_nar(tree, sink)
+    except (nar.NarError, git_tree.GitError) as error:
+        file.close()
+        raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    digest = sink.hash.digest()
+    return Snapshot(file, sri(digest), sink.size, source_store_path(digest))
+
+
+class _HashingSink:
+    """Writes to a file, and takes the hash and the size of what is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+        self.file.write(data)
+        self.hash.update(data)
+        self.size += len(data)
