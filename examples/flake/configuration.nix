@@ -1,0 +1,58 @@
+# What every host runs: a handful of settings, named as NixOS names them where it has them.
+{
+  hostName,
+  version,
+  revision,
+}:
+let
+  withVersion = builtins.replaceStrings [ "@version@" ] [ version ];
+  readUnit = name: _: withVersion (builtins.readFile (./units + "/${name}"));
+in
+{
+  inherit hostName revision;
+  label = "25.11.${version}";
+
+  kernelVersion = "6.12.1";
+  kernelParams = [ "loglevel=4" ];
+  initInterfaceVersion = "systemd 2";
+  # A switch is refused when this differs from that of the system that was booted.
+  switchInhibitors = "dbus-1.16.2\n";
+
+  sshdConfig = builtins.readFile ./sshd_config;
+  systemConf = ./system.conf;
+
+  units = builtins.mapAttrs readUnit (builtins.readDir ./units);
+  wants = {
+    "local-fs.target" = [ "srv-scratch.mount" ];
+    "multi-user.target" = [
+      "counter.service"
+      "hello.service"
+      "mirror.service"
+      "prepare.service"
+      "sshd.service"
+    ];
+    "sockets.target" = [ "nix-daemon.socket" ];
+    "sysinit-reactivation.target" = [ ];
+    "timers.target" = [ "tidy.timer" ];
+  };
+
+  # Shell commands by name; the first word of what a failure prints.
+  activationScripts = { };
+  preSwitchChecks = {
+    # An operator may forbid every switch for a while.
+    maintenance = "[ ! -e /run/no-switch ]";
+  };
+  installBootLoader = "/bin/sh ${./install-boot-loader}";
+
+  # Replaces tools of sw/bin: name to the text of a script.
+  tools = { };
+  # Commands that run last in the build, in the directory of the toplevel.
+  lastBuildCommands = "";
+
+  specialisation.debug = {
+    kernelParams = [
+      "loglevel=7"
+      "debug"
+    ];
+  };
+}

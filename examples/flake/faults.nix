@@ -1,0 +1,167 @@
+# What can go wrong with a system, one thing each: nixosConfigurations.<host>-<fault>. A fault is given the configuration of
+# the host and answers with the settings that it changes.
+let
+  unitOf = target: name: text: c: {
+    units = c.units // {
+      ${name} = text;
+    };
+    wants = c.wants // {
+      ${target} = c.wants.${target} ++ [ name ];
+    };
+  };
+  service = unitOf "multi-user.target";
+  withoutUnit = name: c: {
+    units = removeAttrs c.units [ name ];
+    wants = builtins.mapAttrs (_: builtins.filter (unit: unit != name)) c.wants;
+  };
+  activation = name: text: c: {
+    activationScripts = c.activationScripts // {
+      ${name} = text;
+    };
+  };
+  # While a system boots there is no systemd to talk to.
+  whenRunning = text: "[ ! -d /run/systemd/system ] || {\n${text}\n}";
+in
+{
+  # --- the activation script ---
+
+  hangs = activation "hangs" "sleep infinity";
+
+  hangs-ignoring-term = activation "hangs" "trap '' TERM INT HUP\nwhile :; do sleep 1; done";
+
+  # Leaves a process in a session of its own, which 10 seconds later makes this system the current one.
+  hangs-orphan = activation "orphan" ''
+    setsid sh -c "sleep 10; ln -sfn $toplevel /run/current-system" </dev/null >/dev/null 2>&1 &
+    sleep infinity
+  '';
+
+  # Fails, and the system is active all the same.
+  exit-2 = activation "fails" "false";
+
+  # --- switch-to-configuration itself ---
+
+  # Ends with 1 before anything was changed, although the checks passed.
+  exit-1 = _: { lastBuildCommands = "rm init-interface-version"; };
+
+  # Ends with 1 when the system is half active: a restart is asked for of a unit without a file. The request stays behind,
+  # and meets the next switch too.
+  exit-1-late = activation "request" (whenRunning "echo init.scope >/run/nixos/activation-restart-list");
+
+  # Needs a reboot, so nothing is changed.
+  exit-100 = _: { initInterfaceVersion = "systemd 3"; };
+
+  inhibitor = _: { switchInhibitors = "dbus-broker-37\n"; };
+
+  check-fails = c: { preSwitchChecks = c.preSwitchChecks // { never = "false"; }; };
+
+  # Once it is active, the checks of every system refuse.
+  check-refuses-way-back = activation "refuse" (whenRunning "touch /run/no-switch");
+
+  # A changed system.conf: systemd is executed anew.
+  changes-system-conf = _: { systemConf = builtins.toFile "system.conf" "[Manager]\nDefaultTimeoutStopSec=16s\n"; };
+
+  # --- units ---
+
+  exit-4 = service "broken.service" "[Service]\nType=oneshot\nExecStart=/bin/false\n";
+
+  # Too late for the switch to see.
+  dies-later = service "dies-later.service" "[Service]\nExecStart=/bin/sh -c 'sleep 2; exit 1'\n";
+
+  # Units that no other system has, so that a way back must not ask for them.
+  new-units = service "onlynew.service" "[Service]\nExecStart=/usr/bin/sleep infinity\n";
+
+  # --- the way in ---
+
+  no-sshd = withoutUnit "sshd.service";
+
+  sshd-broken-config = c: { sshdConfig = c.sshdConfig + "NoSuchOption yes\n"; };
+
+  # Lets no new connection in; those that there are go on.
+  firewall = service "firewall.service" ''
+    [Unit]
+    Description=Firewall
+    DefaultDependencies=no
+    Before=network.target
+
+    [Service]
+    Type=oneshot
+    RemainAfterExit=yes
+    ExecStart=/usr/sbin/nft add table inet lockout
+    ExecStart=/usr/sbin/nft add chain inet lockout input { type filter hook input priority 0; }
+    ExecStart=/usr/sbin/nft add rule inet lockout input tcp flags & (syn | ack) == syn drop
+    ExecStop=/usr/sbin/nft delete table inet lockout
+  '';
+
+  # --- what a rollback leans on ---
+
+  # Claims success and runs nothing.
+  broken-timeout = _: { tools.timeout = "#!/bin/sh\nexit 0\n"; };
+
+  # Every tool of the system path is there and none works.
+  broken-path = _: {
+    lastBuildCommands = ''
+      printf '#!/bin/sh\nexit 127\n' >sw/broken
+      chmod +x sw/broken
+      for tool in sw/bin/*; do ln -sfn ../broken "$tool"; done
+    '';
+  };
+
+  broken-dbus =
+    c:
+    activation "dbus" (whenRunning "systemctl stop dbus.socket dbus.service") c
+    // {
+      lastBuildCommands = "ln -s /dev/null system-units/dbus.service; ln -s /dev/null system-units/dbus.socket";
+    };
+
+  broken-logind =
+    c:
+    activation "logind" (whenRunning "systemctl stop systemd-logind.service") c
+    // {
+      lastBuildCommands = "ln -s /dev/null system-units/systemd-logind.service";
+    };
+
+  # --- booting ---
+
+  # Runs at once only after a reboot.
+  new-kernel = _: { kernelVersion = "6.12.2"; };
+
+  boot-fails = _: { installBootLoader = "/bin/false"; };
+
+  # Writes the entries and the default, and then fails.
+  boot-fails-after-write = c: {
+    installBootLoader = "/bin/sh ${builtins.toFile "install-boot-loader" "${c.installBootLoader} \"$1\"; exit 1"}";
+  };
+
+  # --- what should not be deployed ---
+
+  wrong-hostname = _: { hostName = "somebody-else"; };
+
+  other-architecture = _: { lastBuildCommands = "printf aarch64-linux >system"; };
+
+  not-a-system = _: { lastBuildCommands = "rm nixos-version bin/switch-to-configuration"; };
+
+  # preroll-safety's check before an activation.
+  unsafe = _: {
+    lastBuildCommands = ''
+      printf '#!/bin/sh\necho "not safe: the database is not backed up"\nexit 1\n' >pre-activate-safety-checks
+      chmod +x pre-activate-safety-checks
+    '';
+  };
+  safe-checks = _: {
+    lastBuildCommands = ''
+      printf '#!/bin/sh\nexit 0\n' >pre-activate-safety-checks
+      chmod +x pre-activate-safety-checks
+    '';
+  };
+
+  # --- building ---
+
+  # 12 seconds, a line for each.
+  slow-build = _: {
+    lastBuildCommands = ''for step in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "step $step of 12"; sleep 1; done'';
+  };
+
+  build-fails = _: { lastBuildCommands = "echo 'hello.c:1:1: error: no such thing' >&2; exit 1"; };
+
+  does-not-evaluate = _: throw "the option `services.hello.colour' does not exist";
+}
