@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The image that every host starts from: Debian shaped like NixOS, with a first system in its Nix store.
+
+It has two layers, so that a change of the example flake costs seconds: `base-<key>` is Debian with Nix, `system-<key>`
+on top of it holds what building and installing `nixosConfigurations.initial` has written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab import mounts
+from lab.shell import LabError, say, sh
+from lab.state import State
+
+FLAKE = Path(__file__).resolve().parents[2] / "examples" / "flake"
+SUITE = "trixie"
+PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "nix-bin", "nix-setup-systemd"),
+    *("bash", "dash", "busybox-static", "iproute2", "nftables", "procps", "ca-certificates"),
+)
+
+# /etc/systemd and sshd's configuration come from the toplevel, as on NixOS.
+PREPARE_BASE = r"""
+set -e
+useradd --create-home --shell /bin/bash --groups nix-users deploy
+echo deploy:lab-sudo | chpasswd
+# Nix ends every process of a build user before a build. With ids that no other Nix has, one that runs on this machine
+# does not reach into the hosts.
+for number in 1 2 3 4 5 6 7 8 9 10; do
+    usermod --uid $((198180000 + number)) "nixbld$number"
+done
+touch /etc/NIXOS
+rm -rf /etc/systemd /etc/ssh/sshd_config /etc/ssh/sshd_config.d /etc/ssh/ssh_host_* /etc/hostname /etc/machine-id
+mkdir -p /etc/systemd /etc/ssh /etc/nix /nix/store /var/log/journal /root/.ssh /home/deploy/.ssh
+chmod 1775 /nix/store
+chgrp nixbld /nix/store
+chmod 700 /root/.ssh /home/deploy/.ssh
+chown deploy: /home/deploy/.ssh
+cat > /etc/nix/nix.conf <<END
+sandbox = false
+substituters =
+build-users-group = nixbld
+END
+cat > /etc/sudoers.d/00-path <<END
+Defaults secure_path="/run/wrappers/bin:/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+END
+chmod 440 /etc/sudoers.d/00-path
+"""
+
+# The flake lies in a directory of its own, not in /tmp: systemd-nspawn mounts an empty one there.
+INSTALL_SYSTEM = r"""
+set -e
+mkdir -p /boot/loader/entries
+toplevel=$(nix --extra-experimental-features 'nix-command flakes' build --no-link --print-out-paths \
+    'path:/mnt#nixosConfigurations.initial.config.system.build.toplevel')
+nix-env -p /nix/var/nix/profiles/system --set "$toplevel"
+NIXOS_INSTALL_BOOTLOADER=1 "$toplevel/bin/switch-to-configuration" boot
+rm -rf /root/.cache
+"""
+
+
+def layers(state: State) -> list[Path]:
+    """The image's layers, upper first, made if they are not there yet."""
+    base = state.dir / f"base-{_base_key()}"
+    if not base.is_dir():
+        _make_base(state, base)
+    system = state.dir / f"system-{_system_key()}"
+    if not system.is_dir():
+        _make_system(state, base, system)
+    return [system, base]
+
+
+def drop_old(state: State, keep: list[Path]) -> None:
+    """Remove layers of earlier recipes; nothing may be mounted over them."""
+    for pattern in ("base-*", "system-*"):
+        for path in state.dir.glob(pattern):
+            if path not in keep:
+                mounts.remove_tree(path)
+
+
+def _base_key() -> str:
+    return _digest([SUITE, *PACKAGES, PREPARE_BASE])
+
+
+def _system_key() -> str:
+    if not (FLAKE / "flake.nix").is_file():
+        raise LabError(f"the example flake is missing: {FLAKE}/flake.nix")
+    files = [path for path in sorted(FLAKE.rglob("*")) if path.is_file()]
+    texts = [f"{path.relative_to(FLAKE)} {os.access(path, os.X_OK)} {_file_hash(path)}" for path in files]
+    return _digest([_base_key(), INSTALL_SYSTEM, *texts])
+
+
+def _digest(texts: list[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _finished(target: Path) -> Iterator[Path]:
+    """A directory that gets its name only when it is complete."""
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    mounts.remove_tree(unfinished)
+    yield unfinished
+    unfinished.rename(target)
+
+
+def _make_base(state: State, base: Path) -> None:
+    say(f"building the image: Debian {SUITE} with Nix (about half a minute, once)")
+    state.dir.mkdir(parents=True, exist_ok=True)
+    with _finished(base) as root:
+        log = state.dir / "image.log"
+        packages = f"--include={','.join(PACKAGES)}"
+        command = ["mmdebstrap", "--mode=root", "--variant=minbase", packages, SUITE, str(root)]
+        with log.open("w") as out:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+        if done.returncode:
+            reason = (log.read_text().strip().splitlines() or ["no message"])[-1]
+            raise LabError(f"mmdebstrap failed, see {log}: {reason}")
+        sh("chroot", root, "/bin/sh", "-s", stdin=PREPARE_BASE)
+
+
+def _make_system(state: State, base: Path, system: Path) -> None:
+    say("building the first system of the example flake")
+    with _finished(system) as upper:
+        scratch = state.dir / "build"
+        mounts.remove_tree(scratch)
+        for path in (upper, scratch / "work", scratch / "root", scratch / "flake"):
+            path.mkdir(parents=True)
+        shutil.copytree(FLAKE, scratch / "flake", symlinks=True, dirs_exist_ok=True)
+        mounts.overlay(scratch / "root", [base], upper, scratch / "work")
+        try:
+            command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network"]
+            command += ["--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"]
+            command += [f"--machine={state.name}-image", f"--bind-ro={scratch / 'flake'}:/mnt"]
+            command += [f"--directory={scratch / 'root'}", "/bin/sh", "-c", INSTALL_SYSTEM]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+            if done.returncode:
+                log = state.dir / "system.log"
+                log.write_text(done.stdout + done.stderr)
+                reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                raise LabError(f"the first system of the example flake does not build, see {log}: {reason}")
+        finally:
+            mounts.remove_tree(scratch)

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the lab needs of the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.shell import LabError, say
+
+# A command (or file), and the Debian package that has it.
+PACKAGES = {
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "nsenter": "util-linux",
+    "mount": "mount",
+    "journalctl": "systemd",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
+
+
+def check_machine() -> None:
+    """Say in one line why the lab cannot work here, or return."""
+    if sys.platform != "linux":
+        raise LabError(f"the lab needs Linux, this is {sys.platform}")
+    if os.geteuid() != 0:
+        raise LabError("the lab must be run by root: it starts containers and makes network links")
+    # Administrators' commands are not on everybody's PATH.
+    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    filesystems = Path("/proc/filesystems").read_text()
+    if "overlay" not in filesystems and subprocess.run(["modprobe", "overlay"], check=False).returncode:
+        raise LabError("this kernel has no overlay file system")
+
+
+def install_packages() -> None:
+    missing = sorted({package for thing, package in PACKAGES.items() if not _present(thing)})
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise LabError(f"these packages are missing, and there is no apt-get to install them: {' '.join(missing)}")
+    say(f"installing packages: {' '.join(missing)}")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+        done = subprocess.run(["apt-get", "-qq", *command], env=env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise LabError(f"apt-get {command[0]} failed: {reason}")
+    still = sorted(thing for thing in PACKAGES if not _present(thing))
+    if still:
+        raise LabError(f"still missing after installing packages: {' '.join(still)}")
+
+
+def _present(thing: str) -> bool:
+    return Path(thing).exists() if thing.startswith("/") else shutil.which(thing) is not None
