@@ -156,7 +156,8 @@ class _Blobs:
             self._process = _start(self._root, "cat-file", "--batch")
             weakref.finalize(self, _end, self._process)
         process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             process.stdin.write(name + b"\n")
             process.stdin.flush()

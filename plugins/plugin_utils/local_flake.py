@@ -19,11 +19,12 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 from urllib.parse import unquote
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import git_tree, nar
@@ -56,7 +57,7 @@ class Snapshot:
     nar_size: int
     store_path: str
 
-    def __enter__(self) -> Snapshot:
+    def __enter__(self) -> Self:
         """Use in a `with` statement, which lets go of the NAR at its end."""
         return self
 
@@ -182,7 +183,7 @@ def find_flake(reference: str, cwd: Path) -> LocalFlake | RemoteFlake:
 
 def local_inputs(flake: LocalFlake) -> LocalInputs:
     """Find the inputs of a flake's lock file, inputs of inputs included, that lie on this machine."""
-    name = f"{flake.directory}/flake.lock" if flake.directory else "flake.lock"
+    name = _below(flake.directory, "flake.lock")
     lock = nar.find(flake.tree, os.fsencode(name))
     if not isinstance(lock, nar.RegularFile):
         return LocalInputs()
@@ -299,7 +300,7 @@ def _git_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
 
 
 def _work_tree_flake(root: Path, directory: str, work: git_tree.WorkTree) -> LocalFlake:
-    lock = os.fsencode(os.path.join(directory, "flake.lock"))
+    lock = os.fsencode(_below(directory, "flake.lock"))
     head = None if work.dirty else work.head
     return LocalFlake(
         root,
@@ -326,7 +327,7 @@ def _require_directory(path: Path, reference: str) -> None:
 
 
 def _require_flake_nix(flake: LocalFlake) -> None:
-    name = os.path.join(flake.directory, "flake.nix")
+    name = _below(flake.directory, "flake.nix")
     if isinstance(nar.find(flake.tree, os.fsencode(name)), nar.RegularFile | nar.Symlink):
         return
     if os.path.lexists(flake.root / name) and flake.revision is None:
@@ -341,7 +342,7 @@ def _require_flake_nix(flake: LocalFlake) -> None:
     )
 
 
-def _refuse_parameters(query: Mapping[str, str], known: Set[str], reference: str) -> None:
+def _refuse_parameters(query: Mapping[str, str], known: AbstractSet[str], reference: str) -> None:
     for name in query:
         if name not in known:
             raise FlakeError(
@@ -381,12 +382,19 @@ def _url_path(path: str, reference: str) -> str:
     return path
 
 
+def _below(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
+
+
 def _decode(text: str) -> str:
     return unquote(text, errors="surrogateescape")
 
 
 def _absolute(path: str, cwd: Path) -> Path:
-    return Path(os.path.realpath(cwd / os.path.expanduser(path)))
+    try:
+        return Path(os.path.realpath(cwd / Path(path).expanduser()))
+    except RuntimeError as error:
+        raise FlakeError(f"there is no home directory for {path!r}") from error
 
 
 def _snapshot(tree: nar.Node, root: Path) -> Snapshot:
