@@ -1,0 +1,169 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Builds a system on the host. See the module's documentation."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+import time
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.build_log import BuildLog
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import configurations, toplevel
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, join
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+
+_FEATURES = ("--extra-experimental-features", "nix-command flakes")
+_POLL = 8
+_PROGRESS_EVERY = 2.0
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.flake_build`."""
+
+    module = "flake_build"
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Start the build or find it running, and follow its log to the end."""
+        configuration = options["configuration"] or host.name
+        installable = toplevel(options["reference"], configuration)
+        build = _Build(host, options, installable)
+        answer = build.follow()
+        result, _space, status = answer.get("result").partition(" ")
+        path = answer.get("toplevel")
+        if result != "success" or not path:
+            raise HostError(self._why(host, options, configuration, build.log, answer, result, status), "build-failed")
+        if lacks := answer.all("lacks"):
+            raise HostError(
+                f"the configuration '{configuration}' built {path}, which is not a NixOS system: it has no"
+                f" {' and no '.join(lacks)}",
+                "not-a-system",
+            )
+        for warning in build.log.warnings:
+            host.tell_more(warning)
+        return {
+            "changed": build.log.did_something,
+            "toplevel": path,
+            "derivation": answer.get("derivation"),
+            "configuration": configuration,
+            "built": build.log.built,
+            "copied": build.log.copied,
+            "downloaded_bytes": build.log.downloaded_bytes,
+            "attached": build.attached,
+        }
+
+    def _why(
+        self,
+        host: Host,
+        options: dict[str, Any],
+        configuration: str,
+        log: BuildLog,
+        answer: Answer,
+        result: str,
+        status: str,
+    ) -> str:
+        what = f"{host.name} could not build '{configuration}'; its system is untouched"
+        if result == "timeout":
+            return f"{what}. The build did not end within {options['timeout']} s ('timeout')."
+        if result == "killed":
+            return f"{what}. The build was killed, or the host was restarted, before it could end."
+        message = log.error or f"nix ended with {status or result}"
+        parts = [f"{what}.", message]
+        if "does not provide attribute" in message:
+            parts.append(self._configurations(host, options))
+        if log.failed_derivations:
+            parts.append(f"Failing derivation: {', '.join(log.failed_derivations)}")
+        if log.log_tail:
+            parts.append("\n".join(("Its last lines:", *(f"  {line}" for line in log.log_tail))))
+        if re.search(r"No space left|disk is full|database or disk is full", message + "\n".join(log.log_tail)):
+            parts.append(f"There are {int(answer.get('free') or 0) // 1024} MiB free on /nix; make room there.")
+        if "lock file" in message and "write" in message:
+            parts.append("The lock file does not name every input: run 'nix flake lock' and deploy again.")
+        return "\n".join(parts)
+
+    def _configurations(self, host: Host, options: dict[str, Any]) -> str:
+        arguments = ["eval", *_FEATURES, *options["build_args"], "--json", "--apply", "builtins.attrNames"]
+        arguments.append(configurations(options["reference"]))
+        answer = host.persist(
+            options["reconnect_timeout"],
+            lambda: host.run(
+                "nix_eval",
+                limit=180,
+                login_user=host.login_user,
+                nix_arguments=shlex.join(_for_systemd(arguments)),
+            ),
+            "listing the configurations",
+        )
+        try:
+            names = json.loads(answer.get("value"))
+        except ValueError:
+            return "The flake has no nixosConfigurations that could be listed."
+        return f"The flake has these nixosConfigurations: {', '.join(names) or 'none'}."
+
+
+class _Build:
+    """One build on one host."""
+
+    def __init__(self, host: Host, options: dict[str, Any], installable: str) -> None:
+        self.host = host
+        self.options = options
+        self.log = BuildLog()
+        self.attached = False
+        arguments = ["build", *_FEATURES, "--print-out-paths", "--log-format", "internal-json", *options["build_args"]]
+        self._arguments = shlex.join(_for_systemd([*arguments, installable]))
+        self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
+        self._offset = 0
+        self._told = ("", 0.0)
+
+    def follow(self) -> Answer:
+        """Poll until there is a result. What the host does meanwhile does not depend on us."""
+        answer = self._poll("yes")
+        while not answer.get("result"):
+            # Another controller that followed the same build has tidied up: the result is in the store.
+            answer = self._poll("yes" if answer.get("gone") else "no")
+        return answer
+
+    def _poll(self, may_start: str) -> Answer:
+        if may_start == "yes":
+            self._offset, self.log = 0, BuildLog()
+        answer = self.host.persist(
+            self.options["reconnect_timeout"],
+            lambda: self.host.run(
+                "build",
+                limit=_POLL + 120,
+                name=self._name,
+                login_user=self.host.login_user,
+                build_limit=str(self.options["timeout"]),
+                nix_arguments=self._arguments,
+                at_end=join("build_ended"),
+                offset=str(self._offset),
+                patience=str(_POLL),
+                may_start=may_start,
+            ),
+            "building (the build goes on there)",
+        )
+        if answer.get("attached"):
+            self.attached = True
+            self.host.tell("is building this already; following that build")
+        data = base64.b64decode(answer.get("log"))
+        self._offset += len(data)
+        self.log.feed(data)
+        self._tell()
+        return answer
+
+    def _tell(self) -> None:
+        line, last = self.log.progress(), self._told[1]
+        if line and line != self._told[0] and time.monotonic() - last >= _PROGRESS_EVERY:
+            self.host.tell(line)
+            self._told = (line, time.monotonic())
+
+
+def _for_systemd(arguments: list[str]) -> list[str]:
+    """systemd replaces `$NAME` in the arguments of a unit; two dollars are one."""
+    return [argument.replace("$", "$$") for argument in arguments]

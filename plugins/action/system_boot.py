@@ -1,0 +1,42 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Confirms a tested system and makes it the boot default. See the module's documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment, report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.system_boot`."""
+
+    module = "system_boot"
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Confirm the deployment, or start one that has nothing to test; follow it to its end."""
+        if options["deployment"]:
+            return self._confirm(host, options)
+        begun, answer = deployment.start(host, options, "boot", self.check_mode)
+        if begun is None:
+            unchanged = bool(answer.get("unchanged"))
+            state = "unchanged" if unchanged else "would-boot"
+            generation = report.number(answer.get("generation"))
+            return {"changed": not unchanged, "deployment": "", "state": state, "generation": generation}
+        answer = begun.follow(begun.ask("wait", "watch"), lambda _state: False)
+        return deployment.result_of(host, begun, answer)
+
+    def _confirm(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        waiting = deployment.Deployment(host, options["deployment"], options["reconnect_timeout"])
+        if self.check_mode:
+            return {"changed": True, "deployment": waiting.id, "state": "would-boot"}
+        # The way in has to work for somebody who comes anew, not only for a connection that was there before.
+        host.use_fresh_connections()
+        answer = waiting.ask("wait", "confirm", meant=options["toplevel"])
+        answer = waiting.follow(answer, lambda _state: False, "confirm", meant=options["toplevel"])
+        return deployment.result_of(host, waiting, answer)

@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tries a system live under a supervisor. See the module's documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment, report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.system_test`."""
+
+    module = "system_test"
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Start the supervisor, and follow it until it waits for confirmation or has ended."""
+        begun, answer = deployment.start(host, options, "test", self.check_mode)
+        systems = {
+            "toplevel": options["toplevel"],
+            "previous_system": answer.get("previous_live"),
+            "previous_boot_default": answer.get("previous_boot"),
+        }
+        if begun is None:
+            state = "unchanged" if answer.get("unchanged") else "would-test"
+            generation = report.number(answer.get("generation"))
+            changed = state != "unchanged"
+            return {"changed": changed, "deployment": "", "state": state, "generation": generation, **systems}
+        answer = begun.follow(begun.ask("wait", "watch"), lambda state: state == "window")
+        return systems | deployment.result_of(host, begun, answer)

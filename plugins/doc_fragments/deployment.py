@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of a deployment, for the modules that can start one."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """`extends_documentation_fragment: deploy_flake.nixos.deployment`."""
+
+    DOCUMENTATION = r"""
+options:
+  flake:
+    description: The flake reference as the operator wrote it, for the record on the host. Nothing is done with it.
+    type: str
+  revision:
+    description: The revision of the flake, for the record on the host.
+    type: str
+  configuration:
+    description: The name of the configuration, for the record on the host.
+    type: str
+  health_policy:
+    description:
+      - Which state of the host is good enough.
+      - V(strict) wants C(systemctl is-system-running) to say C(running) before, and no failed unit after the test.
+      - V(no_new_failures) takes units that had failed before as they are, before and after.
+      - Otherwise the host refuses, or undoes the test.
+    type: str
+    choices: [strict, no_new_failures]
+    default: strict
+  ignore_units:
+    description: Units that may fail, as shell patterns such as V(backup-*.service).
+    type: list
+    elements: str
+    default: []
+  pre_activate_script:
+    description:
+      - A file of the new system that is run as root before anything is activated, if it is there.
+      - A status other than 0 refuses the new system. Empty for none.
+    type: str
+    default: pre-activate-safety-checks
+  allow:
+    description:
+      - What is refused otherwise, before anything is changed.
+      - V(other_hostname), a system whose C(etc/hostname) is another host's.
+      - V(no_ssh), a system that starts no ssh unit, on a host that is deployed over ssh.
+      - V(other_architecture), a system for another kind of machine.
+      - V(untested_boot_default), a host that runs one system and would boot another.
+    type: list
+    elements: str
+    choices: [other_hostname, no_ssh, other_architecture, untested_boot_default]
+    default: []
+  needed_space:
+    description: How much room there must be before the deployment begins, in MiB. The host refuses otherwise.
+    type: dict
+    default: {}
+    suboptions:
+      nix:
+        description: MiB on the file system of C(/nix).
+        type: int
+        default: 32
+      boot:
+        description: MiB on the file system of C(/boot). The commit itself finds out whether the boot loader fits.
+        type: int
+        default: 0
+  last_resort_reboot:
+    description:
+      - Whether the host may reboot into its boot default when it cannot go back to its previous system otherwise.
+      - It does only if the boot default still is the system that ran before.
+    type: bool
+    default: false
+  install_bootloader:
+    description: Whether C(switch-to-configuration) also installs the boot loader itself (E(NIXOS_INSTALL_BOOTLOADER)).
+    type: bool
+    default: false
+  lock_timeout:
+    description: For how many seconds to wait while somebody else deploys to the host. After that the task fails.
+    type: int
+    default: 300
+  limits:
+    description: How long each phase on the host may take, in seconds. The host itself keeps to them.
+    type: dict
+    default: {}
+    suboptions:
+      health:
+        description: Waiting for the host to have finished starting, before anything else. The host refuses after it.
+        type: int
+        default: 60
+      check:
+        description: The checks before the switch, each. The host refuses after it.
+        type: int
+        default: 60
+      activate:
+        description: C(switch-to-configuration test). The test is undone after it.
+        type: int
+        default: 300
+      settle:
+        description: How long the new system runs before its units are looked at; V(0) for not at all.
+        type: int
+        default: 3
+      confirm:
+        description: Waiting for confirmation from outside. The test is undone after it.
+        type: int
+        default: 120
+      commit:
+        description: Each step of the commit.
+        type: int
+        default: 120
+      rollback:
+        description: Each way of going back to the previous system.
+        type: int
+        default: 300
+"""

@@ -1,0 +1,91 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation of a module whose work is done by the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: flake_build
+short_description: Build a NixOS system on the host
+version_added: 0.1.0
+author: The deploy_flake.nixos authors (@deploy-flake)
+description:
+  - Builds C(nixosConfigurations.<name>.config.system.build.toplevel) of a flake on the host, as the login user.
+  - The build runs in a systemd unit, so it outlives a lost connection and a killed controller. A second run finds it running and follows it.
+  - While it runs, lines say how far it is. It fails with Nix's own message, the failing derivation and the end of its log.
+  - The flakes feature is asked for by the command itself; the host's configuration need not enable it.
+  - The system is kept from garbage collection until the deployment has ended. The host's running system is not touched.
+options:
+  reference:
+    description: The flake reference, as RV(deploy_flake.nixos.flake_copy#module:reference) returns it.
+    type: str
+    required: true
+  configuration:
+    description:
+      - The name in C(nixosConfigurations). The host's C(inventory_hostname) if not given.
+      - A name that the flake does not have is an error, which lists those that it has.
+    type: str
+  build_args:
+    description: Further arguments for C(nix build), each an item of its own. They can be read by every user of the host.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: How many seconds the build may take on the host. It is ended after that, and the task fails.
+    type: int
+    default: 7200
+extends_documentation_fragment:
+  - deploy_flake.nixos.host
+attributes:
+  check_mode:
+    description: In check mode the system is built all the same. The store is not the system.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+seealso:
+  - module: deploy_flake.nixos.flake_copy
+  - module: deploy_flake.nixos.system_test
+"""
+
+EXAMPLES = r"""
+- name: Build the system of this host
+  deploy_flake.nixos.flake_build:
+    reference: "{{ flake.reference }}"
+  become: true
+  register: build
+"""
+
+RETURN = r"""
+toplevel:
+  description: The store path of the system.
+  type: str
+  returned: success
+derivation:
+  description: The store path of the derivation that it was built from.
+  type: str
+  returned: success
+configuration:
+  description: The name of the configuration.
+  type: str
+  returned: success
+built:
+  description: How many derivations were built.
+  type: int
+  returned: success
+copied:
+  description: How many store paths were copied or downloaded.
+  type: int
+  returned: success
+downloaded_bytes:
+  description: How many bytes were downloaded.
+  type: int
+  returned: success
+attached:
+  description: Whether the build was already running, and was followed to its end.
+  type: bool
+  returned: success
+"""

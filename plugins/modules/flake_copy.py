@@ -1,0 +1,93 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation of a module whose work is done by the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: flake_copy
+short_description: Put a snapshot of a local flake into the host's store
+version_added: 0.1.0
+author: The deploy_flake.nixos authors (@deploy-flake)
+description:
+  - Copies what Nix would see of a flake on the controller to the store of the host, as a content-addressed path.
+  - Nothing is sent when the host has it already. The controller needs no Nix.
+  - In a git work tree these are the tracked files with the content that they have on disk; otherwise the whole directory.
+  - Inputs of the lock file that lie on the controller (types C(path) and C(git) with a C(file) URL) are sent along.
+  - For a remote reference such as V(github:owner/repository) nothing is copied; the host fetches it when it builds.
+  - The snapshot is kept from garbage collection until the deployment has ended.
+options:
+  flake:
+    description:
+      - The flake, as on Nix's command line; a directory (V(.)), V(path:…), V(git+file:…), or a remote reference.
+      - A relative directory is taken from where C(ansible-playbook) was started.
+      - A flake that is not there, or that git does not track, is an error and leaves the host untouched.
+    type: str
+    required: true
+  copy_timeout:
+    description: How many seconds one attempt to send the snapshot may take.
+    type: int
+    default: 600
+extends_documentation_fragment:
+  - deploy_flake.nixos.host
+attributes:
+  check_mode:
+    description: In check mode the snapshot is copied all the same. The store is not the system.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+seealso:
+  - module: deploy_flake.nixos.flake_build
+"""
+
+EXAMPLES = r"""
+- name: Copy the flake in the current directory
+  deploy_flake.nixos.flake_copy:
+    flake: .
+  become: true
+  register: flake
+"""
+
+RETURN = r"""
+reference:
+  description: The flake reference to build from on the host; locked, for a local flake.
+  type: str
+  returned: success
+  sample: path:/nix/store/0cdv5i6zbdcxhqp3g9nrwvn9hqx1h7kp-source?narHash=sha256-…&lastModified=1767225600
+flake:
+  description: The flake reference that was given.
+  type: str
+  returned: success
+bytes_sent:
+  description: How many bytes of snapshots were sent to the host; 0 if it had them.
+  type: int
+  returned: success
+store_path:
+  description: Where the snapshot is on the host.
+  type: str
+  returned: for a local flake
+nar_hash:
+  description: The snapshot's hash, as in a lock file.
+  type: str
+  returned: for a local flake
+nar_size:
+  description: The snapshot's size in bytes.
+  type: int
+  returned: for a local flake
+revision:
+  description: The git commit; V(none) for a dirty tree or without git.
+  type: str
+  returned: for a local flake
+dirty:
+  description: Whether tracked files differ from the commit.
+  type: bool
+  returned: for a local flake
+last_modified:
+  description: Seconds since 1970, of the commit or the youngest file.
+  type: int
+  returned: for a local flake
+"""

@@ -1,0 +1,193 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The actions of a deployment: they start it or speak with it, and end with the same kind of result."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
+    Answer,
+    Host,
+    HostError,
+    assignments,
+    program,
+)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
+
+FINAL = frozenset(
+    ("committed", "rolled-back", "rollback-failed", "commit-failed", "refused", "superseded", "interrupted")
+)
+_POLL = 8
+"""Seconds for which one poll waits on the host for news."""
+
+
+class Deployment:
+    """One deployment on one host, seen from the controller."""
+
+    def __init__(self, host: Host, deployment_id: str, reconnect_timeout: float) -> None:
+        self.host = host
+        self.id = deployment_id
+        self.reconnect_timeout = reconnect_timeout
+        self.state = ""
+
+    def ask(self, *scripts: str, **variables: str) -> Answer:
+        """Run a script that ends in `wait.sh`'s answer, and note the state that it says."""
+        answer = self.host.persist(
+            self.reconnect_timeout,
+            lambda: self.host.run(*scripts, limit=_POLL + 60, id=self.id, known=self.state, patience=str(_POLL), **variables),
+            f"deployment {self.id} is {self.state or 'starting'}",
+        )
+        state = answer.get("state")
+        if state and state != self.state:
+            self.state = state
+            self.host.tell(report.progress(state))
+        return answer
+
+    def follow(self, answer: Answer, until: Callable[[str], bool], script: str = "watch", **variables: str) -> Answer:
+        """Poll with a script until the state is one that is waited for, or final."""
+        silent = 0
+        while not (self.state in FINAL or until(self.state)):
+            if self.state == "unknown":
+                raise HostError(f"{self.host.name} knows nothing of deployment {self.id}", "unknown-deployment")
+            # Neither unit is there, and still no final state: nobody is at work.
+            silent = silent + 1 if answer.get("holder") in ("inactive", "failed") else 0
+            if silent > 10:
+                raise HostError(
+                    f"deployment {self.id} on {self.host.name} is {self.state}, and no unit is at work on it;"
+                    " the next deployment repairs it",
+                    "abandoned",
+                )
+            answer = self.ask("wait", script, **variables)
+        return answer
+
+
+def new_id() -> str:
+    """A name for a deployment: when, and something that nobody else has."""
+    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def start(host: Host, options: Mapping[str, Any], mode: str, check_mode: bool) -> tuple[Deployment | None, Answer]:
+    """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn."""
+    toplevel = options["toplevel"]
+    if not is_store_path(toplevel):
+        raise HostError(f"toplevel must be a store path, and is {toplevel!r}", "not-a-store-path")
+    deployment = Deployment(host, new_id(), options["reconnect_timeout"])
+    limits = _limits(options)
+    patience_ends = time.monotonic() + options["lock_timeout"]
+    told = ""
+    while True:
+        try:
+            answer = host.persist(
+                options["reconnect_timeout"],
+                lambda: host.run(
+                    "start",
+                    limit=240,
+                    id=deployment.id,
+                    new=toplevel,
+                    mode=mode,
+                    check_mode="yes" if check_mode else "no",
+                    over_ssh="yes" if host.over_ssh else "no",
+                    allow=" ".join(options["allow"]),
+                    need_nix_kib=str(options["needed_space"]["nix"] * 1024),
+                    need_boot_kib=str(options["needed_space"]["boot"] * 1024),
+                    install_bootloader="yes" if options["install_bootloader"] else "",
+                    login_user=host.login_user,
+                    runtime_limit=str(_runtime(limits)),
+                    stop_limit=str(3 * limits["rollback"] + 3 * limits["commit"] + 90),
+                    settings=_settings(host, options, mode, limits),
+                    about=_about(deployment.id, options),
+                    program=program(),
+                ),
+                "starting the deployment",
+            )
+            break
+        except HostError as error:
+            if error.reason != "busy" or time.monotonic() >= patience_ends:
+                raise
+            if (text := report.busy(error)) != told:
+                host.tell(f"waits up to {options['lock_timeout']} s: {text}")
+                told = text
+            time.sleep(2)
+    if answer.get("unchanged") or check_mode:
+        return None, answer
+    return deployment, answer
+
+
+def _limits(options: Mapping[str, Any]) -> dict[str, int]:
+    given = {name: value for name, value in options["limits"].items() if value is not None}
+    for name, value in given.items():
+        if value < 0 or (value == 0 and name != "settle"):
+            raise HostError(f"the limit '{name}' must be a positive number of seconds, and is {value}", "bad-limit")
+    return given
+
+
+def _runtime(limits: Mapping[str, int]) -> int:
+    """All phases of the supervisor, commit included; looking at ssh and the like takes its share."""
+    once = ("health", "activate", "settle", "confirm")
+    return sum(limits[name] for name in once) + 2 * limits["check"] + 4 * limits["commit"] + 240
+
+
+def _settings(host: Host, options: Mapping[str, Any], mode: str, limits: Mapping[str, int]) -> str:
+    values = {
+        "new": options["toplevel"],
+        "mode": mode,
+        "over_ssh": "yes" if host.over_ssh else "no",
+        "policy": options["health_policy"],
+        "ignore_units": "\n".join(options["ignore_units"]),
+        "pre_activate_script": options["pre_activate_script"] or "",
+        "last_resort_reboot": "yes" if options["last_resort_reboot"] else "no",
+    }
+    return assignments(values | {f"{name}_limit": str(seconds) for name, seconds in limits.items()})
+
+
+def _about(deployment_id: str, options: Mapping[str, Any]) -> str:
+    """What the controller knows of the deployment, as the beginning of its line in deployments.jsonl."""
+    values = {
+        "id": deployment_id,
+        "by": getpass.getuser(),
+        "controller": socket.gethostname(),
+        "flake": options["flake"] or "",
+        "revision": options["revision"] or "",
+        "configuration": options["configuration"] or "",
+    }
+    return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
+
+
+def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, Any]:
+    """The return values of a deployment, from the host's last answer; failed unless it waits or is committed."""
+    record = report.read_record(answer.get("record"))
+    result: dict[str, Any] = {
+        "deployment": deployment.id,
+        "state": deployment.state,
+        "changed": deployment.state not in ("refused",),
+    }
+    if record:
+        result |= {
+            "previous_system": record.get("from", ""),
+            "previous_boot_default": record.get("from_boot", ""),
+            "system": record.get("live", ""),
+            "boot_default": record.get("boot", ""),
+            "generation": report.number(record.get("generation", "")),
+            "notes": report.lines(record.get("notes", "")),
+            "failed_units": report.lines(record.get("failed_units", "")),
+        }
+    if deployment.state in FINAL and deployment.state != "committed":
+        # A system that somebody else put there is not ours to speak of as changed.
+        result["changed"] = deployment.state in ("rollback-failed", "commit-failed")
+        result |= {"failed": True, "msg": report.failure(host.name, deployment.id, deployment.state, record)}
+    for note in result.get("notes", []):
+        host.warn(note)
+    return result
+
+

@@ -1,0 +1,232 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The host of a task, as the action plugins see it: short POSIX sh scripts over the task's own connection.
+
+A script is given on standard input to `/bin/sh -s`. So become applies, no terminal is allocated, and no value of a
+variable reaches a shell unquoted or a process list at all.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+_MARKER = "\1deploy-flake\1"
+_SCRIPTS = Path(__file__).parent / "sh"
+
+T = TypeVar("T")
+
+
+class HostError(Exception):
+    """What a script on the host could not do; the message says what and why."""
+
+    def __init__(self, message: str, reason: str = "", answer: Answer | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.answer = answer
+
+
+class HostLostError(HostError):
+    """The host was there, and does not answer any more."""
+
+
+@dataclass
+class Answer:
+    """What a script answered: named values, in its order."""
+
+    fields: list[tuple[str, str]] = field(default_factory=list)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value of that name."""
+        return next((value for key, value in self.fields if key == name), default)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of that name."""
+        return [value for key, value in self.fields if key == name]
+
+    @classmethod
+    def parse(cls, output: str) -> Answer:
+        """Read `name NUL value NUL …` behind the marker; what a login prints before it does not matter."""
+        _noise, marker, text = output.partition(_MARKER)
+        parts = text.split("\0")
+        if not marker or len(parts) % 2 == 0 or parts[-1].strip():
+            raise ValueError("not an answer")
+        return cls(list(zip(parts[0:-1:2], parts[1::2], strict=True)))
+
+
+class Host:
+    """The host of one task."""
+
+    def __init__(self, action: ActionBase, name: str) -> None:
+        self.name = name
+        self.reached = False
+        self._action = action
+        self._display = Display()
+
+    @property
+    def over_ssh(self) -> bool:
+        """Whether a broken sshd on the host would shut us out."""
+        return str(self._action._connection.transport).rpartition(".")[2] in ("ssh", "paramiko_ssh", "libssh")
+
+    @property
+    def login_user(self) -> str:
+        """Who logs in, as far as it is known here; "" where only the host knows."""
+        return str(self._action._get_remote_user() or "")
+
+    def tell(self, text: str) -> None:
+        """One line of progress for whoever watches."""
+        self._display.display(f"{self.name}: {text}")
+
+    def tell_more(self, text: str) -> None:
+        """One line for those who asked for more (-v)."""
+        self._display.v(text, host=self.name)
+
+    def warn(self, text: str) -> None:
+        """A warning that names the host."""
+        self._display.warning(f"{self.name}: {text}")
+
+    def run(self, *scripts: str, limit: float = 90, **variables: str) -> Answer:
+        """Run scripts from sh/, joined into one, once. `limit` is in seconds.
+
+        Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no.
+        """
+        text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()) + join(*scripts)
+        return self._execute("/bin/sh -s", text.encode(errors="surrogateescape"), limit)
+
+    def send(self, *scripts: str, data: bytes, limit: float, **variables: str) -> Answer:
+        """As `run`, but standard input is data for the script."""
+        text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()) + join(*scripts)
+        return self._execute(f"/bin/sh -c {shlex.quote(text)}", data, limit)
+
+    def persist(self, patience: float, attempt: Callable[[], T], doing: str) -> T:
+        """Try again over new connections while the host does not answer, for `patience` seconds after the first failure.
+
+        Raises HostLostError in the end. Every script may run twice, so that this is harmless.
+        """
+        lost_at: float | None = None
+        pause = 0.5
+        while True:
+            try:
+                result = attempt()
+            except AnsibleConnectionFailure as error:
+                if lost_at is None:
+                    lost_at = time.monotonic()
+                    self.tell(f"lost the connection while {doing}; trying again for {patience:.0f} s")
+                if time.monotonic() - lost_at >= patience:
+                    raise HostLostError(
+                        f"{self.name} has not answered for {patience:.0f} s while {doing}: {error}", "lost"
+                    ) from error
+                self.reset()
+                time.sleep(pause)
+                pause = min(pause * 1.5, 5)
+            else:
+                if lost_at is not None:
+                    self.tell("is back")
+                self.reached = True
+                return result
+
+    def reset(self) -> None:
+        """Let go of a connection that may be dead, a shared one included."""
+        try:
+            with _time_limit(15):
+                self._action._connection.reset()
+        except (AnsibleConnectionFailure, OSError, NotImplementedError) as error:
+            self.tell_more(f"could not reset the connection: {error}")
+
+    def use_fresh_connections(self) -> None:
+        """From here on each command gets a TCP connection and a login of its own, and gives up on a silent one soon."""
+        connection = self._action._connection
+        if connection.transport.rpartition(".")[2] != "ssh":
+            self.reset()
+            return
+        # ssh takes the first value of an option that it is given.
+        given = connection.get_option("ssh_args") or ""
+        connection.set_option("ssh_args", f"-o ControlMaster=no -o ControlPath=none {given}")
+        connection.set_option("timeout", min(int(connection.get_option("timeout") or 10), 10))
+
+    def _execute(self, command: str, data: bytes, limit: float) -> Answer:
+        environment = self._action._compute_environment_string()
+        self._notice_silence()
+        with _time_limit(limit):
+            result = self._action._low_level_execute_command(f"{environment} {command}".strip(), in_data=data)
+        if result["rc"] == 255:
+            raise AnsibleConnectionFailure(f"ssh exited 255: {_last_line(result['stderr'])}")
+        try:
+            answer = Answer.parse(result["stdout"])
+        except ValueError:
+            said = _last_line(result["stderr"]) or _last_line(result["stdout"]) or "nothing"
+            raise HostError(
+                f"a script on {self.name} ended with {result['rc']} and no answer; it said: {said}", "no-answer"
+            ) from None
+        self.reached = True
+        if answer.get("refused"):
+            raise HostError(f"{self.name} {answer.get('message')}", answer.get("refused"), answer)
+        return answer
+
+    def _notice_silence(self) -> None:
+        """A connection to a host without power hangs for minutes. Ours end after 20 s of silence, unless the user says else."""
+        connection = self._action._connection
+        if connection.transport.rpartition(".")[2] != "ssh":
+            return
+        extra = connection.get_option("ssh_extra_args") or ""
+        if "ServerAliveInterval" not in extra:
+            connection.set_option("ssh_extra_args", f"{extra} -o ServerAliveInterval=5 -o ServerAliveCountMax=4".strip())
+
+
+def join(*scripts: str) -> str:
+    """Scripts of the directory sh/ as one text, with what all of them need before them."""
+    return "\n".join(_script(name) for name in ("common", *scripts))
+
+
+@cache
+def _script(name: str) -> str:
+    return (_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8")
+
+
+def program() -> str:
+    """What runs on the host in a deployment's units: one text, read whole before it acts."""
+    parts = ("process", "record", "settings", "reach", "health", "commit", "undo", "repair", "supervise", "guard")
+    return join(*parts, "program")
+
+
+def assignments(values: Mapping[str, str]) -> str:
+    """Shell assignments, quoted."""
+    return "\n".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Turn a wait that does not end into a lost connection. A task's own `timeout` is left in charge where it is set."""
+
+    def give_up(_signal: int, _frame: FrameType | None) -> Any:
+        raise AnsibleConnectionFailure(f"no answer within {seconds:.0f} s")
+
+    if signal.getitimer(signal.ITIMER_REAL)[0] > 0:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the action plugins have in common: options from the module's documentation, and one way to fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
+
+_COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
+_SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases")
+
+
+class HostAction(ActionBase):
+    """An action that works on the host without a module: nothing is copied there and no Python is needed."""
+
+    TRANSFERS_FILES = False
+    module = ""
+    """The module whose documentation says what the options are."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What Ansible calls. A failure is a result with `msg`, and never an exception."""
+        result: dict[str, Any] = super().run(tmp, task_vars) or {}
+        self.task_vars = task_vars or {}
+        self.check_mode = bool(self._task.check_mode)
+        host = Host(self, str(self.task_vars.get("inventory_hostname", "")))
+        spec = argument_spec(self.module)
+        _valid, options = self.validate_argument_spec(argument_spec=spec)
+        try:
+            result.update(self.act(host, options))
+        except (HostError, FlakeError) as error:
+            result.update(failed=True, msg=self.explain(host, error), **self.details(error))
+        except AnsibleConnectionFailure:
+            if not host.reached:
+                # The first contact: Ansible's own word for it is "unreachable".
+                raise
+            result.update(failed=True, msg=f"lost the connection to {host.name}")
+        return result
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Do the work; the result is what the module's documentation says."""
+        raise NotImplementedError
+
+    def explain(self, host: Host, error: Exception) -> str:
+        """The message of a failure."""
+        mends = {
+            "not-root": "set 'become: true' for the task or log in as root",
+        }
+        mend = mends.get(getattr(error, "reason", ""), "")
+        return f"{error}{'; ' if mend else ''}{mend}"
+
+    def details(self, error: Exception) -> dict[str, Any]:
+        """Return values that a failure has beside its message."""
+        return {"reason": reason} if (reason := getattr(error, "reason", "")) else {}
+
+
+@cache
+def argument_spec(module: str) -> dict[str, Any]:
+    """The options of a module as Ansible checks them. They are written down once, in its documentation."""
+    documentation = _documentation(f"{_COLLECTION}.modules.{module}", "DOCUMENTATION")
+    options = dict(documentation.get("options", {}))
+    for fragment in documentation.get("extends_documentation_fragment", []):
+        if fragment.startswith("deploy_flake.nixos."):
+            name = fragment.removeprefix("deploy_flake.nixos.")
+            shared = import_module(f"{_COLLECTION}.doc_fragments.{name}").ModuleDocFragment.DOCUMENTATION
+            options.update(_load(shared).get("options", {}))
+    return _spec(options)
+
+
+def _spec(options: Mapping[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = {}
+    for name, option in options.items():
+        spec[name] = {key: option[key] for key in _SPEC_KEYS if key in option}
+        if "suboptions" in option:
+            spec[name] |= {"options": _spec(option["suboptions"]), "apply_defaults": True}
+    return spec
+
+
+def _documentation(module: str, attribute: str) -> Mapping[str, Any]:
+    return _load(getattr(import_module(module), attribute))
+
+
+def _load(text: str) -> Mapping[str, Any]:
+    loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    if not isinstance(loaded, dict):
+        raise AnsibleError("the documentation of a module is not a mapping")
+    return loaded
+
+

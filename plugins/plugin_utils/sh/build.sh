@@ -1,0 +1,77 @@
+# Starts a build in a unit of its own, or finds it running, and hands out its log.
+# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, may_start.
+# shellcheck shell=sh
+
+main() {
+    answer_begin
+    require_root
+    command -v nix >/dev/null || refuse no-nix "has no nix in $PATH: is it a NixOS host?"
+    own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
+    build=$run_dir/build-$name
+    build_unit=deploy-flake-build-$name.service
+    if [ "$may_start" = yes ]; then
+        # shellcheck disable=SC2119
+        if sc --quiet is-active "$build_unit"; then answer attached yes; else start_build; fi
+    fi
+    hand_out
+}
+
+# shellcheck disable=SC2120 # `set` gives them
+start_build() {
+    sc reset-failed "$build_unit" 2>/dev/null
+    rm -rf "$build"
+    mkdir -m 0700 "$build" || refuse no-space "cannot make $build"
+    login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
+    id -- "$login_user" >/dev/null 2>&1 || refuse no-user "has no user $login_user to build as"
+    eval "set -- $nix_arguments"
+    shell=$(readlink -f /bin/sh)
+    case $shell in */busybox) shell="$shell sh" ;; esac
+    cat >"$build/ended" <<END
+PATH='$PATH'
+$(printf '%s\n' "$at_end")
+END
+    # The log is opened by systemd, in a directory that only root can write: a link put there by the login user would be read
+    # out as root.
+    complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
+        --description="builds a system for deploy-flake" -p User="$login_user" -p RuntimeDirectory="deploy-flake-build-$name" \
+        -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=20 \
+        -p ExecStopPost="+$shell $build/ended $build $roots $name" -E PATH="$PATH" \
+        "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1) || {
+        # This script may run a second time, after a connection that was lost.
+        sc --quiet is-active "$build_unit" || [ -e "$build/result" ] || refuse no-unit "systemd could not start $build_unit: $complaint"
+    }
+}
+
+hand_out() {
+    deadline=$(($(now) + patience))
+    while [ -d "$build" ]; do
+        size=0
+        [ ! -e "$build/log" ] || size=$(stat -c %s "$build/log")
+        [ ! -e "$build/result" ] && [ "$size" -le "$offset" ] && [ "$(now)" -lt "$deadline" ] || break
+        sleep 0.1
+    done
+    [ -d "$build" ] || { answer gone yes && return; }
+    # The result is looked for first: a log read after it is whole.
+    result=
+    if [ -e "$build/result" ]; then
+        result=$(cat "$build/result")
+    elif ! sc --quiet is-active "$build_unit" && [ ! -e "$build/result" ] && sleep 0.5 && [ ! -e "$build/result" ]; then
+        result="killed"
+    fi
+    printf 'log\0'
+    [ ! -e "$build/log" ] || tail -c "+$((offset + 1))" "$build/log" | head -c 262144 | base64
+    printf '\0'
+    [ -n "$result" ] && [ $(($(stat -c %s "$build/log" 2>/dev/null || echo 0) - offset)) -le 262144 ] || return 0
+    answer result "$result"
+    toplevel=$(tail -n 1 "$build/out" 2>/dev/null)
+    if [ -n "$toplevel" ] && nix-store --check-validity "$toplevel" 2>/dev/null; then
+        answer toplevel "$toplevel"
+        answer derivation "$(nix-store --query --deriver "$toplevel" 2>/dev/null)"
+        for part in nixos-version bin/switch-to-configuration; do [ -e "$toplevel/$part" ] || answer lacks "$part"; done
+    fi
+    answer free "$(df -P -k /nix | awk 'NR == 2 { print $4 }')"
+    rm -rf "$build"
+}
+
+main </dev/null
+exit

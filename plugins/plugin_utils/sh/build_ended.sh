@@ -1,0 +1,13 @@
+# Runs as root when a build's unit ends, while Nix's own root is still there. Arguments: its directory, the roots, its name.
+# shellcheck shell=sh
+
+link=/run/deploy-flake-build-$3/result
+toplevel=$(readlink "$link")
+case $toplevel in
+/nix/store/*/*) ;;
+/nix/store/*) mkdir -p "$2" && ln -sfn "$toplevel" "$2/${toplevel##*/}" ;;
+esac
+# Nix's own root for the link would be left over when the link goes.
+find /nix/var/nix/gcroots/auto -maxdepth 1 -lname "$link" -delete
+printf '%s %s\n' "$SERVICE_RESULT" "${EXIT_STATUS-}" >"$1/result.new"
+mv -f "$1/result.new" "$1/result"

@@ -1,0 +1,76 @@
+# Making a system the boot default. The move of the profile link is the commit point: before it everything goes back,
+# after it forward.
+# shellcheck shell=sh
+
+boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
+
+commit() {
+    if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
+        give_up "somebody else has switched the host meanwhile"
+    fi
+    state commit-trial
+    switch_to "$commit_limit" "$new" boot
+    [ "$stc" = 0 ] || give_up "the boot loader could not be prepared: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
+    state commit-profile
+    limited "$commit_limit" nix-env -p "$profile" --set "$new" >>"$dir/log" 2>&1 </dev/null
+    set_status=$?
+    [ "$(boot_default)" = "$new" ] || give_up "the system profile could not be set: nix-env $(ended "$set_status" "$commit_limit")"
+    finish_commit || exit 1
+}
+
+# finish_commit: from the moved profile link on.
+finish_commit() {
+    sync -f "$profile"
+    state commit-boot
+    switch_to "$commit_limit" "$new" boot
+    [ "$stc" = 0 ] || switch_to "$commit_limit" "$new" boot
+    [ "$stc" = 0 ] || {
+        why "the boot loader could not be written: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
+        return 1
+    }
+    state commit-verify
+    sync
+    [ "$(boot_default)" = "$new" ] || {
+        why "the system profile has moved away again"
+        return 1
+    }
+    finish committed
+}
+
+# put_profile_back: to the generation that was, and our own one away.
+put_profile_back() {
+    # Ours, or a stray one that a `--set` left on a full disk: above all that there were, and naming the new system.
+    if [ "$(boot_default) $(current_generation)" != "$previous_boot $previous_generation" ]; then
+        if [ -z "$previous_boot" ]; then
+            rm -f "$profile"
+        elif [ -n "$previous_generation" ] && [ "$(readlink -f "$profile-$previous_generation-link")" = "$previous_boot" ]; then
+            limited "$rollback_limit" nix-env -p "$profile" --switch-generation "$previous_generation" >>"$dir/log" 2>&1 </dev/null
+        else
+            limited "$rollback_limit" nix-env -p "$profile" --set "$previous_boot" >>"$dir/log" 2>&1 </dev/null
+        fi
+    fi
+    [ "$(boot_default)" = "$previous_boot" ] || return 1
+    ours=$(highest_generation)
+    while [ "$ours" -gt "$highest_generation" ]; do
+        [ "$(readlink -f "$profile-$ours-link")" != "$new" ] || [ "$ours" = "$(current_generation)" ] || rm -f "$profile-$ours-link"
+        ours=$((ours - 1))
+    done
+    sync -f "${profile%/*}"
+}
+
+# boot_back: profile and boot loader as they were.
+boot_back() {
+    put_profile_back || {
+        why "the system profile could not be put back to $previous_boot"
+        return 1
+    }
+    [ -n "$previous_boot" ] || return 0
+    NIXOS_NO_CHECK=1
+    export NIXOS_NO_CHECK
+    switch_to "${1:-$commit_limit}" "$previous_boot" boot
+    [ "$stc" = 0 ] || {
+        note "the boot loader could not be put back: switch-to-configuration boot of $previous_boot $(ended "$stc" "$commit_limit")"
+        return 1
+    }
+    sync
+}

@@ -1,0 +1,62 @@
+# What every script on the host needs. Prepended to each of them; nothing runs here.
+# shellcheck shell=sh
+
+LC_ALL=C
+export LC_ALL
+umask 077
+
+run_dir=/run/deploy-flake
+var_dir=/var/lib/deploy-flake
+roots=/nix/var/nix/gcroots/deploy-flake
+profile=/nix/var/nix/profiles/system
+unit=deploy-flake.service
+
+# The tools of the system that runs now, whatever PATH the login brought.
+PATH=/run/wrappers/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
+export PATH
+
+# Answers are fields "name NUL value NUL" behind a marker, so that no byte of a value can be mistaken for structure.
+answer_begin() { printf '\001deploy-flake\001'; }
+answer() { printf '%s\0%s\0' "$1" "$2"; }
+# refuse CODE MESSAGE: the one way in which a script says no.
+refuse() { answer refused "$1"; answer message "$2"; exit 0; }
+
+now() { read -r uptime _ </proc/uptime; echo "${uptime%.*}"; }
+
+# With PID 1 frozen, systemctl blocks for ever.
+sc() { timeout -k 5 30 systemctl --no-pager "$@"; }
+
+failed_units() { sc list-units --failed --plain --no-legend --full 2>/dev/null | cut -d' ' -f1 | grep -v '^deploy-flake' | sort; }
+
+# Root's own directory: no link, nobody else's, no rights for others.
+own_directory() {
+    mkdir -m 0700 "$1" 2>/dev/null
+    [ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %u:%a "$1")" = "0:700" ]
+}
+
+# A deployment is open until its state is one of these.
+is_final() {
+    case $1 in
+    committed | rolled-back | rollback-failed | commit-failed | refused | superseded | interrupted) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# read_line FILE: its first line, nothing if it is not there; no fork.
+read_line() { line=; if [ -e "$1" ]; then read -r line <"$1" || :; fi; }
+
+require_root() { [ "$(id -u)" = 0 ] || refuse not-root "needs root on the host, and is $(id -un)"; }
+
+# tool NAME: its path, where the shell would say that it is a builtin.
+tool() {
+    old_ifs=$IFS
+    IFS=:
+    for at in $PATH; do
+        [ ! -x "$at/$1" ] || { IFS=$old_ifs && echo "$at/$1" && return; }
+    done
+    IFS=$old_ifs
+    return 1
+}
+
+# quote VALUE: as a word of a shell.
+quote() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }

@@ -1,0 +1,20 @@
+# Confirms a deployment that waits for it. From the controller: id, meant (the toplevel), and what wait.sh wants.
+# shellcheck shell=sh
+
+main() {
+    answer_begin
+    require_root
+    dir=$run_dir/$id
+    answer id "$id"
+    if [ -e "$dir/settings" ]; then
+        # shellcheck disable=SC1091 # made by start.sh
+        its=$(. "$dir/settings" && printf '%s' "$new")
+        [ "$its" = "$meant" ] || refuse other-toplevel "deployment $id is about $its, not about $meant"
+        # Rename decides; who loses reads in the state what has become of it.
+        if mv "$dir/window" "$dir/confirmed" 2>/dev/null; then answer confirmed yes; fi
+    fi
+    tell
+}
+
+main </dev/null
+exit

@@ -1,0 +1,45 @@
+# The health policy: what must hold before a system is tried, and after.
+# shellcheck shell=sh
+
+# not_ignored: filters a list of units by the operator's list of shell patterns, one a line.
+not_ignored() {
+    while read -r failed; do
+        ignored=no
+        while read -r pattern; do
+            # shellcheck disable=SC2254 # a pattern is meant
+            case $failed in $pattern) ignored=yes ;; esac
+        done <<END
+$ignore_units
+END
+        [ "$ignored" = yes ] || printf '%s\n' "$failed"
+    done
+}
+
+# ready: whether the host is in a state to try anything on; says what is wrong.
+ready() {
+    manager=$(timeout -k 5 "$health_limit" systemctl is-system-running --wait 2>/dev/null) || :
+    failed_units | not_ignored >"$dir/failed"
+    case $policy:$manager in
+    *:running | no_new_failures:degraded) ;;
+    strict:degraded)
+        [ ! -s "$dir/failed" ] || { echo "units have failed already: $(tr '\n' ' ' <"$dir/failed")" && return 1; }
+        ;;
+    *) echo "the host is not up: systemctl is-system-running says ${manager:-nothing} after $health_limit s" && return 1 ;;
+    esac
+    : >"$dir/failed"
+}
+
+# healthy: whether the new system is well; says what is wrong. $test_status is what `test` ended with.
+healthy() {
+    failed_units | not_ignored >"$dir/failed"
+    if [ "$policy" = no_new_failures ]; then
+        grep -F -x -v -f "$dir/failed-before" "$dir/failed" >"$dir/failed.new"
+        mv -f "$dir/failed.new" "$dir/failed"
+    fi
+    [ ! -s "$dir/failed" ] || { echo "units have failed: $(tr '\n' ' ' <"$dir/failed")" && return 1; }
+    # 4: units failed to start. Forgiven only if they are all on the lists that were taken out above.
+    [ "$test_status" != 4 ] || [ -n "$(failed_units)" ] || {
+        echo "units failed to start while the system was activated (exit 4), though none is failed now"
+        return 1
+    }
+}

@@ -1,0 +1,101 @@
+# Running commands under limits, and ending what they leave behind.
+# shellcheck shell=sh
+
+child=
+
+# limited SECONDS COMMAND…: the command in the background with `wait`, since a trap does not run while a foreground child
+# does; -k, since a child that ignores TERM would never end. 124 and 137 are the limit's, not the command's.
+limited() {
+    limited_by=$1
+    shift
+    timeout -k 5 "$limited_by" "$@" 8>&- 9>&- &
+    child=$!
+    wait "$child"
+    status=$?
+    child=
+    return "$status"
+}
+
+# pause SECONDS: may be a fraction.
+pause() {
+    sleep "$1" 8>&- 9>&- &
+    child=$!
+    wait "$child"
+    child=
+}
+
+out_of_time() { [ "$1" = 124 ] || [ "$1" = 137 ]; }
+
+end_child() {
+    [ -n "$child" ] || return 0
+    kill -TERM "$child" 2>/dev/null
+    wait "$child" 2>/dev/null
+    child=
+}
+
+# each_process CGROUP FUNCTION: calls it with the id of every process in the cgroup and those below it, but not of this
+# shell, nor of the one that it is a subshell of. No command is started, since that would be a process there as well.
+each_process() {
+    read -r self _ </proc/self/stat
+    for procs in "/sys/fs/cgroup$1/cgroup.procs" "/sys/fs/cgroup$1"/*/cgroup.procs "/sys/fs/cgroup$1"/.control/cgroup.procs; do
+        [ -r "$procs" ] || continue
+        while read -r process; do
+            # A process of another PID namespace reads as 0.
+            case $process in
+            "$$" | "$self" | 0) ;;
+            *) "$2" "$process" ;;
+            esac
+        done <"$procs"
+    done
+}
+
+own_cgroup() { while read -r line; do case $line in 0::*) line=${line#0::} && return ;; esac; done </proc/self/cgroup; }
+
+kill_one() { kill -KILL "$1" 2>/dev/null; }
+count_one() { left="$left $1"; }
+
+# kill_others CGROUP: one by one with SIGKILL; cgroup.kill would take the undo along, and every process that it starts.
+# Waits up to 10 s; what is left then hangs in the kernel, and is in $left.
+kill_others() {
+    tries=0
+    while :; do
+        left=
+        each_process "$1" kill_one
+        each_process "$1" count_one
+        [ -n "$left" ] && [ "$tries" -lt 100 ] || break
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+}
+
+# reap: a grandchild in its own session outlives `timeout -k`.
+reap() {
+    own_cgroup
+    kill_others "$line"
+}
+
+# holds_unit: whether deploy-flake.service is this deployment. Unknown (PID 1 does not answer) counts as yes: then nobody
+# can have started another one.
+holds_unit() {
+    [ "${INVOCATION_ID-}" = "$invocation" ] && return 0
+    its=$(sc show -p InvocationID --value "$unit" 2>/dev/null) || return 0
+    [ "$its" = "$invocation" ]
+}
+
+# lock_held: whether a switch-to-configuration really holds its lock; exit 11 alone says less.
+lock_held() {
+    [ -e /run/nixos/switch-to-configuration.lock ] && ! flock -n /run/nixos/switch-to-configuration.lock true
+}
+
+# switch_to LIMIT TOPLEVEL ACTION: the status is switch-to-configuration's own, or the limit's.
+switch_to() {
+    began=$(now)
+    while :; do
+        limited "$1" "$2/bin/switch-to-configuration" "$3" >>"$dir/log" 2>&1 </dev/null
+        stc=$?
+        [ "$stc" = 0 ] || reap
+        # Another run holds the lock: wait for it, within the same limit.
+        [ "$stc" = 11 ] && lock_held && [ $(($(now) - began)) -lt "$1" ] || return "$stc"
+        pause 1
+    done
+}

@@ -1,0 +1,104 @@
+# The state of a deployment in its directory, and its line for ever in deployments.jsonl.
+# shellcheck shell=sh
+
+json() {
+    printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\010\013-\037\177' |
+        sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }')"
+}
+
+# One line a field, so that repair after a power loss can read it back with sed.
+json_field() { printf '%s: %s' "$(json "$1")" "$(json "$2")"; }
+
+# state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal.
+state() {
+    printf '%s\n' "$1" >"$dir/state.new.$$" && mv -f "$dir/state.new.$$" "$dir/state"
+    echo "deployment $id: $1"
+}
+
+# why TEXT: the first reason is the one that counts.
+why() {
+    [ -s "$dir/why" ] || printf '%s\n' "$1" >"$dir/why"
+    echo "deployment $id: $1"
+}
+
+# note TEXT: what the operator should know beside the outcome.
+note() {
+    printf '%s\n' "$1" >>"$dir/notes"
+    echo "deployment $id: $1"
+}
+
+current_generation() {
+    link=$(readlink "$profile" 2>/dev/null) || link=
+    case $link in
+    system-*-link) link=${link#system-} && echo "${link%-link}" ;;
+    esac
+}
+
+# The last words of the units in a list, for the report.
+unit_journals() {
+    while read -r failed; do
+        timeout -k 5 10 journalctl --no-pager -q -o cat -n 6 -u "$failed" 2>/dev/null | sed "s|^|$failed: |"
+    done | tail -n 40
+}
+
+record() {
+    read_line "$dir/rung"
+    rung=$line
+    printf '{%s, ' "$(cat "$dir/about")"
+    for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" \
+        "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" \
+        "live $(readlink -f /run/current-system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
+        json_field "${field%% *}" "${field#* }"
+        printf ', '
+    done
+    json_field why "$(cat "$dir/why" 2>/dev/null)"
+    printf ', '
+    json_field notes "$(cat "$dir/notes" 2>/dev/null)"
+    printf ', '
+    json_field failed_units "$(cat "$dir/failed" 2>/dev/null)"
+    printf ', '
+    json_field journal "$(cat "$dir/journal" 2>/dev/null)"
+    printf ', '
+    json_field log "$(tail -n 30 "$dir/log" 2>/dev/null)"
+    printf '}\n'
+}
+
+# finish OUTCOME: the record first, then the state that tells everybody that it is over.
+finish() {
+    record "$1" >"$dir/record.new.$$" && mv -f "$dir/record.new.$$" "$dir/record"
+    if ! grep -q "\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null; then
+        if cat "$dir/record" >>"$var_dir/deployments.jsonl" && sync -f "$var_dir/deployments.jsonl"; then
+            : >"$dir/recorded"
+        else
+            echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
+        fi
+    else
+        : >"$dir/recorded"
+    fi
+    read_open_id
+    [ "$open_id" != "$id" ] || rm -f "$var_dir/open.json"
+    sync -f "$var_dir"
+    state "$1"
+}
+
+read_open_id() { open_id=$(sed -n 's/^"id": "\([^"]*\)",\{0,1\}$/\1/p' "$var_dir/open.json" 2>/dev/null); }
+
+# A deployment that has ended leaves its line and nothing else; only what went wrong keeps its systems from garbage collection.
+clean_up() {
+    read_line "$dir/state"
+    is_final "$line" || return 0
+    case $line in
+    rollback-failed | commit-failed) ;;
+    *)
+        # There is one open deployment at a time, so what others left can go as well. A flake or a system that somebody
+        # has named again since this deployment began stays.
+        find "$roots" -maxdepth 1 -type l -name 'deployment-*' -delete 2>/dev/null
+        find "$roots" -maxdepth 1 -type l ! -newer "$dir/settings" -delete 2>/dev/null
+        rmdir "$roots" 2>/dev/null
+        ;;
+    esac
+    read_line "$run_dir/current"
+    [ "$line" != "$id" ] || rm -f "$run_dir/current"
+    # Without its line on disk, the directory is the only witness: it stays until the next deployment.
+    [ ! -e "$dir/recorded" ] || rm -rf "$dir"
+}

@@ -1,0 +1,73 @@
+# What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
+# shellcheck shell=sh
+
+repair_others() {
+    for other in "$run_dir"/*/settings; do
+        [ -e "$other" ] || continue
+        other=${other%/settings}
+        [ "$other" != "$dir" ] && [ -e "$other/program" ] || continue
+        read_line "$other/state"
+        if [ -z "$line" ]; then
+            # A starter that is about to ask for the unit's name, or died before it could.
+            find "$other" -maxdepth 0 -mmin +10 -exec rm -rf {} +
+            continue
+        fi
+        repair_one "$other" || return 1
+    done
+    read_open_id
+    [ -z "$open_id" ] || repair_after_power_loss
+}
+
+# repair_one DIRECTORY: by its own undo, in a unit and cgroup of its own; its guard may be at it already.
+# shellcheck disable=SC2086 # the interpreter may be two words
+repair_one() {
+    read_line "$1/state"
+    is_final "$line" || note "an earlier deployment (${1##*/}) was left unfinished while $line, and was undone first"
+    tries=0
+    while [ -e "$1/settings" ]; do
+        limited "$rollback_limit" systemd-run --quiet --collect --wait --no-ask-password --service-type=exec -p WorkingDirectory=/ \
+            --unit="deploy-flake-repair-${1##*/}" $interpreter "$1/program" undo "$1" </dev/null
+        read_line "$1/state"
+        ! is_final "$line" || break
+        tries=$((tries + 1))
+        [ "$tries" -lt "$rollback_limit" ] || return 1
+        pause 1
+    done
+    rm -rf "$1"
+}
+
+open_field() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$var_dir/open.json"; }
+
+# After a power loss only open.json is left. The host has booted one of two systems; profile and boot loader are made to
+# agree, forward if the profile link had moved, back otherwise.
+repair_after_power_loss() (
+    lost=$open_id
+    id=$lost
+    new=$(open_field new)
+    started=$(open_field started)
+    previous_live=$(open_field previous_live)
+    previous_boot=$(open_field previous_boot)
+    previous_generation=$(open_field previous_generation)
+    highest_generation=$(open_field highest_generation)
+    mode=boot
+    phase=power-lost
+    lost_dir=$dir/lost
+    mkdir -p "$lost_dir"
+    sed -n 's/^"about": {\(.*\)}$/\1/p' "$var_dir/open.json" >"$lost_dir/about"
+    main_dir=$dir
+    dir=$lost_dir
+    why "the host lost power or was rebooted during the deployment"
+    if [ "$(boot_default)" = "$new" ] && [ "$(current_generation)" != "$previous_generation" ]; then
+        if finish_commit; then outcome=committed; else outcome=commit-failed; boot_back || :; [ "$(boot_default)" = "$new" ] || outcome=interrupted; fi
+    elif [ "$(boot_default)" = "$previous_boot" ]; then
+        if boot_back; then outcome=interrupted; else outcome=commit-failed; fi
+    else
+        outcome=superseded
+    fi
+    [ "$outcome" = committed ] || finish "$outcome"
+    dir=$main_dir
+    read_line "$lost_dir/state"
+    note "an earlier deployment ($lost) was interrupted by a power loss or reboot; it is now $line"
+    rm -rf "$lost_dir"
+    is_final "$line"
+)

@@ -1,0 +1,17 @@
+# Tells a deployment that waits for confirmation to undo now. From the controller: id, reason, and what wait.sh wants.
+# shellcheck shell=sh
+
+main() {
+    answer_begin
+    require_root
+    dir=$run_dir/$id
+    answer id "$id"
+    if [ -e "$dir/settings" ]; then
+        printf '%s\n' "$reason" >"$dir/revoked.why"
+        if mv "$dir/window" "$dir/revoked" 2>/dev/null; then answer revoked yes; fi
+    fi
+    tell
+}
+
+main </dev/null
+exit

@@ -1,0 +1,88 @@
+# A deployment's directory, and how its own processes find their way in it.
+# shellcheck shell=sh disable=SC1091
+
+# load DIRECTORY: the settings that the controller gave, and the facts that the supervisor noted before it changed anything.
+load() {
+    dir=$1
+    . "$dir/settings"
+    id=${dir##*/}
+    facts=no
+    if [ -e "$dir/facts" ]; then
+        . "$dir/facts"
+        facts=yes
+        # The tools of the system that ran before: a broken one of the new system must not make an undo believe that it worked.
+        PATH=$tools
+        export PATH
+    fi
+    cd /
+}
+
+
+fact() { printf '%s=%s\n' "$1" "$(quote "$2")"; }
+
+wanted_units() {
+    # Not what comes and goes with a login, a connection or a mount of systemd's own.
+    sc list-units --state="$1" --type=service,socket,timer,mount,path --plain --no-legend --full | cut -d' ' -f1 |
+        grep -v -e '^deploy-flake' -e '^user@' -e '^user-runtime-dir@' -e '^run-user-' -e '^run-credentials' -e '^session-' -e '^sshd\{0,1\}@' |
+        sort
+}
+
+# note_facts: all that the undo needs, before anything is changed.
+note_facts() {
+    previous_live=$(readlink -f /run/current-system)
+    previous_boot=
+    [ ! -e "$profile" ] || previous_boot=$(readlink -f "$profile")
+    wanted_units active >"$dir/active" && failed_units >"$dir/failed-before" || return 1
+    host_keys >"$dir/host-keys"
+    login_keys >"$dir/login-keys"
+    tools=$previous_live/sw/bin:$previous_live/systemd/bin:$PATH
+    {
+        fact previous_live "$previous_live"
+        fact previous_boot "$previous_boot"
+        fact previous_generation "$(current_generation)"
+        fact highest_generation "$(highest_generation)"
+        fact tools "$tools"
+        fact cgroup "$(sed -n 's/^0:://p' /proc/self/cgroup)"
+        fact invocation "${INVOCATION_ID-}"
+        fact started "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+        fact boot_id "$(cat /proc/sys/kernel/random/boot_id)"
+    } >"$dir/facts.new" || return 1
+    mv -f "$dir/facts.new" "$dir/facts"
+    load "$dir"
+}
+
+highest_generation() {
+    highest=0
+    for link in "$profile"-*-link; do
+        number=${link#"$profile"-}
+        number=${number%-link}
+        case $number in
+        '' | *[!0-9]*) ;;
+        *) [ "$number" -le "$highest" ] || highest=$number ;;
+        esac
+    done
+    echo "$highest"
+}
+
+# open_durably: the record that survives a power loss, and the roots that survive a garbage collection.
+open_durably() {
+    mkdir -p "$roots" || return 1
+    for kept in "new $new" "live $previous_live" "boot $previous_boot"; do
+        target=${kept#* }
+        [ -n "$target" ] || continue
+        ln -sfn "$target" "$roots/deployment-$id-${kept%% *}" && nix-store --check-validity "$target" || return 1
+    done
+    {
+        printf '{\n'
+        json_field id "$id" && printf ',\n'
+        json_field boot_id "$boot_id" && printf ',\n'
+        json_field started "$started" && printf ',\n'
+        json_field previous_live "$previous_live" && printf ',\n'
+        json_field previous_boot "$previous_boot" && printf ',\n'
+        json_field previous_generation "$previous_generation" && printf ',\n'
+        json_field highest_generation "$highest_generation" && printf ',\n'
+        json_field new "$new" && printf ',\n'
+        printf '"about": {%s}\n}\n' "$(cat "$dir/about")"
+    } >"$var_dir/open.json.new" && sync -f "$var_dir/open.json.new" && mv -f "$var_dir/open.json.new" "$var_dir/open.json" &&
+        sync -f "$var_dir" && sync -f "$roots"
+}

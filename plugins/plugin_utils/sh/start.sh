@@ -1,0 +1,138 @@
+# Looks at the host, and starts the supervisor of a new deployment.
+# From the controller: id, new, program, settings, about, mode, check_mode, over_ssh, login_user, allow, need_nix_kib,
+# need_boot_kib, install_bootloader, runtime_limit, stop_limit.
+# shellcheck shell=sh
+
+main() {
+    answer_begin
+    require_root
+    for needed in nix-store nix-env systemctl systemd-run flock timeout; do
+        command -v "$needed" >/dev/null || refuse no-tool "has no $needed in $PATH"
+    done
+    nix-store --check-validity "$new" 2>/dev/null || refuse not-valid "$new is not in the host's store"
+    look_at_toplevel
+    live=$(readlink -f /run/current-system)
+    default=
+    [ ! -e "$profile" ] || default=$(readlink -f "$profile")
+    answer previous_live "$live"
+    answer previous_boot "$default"
+    if [ "$default" = "$new" ] && { [ "$live" = "$new" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ]; then
+        find "$roots" -maxdepth 1 -type l -delete 2>/dev/null
+        rmdir "$roots" 2>/dev/null
+        answer unchanged yes
+        answer generation "$(readlink "$profile" | sed -n 's/^system-\([0-9]*\)-link$/\1/p')"
+        exit 0
+    fi
+    look_at_host
+    others_at_work
+    [ "$check_mode" = no ] || exit 0
+    make_directory
+    start_supervisor
+}
+
+allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+
+look_at_toplevel() {
+    for part in nixos-version bin/switch-to-configuration; do
+        [ -e "$new/$part" ] || refuse not-a-system "$new is not a NixOS system: it has no $part"
+    done
+    hostname_file=$new/etc/hostname
+    if [ -e "$hostname_file" ] && ! allowed other_hostname; then
+        read -r its_name <"$hostname_file"
+        [ "$its_name" = "$(uname -n)" ] || refuse other-hostname "the new system is for a host named $its_name, and this one is $(uname -n)"
+    fi
+    if [ "$over_ssh" = yes ] && ! allowed no_ssh && [ -d "$new/etc/systemd/system" ]; then
+        wanted=no
+        for unit_file in "$new"/etc/systemd/system/*.wants/sshd.service "$new"/etc/systemd/system/*.wants/ssh.service \
+            "$new"/etc/systemd/system/*.wants/sshd.socket "$new"/etc/systemd/system/*.wants/ssh.socket; do
+            [ ! -e "$unit_file" ] && [ ! -L "$unit_file" ] || wanted=yes
+        done
+        [ "$wanted" = yes ] || refuse no-ssh "the new system starts no ssh unit, and this host is deployed over ssh"
+    fi
+    if [ -r "$new/system" ] && [ -r /run/current-system/system ] && ! allowed other_architecture; then
+        read -r its_system <"$new/system" || :
+        read -r our_system </run/current-system/system || :
+        [ "$its_system" = "$our_system" ] || refuse other-architecture "the new system is for $its_system, and this host is $our_system"
+    fi
+}
+
+look_at_host() {
+    [ "$mode" = boot ] || [ -z "$default" ] || [ "$live" = "$default" ] || [ "$default" = "$new" ] || allowed untested_boot_default ||
+        refuse untested-boot-default "runs $live, but would boot $default: somebody tested the one or did not restart into the other"
+    for path in /nix /boot; do
+        [ -d "$path" ] || continue
+        free=$(df -P -k "$path" | awk 'NR == 2 { print $4 }')
+        case $path in /nix) needed=$need_nix_kib ;; *) needed=$need_boot_kib ;; esac
+        [ "$free" -ge "$needed" ] || refuse no-space "has $free KiB free on $path, and needs $needed KiB"
+    done
+}
+
+others_at_work() {
+    busy=$(sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' | cut -d' ' -f1)
+    [ -z "$busy" ] || { answer busy_by "$busy" && refuse busy "is being switched by $busy"; }
+}
+
+make_directory() {
+    own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
+    own_directory "$var_dir" || refuse no-directory "$var_dir is not a directory of root's alone"
+    dir=$run_dir/$id
+    # This very script again, after a connection that was lost: the first run has made it.
+    if ! mkdir -m 0700 "$dir" 2>/dev/null; then
+        [ ! -e "$dir/state" ] || { answer started yes && exit 0; }
+    fi
+    guard_deadline=$(($(now) + runtime_limit + 2 * stop_limit + 30))
+    shell=$(readlink -f /bin/sh)
+    interpreter=$shell
+    case $shell in */busybox) interpreter="$shell sh" ;; esac
+    {
+        printf '%s\n' "$settings"
+        printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\n' "$(quote "$interpreter")" \
+            "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline"
+    } >"$dir/settings" && printf '%s\n' "$about" >"$dir/about" && printf '%s\n' "$program" >"$dir/program" || {
+        rm -rf "$dir"
+        refuse no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
+    }
+}
+
+# The unit's name is the lock.
+start_supervisor() {
+    tries=0
+    while :; do
+        # shellcheck disable=SC2086 # the interpreter may be two words
+        complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+            --description="deploys $new ($id)" \
+            -p KillMode=control-group -p Restart=no -p IgnoreOnIsolate=yes -p Delegate=yes -p WorkingDirectory=/ -p UMask=0077 \
+            -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
+            -p RuntimeMaxSec="$runtime_limit" -p TimeoutStopSec="$stop_limit" \
+            -p ExecStopPost="$interpreter $dir/program undo $dir" \
+            ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
+            $interpreter "$dir/program" supervise "$dir" 2>&1) && break
+        if [ -e "$dir/state" ]; then break; fi
+        tries=$((tries + 1))
+        active=$(sc show -p ActiveState --value "$unit")
+        read_line "$run_dir/current"
+        holder=$line
+        read_line "$run_dir/$holder/state"
+        case $active in
+        inactive | failed)
+            sc reset-failed "$unit" 2>/dev/null
+            sc stop "$unit" 2>/dev/null
+            ;;
+        deactivating) sleep 0.2 ;;
+        *) is_final "$line" || [ -z "$line" ] || tries=100 ;;
+        esac
+        if [ "$tries" -ge 20 ]; then
+            answer holder "$holder"
+            answer holder_state "$line"
+            answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
+            rm -rf "$dir"
+            [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is at work: ${holder:-unknown}, $line"
+            refuse no-unit "systemd could not start $unit: $complaint"
+        fi
+        sleep 0.1
+    done
+    answer started yes
+}
+
+main </dev/null
+exit

@@ -1,0 +1,107 @@
+# The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
+# shellcheck shell=sh
+
+supervise() {
+    trap 'why "the supervisor was told to stop ($(read_line "$dir/state"; echo "$line"))"; end_child; exit 143' TERM
+    state checking
+    repair_others || stop_unchanged "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
+    printf '%s\n' "$id" >"$run_dir/current.$$" && mv -f "$run_dir/current.$$" "$run_dir/current"
+    note_facts || stop_unchanged "could not note the state of the host in $dir"
+    open_durably || stop_unchanged "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
+    start_guard || stop_unchanged "could not start $guard_unit"
+    complaint=$(ready) || stop_unchanged "$complaint"
+    check_before_switch
+    if [ "$mode" = test ]; then
+        try_live
+        wait_for_confirmation
+    else
+        state confirmed
+    fi
+    commit
+}
+
+# Its directory is gone when it is started again after the end: then there is nothing to do.
+# shellcheck disable=SC2086 # the interpreter may be two words
+start_guard() {
+    timeout -k 5 30 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$guard_unit" \
+        --description="undoes deployment $id if its supervisor is gone" \
+        -p Restart=on-failure -p RestartSec=200ms -p StartLimitIntervalSec=0 -p IgnoreOnIsolate=yes \
+        -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
+        -p WorkingDirectory=/ -p UMask=0077 -p TimeoutStopSec=30 \
+        -p ExecCondition="$(tool test) -e $dir/program" \
+        $interpreter "$dir/program" guard "$dir"
+}
+
+# stop_unchanged WHY: before anything was activated.
+stop_unchanged() {
+    why "$1"
+    unit_journals <"$dir/failed" >"$dir/journal" 2>/dev/null
+    finish refused
+    exit 0
+}
+
+# give_up WHY: after it. The undo follows as ExecStopPost.
+give_up() {
+    why "$1"
+    [ ! -s "$dir/failed" ] || unit_journals <"$dir/failed" >"$dir/journal"
+    exit 1
+}
+
+check_before_switch() {
+    if [ -n "$pre_activate_script" ] && [ -x "$new/$pre_activate_script" ]; then
+        limited "$check_limit" "$new/$pre_activate_script" >>"$dir/log" 2>&1 </dev/null ||
+            stop_unchanged "$pre_activate_script of the new system exited $status: activation would not be safe"
+    fi
+    # Releases before the variable print their usage for `check`, and exit 1 as a failed check does.
+    grep -q PRE_SWITCH_CHECK "$new/bin/switch-to-configuration" || return 0
+    switch_to "$check_limit" "$new" check
+    case $stc in
+    0) ;;
+    100) stop_unchanged "the new system needs a reboot: switch-to-configuration check exited 100" ;;
+    11) stop_unchanged "switch-to-configuration check could not run (exit 11)$(! lock_held || echo ": another one holds its lock")" ;;
+    *) stop_unchanged "the pre-switch checks of the new system failed: switch-to-configuration check $(ended "$stc" "$check_limit")" ;;
+    esac
+}
+
+ended() {
+    if out_of_time "$1"; then echo "did not end within $2 s"; else echo "exited $1"; fi
+}
+
+try_live() {
+    state activating
+    # Our own limit counts from the first byte of `test`.
+    switch_to "$activate_limit" "$new" test
+    test_status=$stc
+    case $test_status in
+    0 | 4) ;;
+    100) stop_unchanged "the new system needs a reboot, nothing was activated: switch-to-configuration test exited 100" ;;
+    *)
+        failed_units >"$dir/failed"
+        give_up "switch-to-configuration test $(ended "$test_status" "$activate_limit")"
+        ;;
+    esac
+    state settling
+    [ "$settle_limit" = 0 ] || pause "$settle_limit"
+    complaint=$(healthy) || give_up "$complaint"
+    [ "$(readlink -f /run/current-system)" = "$new" ] || give_up "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
+    if [ "$over_ssh" = yes ]; then complaint=$(still_reachable) || give_up "$complaint"; fi
+}
+
+# The window is a file: confirm, time-out and revoke are renames of it, and only one of them can win.
+wait_for_confirmation() {
+    printf '%s\n' "$(($(now) + confirm_limit))" >"$dir/window.new"
+    mv -f "$dir/window.new" "$dir/window"
+    state window
+    while [ -e "$dir/window" ]; do
+        read_line "$dir/window"
+        if [ -n "$line" ] && [ "$(now)" -ge "$line" ]; then mv "$dir/window" "$dir/expired" 2>/dev/null; fi
+        pause 0.2
+    done
+    if [ -e "$dir/confirmed" ]; then
+        state confirmed
+    elif [ -e "$dir/revoked" ]; then
+        give_up "revoked: $(cat "$dir/revoked.why" 2>/dev/null)"
+    else
+        give_up "nobody confirmed the new system within $confirm_limit s"
+    fi
+}

@@ -1,0 +1,217 @@
+# The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
+# shellcheck shell=sh
+
+# undo: 0 when the deployment has a final state, 75 when another undo is at work.
+undo() {
+    read_line "$dir/state"
+    phase=$line
+    if is_final "$phase"; then
+        clean_up
+        return 0
+    fi
+    # Held by this process alone, and let go by its death; every command is started without it.
+    exec 9>"$dir/undoing"
+    flock -n 9 || return 75
+    trap '' HUP INT
+    trap 'end_child; exit 143' TERM
+    # An undo that died half way leaves `rolling-back`: the phase that counts is the one before.
+    if [ "$phase" = rolling-back ]; then
+        read_line "$dir/phase"
+        phase=$line
+    else
+        printf '%s\n' "$phase" >"$dir/phase.new" && mv -f "$dir/phase.new" "$dir/phase"
+    fi
+    if [ "$facts" = no ] || [ "$phase" = checking ] || [ -z "$phase" ]; then
+        why "the supervisor ended before anything was activated"
+        if [ "$facts" = yes ]; then
+            holds_unit && kill_others "$cgroup"
+        fi
+        end_as refused
+        return 0
+    fi
+    left=
+    holds_unit && kill_others "$cgroup"
+    free_switch_lock
+    state rolling-back
+    why "the supervisor ended without a result while the deployment was $phase (${SERVICE_RESULT-killed})"
+    if machine_stopping; then
+        undo_at_shutdown
+    elif somebody_else_switched; then
+        note "somebody else switched the host meanwhile, so nothing was touched"
+        end_as superseded
+    else
+        undo_fully
+    fi
+}
+
+end_as() {
+    finish "$1"
+    clean_up
+}
+
+# Every holder was killed, and what hangs in the kernel holds the lock for ever.
+free_switch_lock() {
+    [ -n "$left" ] && lock_held || return 0
+    rm -f /run/nixos/switch-to-configuration.lock
+    note "processes $left hang in the kernel and cannot be killed: the host needs a reboot"
+}
+
+machine_stopping() {
+    manager=$(sc is-system-running 2>/dev/null)
+    [ "$manager" = stopping ] || sc --quiet is-active rescue.target emergency.target
+}
+
+somebody_else_switched() {
+    live=$(readlink -f /run/current-system)
+    default=$(boot_default)
+    { [ "$live" != "$previous_live" ] && [ "$live" != "$new" ]; } || { [ "$default" != "$previous_boot" ] && [ "$default" != "$new" ]; }
+}
+
+# Whether the commit point was passed.
+profile_moved() {
+    case $phase in
+    commit-profile) [ "$(boot_default)" = "$new" ] && [ "$(current_generation)" != "$previous_generation" ] ;;
+    commit-boot | commit-verify) ;;
+    *) return 1 ;;
+    esac
+}
+
+# boot_side LIMIT: by the commit table; ends the deployment where it goes forward. 0: the boot side is as before.
+boot_side() {
+    case $phase in
+    activating | settling | window | confirmed) return 0 ;;
+    esac
+    boot_back "$1"
+}
+
+go_forward() {
+    profile_moved && [ ! -e "$dir/back" ] || return 1
+    finish_commit && clean_up && return 0
+    # Once; from here it goes back, whoever dies.
+    : >"$dir/back"
+    return 1
+}
+
+# At shutdown every start would be refused: the boot side only, so that the machine comes up with the right system.
+undo_at_shutdown() {
+    commit_limit=20
+    go_forward && return 0
+    note "the host was shutting down"
+    if boot_side 20; then end_as interrupted; else end_as commit-failed; fi
+}
+
+undo_fully() {
+    go_forward && return 0
+    boot=kept
+    boot_side "$commit_limit" || boot=broken
+    if [ "$mode" = boot ]; then
+        # Nothing was activated.
+        if [ "$boot" = kept ]; then end_as rolled-back; else end_as commit-failed; fi
+        return 0
+    fi
+    prune_lists
+    rung=none
+    for rung in test restart-bus by-hand reboot; do
+        printf '%s\n' "$rung" >"$dir/rung"
+        "rung_$(printf '%s' "$rung" | tr - _)"
+        if verify_previous; then break; fi
+        rung=none
+    done
+    if [ "$boot" = broken ]; then
+        [ "$rung" != none ] || note "the previous system could not be made live again: $complaint"
+        end_as commit-failed
+    elif [ "$rung" = none ]; then
+        note "the previous system could not be made live again: $complaint"
+        failed_units >"$dir/failed"
+        unit_journals <"$dir/failed" >"$dir/journal"
+        end_as rollback-failed
+    else
+        end_as rolled-back
+    fi
+}
+
+# An interrupted run leaves lists which the next one acts on, whatever its toplevel. Only units that the previous system
+# has can be meant for it; the files also name units to bring back, so they stay.
+prune_lists() {
+    for list in /run/nixos/*-list; do
+        [ -f "$list" ] || continue
+        while read -r listed; do
+            template=$(printf '%s' "$listed" | sed 's/@[^.]*\./@./')
+            if [ -e "$previous_live/etc/systemd/system/$listed" ] || [ -e "$previous_live/etc/systemd/system/$template" ] ||
+                grep -q -F -x -e "$listed" "$dir/active"; then
+                printf '%s\n' "$listed"
+            fi
+        done <"$list" >"$list.pruned"
+        mv -f "$list.pruned" "$list"
+    done
+}
+
+rung_test() {
+    NIXOS_NO_CHECK=1
+    export NIXOS_NO_CHECK
+    switch_to "$rollback_limit" "$previous_live" test
+}
+
+rung_restart_bus() {
+    for service in dbus.socket dbus.service systemd-logind.service; do
+        sc reset-failed "$service" 2>/dev/null
+        sc restart "$service" 2>/dev/null
+    done
+    rung_test
+}
+
+rung_by_hand() {
+    limited "$rollback_limit" "$previous_live/activate" >>"$dir/log" 2>&1 </dev/null
+    [ "$status" = 0 ] || reap
+    sc daemon-reload
+    sc reset-failed
+    # The way in first.
+    for service in $(grep -E '^(systemd-networkd|network|dhcpcd|NetworkManager|wpa_supplicant|sshd?)' "$dir/active") $(cat "$dir/active"); do
+        sc --quiet is-active "$service" || sc start --no-block "$service" 2>/dev/null
+    done
+}
+
+rung_reboot() {
+    [ "$last_resort_reboot" = yes ] && [ "$boot" = kept ] && [ "$previous_boot" = "$previous_live" ] || return 0
+    note "the previous system could not be made live again, so the host reboots into it"
+    finish rollback-failed
+    sync
+    sc reboot --no-block || { sleep 20 && systemctl reboot -f; } || { sleep 20 && systemctl reboot -ff; }
+    sleep 60
+}
+
+there() { [ "$(sc show -p LoadState --value "$1")" = loaded ]; }
+
+# verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Says why not in $complaint.
+verify_previous() {
+    [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complaint="/run/current-system is another" && return 1; }
+    [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complaint="/etc is another system's" && return 1; }
+    tries=0
+    while :; do
+        wanted_units active,activating,reloading | grep -F -x -v -f - "$dir/active" >"$dir/missing"
+        failed_units | grep -F -x -v -f "$dir/failed-before" >"$dir/failed-now"
+        [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || break
+        tries=$((tries + 1))
+        if [ "$tries" = 10 ]; then
+            complaint="units are not as before: $(cat "$dir/missing" "$dir/failed-now" | sort -u | tr '\n' ' ')"
+            return 1
+        fi
+        while read -r service; do
+            if there "$service"; then
+                sc reset-failed "$service" 2>/dev/null
+                sc start --no-block "$service" 2>/dev/null
+            else
+                # It was transient, and is gone for good.
+                grep -F -x -v -e "$service" "$dir/active" >"$dir/active.new"
+                mv -f "$dir/active.new" "$dir/active"
+            fi
+        done <"$dir/missing"
+        # A unit that only the new system had is history, not a fault of the previous one.
+        while read -r service; do there "$service" || sc reset-failed "$service" 2>/dev/null; done <"$dir/failed-now"
+        pause 0.5
+    done
+    if [ "$over_ssh" = yes ]; then
+        grep -q -E '^sshd?\.(service|socket)$' "$dir/active" || return 0
+        { wanted_units active,activating | grep -q -E '^sshd?\.(service|socket)$'; } || { complaint="no ssh unit is active" && return 1; }
+    fi
+}

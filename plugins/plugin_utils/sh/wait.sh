@@ -1,0 +1,33 @@
+# Waits until a deployment is in another state than the controller knows, and says which.
+# From the controller: id, known, patience.
+# shellcheck shell=sh
+
+tell() {
+    dir=$run_dir/$id
+    deadline=$(($(now) + patience))
+    while [ -e "$dir/settings" ]; do
+        read_line "$dir/state"
+        [ "$line" = "$known" ] || [ -z "$line" ] || break
+        [ "$(now)" -lt "$deadline" ] || break
+        sleep 0.1
+    done
+    state=$line
+    if [ -e "$dir/settings" ] && ! is_final "$line"; then
+        answer state "$state"
+        answer why "$(cat "$dir/why" 2>/dev/null)"
+        answer holder "$(sc show -p ActiveState --value "$unit")"
+        read_line "$dir/window"
+        answer window "$line"
+        answer uptime "$(now)"
+        return
+    fi
+    record=$(cat "$dir/record" 2>/dev/null || grep -F "\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null | tail -n 1)
+    answer record "$record"
+    # The end is the end: the units are gone and the directory with them, so that nothing is left when the task returns.
+    tries=0
+    while [ -e "$dir/recorded" ] && [ "$tries" -lt 50 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    answer state "${state:-unknown}"
+}
