@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,9 +50,7 @@ class Lab:
             new = [host for host in wanted if not self._usable(host)]
             if new:
                 say(f"booting {len(new)} host{'s' if len(new) > 1 else ''}")
-                for host in new:
-                    host.reset(wait=False)
-                _wait_all(new)
+                self.reset(new)
                 say(f"{len(self.hosts)} hosts are running, after {time.monotonic() - started:.1f} s")
             inventory.write(self.state, list(self.hosts.values()))
 
@@ -67,11 +66,15 @@ class Lab:
 
     def reset_all(self) -> None:
         """Make every host as new."""
+        self.reset(self.hosts.values())
+
+    def reset(self, hosts: Iterable[Host]) -> None:
+        """Make these hosts as new, all at once."""
         with self.state.locked():
-            hosts = list(self.hosts.values())
-            for host in hosts:
+            chosen = list(hosts)
+            for host in chosen:
                 host.reset(wait=False)
-            _wait_all(hosts)
+            _wait_all(chosen)
 
     def _prepare(self, layers: list[Path], count: int) -> None:
         self.state.hosts.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,38 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts that the integration tests run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Host, Lab
+
+COUNT = 3
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The lab with at least three hosts; one that was up before is left up."""
+    lab = Lab()
+    was_up = bool(lab.hosts)
+    lab.up(COUNT)
+    yield lab
+    if not was_up:
+        lab.down()
+
+
+@pytest.fixture
+def hosts(lab: Lab) -> dict[str, Host]:
+    """host1 to host3, as earlier tests have left them."""
+    return {name: lab.hosts[name] for name in (f"host{number}" for number in range(1, COUNT + 1))}
+
+
+@pytest.fixture
+def fresh(lab: Lab, hosts: dict[str, Host]) -> dict[str, Host]:
+    """host1 to host3, as new."""
+    lab.reset(hosts.values())
+    return hosts
