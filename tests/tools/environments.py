@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tomllib
 from dataclasses import dataclass
@@ -40,6 +41,10 @@ class Environment:
     @property
     def bin(self) -> Path:
         return self.path / "bin"
+
+    def path_variable(self) -> str:
+        """A PATH on which this environment's programs come first."""
+        return os.pathsep.join([str(self.bin), os.environ.get("PATH", os.defpath)])
 
 
 def pairs() -> tuple[list[Pair], list[Pair]]:

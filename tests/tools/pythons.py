@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from tools.shell import install_packages
@@ -15,6 +16,11 @@ from tools.shell import install_packages
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
+def pyenv_root() -> Path:
+    return Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+
+
+@cache
 def find() -> dict[str, Path]:
     """The real path of an interpreter for each version that there is, oldest first."""
     found = {}
@@ -35,9 +41,10 @@ def ready_for_venv(interpreter: Path, version: str) -> None:
 
 def _candidates(version: str) -> list[Path]:
     on_path = shutil.which(f"python{version}")
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     of_pyenv = sorted(
-        pyenv.glob(f"versions/{version}.*/bin/python{version}"), key=lambda path: _patch_level(path, version), reverse=True
+        pyenv_root().glob(f"versions/{version}.*/bin/python{version}"),
+        key=lambda path: _patch_level(path, version),
+        reverse=True,
     )
     return [*([Path(on_path)] if on_path else []), *of_pyenv]
 

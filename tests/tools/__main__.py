@@ -1,0 +1,73 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`python3 -m tools TARGET`: the targets of the Makefile."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+from tools import checks, collection, demo, environments, suite
+from tools.shell import BUILD, ROOT, Failed, run, say
+
+
+def test() -> list[str]:
+    failed = checks.every_check()
+    return failed + suite.every_pair()
+
+
+def unit() -> list[str]:
+    return suite.unit(environments.newest())
+
+
+def integration() -> list[str]:
+    return suite.integration(environments.newest())
+
+
+def install() -> list[str]:
+    collection.install(environments.for_tests(environments.newest()))
+    say(f"ANSIBLE_COLLECTIONS_PATH={collection.COLLECTIONS}")
+    return []
+
+
+def clean() -> list[str]:
+    if not run([ROOT / "tests/lab/lab", "down"]):
+        return ["stopping the lab"]
+    shutil.rmtree(ROOT / ".venv", ignore_errors=True)
+    shutil.rmtree(BUILD, ignore_errors=True)
+    return []
+
+
+TARGETS: dict[str, Callable[[], list[str]]] = {
+    "clean": clean,
+    "collection": install,
+    "demo": demo.demo,
+    "integration": integration,
+    "lint": checks.every_check,
+    "test": test,
+    "unit": unit,
+}
+
+
+def main() -> int:
+    if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:
+        print(f"usage: python3 -m tools {{{'|'.join(TARGETS)}}}", file=sys.stderr)
+        return 2
+    start = time.monotonic()
+    try:
+        failed = TARGETS[sys.argv[1]]()
+    except Failed as message:
+        print(message, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if failed:
+        say(f"FAILED after {time.monotonic() - start:.0f} s: {'; '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checks of `make lint`, one function each. Each tells whether it found nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tools import collection, environments
+from tools.environments import Environment
+from tools.sanity import sanity
+from tools.shell import BUILD, ROOT, need_programs, run, say
+
+COLLECTIONS = BUILD / "lint"
+
+
+def every_check() -> list[str]:
+    """Run every check, whatever the one before it found; say which found something."""
+    need_programs({"shellcheck": "shellcheck"})
+    environment = environments.for_checks()
+    collection.install(environment)
+    tree = collection.copy_tree(COLLECTIONS)
+    checks: dict[str, Callable[[Environment, Path], bool]] = {
+        "ruff": ruff,
+        "mypy": mypy,
+        "shellcheck": shellcheck,
+        "antsibull-changelog": changelog,
+        "antsibull-docs": docs,
+        "ansible-lint": ansible_lint,
+        "galaxy-importer": importer,
+        "ansible-test sanity": sanity,
+    }
+    failed = []
+    for name, check in checks.items():
+        say(name)
+        start = time.monotonic()
+        if not check(environment, tree):
+            failed.append(name)
+        say(f"{name}: {'FAILED' if name in failed else 'passed'} ({time.monotonic() - start:.0f} s)")
+    return failed
+
+
+def ruff(environment: Environment, _tree: Path) -> bool:
+    checked = run([environment.bin / "ruff", "check"])
+    formatted = run([environment.bin / "ruff", "format", "--check", "--diff"])
+    return checked and formatted
+
+
+def mypy(environment: Environment, tree: Path) -> bool:
+    """Below `ansible_collections`, since that is how the collection's files import each other."""
+    return run(
+        [environment.bin / "mypy", "--config-file", ROOT / "pyproject.toml", *_python_files(tree)],
+        cwd=COLLECTIONS,
+        env={"MYPYPATH": f"{COLLECTIONS}:{tree / 'tests'}", "MYPY_CACHE_DIR": str(BUILD / "mypy")},
+    )
+
+
+def shellcheck(_environment: Environment, tree: Path) -> bool:
+    """A script without a first line that names its shell is a part of one: it is for sh."""
+    scripts = [name for name in _files(tree) if _is_shell_script(tree / name)]
+    whole = [name for name in scripts if _first_line(tree / name).startswith(b"#!")]
+    parts = [name for name in scripts if name not in whole]
+    return all(
+        [
+            not whole or run(["shellcheck", *whole], cwd=tree),
+            not parts or run(["shellcheck", "--shell=sh", *parts], cwd=tree),
+        ]
+    )
+
+
+def changelog(environment: Environment, tree: Path) -> bool:
+    return run([environment.bin / "antsibull-changelog", "lint"], cwd=tree)
+
+
+def docs(environment: Environment, tree: Path) -> bool:
+    options = ["--plugin-docs", "--check-extra-docs-refs", "--validate-collection-refs=all"]
+    command = [
+        environment.bin / "antsibull-docs",
+        "lint-collection-docs",
+        *options,
+        "--disallow-unknown-collection-refs",
+    ]
+    return run([*command, tree], cwd=tree, env=_found(environment, COLLECTIONS))
+
+
+def ansible_lint(environment: Environment, tree: Path) -> bool:
+    options = ["--offline", "--strict", "--nocolor", f"--project-dir={tree}"]
+    return run([environment.bin / "ansible-lint", *options], cwd=tree, env=_found(environment, COLLECTIONS))
+
+
+def importer(_environment: Environment, _tree: Path) -> bool:
+    """What Galaxy itself looks at, in the tarball that a user would get."""
+    environment = environments.for_importer()
+    (tarball,) = BUILD.glob("deploy_flake-nixos-*.tar.gz")
+    config = BUILD / "galaxy-importer.cfg"
+    config.write_text("[galaxy-importer]\nRUN_ANSIBLE_TEST = False\nRUN_FLAKE8 = False\n")
+    env = {**_found(environment, collection.COLLECTIONS), "GALAXY_IMPORTER_CONFIG": str(config)}
+    work = BUILD / "importer"
+    work.mkdir(exist_ok=True)
+    return run([environment.bin / "python", "-m", "galaxy_importer.main", tarball], cwd=work, env=env)
+
+
+def _found(environment: Environment, collections: Path) -> dict[str, str]:
+    """Environment variables with which a tool finds the collection, its own programs, and not the user's home."""
+    home = BUILD / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    return {
+        "ANSIBLE_COLLECTIONS_PATH": str(collections),
+        "ANSIBLE_HOME": str(BUILD / "ansible"),
+        "HOME": str(home),
+        "PATH": environment.path_variable(),
+    }
+
+
+def _files(tree: Path) -> list[Path]:
+    return sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.readline(200)
+
+
+def _is_shell_script(path: Path) -> bool:
+    interpreter = _first_line(path).split()[-1:] if _first_line(path).startswith(b"#!") else []
+    return path.suffix == ".sh" or any(
+        name.endswith((b"/sh", b"bash", b"dash")) or name == b"sh" for name in interpreter
+    )
+
+
+def _python_files(tree: Path) -> list[Path]:
+    return [tree / name for name in _files(tree) if name.suffix == ".py" or b"python" in _first_line(tree / name)]

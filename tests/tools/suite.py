@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs pytest, with each pair of ansible-core and Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tools import collection, environments
+from tools.environments import Pair
+from tools.shell import ROOT, need_programs, run, say
+
+# The scripts that run on a host are tried under these shells too; the lab is reached with ssh.
+PROGRAMS = {"busybox": "busybox", "dash": "dash", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
+
+UNIT = "tests/unit"
+INTEGRATION = "tests/integration"
+
+
+def every_pair() -> list[str]:
+    """All tests with the newest pair, the unit and the core integration tests with the others; say what failed."""
+    possible, impossible = environments.pairs()
+    for pair in impossible:
+        say(f"skipped: {pair}: no such Python here")
+    *others, newest = possible
+    failed = []
+    for pair in others:
+        failed += unit(pair)
+        failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False)
+    failed += unit_without_plugin(newest)
+    # Last, so that the run ends with the closing line that counts the most tests.
+    failed += _pytest(newest, [UNIT, INTEGRATION])
+    return failed
+
+
+def unit_without_plugin(pair: Pair) -> list[str]:
+    """The unit tests as they will have to run once pytest-ansible is no more."""
+    return _pytest(pair, [UNIT], plugin=False)
+
+
+def unit(pair: Pair) -> list[str]:
+    return unit_without_plugin(pair) + _pytest(pair, [UNIT])
+
+
+def integration(pair: Pair) -> list[str]:
+    return _pytest(pair, [INTEGRATION])
+
+
+def _pytest(pair: Pair, arguments: Sequence[str], *, plugin: bool = True) -> list[str]:
+    need_programs(PROGRAMS)
+    environment = environments.for_tests(pair)
+    collection.install(environment)
+    title = f"pytest {' '.join(arguments)}, {pair}{'' if plugin else ', without pytest-ansible'}"
+    say(title)
+    options = ["--ansible-unit-inject-only"] if plugin else ["-p", "no:pytest-ansible"]
+    env = {
+        "ANSIBLE_COLLECTIONS_PATH": str(collection.COLLECTIONS),
+        # ansible-runner and the tests start ansible-playbook by name.
+        "PATH": environment.path_variable(),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = run([environment.bin / "python", "-m", "pytest", *options, *arguments], cwd=ROOT, env=env)
+    return [] if done else [title]
