@@ -76,7 +76,7 @@ def changelog(environment: Environment, tree: Path) -> bool:
 
 
 def docs(environment: Environment, tree: Path) -> bool:
-    options = ["--plugin-docs", "--check-extra-docs-refs", "--validate-collection-refs=all"]
+    options: list[str | Path] = ["--plugin-docs", "--check-extra-docs-refs", "--validate-collection-refs=all"]
     command = [
         environment.bin / "antsibull-docs",
         "lint-collection-docs",
@@ -87,7 +87,7 @@ def docs(environment: Environment, tree: Path) -> bool:
 
 
 def ansible_lint(environment: Environment, tree: Path) -> bool:
-    options = ["--offline", "--strict", "--nocolor", f"--project-dir={tree}"]
+    options: list[str | Path] = ["--offline", "--strict", "--nocolor", f"--project-dir={tree}"]
     return run([environment.bin / "ansible-lint", *options], cwd=tree, env=_found(environment, COLLECTIONS))
 
 
