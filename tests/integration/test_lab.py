@@ -22,10 +22,16 @@ BUILD = f"""{NIX} build --impure --no-link --print-out-paths --expr 'derivation 
 }}'"""
 
 
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The lab's own command."""
+    argv = [sys.executable, str(TESTS / "lab/lab"), *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
 def unreachable(host: Host) -> bool:
-    command = host.ssh_command("true")
-    command[1:1] = ["-o", "ConnectTimeout=1"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 255
+    argv = host.ssh_command("true")
+    argv[1:1] = ["-o", "ConnectTimeout=1"]
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 255
 
 
 def booted(host: Host) -> str:
@@ -79,10 +85,7 @@ def test_inventory(lab: Lab) -> None:
     assert hosts["host2"]["ansible_become_password"] == "lab-sudo"
     assert hosts["host3"]["ansible_port"] == 2222
     assert "StrictHostKeyChecking=yes" in hosts["host1"]["ansible_ssh_common_args"]
-    printed = subprocess.run(
-        [sys.executable, TESTS / "lab/lab", "inventory"], capture_output=True, text=True, check=True
-    )
-    assert printed.stdout.strip() == str(lab.inventory)
+    assert command("inventory").stdout.strip() == str(lab.inventory)
 
 
 def test_cut_and_mend(fresh: dict[str, Host]) -> None:
@@ -98,9 +101,7 @@ def test_a_reboot_from_inside_boots_what_boot_names(fresh: dict[str, Host]) -> N
     host = fresh["host2"]
     before = boots(host)
     host.run("touch /run/volatile /var/lasting; nft add table inet shut", check=True)
-    host.run(
-        "sed -i 's/nixos-generation-1.conf/nixos-generation-1-specialisation-debug.conf/' /boot/loader/loader.conf"
-    )
+    host.run("sed -i 's/-1.conf/-1-specialisation-debug.conf/' /boot/loader/loader.conf", check=True)
     plain = booted(host)
     host.run("systemctl reboot")
     wait_booted_again(host, before)
@@ -167,7 +168,7 @@ def test_nothing_to_boot(fresh: dict[str, Host]) -> None:
     host = fresh["host1"]
     host.run("rm /boot/loader/loader.conf", check=True)
     host.power_off()
-    with pytest.raises(LabError, match="loader.conf is missing: nothing to boot"):
+    with pytest.raises(LabError, match=r"loader.conf is missing: nothing to boot"):
         host.power_on()
 
 
@@ -200,11 +201,10 @@ def test_up_mends_what_is_broken_and_leaves_the_rest(lab: Lab, fresh: dict[str, 
         host.wait_running(5)
 
 
-def test_errors_are_one_line(lab: Lab) -> None:
+@pytest.mark.usefixtures("lab")
+def test_errors_are_one_line() -> None:
     for arguments in (["up", "65"], ["ssh", "host65"]):
-        done = subprocess.run(
-            [sys.executable, TESTS / "lab/lab", *arguments], capture_output=True, text=True, check=False
-        )
+        done = command(*arguments)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith("lab: error: ")

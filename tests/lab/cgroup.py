@@ -68,8 +68,11 @@ def kill(path: Path) -> None:
         if time.monotonic() > deadline:
             raise LabError(f"processes in {path} do not die")
         time.sleep(0.005)
-    for directory, _names, _files in os.walk(path, topdown=False):
-        Path(directory).rmdir()
+    # Where the tree is a hybrid of both versions, nspawn mirrors the cgroup in systemd's own hierarchy.
+    mirror = Path("/sys/fs/cgroup/systemd") / path.relative_to(_tree())
+    for top in (path, mirror):
+        for directory, _names, _files in os.walk(top, topdown=False):
+            Path(directory).rmdir()
 
 
 def populated(path: Path) -> bool:

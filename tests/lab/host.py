@@ -37,6 +37,7 @@ class Host:
         self.port = 2222 if shape == 2 else 22
         self.sudo_password = SUDO_PASSWORD if shape == 1 else None
         self.shell = SHELLS[shape]
+        self.machine = f"{state.name}-{name}"
         self.directory = state.hosts / name
         self.root = self.directory / "root"
         self.boot = self.directory / "boot"
@@ -236,6 +237,7 @@ class Host:
         """Also of a host that a crashed command has left half made."""
         self.power_off()
         mounts.remove_tree(self.directory)
+        mounts.remove_tree(Path("/run/systemd/nspawn/propagate") / self.machine)
 
     def _trouble(self) -> str:
         """What a person would look at first, on one line."""

@@ -33,7 +33,8 @@ def _boot(host: Host) -> int:
     init = bootloader.init_of(host.boot)
     _console(host, f"booting {init}")
     netns = network.plug_in(host.state, host.number, cut=host.is_cut)
-    environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+    # The lab has a lock of its own; nspawn's would leave files in /run when a host loses its power.
+    environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"}
     code = subprocess.run(
         _nspawn(host, netns, init),
         env=environment,
@@ -51,7 +52,7 @@ def _nspawn(host: Host, netns: Path, init: str) -> list[str]:
         # There need be no systemd on this machine to register with.
         "--register=no",
         "--keep-unit",
-        f"--machine={network.namespace(host.state, host.number)}",
+        f"--machine={host.machine}",
         f"--hostname={host.name}",
         f"--directory={host.root}",
         f"--bind={host.boot}:/boot",
@@ -62,6 +63,8 @@ def _nspawn(host: Host, netns: Path, init: str) -> list[str]:
         "--link-journal=no",
         "--console=read-only",
         "--kill-signal=SIGRTMIN+3",
+        # A host makes so many mounts in its first second that systemd would hold back mount units for another one.
+        "--setenv=SYSTEMD_DEFAULT_MOUNT_RATE_LIMIT_BURST=100",
         init,
     ]
 
