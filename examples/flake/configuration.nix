@@ -11,6 +11,8 @@ in
 {
   inherit hostName revision;
   label = "25.11.${version}";
+  # More names for this machine in /etc/hosts.
+  extraHosts = [ ];
 
   kernelVersion = "6.12.1";
   kernelParams = [ "loglevel=4" ];

@@ -37,6 +37,7 @@
         // {
           # What a host runs before its first deploy: no host name yet, and a service that the deploy takes away.
           initial = host "" (c: {
+            extraHosts = hosts.names;
             units = c.units // {
               "welcome.service" = builtins.readFile ./welcome.service;
             };

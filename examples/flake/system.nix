@@ -94,6 +94,11 @@ let
           VERSION_ID="25.11"
           BUILD_ID="${c.label}"
         '';
+        "etc/hosts" = ''
+          127.0.0.1 localhost
+          ::1 localhost
+          127.0.0.2 ${toString ([ c.hostName ] ++ c.extraHosts)}
+        '';
         "etc/ssh/sshd_config" = c.sshdConfig;
         "user-units/nixos-activation.service" = readFile ./nixos-activation.service;
       }
