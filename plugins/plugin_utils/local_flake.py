@@ -225,6 +225,8 @@ def _local_input(name: str, kind: str, locked: Mapping[str, object], path: Path,
         raise FlakeError("it has no narHash in the lock file")
     if kind == "git" and revision is None:
         raise FlakeError("it is locked to a dirty git tree; commit the changes and lock it again")
+    if locked.get("submodules"):
+        raise FlakeError("it has git submodules")
     if not path.is_dir():
         raise FlakeError(f"there is no directory {path}")
     digest = parse_sha256(str(locked["narHash"]))
@@ -275,28 +277,33 @@ def _git_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
     directory = _directory(query, reference)
     _refuse_parameters(query, {"dir", "ref", "rev", "submodules", "shallow", "allRefs"}, reference)
     submodules = query.get("submodules") == "1"
+    of_commit = "rev" in query or "ref" in query or not os.path.lexists(root / ".git")
+    if of_commit and submodules:
+        raise FlakeError(
+            f"{reference!r} asks for submodules of a commit, which cannot be copied; check the commit out and leave"
+            " 'ref' and 'rev' away"
+        )
     try:
-        if "rev" in query or "ref" in query or not os.path.lexists(root / ".git"):
-            if submodules:
-                raise FlakeError(
-                    f"{reference!r} asks for submodules of a commit, which cannot be copied; check the commit out and"
-                    " leave 'ref' and 'rev' away"
-                )
-            commit = git_tree.commit(root, query.get("rev") or query.get("ref") or "HEAD")
-            flake = LocalFlake(
-                root,
-                directory,
-                revision=commit.name,
-                last_modified=commit.time,
-                revision_count=commit.count,
-                tree=git_tree.commit_tree(root, commit.name),
-            )
+        if of_commit:
+            flake = _commit_flake(root, directory, query.get("rev") or query.get("ref") or "HEAD")
         else:
             flake = _work_tree_flake(root, directory, git_tree.work_tree(root, submodules))
     except (git_tree.GitError, nar.NarError) as error:
         raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
-    _require_flake_nix(flake)
+    _require_flake_nix(flake, flake.revision if of_commit else None)
     return flake
+
+
+def _commit_flake(root: Path, directory: str, name: str) -> LocalFlake:
+    commit = git_tree.commit(root, name)
+    return LocalFlake(
+        root,
+        directory,
+        revision=commit.name,
+        last_modified=commit.time,
+        revision_count=commit.count,
+        tree=git_tree.commit_tree(root, commit.name),
+    )
 
 
 def _work_tree_flake(root: Path, directory: str, work: git_tree.WorkTree) -> LocalFlake:
@@ -326,18 +333,18 @@ def _require_directory(path: Path, reference: str) -> None:
     raise FlakeError(f"the flake {reference!r} does not exist: there is no directory {path} on this machine")
 
 
-def _require_flake_nix(flake: LocalFlake) -> None:
+def _require_flake_nix(flake: LocalFlake, commit: str | None = None) -> None:
     name = _below(flake.directory, "flake.nix")
     if isinstance(nar.find(flake.tree, os.fsencode(name)), nar.RegularFile | nar.Symlink):
         return
-    if os.path.lexists(flake.root / name) and flake.revision is None:
+    if commit is None and os.path.lexists(flake.root / name):
         raise FlakeError(
-            f"{flake.root / name} exists, but git does not track it, so Nix does not see it; run"
-            f" 'git -C {shlex.quote(os.fspath(flake.root))} add {shlex.quote(name)}'"
+            f"{flake.root / name} exists, but git does not track it, so Nix does not see it; run:"
+            f" git -C {shlex.quote(os.fspath(flake.root))} add {shlex.quote(name)}"
         )
-    commit = "" if flake.revision is None else f" in the commit {flake.revision}"
+    where = "" if commit is None else f" in the commit {commit}"
     raise FlakeError(
-        f"there is no flake.nix in {flake.root / flake.directory}{commit}; give the directory of a flake, or with"
+        f"there is no flake.nix in {flake.root / flake.directory}{where}; give the directory of a flake, or with"
         " '?dir=…' where in it the flake is"
     )
 

@@ -204,11 +204,11 @@ def _file(path: bytes) -> RegularFile | Symlink | None:
 
 def _open(path: bytes) -> BinaryIO:
     """Open what was a regular file a moment ago, following no link and waiting for no pipe put in its place."""
-    file = open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise NarError(f"{_show(path)} was replaced while it was being read; try again")
-    return file
+    return open(descriptor, "rb")
 
 
 def _folder(top: bytes, path: bytes, known: dict[bytes, dict[bytes, Node] | None]) -> dict[bytes, Node] | None:
