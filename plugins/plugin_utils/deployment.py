@@ -48,7 +48,8 @@ class Deployment:
             lambda: self.host.run(*scripts, limit=_POLL + 60, id=self.id, known=self.state, patience=str(_POLL), **variables),
             f"deployment {self.id} is {self.state or 'starting'}",
         )
-        state = answer.get("state")
+        # The directory of a deployment that has ended may be gone between two looks at it; its line is not.
+        state = str(report.read_record(answer.get("record")).get("outcome") or answer.get("state"))
         if state and state != self.state:
             self.state = state
             self.host.tell(report.progress(state))
