@@ -76,14 +76,13 @@ def changelog(environment: Environment, tree: Path) -> bool:
 
 
 def docs(environment: Environment, tree: Path) -> bool:
-    options: list[str | Path] = ["--plugin-docs", "--check-extra-docs-refs", "--validate-collection-refs=all"]
-    command = [
-        environment.bin / "antsibull-docs",
-        "lint-collection-docs",
-        *options,
-        "--disallow-unknown-collection-refs",
-    ]
-    return run([*command, tree], cwd=tree, env=_found(environment, COLLECTIONS))
+    options: list[str | Path] = ["--plugin-docs", "--check-extra-docs-refs"]
+    options += ["--validate-collection-refs=all", "--disallow-unknown-collection-refs", tree]
+    return run(
+        [environment.bin / "antsibull-docs", "lint-collection-docs", *options],
+        cwd=tree,
+        env=_found(environment, COLLECTIONS),
+    )
 
 
 def ansible_lint(environment: Environment, tree: Path) -> bool:
