@@ -44,7 +44,7 @@ in
     # An operator may forbid every switch for a while.
     maintenance = "[ ! -e /run/no-switch ]";
   };
-  installBootLoader = "/bin/sh ${./install-boot-loader}";
+  installBootLoader = "${./install-boot-loader}";
 
   # Replaces tools of sw/bin: name to the text of a script.
   tools = { };

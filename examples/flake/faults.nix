@@ -129,7 +129,7 @@ in
 
   # Writes the entries and the default, and then fails.
   boot-fails-after-write = c: {
-    installBootLoader = "/bin/sh ${builtins.toFile "install-boot-loader" "${c.installBootLoader} \"$1\"; exit 1"}";
+    installBootLoader = "/usr/bin/dash ${builtins.toFile "install-boot-loader" "${c.installBootLoader} \"$1\"; exit 1"}";
   };
 
   # --- what should not be deployed ---

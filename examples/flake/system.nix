@@ -112,23 +112,24 @@ let
         }) (attrNames c.units)
       );
 
+      # Like NixOS's, these bring a shell of their own: /bin/sh may be busybox, which puts its own tools before those of PATH.
       programs = {
         "init" = withOut (readFile ./init);
         "activate" = replaceStrings [ "@snippets@" ] [
           (lines (attrValues (mapAttrs activationScript c.activationScripts)))
         ] (withOut (readFile ./activate));
         "dry-activate" = ''
-          #!/bin/sh
+          #!/usr/bin/dash
           echo "would set up /etc, the host name and the wrappers"
         '';
         # The program behind this wrapper is NixOS's own, or the one of this directory: they want the same variables.
         "bin/switch-to-configuration" = ''
-          #!/bin/sh
+          #!/usr/bin/dash
           export OUT='${out}'
           export TOPLEVEL='${out}'
           export DISTRO_ID='nixos'
           export INSTALL_BOOTLOADER='${c.installBootLoader}'
-          export PRE_SWITCH_CHECK='/bin/sh ${
+          export PRE_SWITCH_CHECK='/usr/bin/dash ${
             toFile "pre-switch-checks" (lines (attrValues (mapAttrs preSwitchCheck preSwitchChecks)))
           }'
           export LOCALE_ARCHIVE=
@@ -142,7 +143,7 @@ let
         ] (readFile ./nixos-version);
         # As on NixOS: the sudo of the system path lacks the rights, the one in /run/wrappers/bin has them.
         "sw/bin/sudo" = ''
-          #!/bin/sh
+          #!/usr/bin/dash
           echo "sudo: $0 must be owned by uid 0 and have the setuid bit set" >&2
           exit 1
         '';
