@@ -40,6 +40,8 @@ in
 
   # Shell commands by name; the first word of what a failure prints.
   activationScripts = { };
+  # Runs for each user who is logged in.
+  userActivation = "/usr/bin/true";
   preSwitchChecks = {
     # An operator may forbid every switch for a while.
     maintenance = "[ ! -e /run/no-switch ]";

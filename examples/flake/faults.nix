@@ -70,6 +70,23 @@ in
   # Units that no other system has, so that a way back must not ask for them.
   new-units = service "onlynew.service" "[Service]\nExecStart=/usr/bin/sleep infinity\n";
 
+  # Its start never ends, and switch-to-configuration waits for it without a limit. Cut off there, it leaves a list that
+  # names a unit which no other system has.
+  start-hangs =
+    c:
+    activation "ask" (whenRunning "echo endless.service >/run/nixos/activation-restart-list") c
+    // service "endless.service" ''
+      [Service]
+      Type=oneshot
+      TimeoutStartSec=infinity
+      ExecStart=/usr/bin/sleep infinity
+    '' c;
+
+  # What a switch starts for each user who is logged in, root aside.
+  user-activation-fails = _: { userActivation = "/usr/bin/false"; };
+
+  user-activation-hangs = _: { userActivation = "/usr/bin/sleep infinity"; };
+
   # --- the way in ---
 
   no-sshd = withoutUnit "sshd.service";

@@ -100,7 +100,7 @@ let
           127.0.0.2 ${toString ([ c.hostName ] ++ c.extraHosts)}
         '';
         "etc/ssh/sshd_config" = c.sshdConfig;
-        "user-units/nixos-activation.service" = readFile ./nixos-activation.service;
+        "user-units/nixos-activation.service" = replaceStrings [ "@userActivation@" ] [ c.userActivation ] (readFile ./nixos-activation.service);
       }
       // (if c.hostName == "" then { } else { "etc/hostname" = c.hostName + "\n"; })
       // (if c.revision == null then { } else { "configuration-revision" = c.revision; })
