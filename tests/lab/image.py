@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import mounts
+from lab import cgroup, mounts, nspawn
 from lab.shell import LabError, say, sh
 from lab.state import State
 
@@ -146,16 +146,16 @@ def _make_system(state: State, base: Path, system: Path) -> None:
             path.mkdir(parents=True)
         shutil.copytree(FLAKE, scratch / "flake", symlinks=True, dirs_exist_ok=True)
         mounts.overlay(scratch / "root", [base], upper, scratch / "work")
+        cgroup.make(state)
+        group = cgroup.root(state) / "image"
         try:
-            command = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network"]
-            command += ["--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"]
-            command += [f"--machine={state.name}-image", f"--bind-ro={scratch / 'flake'}:/mnt"]
-            command += [f"--directory={scratch / 'root'}", "/bin/sh", "-c", INSTALL_SYSTEM]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-            if done.returncode:
-                log = state.dir / "system.log"
-                log.write_text(done.stdout + done.stderr)
-                reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            options = ("--private-network", f"--bind-ro={scratch / 'flake'}:/mnt", "--console=pipe")
+            log = state.dir / "system.log"
+            command = ["/bin/sh", "-c", INSTALL_SYSTEM]
+            machine = f"{state.name}-image"
+            if nspawn.run(group, machine, scratch / "root", *options, command=command, log=log).returncode:
+                reason = (log.read_text().strip().splitlines() or ["no message"])[-1]
                 raise LabError(f"the first system of the example flake does not build, see {log}: {reason}")
         finally:
+            cgroup.kill(group)
             mounts.remove_tree(scratch)

@@ -26,6 +26,9 @@ PACKAGES = {
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 
+CAP_NET_ADMIN = 12
+CAP_SYS_ADMIN = 21
+
 
 def check_machine() -> None:
     """Say in one line why the lab cannot work here, or return."""
@@ -33,6 +36,9 @@ def check_machine() -> None:
         raise LabError(f"the lab needs Linux, this is {sys.platform}")
     if os.geteuid() != 0:
         raise LabError("the lab must be run by root: it starts containers and makes network links")
+    rights = _capabilities()
+    if any(not rights >> number & 1 for number in (CAP_NET_ADMIN, CAP_SYS_ADMIN)):
+        raise LabError("root may not mount or make network links here; is this a container without privileges?")
     # Administrators' commands are not on everybody's PATH.
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     filesystems = Path("/proc/filesystems").read_text()
@@ -56,6 +62,11 @@ def install_packages() -> None:
     still = sorted(thing for thing in PACKAGES if not _present(thing))
     if still:
         raise LabError(f"still missing after installing packages: {' '.join(still)}")
+
+
+def _capabilities() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), 16)
 
 
 def _present(thing: str) -> bool:

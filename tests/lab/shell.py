@@ -27,8 +27,8 @@ def sh(*argv: str | os.PathLike[str], stdin: str | None = None, check: bool = Tr
     except FileNotFoundError as error:
         raise LabError(f"{argv[0]} is not installed") from error
     if check and done.returncode:
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["no message"]
-        raise LabError(f"{' '.join(map(str, argv))}: exit {done.returncode}: {lines[-1]}")
+        message = " ".join((done.stderr or done.stdout).split()) or "no message"
+        raise LabError(f"{' '.join(map(str, argv))}: exit {done.returncode}: {message}")
     return done.stdout
 
 

@@ -27,7 +27,7 @@ class State:
     """The paths and names of one lab."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        self.dir = (directory or Path(os.environ.get("DEPLOY_FLAKE_LAB_DIR", DEFAULT_DIR))).absolute()
+        self.dir = (directory or Path(os.environ.get("DEPLOY_FLAKE_LAB_DIR") or DEFAULT_DIR)).absolute()
         digest = hashlib.sha256(bytes(self.dir)).hexdigest()
         own = self.dir != DEFAULT_DIR
         self.name = f"{DOMAIN}-{digest[:4]}" if own else DOMAIN

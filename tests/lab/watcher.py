@@ -8,12 +8,10 @@ Started by Host.power_on as `python3 -m lab.watcher DIRECTORY HOST`. What it pri
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
-from lab import bootloader, cgroup, network
+from lab import bootloader, cgroup, network, nspawn
 from lab.host import Host
 from lab.shell import LabError
 from lab.state import State
@@ -25,7 +23,7 @@ REBOOTED = 133
 def power(host: Host) -> None:
     """Boot until the host is powered off from inside; a power-off from outside kills this process as well."""
     while _boot(host) == REBOOTED:
-        _console(host, "rebooting")
+        pass
     network.unplug(host.state, host.number)
 
 
@@ -33,40 +31,21 @@ def _boot(host: Host) -> int:
     init = bootloader.init_of(host.boot)
     _console(host, f"booting {init}")
     netns = network.plug_in(host.state, host.number, cut=host.is_cut)
-    # The lab has a lock of its own; nspawn's would leave files in /run when a host loses its power.
-    environment = {**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"}
-    code = subprocess.run(
-        _nspawn(host, netns, init),
-        env=environment,
-        preexec_fn=lambda: cgroup.enter(host.cgroup / "machine"),
-        check=False,
-    ).returncode
-    _console(host, f"off (systemd-nspawn exited {code})" if code != REBOOTED else "restarting")
-    return code
-
-
-def _nspawn(host: Host, netns: Path, init: str) -> list[str]:
-    return [
-        "systemd-nspawn",
-        "--quiet",
-        # There need be no systemd on this machine to register with.
-        "--register=no",
-        "--keep-unit",
-        f"--machine={host.machine}",
+    if host.is_cut:  # perhaps meanwhile
+        network.cut(host.state, host.number)
+    options = (
         f"--hostname={host.name}",
-        f"--directory={host.root}",
         f"--bind={host.boot}:/boot",
         f"--network-namespace-path={netns}",
         "--capability=CAP_NET_ADMIN",
-        "--resolv-conf=off",
-        "--timezone=off",
-        "--link-journal=no",
         "--console=read-only",
         "--kill-signal=SIGRTMIN+3",
         # A host makes so many mounts in its first second that systemd would hold back mount units for another one.
         "--setenv=SYSTEMD_DEFAULT_MOUNT_RATE_LIMIT_BURST=100",
-        init,
-    ]
+    )
+    code = nspawn.run(host.cgroup / "machine", host.machine, host.root, *options, command=[init]).returncode
+    _console(host, "rebooting" if code == REBOOTED else f"off (systemd-nspawn exited {code})")
+    return code
 
 
 def _console(host: Host, text: str) -> None:
