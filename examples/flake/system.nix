@@ -100,7 +100,9 @@ let
           127.0.0.2 ${toString ([ c.hostName ] ++ c.extraHosts)}
         '';
         "etc/ssh/sshd_config" = c.sshdConfig;
-        "user-units/nixos-activation.service" = replaceStrings [ "@userActivation@" ] [ c.userActivation ] (readFile ./nixos-activation.service);
+        "user-units/nixos-activation.service" =
+          replaceStrings [ "@userActivation@" ] [ c.userActivation ]
+            (readFile ./nixos-activation.service);
       }
       // (if c.hostName == "" then { } else { "etc/hostname" = c.hostName + "\n"; })
       // (if c.revision == null then { } else { "configuration-revision" = c.revision; })
@@ -112,7 +114,8 @@ let
         }) (attrNames c.units)
       );
 
-      # Like NixOS's, these bring a shell of their own: /bin/sh may be busybox, which puts its own tools before those of PATH.
+      # Like NixOS's, these bring a shell of their own: /bin/sh may be busybox, which puts its own tools before those of
+      # PATH.
       programs = {
         "init" = withOut (readFile ./init);
         "activate" = replaceStrings [ "@snippets@" ] [
