@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import hashlib
 import json
 import re
@@ -22,6 +23,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action imp
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _POLL = 8
 _PROGRESS_EVERY = 2.0
+_NAMES = 20
 
 
 class ActionModule(HostAction):
@@ -76,7 +78,7 @@ class ActionModule(HostAction):
         message = log.error or f"nix ended with {status or result}"
         parts = [f"{what}.", message]
         if "does not provide attribute" in message:
-            parts.append(self._configurations(host, options))
+            parts.append(self._configurations(host, options, configuration))
         if log.failed_derivations:
             parts.append(f"Failing derivation: {', '.join(log.failed_derivations)}")
         if log.log_tail:
@@ -87,7 +89,7 @@ class ActionModule(HostAction):
             parts.append("The lock file does not name every input: run 'nix flake lock' and deploy again.")
         return "\n".join(parts)
 
-    def _configurations(self, host: Host, options: dict[str, Any]) -> str:
+    def _configurations(self, host: Host, options: dict[str, Any], wanted: str) -> str:
         arguments = ["eval", *_FEATURES, *options["build_args"], "--json", "--apply", "builtins.attrNames"]
         arguments.append(configurations(options["reference"]))
         answer = host.persist(
@@ -104,6 +106,9 @@ class ActionModule(HostAction):
             names = json.loads(answer.get("value"))
         except ValueError:
             return "The flake has no nixosConfigurations that could be listed."
+        if len(names) > _NAMES:
+            alike = difflib.get_close_matches(wanted, names, _NAMES, 0.4) or names[:_NAMES]
+            return f"The flake has {len(names)} nixosConfigurations, among them {', '.join(alike)}."
         return f"The flake has these nixosConfigurations: {', '.join(names) or 'none'}."
 
 

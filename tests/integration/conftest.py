@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from integration.playing import copy_of_the_flake
 
 from lab import Host, Lab
 
@@ -36,3 +38,9 @@ def fresh(lab: Lab, hosts: dict[str, Host]) -> dict[str, Host]:
     """host1 to host3, as new."""
     lab.reset(hosts.values())
     return hosts
+
+
+@pytest.fixture
+def flake(tmp_path: Path) -> Path:
+    """A copy of the example flake, for a test to change."""
+    return copy_of_the_flake(tmp_path)

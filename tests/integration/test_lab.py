@@ -88,8 +88,9 @@ def test_inventory(lab: Lab) -> None:
     assert command("inventory").stdout.strip() == str(lab.inventory)
 
 
-def test_cut_and_mend(fresh: dict[str, Host]) -> None:
-    host = fresh["host1"]
+def test_cut_and_mend(hosts: dict[str, Host]) -> None:
+    host = hosts["host1"]
+    host.reset()
     host.cut()
     assert unreachable(host)
     assert host.run("echo here").stdout == "here\n"
@@ -97,8 +98,9 @@ def test_cut_and_mend(fresh: dict[str, Host]) -> None:
     host.ssh("true", check=True)
 
 
-def test_a_reboot_from_inside_boots_what_boot_names(fresh: dict[str, Host]) -> None:
-    host = fresh["host2"]
+def test_a_reboot_from_inside_boots_what_boot_names(hosts: dict[str, Host]) -> None:
+    host = hosts["host2"]
+    host.reset()
     before = boots(host)
     host.run("touch /run/volatile /var/lasting; nft add table inet shut", check=True)
     host.run("sed -i 's/-1.conf/-1-specialisation-debug.conf/' /boot/loader/loader.conf", check=True)
@@ -111,8 +113,9 @@ def test_a_reboot_from_inside_boots_what_boot_names(fresh: dict[str, Host]) -> N
     host.ssh("true", check=True)
 
 
-def test_a_cable_stays_cut_across_a_reboot(fresh: dict[str, Host]) -> None:
-    host = fresh["host1"]
+def test_a_cable_stays_cut_across_a_reboot(hosts: dict[str, Host]) -> None:
+    host = hosts["host1"]
+    host.reset()
     before = boots(host)
     host.cut()
     host.run("systemctl reboot")
@@ -120,8 +123,9 @@ def test_a_cable_stays_cut_across_a_reboot(fresh: dict[str, Host]) -> None:
     assert unreachable(host)
 
 
-def test_pulled_plug(fresh: dict[str, Host]) -> None:
-    host = fresh["host3"]
+def test_pulled_plug(hosts: dict[str, Host]) -> None:
+    host = hosts["host3"]
+    host.reset()
     host.run("echo kept > /var/kept; echo kept > /boot/kept; touch /run/lost", check=True)
     session = subprocess.Popen(host.ssh_command("echo on; sleep 100"), stdout=subprocess.PIPE)
     assert session.stdout is not None
@@ -140,8 +144,9 @@ def test_pulled_plug(fresh: dict[str, Host]) -> None:
     host.ssh("true", check=True)
 
 
-def test_power_off_from_inside(fresh: dict[str, Host]) -> None:
-    host = fresh["host1"]
+def test_power_off_from_inside(hosts: dict[str, Host]) -> None:
+    host = hosts["host1"]
+    host.reset()
     host.run("systemctl poweroff")
     host.wait_off()
     assert not host.alive
@@ -149,8 +154,9 @@ def test_power_off_from_inside(fresh: dict[str, Host]) -> None:
     host.power_on()
 
 
-def test_full_disk_and_full_boot_partition(fresh: dict[str, Host]) -> None:
-    host = fresh["host2"]
+def test_full_disk_and_full_boot_partition(hosts: dict[str, Host]) -> None:
+    host = hosts["host2"]
+    host.reset()
     host.fill_disk()
     assert host.run("echo more > /var/more").returncode != 0
     host.fill_disk(leave_bytes=1 << 20)
@@ -164,16 +170,17 @@ def test_full_disk_and_full_boot_partition(fresh: dict[str, Host]) -> None:
     host.run("echo more > /boot/more", check=True)
 
 
-def test_nothing_to_boot(fresh: dict[str, Host]) -> None:
-    host = fresh["host1"]
+def test_nothing_to_boot(hosts: dict[str, Host]) -> None:
+    host = hosts["host1"]
+    host.reset()
     host.run("rm /boot/loader/loader.conf", check=True)
     host.power_off()
     with pytest.raises(LabError, match=r"loader.conf is missing: nothing to boot"):
         host.power_on()
 
 
-def test_reset_makes_a_host_as_new(fresh: dict[str, Host]) -> None:
-    host = fresh["host2"]
+def test_reset_makes_a_host_as_new(hosts: dict[str, Host]) -> None:
+    host = hosts["host2"]
     key = host.run("cat /etc/ssh/ssh_host_ed25519_key.pub").stdout
     host.run("touch /etc/left; rm /boot/loader/loader.conf; systemctl stop sshd", check=True)
     host.cut()
@@ -208,3 +215,34 @@ def test_errors_are_one_line() -> None:
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
         assert done.stderr.startswith("lab: error: ")
+
+
+def test_down_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
+    """Tried on a second lab; it borrows the first one's image."""
+    for layer in lab.hosts["host1"].layers():
+        (tmp_path / layer.name).symlink_to(layer)
+    other = Lab(tmp_path)
+    with pytest.raises(LabError, match="host1 is off"):
+        Host(other.state, "host1").run("true")
+    other.up(1)
+    host = other.hosts["host1"]
+    assert host.address != lab.hosts["host1"].address
+    host.ssh("true", check=True)
+    host.power_off()
+    host.power_on(wait=False)
+    other.down()
+    other.down()
+    assert not other.hosts
+    names = (other.state.name, other.state.link_prefix, str(tmp_path))
+    mounts = Path("/proc/self/mountinfo").read_text()
+    places = (
+        "/sys/class/net",
+        "/run/netns",
+        "/run/systemd/nspawn/propagate",
+        "/sys/fs/cgroup",
+        "/sys/fs/cgroup/unified",
+    )
+    listed = [entry.name for place in places if Path(place).is_dir() for entry in Path(place).iterdir()]
+    for name in names:
+        assert name not in mounts
+        assert not [entry for entry in listed if entry.startswith(name)]

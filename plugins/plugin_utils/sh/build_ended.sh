@@ -8,6 +8,7 @@ case $toplevel in
 /nix/store/*) mkdir -p "$2" && ln -sfn "$toplevel" "$2/${toplevel##*/}" ;;
 esac
 # Nix's own root for the link would be left over when the link goes.
-find /nix/var/nix/gcroots/auto -maxdepth 1 -lname "$link" -delete
+automatic=/nix/var/nix/gcroots/auto
+ls -l "$automatic" | sed -n "s|.* \([^ ]*\) -> $link\$|\1|p" | while read -r root; do rm -f "$automatic/$root"; done
 printf '%s %s\n' "$SERVICE_RESULT" "${EXIT_STATUS-}" >"$1/result.new"
 mv -f "$1/result.new" "$1/result"

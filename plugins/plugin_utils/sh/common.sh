@@ -34,6 +34,9 @@ own_directory() {
     [ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %u:%a "$1")" = "0:700" ]
 }
 
+# tools_work: every limit rests on this one; one that does nothing would make all commands look as if they had worked.
+tools_work() { [ "$(timeout -k 5 20 echo yes)" = yes ] && [ "$(readlink -f /proc/self/cwd)" != "" ]; }
+
 # A deployment is open until its state is one of these.
 is_final() {
     case $1 in
@@ -45,7 +48,10 @@ is_final() {
 # read_line FILE: its first line, nothing if it is not there; no fork.
 read_line() { line=; if [ -e "$1" ]; then read -r line <"$1" || :; fi; }
 
-require_root() { [ "$(id -u)" = 0 ] || refuse not-root "needs root on the host, and is $(id -un)"; }
+require_root() {
+    me=$(id -u) || refuse broken-tool "has an id in $PATH that does not do its work"
+    [ "$me" = 0 ] || refuse not-root "needs root on the host, and is $(id -un)"
+}
 
 # tool NAME: its path, where the shell would say that it is a builtin.
 tool() {

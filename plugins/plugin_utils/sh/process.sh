@@ -4,7 +4,7 @@
 child=
 
 # limited SECONDS COMMAND…: the command in the background with `wait`, since a trap does not run while a foreground child
-# does; -k, since a child that ignores TERM would never end. 124 and 137 are the limit's, not the command's.
+# does; -k, since a child that ignores TERM would never end. 124 and 137 (143 where it is busybox's) are the limit's.
 limited() {
     limited_by=$1
     shift
@@ -24,7 +24,7 @@ pause() {
     child=
 }
 
-out_of_time() { [ "$1" = 124 ] || [ "$1" = 137 ]; }
+out_of_time() { case $1 in 124 | 137 | 143) return 0 ;; *) return 1 ;; esac; }
 
 end_child() {
     [ -n "$child" ] || return 0
@@ -90,6 +90,7 @@ lock_held() {
 # switch_to LIMIT TOPLEVEL ACTION: the status is switch-to-configuration's own, or the limit's.
 switch_to() {
     began=$(now)
+    echo "--- switch-to-configuration $3 of $2" >>"$dir/log"
     while :; do
         limited "$1" "$2/bin/switch-to-configuration" "$3" >>"$dir/log" 2>&1 </dev/null
         stc=$?

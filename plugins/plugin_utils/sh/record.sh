@@ -92,8 +92,13 @@ clean_up() {
     *)
         # There is one open deployment at a time, so what others left can go as well. A flake or a system that somebody
         # has named again since this deployment began stays.
-        find "$roots" -maxdepth 1 -type l -name 'deployment-*' -delete 2>/dev/null
-        find "$roots" -maxdepth 1 -type l ! -newer "$dir/settings" -delete 2>/dev/null
+        since=$(stat -c %Y "$dir/settings")
+        for root in "$roots"/*; do
+            case $root in
+            "$roots"/deployment-*) rm -f "$root" ;;
+            *) [ ! -L "$root" ] || [ "$(stat -c %Y "$root")" -gt "$since" ] || rm -f "$root" ;;
+            esac
+        done
         rmdir "$roots" 2>/dev/null
         ;;
     esac

@@ -9,7 +9,7 @@ repair_others() {
         read_line "$other/state"
         if [ -z "$line" ]; then
             # A starter that is about to ask for the unit's name, or died before it could.
-            find "$other" -maxdepth 0 -mmin +10 -exec rm -rf {} +
+            [ $(($(date +%s) - $(stat -c %Y "$other"))) -lt 600 ] || rm -rf "$other"
             continue
         fi
         repair_one "$other" || return 1

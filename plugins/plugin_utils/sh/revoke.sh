@@ -3,6 +3,7 @@
 
 main() {
     answer_begin
+    use_its_tools
     require_root
     dir=$run_dir/$id
     answer id "$id"

@@ -9,7 +9,8 @@ main() {
     for needed in nix-store nix-env systemctl systemd-run flock timeout; do
         command -v "$needed" >/dev/null || refuse no-tool "has no $needed in $PATH"
     done
-    nix-store --check-validity "$new" 2>/dev/null || refuse not-valid "$new is not in the host's store"
+    tools_work || refuse broken-tool "has a timeout or readlink in $PATH that does not do its work"
+    nix-store --check-validity "$new" 2>/dev/null || refuse not-valid "does not have $new in its store"
     look_at_toplevel
     live=$(readlink -f /run/current-system)
     default=
@@ -17,7 +18,7 @@ main() {
     answer previous_live "$live"
     answer previous_boot "$default"
     if [ "$default" = "$new" ] && { [ "$live" = "$new" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ]; then
-        find "$roots" -maxdepth 1 -type l -delete 2>/dev/null
+        rm -f "$roots"/*
         rmdir "$roots" 2>/dev/null
         answer unchanged yes
         answer generation "$(readlink "$profile" | sed -n 's/^system-\([0-9]*\)-link$/\1/p')"
@@ -34,12 +35,12 @@ allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 look_at_toplevel() {
     for part in nixos-version bin/switch-to-configuration; do
-        [ -e "$new/$part" ] || refuse not-a-system "$new is not a NixOS system: it has no $part"
+        [ -e "$new/$part" ] || refuse not-a-system "refuses $new: it is not a NixOS system, it has no $part"
     done
     hostname_file=$new/etc/hostname
     if [ -e "$hostname_file" ] && ! allowed other_hostname; then
         read -r its_name <"$hostname_file"
-        [ "$its_name" = "$(uname -n)" ] || refuse other-hostname "the new system is for a host named $its_name, and this one is $(uname -n)"
+        [ "$its_name" = "$(uname -n)" ] || refuse other-hostname "refuses the new system: it is for a host named $its_name, and this one is $(uname -n)"
     fi
     if [ "$over_ssh" = yes ] && ! allowed no_ssh && [ -d "$new/etc/systemd/system" ]; then
         wanted=no
@@ -47,12 +48,12 @@ look_at_toplevel() {
             "$new"/etc/systemd/system/*.wants/sshd.socket "$new"/etc/systemd/system/*.wants/ssh.socket; do
             [ ! -e "$unit_file" ] && [ ! -L "$unit_file" ] || wanted=yes
         done
-        [ "$wanted" = yes ] || refuse no-ssh "the new system starts no ssh unit, and this host is deployed over ssh"
+        [ "$wanted" = yes ] || refuse no-ssh "refuses the new system: it starts no ssh unit, and this host is deployed over ssh"
     fi
     if [ -r "$new/system" ] && [ -r /run/current-system/system ] && ! allowed other_architecture; then
         read -r its_system <"$new/system" || :
         read -r our_system </run/current-system/system || :
-        [ "$its_system" = "$our_system" ] || refuse other-architecture "the new system is for $its_system, and this host is $our_system"
+        [ "$its_system" = "$our_system" ] || refuse other-architecture "refuses the new system: it is for $its_system, and this host is $our_system"
     fi
 }
 

@@ -84,6 +84,7 @@ try_live() {
     [ "$settle_limit" = 0 ] || pause "$settle_limit"
     complaint=$(healthy) || give_up "$complaint"
     [ "$(readlink -f /run/current-system)" = "$new" ] || give_up "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
+    (PATH=$new/sw/bin:$PATH && tools_work) || give_up "the new system's timeout or readlink does not do its work"
     if [ "$over_ssh" = yes ]; then complaint=$(still_reachable) || give_up "$complaint"; fi
 }
 

@@ -2,6 +2,13 @@
 # From the controller: id, known, patience.
 # shellcheck shell=sh
 
+# The tools of the previous system: what the new one brings may be broken.
+use_its_tools() {
+    # shellcheck disable=SC1090,SC1091 # made by the supervisor
+    [ ! -r "$run_dir/$id/facts" ] || . "$run_dir/$id/facts"
+    PATH=${tools:-$PATH}
+}
+
 tell() {
     dir=$run_dir/$id
     deadline=$(($(now) + patience))

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 main() {
     answer_begin
+    use_its_tools
     require_root
     tell
 }

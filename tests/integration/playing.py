@@ -1,0 +1,136 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs real playbooks through ansible-runner, and looks at what is left on a host."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+import yaml
+
+from lab import Host, Lab
+
+FLAKE = Path(__file__).parents[2] / "examples" / "flake"
+DEPLOY = "deploy_flake.nixos.deploy"
+# Long enough for a loaded machine, short enough for a test that waits for one to run out.
+LIMITS = {"health": 30, "check": 20, "activate": 30, "settle": 3, "confirm": 60, "commit": 30, "rollback": 40}
+
+
+@dataclass
+class Played:
+    """What came of a playbook."""
+
+    code: int
+    output: str
+    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """For each host the results of its tasks, in order, with the action under `action`."""
+    unreachable: set[str] = field(default_factory=set)
+
+    def of(self, host: str, module: str) -> dict[str, Any]:
+        """The last result of a module on a host."""
+        return [result for result in self.results[host] if result["action"].endswith(module)][-1]
+
+    def failure(self, host: str) -> dict[str, Any]:
+        """The result that ended the play for a host."""
+        return [result for result in self.results[host] if result.get("failed")][-1]
+
+    def changed(self, host: str) -> list[str]:
+        """The actions that changed the host."""
+        return [result["action"] for result in self.results[host] if result.get("changed")]
+
+
+def play(
+    lab: Lab,
+    directory: Path,
+    playbook: str | list[dict[str, Any]] = DEPLOY,
+    limit: Iterable[str] = (),
+    **variables: Any,
+) -> Played:
+    """Run a playbook, by name or as its plays, on some hosts of the lab."""
+    if not isinstance(playbook, str):
+        (directory / "plays.yml").write_text(yaml.safe_dump(playbook), encoding="utf-8")
+        playbook = str(directory / "plays.yml")
+    run = ansible_runner.run(
+        private_data_dir=str(directory / "runner"),
+        playbook=playbook,
+        inventory=str(lab.inventory),
+        limit=",".join(limit) or None,
+        extravars=variables,
+        quiet=True,
+        suppress_env_files=True,
+        envvars={"ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_FORCE_COLOR": "False"},
+    )
+    played = Played(run.rc, run.stdout.read())
+    for event in run.events:
+        data = event.get("event_data", {})
+        if event["event"] == "runner_on_unreachable":
+            played.unreachable.add(data["host"])
+        elif event["event"] in ("runner_on_ok", "runner_on_failed", "runner_on_skipped"):
+            result = data["res"] | {"action": data.get("resolved_action") or data["task_action"], "task": data["task"]}
+            played.results.setdefault(data["host"], []).append(result)
+    return played
+
+
+def deploy(lab: Lab, directory: Path, flake: Path, *hosts: str, **variables: Any) -> Played:
+    """Run the collection's own playbook on some hosts."""
+    settings = {"deploy_flake_limits": LIMITS} | variables
+    return play(lab, directory, limit=hosts, deploy_flake_flake=str(flake), **settings)
+
+
+def copy_of_the_flake(directory: Path) -> Path:
+    """The example flake by itself, outside of any git work tree."""
+    return Path(shutil.copytree(FLAKE, directory / "flake"))
+
+
+
+def change_the_flake(flake: Path, version: str) -> None:
+    """Change the one line that gives every host another system."""
+    hosts = flake / "hosts.nix"
+    hosts.write_text(re.sub(r'version = ".*"', f'version = "{version}"', hosts.read_text(encoding="utf-8")), "utf-8")
+
+
+@dataclass(frozen=True)
+class Systems:
+    """Which systems a host has where."""
+
+    running: str
+    boot_default: str
+    booted: str
+    loader: str
+
+
+def systems(host: Host) -> Systems:
+    """Look at the host itself, without ssh; `loader` is what the boot loader would start."""
+    script = """
+    readlink -f /run/current-system
+    readlink -f /nix/var/nix/profiles/system
+    readlink -f /run/booted-system
+    entry=$(sed -n 's/^default //p' /boot/loader/loader.conf)
+    sed -n 's|.*init=\\([^ ]*\\)/init.*|\\1|p' "/boot/loader/entries/$entry"
+    """
+    return Systems(*host.run(script).stdout.split())
+
+
+def remains(host: Host) -> str:
+    """What a deployment may not leave behind; nothing, after one that has ended."""
+    script = """
+    ls /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake 2>/dev/null | grep -v -e : -e '^deployments.jsonl$' -e '^$'
+    ls -d /nix/var/nix/deploy-flake.* /run/deploy-flake-* 2>/dev/null
+    systemctl list-units --all --plain --no-legend --full 'deploy-flake*'
+    find /nix/var/nix/gcroots/auto -lname '*deploy-flake*'
+    """
+    return host.run(script, check=False).stdout.strip()
+
+
+def outcomes(host: Host) -> Mapping[str, str]:
+    """The deployments that the host has recorded, with their outcomes."""
+    script = "cat /var/lib/deploy-flake/deployments.jsonl 2>/dev/null || true"
+    records = [yaml.safe_load(line) for line in host.run(script).stdout.splitlines()]
+    return {record["id"]: record["outcome"] for record in records}

@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bad input: one clear error, and an untouched host."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from integration.playing import Played, deploy, remains, systems
+
+from lab import Host, Lab
+
+
+def refused(lab: Lab, host: Host, directory: Path, flake: Path | str, **variables: object) -> str:
+    """Deploy something that cannot be deployed; the message, after a look at the host."""
+    before = systems(host)
+    played = deploy(lab, directory, Path(flake), host.name, **variables)
+    assert played.code != 0, played.output
+    assert systems(host) == before
+    return message(played, host.name)
+
+
+def message(played: Played, host: str) -> str:
+    """The one message of a failure."""
+    failures = [result for result in played.results[host] if result.get("failed")]
+    assert len(failures) == 1, failures
+    return str(failures[0]["msg"])
+
+
+def test_no_flake_there(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    assert "does not exist" in refused(lab, hosts["host1"], tmp_path, tmp_path / "nothing")
+
+
+def test_directory_without_a_flake(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "there is no flake.nix" in refused(lab, hosts["host1"], tmp_path, tmp_path / "empty")
+
+
+def test_flake_that_does_not_parse(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    (flake / "flake.nix").write_text("{ outputs = _: {", encoding="utf-8")
+    said = refused(lab, hosts["host1"], tmp_path, flake)
+    assert "syntax error" in said
+    assert "could not build 'host1'; its system is untouched" in said
+    assert remains(hosts["host1"]) == ""
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("configuration", "words"),
+    [
+        ("host1-does-not-evaluate", ["does not evaluate"]),
+        ("host1-build-fails", ["Failing derivation", "Its last lines:"]),
+        ("host1-not-a-system", ["is not a NixOS system", "no nixos-version"]),
+        ("nobody", ["nobody", "nixosConfigurations", "host"]),
+        ("host2", ["it is for a host named host2, and this one is host1"]),
+        ("host1-other-architecture", ["refuses the new system: it is for"]),
+        ("host1-no-sshd", ["it starts no ssh unit"]),
+        ('ho"st', ["double quote"]),
+        ("", ["must not be empty"]),
+    ],
+)
+def test_configuration_that_cannot_be_deployed(
+    lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path, configuration: str, words: list[str]
+) -> None:
+    said = refused(lab, hosts["host1"], tmp_path, flake, deploy_flake_configuration=configuration)
+    for word in words:
+        assert word in said
+    left = remains(hosts["host1"])
+    # What was built stays rooted until a deployment ends, and none has begun.
+    assert [name for name in left.splitlines() if not name.endswith(("-source", "-25.11.1"))] == []
+
+
+def test_host_without_nix(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    host = fresh["host1"]
+    host.run("for tool in /usr/bin/nix*; do mv $tool $tool.away; done")
+    try:
+        assert "has no nix-store in" in refused(lab, host, tmp_path, flake)
+    finally:
+        lab.reset([host])
+
+
+def test_no_root_on_the_host(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    said = refused(lab, hosts["host3"], tmp_path, flake, deploy_flake_become=False)
+    assert "needs root" in said
+    assert "become: true" in said
+
+
+def test_wrong_variable_is_named(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    played = deploy(lab, tmp_path, flake, "host1", deploy_flake_health_policy="lenient")
+    assert played.code != 0
+    assert "deploy_flake_health_policy" in played.output
+
+
+def test_progress_is_told_while_a_build_runs(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    played = deploy(lab, tmp_path, flake, "host1", deploy_flake_configuration="host1-slow-build")
+    assert played.code == 0, played.output
+    assert time.monotonic() - begun > 10
+    told = [line for line in played.output.splitlines() if line.startswith("host1: building")]
+    assert len(told) >= 2, played.output
