@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from integration.playing import copy_of_the_flake
 
 from lab import Host, Lab
 
@@ -29,18 +27,17 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture
 def hosts(lab: Lab) -> dict[str, Host]:
-    """host1 to host3, as earlier tests have left them."""
-    return {name: lab.hosts[name] for name in (f"host{number}" for number in range(1, COUNT + 1))}
+    """host1 to host3, running; what earlier tests have written on them is still there."""
+    lab.up(COUNT)
+    return _first(lab)
 
 
 @pytest.fixture
-def fresh(lab: Lab, hosts: dict[str, Host]) -> dict[str, Host]:
+def fresh(lab: Lab) -> dict[str, Host]:
     """host1 to host3, as new."""
-    lab.reset(hosts.values())
-    return hosts
+    lab.reset(_first(lab).values())
+    return _first(lab)
 
 
-@pytest.fixture
-def flake(tmp_path: Path) -> Path:
-    """A copy of the example flake, for a test to change."""
-    return copy_of_the_flake(tmp_path)
+def _first(lab: Lab) -> dict[str, Host]:
+    return {name: host for name, host in lab.hosts.items() if host.number <= COUNT}

@@ -22,6 +22,7 @@ class Lab:
 
     def __init__(self, directory: Path | None = None) -> None:
         self.state = State(directory)
+        needs.complete_path()
 
     @property
     def hosts(self) -> dict[str, Host]:

@@ -165,7 +165,7 @@ class Host:
             if cgroup.populated(self.cgroup):
                 raise LabError(f"{self.name} is on already")
             environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-            command = [sys.executable, "-m", "lab.watcher", str(self.state.dir), self.name]
+            command = [sys.executable, "-P", "-m", "lab.watcher", str(self.state.dir), self.name]
             with self.console.open("a") as console:
                 subprocess.Popen(
                     command,

@@ -39,11 +39,15 @@ def check_machine() -> None:
     rights = _capabilities()
     if any(not rights >> number & 1 for number in (CAP_NET_ADMIN, CAP_SYS_ADMIN)):
         raise LabError("root may not mount or make network links here; is this a container without privileges?")
-    # Administrators' commands are not on everybody's PATH.
-    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     filesystems = Path("/proc/filesystems").read_text()
     if "overlay" not in filesystems and subprocess.run(["modprobe", "overlay"], check=False).returncode:
         raise LabError("this kernel has no overlay file system")
+
+
+def complete_path() -> None:
+    """Administrators' commands are not on everybody's PATH, not even on that of a root made by `su`."""
+    path = os.environ.get("PATH", "/usr/bin:/bin").split(":")
+    os.environ["PATH"] = ":".join([*path, *(entry for entry in ("/usr/sbin", "/sbin") if entry not in path)])
 
 
 def install_packages() -> None:
