@@ -61,7 +61,7 @@ def mypy(environment: Environment, tree: Path) -> bool:
 def shellcheck(_environment: Environment, tree: Path) -> bool:
     """A script without a first line that names its shell is a part of one: it is for sh."""
     scripts = [name for name in _files(tree) if _is_shell_script(tree / name)]
-    whole = [name for name in scripts if _first_line(tree / name).startswith(b"#!")]
+    whole = [name for name in scripts if _interpreter(tree / name)]
     parts = [name for name in scripts if name not in whole]
     return all(
         [
@@ -115,20 +115,21 @@ def _found(environment: Environment, collections: Path) -> dict[str, str]:
 
 
 def _files(tree: Path) -> list[Path]:
-    return sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+    return sorted(path.relative_to(tree) for path in tree.rglob("*") if path.is_file() and ".git" not in path.parts)
 
 
-def _first_line(path: Path) -> bytes:
+def _interpreter(path: Path) -> str:
+    """The program that the first line names, be it by `env` or not; empty if it names none."""
     with path.open("rb") as file:
-        return file.readline(200)
+        line = file.readline(200)
+    words = line.removeprefix(b"#!").decode().split() if line.startswith(b"#!") else []
+    named = words[1:2] if words and words[0].endswith("/env") else words[:1]
+    return Path(named[0]).name if named else ""
 
 
 def _is_shell_script(path: Path) -> bool:
-    interpreter = _first_line(path).split()[-1:] if _first_line(path).startswith(b"#!") else []
-    return path.suffix == ".sh" or any(
-        name.endswith((b"/sh", b"bash", b"dash")) or name == b"sh" for name in interpreter
-    )
+    return path.suffix == ".sh" or _interpreter(path) in {"sh", "dash", "bash"}
 
 
 def _python_files(tree: Path) -> list[Path]:
-    return [tree / name for name in _files(tree) if name.suffix == ".py" or b"python" in _first_line(tree / name)]
+    return [tree / name for name in _files(tree) if name.suffix == ".py" or _interpreter(tree / name) == "python3"]

@@ -17,9 +17,10 @@ from tools.shell import BUILD, run
 # ansible-test makes virtual environments of its own, and downloads a script from its own server to put pip into them.
 # It looks for that script in a cache first, and Python brings a pip that does as well.
 GET_PIP = """\
-import ensurepip
+import subprocess
+import sys
 
-ensurepip.bootstrap()
+subprocess.run([sys.executable, "-m", "ensurepip"], check=True, stdout=subprocess.DEVNULL)
 """
 
 
@@ -27,6 +28,7 @@ def sanity(environment: Environment, tree: Path) -> bool:
     """Every sanity test, on every Python that there is."""
     home = BUILD / "home"
     _provide_get_pip(environment, home)
+    _pass_on_pip_settings(home)
     # Without --requirements nothing is installed into our environment, only into ansible-test's own.
     return run(
         [environment.bin / "ansible-test", "sanity", "--local", "--color", "no"],
@@ -39,6 +41,20 @@ def _provide_get_pip(environment: Environment, home: Path) -> None:
     cache = home / ".ansible/test/cache"
     cache.mkdir(parents=True, exist_ok=True)
     (cache / f"get_pip_{_wanted_pip(environment).replace('.', '_')}.py").write_text(GET_PIP)
+
+
+def _pass_on_pip_settings(home: Path) -> None:
+    """ansible-test gives its pip neither the user's home nor any variable, so both come in files."""
+    old, new = home / ".pip/pip.conf", home / ".config/pip/pip.conf"
+    users = [path for path in (Path.home() / ".config/pip/pip.conf", Path.home() / ".pip/pip.conf") if path.exists()]
+    variables = {name.removeprefix("PIP_").lower(): value for name, value in os.environ.items() if name[:4] == "PIP_"}
+    settings = {"quiet": "1", **variables}
+    for path, text in (
+        (old, users[0].read_text() if users else ""),
+        (new, "[global]\n" + "".join(f"{name.replace('_', '-')} = {value}\n" for name, value in settings.items())),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
 def _wanted_pip(environment: Environment) -> str:
