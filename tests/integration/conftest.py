@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from integration.playing import copy_of_the_flake
 
 from lab import Host, Lab
 
@@ -41,3 +43,9 @@ def fresh(lab: Lab) -> dict[str, Host]:
 
 def _first(lab: Lab) -> dict[str, Host]:
     return {name: host for name, host in lab.hosts.items() if host.number <= COUNT}
+
+
+@pytest.fixture
+def flake(tmp_path: Path) -> Path:
+    """A copy of the example flake, for a test to change."""
+    return copy_of_the_flake(tmp_path)

@@ -9,6 +9,7 @@ case $toplevel in
 esac
 # Nix's own root for the link would be left over when the link goes.
 automatic=/nix/var/nix/gcroots/auto
+# shellcheck disable=SC2012 # names are hashes
 ls -l "$automatic" | sed -n "s|.* \([^ ]*\) -> $link\$|\1|p" | while read -r root; do rm -f "$automatic/$root"; done
 printf '%s %s\n' "$SERVICE_RESULT" "${EXIT_STATUS-}" >"$1/result.new"
 mv -f "$1/result.new" "$1/result"
