@@ -54,9 +54,12 @@ _CONTROL = re.compile(
 _STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-([0-9a-zA-Z+\-._?=]+)")
 _DERIVATION = re.compile(r"'(/nix/store/[0-9a-z]{32}-[0-9a-zA-Z+\-._?=]+\.drv)")
 # What failed only since something that it needs had failed, before and after Nix 2.31.
-_FOLLOWS = re.compile(r"dependenc(y|ies) of (derivation )?'|Reason: .{0,20}dependenc(y|ies) failed|^error: build of '")
+_FOLLOWS = re.compile(
+    r"dependenc(y|ies) of (derivation )?'|Reason: .{0,20}dependenc(y|ies) failed|^error: build of '"
+    r"|^error: Build failed due to failed dependency"
+)
 # The daemon repeats the last lines of the build's log in its message.
-_REPEATED_LOG = re.compile(r"[;.]?\n *last \d+ log lines:\n(?: *>.*\n?)*(?: *For full logs, run:.*\n? *.*)?")
+_REPEATED_LOG = re.compile(r"[;.]?\n *[Ll]ast \d+ log lines:\n(?: *>.*\n?)*(?: *For full logs, run:.*\n? *.*)?")
 _RETRY = re.compile(r"; retrying( from offset \d+)? in \d+ ms.*$")
 
 
