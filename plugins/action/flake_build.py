@@ -23,6 +23,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action imp
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _POLL = 8
 _PROGRESS_EVERY = 2.0
+_STILL_EVERY = 10.0
 _NAMES = 20
 
 
@@ -123,8 +124,10 @@ class _Build:
         arguments = ["build", *_FEATURES, "--print-out-paths", "--log-format", "internal-json", *options["build_args"]]
         self._arguments = shlex.join(_for_systemd([*arguments, installable]))
         self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
+        self._source = options["reference"].partition("?")[0].removeprefix("path:")
         self._offset = 0
         self._told = ("", 0.0)
+        self._began = time.monotonic()
 
     def follow(self) -> Answer:
         """Poll until there is a result. What the host does meanwhile does not depend on us."""
@@ -150,6 +153,7 @@ class _Build:
                 offset=str(self._offset),
                 patience=str(_POLL),
                 may_start=may_start,
+                source=self._source,
             ),
             "building (the build goes on there)",
         )
@@ -163,9 +167,11 @@ class _Build:
         return answer
 
     def _tell(self) -> None:
-        line, last = self.log.progress(), self._told[1]
-        if line and line != self._told[0] and time.monotonic() - last >= _PROGRESS_EVERY:
-            self.host.tell(line)
+        line = self.log.progress()
+        before, at = self._told
+        quiet_for = time.monotonic() - at
+        if line and quiet_for >= (_PROGRESS_EVERY if line != before else _STILL_EVERY):
+            self.host.tell(line if line != before else f"still {line}, for {time.monotonic() - self._began:.0f} s")
             self._told = (line, time.monotonic())
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,7 @@ def play(
     directory: Path,
     playbook: str | list[dict[str, Any]] = DEPLOY,
     limit: Iterable[str] = (),
+    options: str = "",
     **variables: Any,
 ) -> Played:
     """Run a playbook, by name or as its plays, on some hosts of the lab."""
@@ -58,7 +60,8 @@ def play(
         (directory / "plays.yml").write_text(yaml.safe_dump(playbook), encoding="utf-8")
         playbook = str(directory / "plays.yml")
     run = ansible_runner.run(
-        private_data_dir=str(directory / "runner"),
+        private_data_dir=tempfile.mkdtemp(dir=directory),
+        cmdline=options or None,
         playbook=playbook,
         inventory=str(lab.inventory),
         limit=",".join(limit) or None,
@@ -73,7 +76,12 @@ def play(
         if event["event"] == "runner_on_unreachable":
             played.unreachable.add(data["host"])
         elif event["event"] in ("runner_on_ok", "runner_on_failed", "runner_on_skipped"):
-            result = data["res"] | {"action": data.get("resolved_action") or data["task_action"], "task": data["task"]}
+            result = {
+                **data.get("res", {}),
+                "failed": event["event"] == "runner_on_failed",
+                "action": data.get("resolved_action") or data["task_action"],
+                "task": data["task"],
+            }
             played.results.setdefault(data["host"], []).append(result)
     return played
 

@@ -51,7 +51,7 @@ def test_flake_that_does_not_parse(lab: Lab, hosts: dict[str, Host], flake: Path
 @pytest.mark.parametrize(
     ("configuration", "words"),
     [
-        ("host1-does-not-evaluate", ["does not evaluate"]),
+        ("host1-does-not-evaluate", ["services.hello.colour", "does not exist"]),
         ("host1-build-fails", ["Failing derivation", "Its last lines:"]),
         ("host1-not-a-system", ["is not a NixOS system", "no nixos-version"]),
         ("nobody", ["nobody", "nixosConfigurations", "host"]),
@@ -59,7 +59,6 @@ def test_flake_that_does_not_parse(lab: Lab, hosts: dict[str, Host], flake: Path
         ("host1-other-architecture", ["refuses the new system: it is for"]),
         ("host1-no-sshd", ["it starts no ssh unit"]),
         ('ho"st', ["double quote"]),
-        ("", ["must not be empty"]),
     ],
 )
 def test_configuration_that_cannot_be_deployed(
@@ -68,9 +67,7 @@ def test_configuration_that_cannot_be_deployed(
     said = refused(lab, hosts["host1"], tmp_path, flake, deploy_flake_configuration=configuration)
     for word in words:
         assert word in said
-    left = remains(hosts["host1"])
-    # What was built stays rooted until a deployment ends, and none has begun.
-    assert [name for name in left.splitlines() if not name.endswith(("-source", "-25.11.1"))] == []
+    assert remains(hosts["host1"]) == ""
 
 
 def test_host_without_nix(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
@@ -99,5 +96,5 @@ def test_progress_is_told_while_a_build_runs(lab: Lab, fresh: dict[str, Host], f
     played = deploy(lab, tmp_path, flake, "host1", deploy_flake_configuration="host1-slow-build")
     assert played.code == 0, played.output
     assert time.monotonic() - begun > 10
-    told = [line for line in played.output.splitlines() if line.startswith("host1: building")]
+    told = [line for line in played.output.splitlines() if line.startswith(("host1: building", "host1: still building"))]
     assert len(told) >= 2, played.output

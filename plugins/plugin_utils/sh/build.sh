@@ -1,5 +1,5 @@
 # Starts a build in a unit of its own, or finds it running, and hands out its log.
-# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, may_start.
+# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, may_start, source (the flake).
 # shellcheck shell=sh
 
 main() {
@@ -67,8 +67,18 @@ hand_out() {
     if [ -n "$toplevel" ] && nix-store --check-validity "$toplevel" 2>/dev/null; then
         answer toplevel "$toplevel"
         answer derivation "$(nix-store --query --deriver "$toplevel" 2>/dev/null)"
-        for part in nixos-version bin/switch-to-configuration; do [ -e "$toplevel/$part" ] || answer lacks "$part"; done
+        for part in nixos-version bin/switch-to-configuration; do
+            [ -e "$toplevel/$part" ] || {
+                answer lacks "$part"
+                drop_root "$toplevel"
+                drop_root "$source"
+            }
+        done
     fi
+    case $result in
+    "success "*) ;;
+    *) drop_root "$source" ;;
+    esac
     answer free "$(df -P -k /nix | awk 'NR == 2 { print $4 }')"
     rm -rf "$build"
 }

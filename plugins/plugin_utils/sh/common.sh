@@ -64,5 +64,21 @@ tool() {
     return 1
 }
 
+# drop_root PATH, drop_all_roots: lets garbage collection have a flake or a system again that no deployment came of. The
+# roots of a deployment itself are its own business.
+drop_root() {
+    rm -f "$roots/${1##*/}"
+    rmdir "$roots" 2>/dev/null
+}
+drop_all_roots() {
+    for root in "$roots"/*; do
+        case $root in
+        "$roots"/deployment-*) ;;
+        *) rm -f "$root" ;;
+        esac
+    done
+    rmdir "$roots" 2>/dev/null
+}
+
 # quote VALUE: as a word of a shell.
 quote() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }

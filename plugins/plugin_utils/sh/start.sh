@@ -3,14 +3,20 @@
 # need_boot_kib, install_bootloader, runtime_limit, stop_limit.
 # shellcheck shell=sh
 
+# no REASON MESSAGE: nothing will come of this toplevel.
+no() {
+    drop_all_roots
+    refuse "$@"
+}
+
 main() {
     answer_begin
     require_root
     for needed in nix-store nix-env systemctl systemd-run flock timeout; do
-        command -v "$needed" >/dev/null || refuse no-tool "has no $needed in $PATH"
+        command -v "$needed" >/dev/null || no no-tool "has no $needed in $PATH"
     done
-    tools_work || refuse broken-tool "has a timeout or readlink in $PATH that does not do its work"
-    nix-store --check-validity "$new" 2>/dev/null || refuse not-valid "does not have $new in its store"
+    tools_work || no broken-tool "has a timeout or readlink in $PATH that does not do its work"
+    nix-store --check-validity "$new" 2>/dev/null || no not-valid "does not have $new in its store"
     look_at_toplevel
     live=$(readlink -f /run/current-system)
     default=
@@ -18,15 +24,14 @@ main() {
     answer previous_live "$live"
     answer previous_boot "$default"
     if [ "$default" = "$new" ] && { [ "$live" = "$new" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ]; then
-        rm -f "$roots"/*
-        rmdir "$roots" 2>/dev/null
+        drop_all_roots
         answer unchanged yes
         answer generation "$(readlink "$profile" | sed -n 's/^system-\([0-9]*\)-link$/\1/p')"
         exit 0
     fi
     look_at_host
     others_at_work
-    [ "$check_mode" = no ] || exit 0
+    [ "$check_mode" = no ] || { drop_all_roots; exit 0; }
     make_directory
     start_supervisor
 }
@@ -35,12 +40,12 @@ allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 look_at_toplevel() {
     for part in nixos-version bin/switch-to-configuration; do
-        [ -e "$new/$part" ] || refuse not-a-system "refuses $new: it is not a NixOS system, it has no $part"
+        [ -e "$new/$part" ] || no not-a-system "refuses $new: it is not a NixOS system, it has no $part"
     done
     hostname_file=$new/etc/hostname
     if [ -e "$hostname_file" ] && ! allowed other_hostname; then
         read -r its_name <"$hostname_file"
-        [ "$its_name" = "$(uname -n)" ] || refuse other-hostname "refuses the new system: it is for a host named $its_name, and this one is $(uname -n)"
+        [ "$its_name" = "$(uname -n)" ] || no other-hostname "refuses the new system: it is for a host named $its_name, and this one is $(uname -n)"
     fi
     if [ "$over_ssh" = yes ] && ! allowed no_ssh && [ -d "$new/etc/systemd/system" ]; then
         wanted=no
@@ -48,23 +53,23 @@ look_at_toplevel() {
             "$new"/etc/systemd/system/*.wants/sshd.socket "$new"/etc/systemd/system/*.wants/ssh.socket; do
             [ ! -e "$unit_file" ] && [ ! -L "$unit_file" ] || wanted=yes
         done
-        [ "$wanted" = yes ] || refuse no-ssh "refuses the new system: it starts no ssh unit, and this host is deployed over ssh"
+        [ "$wanted" = yes ] || no no-ssh "refuses the new system: it starts no ssh unit, and this host is deployed over ssh"
     fi
     if [ -r "$new/system" ] && [ -r /run/current-system/system ] && ! allowed other_architecture; then
         read -r its_system <"$new/system" || :
         read -r our_system </run/current-system/system || :
-        [ "$its_system" = "$our_system" ] || refuse other-architecture "refuses the new system: it is for $its_system, and this host is $our_system"
+        [ "$its_system" = "$our_system" ] || no other-architecture "refuses the new system: it is for $its_system, and this host is $our_system"
     fi
 }
 
 look_at_host() {
     [ "$mode" = boot ] || [ -z "$default" ] || [ "$live" = "$default" ] || [ "$default" = "$new" ] || allowed untested_boot_default ||
-        refuse untested-boot-default "runs $live, but would boot $default: somebody tested the one or did not restart into the other"
+        no untested-boot-default "runs $live, but would boot $default: somebody tested the one or did not restart into the other"
     for path in /nix /boot; do
         [ -d "$path" ] || continue
         free=$(df -P -k "$path" | awk 'NR == 2 { print $4 }')
         case $path in /nix) needed=$need_nix_kib ;; *) needed=$need_boot_kib ;; esac
-        [ "$free" -ge "$needed" ] || refuse no-space "has $free KiB free on $path, and needs $needed KiB"
+        [ "$free" -ge "$needed" ] || no no-space "has $free KiB free on $path, and needs $needed KiB"
     done
 }
 
@@ -74,8 +79,8 @@ others_at_work() {
 }
 
 make_directory() {
-    own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
-    own_directory "$var_dir" || refuse no-directory "$var_dir is not a directory of root's alone"
+    own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
+    own_directory "$var_dir" || no no-directory "$var_dir is not a directory of root's alone"
     dir=$run_dir/$id
     # This very script again, after a connection that was lost: the first run has made it.
     if ! mkdir -m 0700 "$dir" 2>/dev/null; then
@@ -91,7 +96,7 @@ make_directory() {
             "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline"
     } >"$dir/settings" && printf '%s\n' "$about" >"$dir/about" && printf '%s\n' "$program" >"$dir/program" || {
         rm -rf "$dir"
-        refuse no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
+        no no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
     }
 }
 
@@ -128,7 +133,7 @@ start_supervisor() {
             answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
             rm -rf "$dir"
             [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is at work: ${holder:-unknown}, $line"
-            refuse no-unit "systemd could not start $unit: $complaint"
+            no no-unit "systemd could not start $unit: $complaint"
         fi
         sleep 0.1
     done
