@@ -44,8 +44,8 @@ def every_check() -> list[str]:
 
 
 def ruff(environment: Environment, _tree: Path) -> bool:
-    checked = run([environment.bin / "ruff", "check"])
-    formatted = run([environment.bin / "ruff", "format", "--check", "--diff"])
+    checked = run([environment.bin / "ruff", "check", "--output-format=concise"])
+    formatted = run([environment.bin / "ruff", "format", "--check"])
     return checked and formatted
 
 

@@ -71,7 +71,8 @@ def install_packages(packages: Sequence[str]) -> None:
         raise Failed(f"Install these first: {' '.join(packages)} (as root on Debian it is done for you).")
     say(f"installing {' '.join(packages)}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
-    if not run(["apt-get", "install", "-y", *packages], env=env, quiet=True):
-        # The lists of packages may be old, or not there at all.
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", "--option=DPkg::Lock::Timeout=300", *packages]
+    if not run(install, env=env, quiet=True):
+        say("trying again with new lists of packages")
         must(["apt-get", "update"])
-        must(["apt-get", "install", "-y", *packages], env=env)
+        must(install, env=env)
