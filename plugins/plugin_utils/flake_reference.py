@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 _TOPLEVEL = ("config", "system", "build", "toplevel")
 
@@ -27,6 +27,29 @@ def add_parameters(reference: str, parameters: Mapping[str, str]) -> str:
     if not query:
         return reference
     return f"{reference}{'&' if '?' in reference else '?'}{query}"
+
+
+def split_query(reference: str) -> tuple[str, dict[str, str]]:
+    """Split a reference into its path and its parameters, which are percent-decoded; a plus sign is itself."""
+    path, _mark, query = reference.partition("?")
+    parameters = (parameter.partition("=") for parameter in query.split("&") if parameter)
+    return path, {_decode(name): _decode(value) for name, _equals, value in parameters}
+
+
+def decode_path(path: str, reference: str) -> str:
+    """Decode the path of a URL, without the empty host that may stand before it."""
+    if path.startswith("//"):
+        host, slash, rest = path[2:].partition("/")
+        if host or not slash:
+            raise FlakeError(
+                f"the flake reference {reference!r} has a host in it; after '//' an absolute path must follow, as in"
+                " 'git+file:///etc/nixos'"
+            )
+        path = slash + rest
+    path = _decode(path)
+    if "\0" in path:
+        raise FlakeError(f"the flake reference {reference!r} has a NUL character in it")
+    return path
 
 
 def configurations(reference: str) -> str:
@@ -62,3 +85,7 @@ def _attribute(name: str) -> str:
     except UnicodeEncodeError as error:
         raise FlakeError(f"the configuration {name!r} is not named in valid UTF-8") from error
     return f'"{name}"'
+
+
+def _decode(text: str) -> str:
+    return unquote(text, errors="surrogateescape")

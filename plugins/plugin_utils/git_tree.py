@@ -70,11 +70,11 @@ class WorkTree:
 
 def work_tree(root: Path, submodules: bool = False) -> WorkTree:
     """Read the work tree whose root this is: there is a `.git` in it."""
-    paths, dirty, untracked = _tracked(root, b"", submodules)
-    tree, missing = nar.selected_tree(root, paths)
-    head = None if _head(root) is None else commit(root, "HEAD")
+    tracked = _tracked(root, b"", submodules)
+    tree, missing = nar.selected_tree(root, tracked.paths)
+    head = None if tracked.head is None else commit(root, tracked.head)
     # Files missing in a tree that git calls clean are those left out by a sparse checkout.
-    return WorkTree(tree, head, dirty or bool(missing) or head is None, untracked)
+    return WorkTree(tree, head, tracked.dirty or bool(missing) or head is None, tracked.untracked)
 
 
 def commit(root: Path, name: str) -> Commit:
@@ -82,7 +82,7 @@ def commit(root: Path, name: str) -> Commit:
     found = _git(root, "rev-list", "--max-count=1", "--timestamp", "--end-of-options", name, "--").split()
     shallow = _git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
     revision = found[1].decode()
-    count = None if shallow else int(_git(root, "rev-list", "--count", revision, "--"))
+    count = None if shallow else int(_git(root, "rev-list", "--count", "--use-bitmap-index", revision, "--"))
     return Commit(revision, int(found[0]), count)
 
 
@@ -105,14 +105,23 @@ def commit_tree(root: Path, revision: str) -> nar.Directory:
     return nar.Directory(entries)
 
 
-def _tracked(root: Path, prefix: bytes, submodules: bool) -> tuple[list[bytes], bool, tuple[bytes, ...]]:
-    """List the tracked files of a work tree; say whether they are dirty, and which files are not tracked."""
-    status = _git(
-        root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignore-submodules=all"
-    )
-    changes = status.split(b"\0")[:-1]
-    untracked = tuple(prefix + change[3:] for change in changes if change.startswith(b"?? "))
-    dirty = any(not change.startswith(b"?? ") for change in changes)
+@dataclass(frozen=True)
+class _Tracked:
+    """What git says of a work tree, as paths from the root of the outermost one."""
+
+    paths: list[bytes]
+    head: str | None
+    dirty: bool
+    untracked: tuple[bytes, ...]
+
+
+def _tracked(root: Path, prefix: bytes, submodules: bool) -> _Tracked:
+    """List the tracked files of a work tree, and what differs from its commit."""
+    status = _git(root, "status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind", "--no-renames",
+                  "--untracked-files=all", "--ignore-submodules=all").split(b"\0")[:-1]  # fmt: skip
+    heads = [line.split()[2].decode() for line in status if line.startswith(b"# branch.oid ")]
+    untracked = tuple(prefix + line[2:] for line in status if line.startswith(b"? "))
+    dirty = any(line[:2] not in (b"# ", b"? ") for line in status)
     paths: dict[bytes, None] = {}
     for line in _git(root, "ls-files", "--stage", "-z").split(b"\0")[:-1]:
         fields, _tab, path = line.partition(b"\t")
@@ -125,16 +134,11 @@ def _tracked(root: Path, prefix: bytes, submodules: bool) -> tuple[list[bytes], 
                 raise GitError(
                     f"the submodule {below} is not checked out; run 'git submodule update --init --recursive'"
                 )
-            more, changed, _untracked = _tracked(below, prefix + path + b"/", submodules)
-            paths.update(dict.fromkeys(more))
-            dirty = dirty or changed or _head(below) != name.decode()
-    return list(paths), dirty, untracked
-
-
-def _head(root: Path) -> str | None:
-    """Name the commit that is checked out; None before the first one."""
-    name = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", may_fail=True).strip()
-    return name.decode() or None
+            inner = _tracked(below, prefix + path + b"/", submodules)
+            paths.update(dict.fromkeys(inner.paths))
+            dirty = dirty or inner.dirty or inner.head != name.decode()
+    head = heads[0] if heads and heads[0] != "(initial)" else None
+    return _Tracked(list(paths), head, dirty, untracked)
 
 
 def _blob(blobs: _Blobs, mode: bytes, name: bytes, size: int) -> nar.Node:
@@ -208,10 +212,10 @@ def _environment(environment: Mapping[str, str], root: Path) -> dict[str, str]:
     }
 
 
-def _git(root: Path, *arguments: str, may_fail: bool = False) -> bytes:
+def _git(root: Path, *arguments: str) -> bytes:
     process = _start(root, *arguments)
     output, errors = process.communicate()
-    if process.returncode == 0 or may_fail:
+    if process.returncode == 0:
         return output
     raise GitError(_explain(root, errors.decode(errors="replace").strip()))
 

@@ -13,29 +13,29 @@ down; of a commit, what git stored; otherwise the whole directory.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shlex
-import tempfile
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self, cast
-from urllib.parse import unquote
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import git_tree, nar
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError, add_parameters
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import (
+    FlakeError,
+    add_parameters,
+    decode_path,
+    split_query,
+)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.snapshot import Snapshot, take_snapshot
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import (
     parse_sha256,
     source_store_path,
     sri,
 )
 
-_IN_MEMORY = 8 << 20
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.DOTALL)
 # An entry of the flake registry, perhaps with a branch and a revision: Nix asks for this before anything else.
 _REGISTRY = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*(/[a-zA-Z0-9@][a-zA-Z0-9_./@+-]*)?")
@@ -46,26 +46,6 @@ class RemoteFlake:
     """A reference that the host fetches by itself."""
 
     reference: str
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A flake's files at one moment, as a NAR."""
-
-    nar: BinaryIO
-    nar_hash: str
-    nar_size: int
-    store_path: str
-
-    def __enter__(self) -> Self:
-        """Use in a `with` statement, which lets go of the NAR at its end."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let go of the NAR."""
-        self.nar.close()
 
 
 @dataclass(frozen=True)
@@ -91,7 +71,7 @@ class LocalFlake:
 
     def snapshot(self) -> Snapshot:
         """Read all files into a NAR: a temporary file, in memory while it is small."""
-        return _snapshot(self.tree, self.root)
+        return take_snapshot(self.tree, self.root)
 
     def locked_reference(self, snapshot: Snapshot) -> str:
         """Name the snapshot in the host's store so that Nix takes it for locked, revision and time included."""
@@ -126,7 +106,7 @@ class LocalInput:
                 if self.revision is None
                 else git_tree.commit_tree(self.root, self.revision)
             )
-            snapshot = _snapshot(tree, self.root)
+            snapshot = take_snapshot(tree, self.root)
         except (FlakeError, nar.NarError, git_tree.GitError) as error:
             raise FlakeError(f"{what}: {error}") from error
         if snapshot.nar_hash != self.nar_hash:
@@ -165,14 +145,14 @@ def find_flake(reference: str, cwd: Path) -> LocalFlake | RemoteFlake:
         return RemoteFlake(reference)
     url = _SCHEME.fullmatch(reference)
     if url is None:
-        path, query = _split(reference)
+        path, query = split_query(reference)
         return _find_upwards(_absolute(path, cwd), query, reference)
     scheme, rest = url.groups()
-    path, query = _split(rest)
+    path, query = split_query(rest)
     if scheme == "path":
-        return _path_flake(_absolute(_url_path(path, reference), cwd), query, reference)
+        return _path_flake(_absolute(decode_path(path, reference), cwd), query, reference)
     if scheme == "git+file":
-        return _git_flake(_absolute(_url_path(path, reference), cwd), query, reference)
+        return _git_flake(_absolute(decode_path(path, reference), cwd), query, reference)
     if scheme == "file" or scheme.endswith("+file"):
         raise FlakeError(
             f"the flake {reference!r} is on this machine, but only directories and git repositories can be copied to"
@@ -189,49 +169,49 @@ def local_inputs(flake: LocalFlake) -> LocalInputs:
         return LocalInputs()
     try:
         nodes = json.loads(nar.read(lock))["nodes"]
-        locked = {str(key): node["locked"] for key, node in nodes.items() if "locked" in node}
-        kinds = {key: (str(value["type"]), value) for key, value in locked.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        locked = {str(key): dict(node["locked"]) for key, node in nodes.items() if "locked" in node}
+        kinds = {key: str(value["type"]) for key, value in locked.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FlakeError(
             f"{flake.root / name} is not a lock file that Nix wrote; make it anew with 'nix flake lock'"
         ) from error
     found, left_out = [], {}
-    for key, (kind, value) in kinds.items():
-        path, revision = _local_source(kind, value)
-        if path is None:
-            continue
+    for key, value in locked.items():
         try:
-            found.append(_local_input(key, kind, value, path, revision))
+            local = _local_input(key, kinds[key], value)
         except (FlakeError, ValueError) as error:
             left_out[key] = str(error)
+        else:
+            found += [] if local is None else [local]
     return LocalInputs(tuple(found), left_out)
 
 
-def _local_source(kind: str, locked: Mapping[str, object]) -> tuple[Path | None, str | None]:
-    """The path of a locked input that lies on this machine, and its revision."""
+def _local_input(name: str, kind: str, locked: Mapping[str, object]) -> LocalInput | None:
+    """What a node of the lock file says, if it lies on this machine."""
+    url = str(locked.get("url", ""))
+    revision = None
     if kind == "path":
         path = str(locked.get("path", ""))
-        # A relative one lies in the snapshot of the flake that names it.
-        return (Path(path) if path.startswith("/") else None), None
-    url = str(locked.get("url", ""))
-    if kind == "git" and url.startswith("file:"):
-        revision = locked.get("rev")
-        return Path(_url_path(_split(url.removeprefix("file:"))[0], url)), None if revision is None else str(revision)
-    return None, None
-
-
-def _local_input(name: str, kind: str, locked: Mapping[str, object], path: Path, revision: str | None) -> LocalInput:
+        reference = f"path:{path}"
+        if not path.startswith("/"):
+            # It lies in the snapshot of the flake that names it.
+            return None
+    elif kind == "git" and url.startswith("file:"):
+        path = decode_path(split_query(url.removeprefix("file:"))[0], url)
+        revision = str(locked.get("rev", ""))
+        reference = f"git+{url}?rev={revision}"
+        if not revision:
+            raise FlakeError("it is locked to a dirty git tree; commit the changes and lock it again")
+        if locked.get("submodules"):
+            raise FlakeError("it has git submodules")
+    else:
+        return None
     if "narHash" not in locked:
         raise FlakeError("it has no narHash in the lock file")
-    if kind == "git" and revision is None:
-        raise FlakeError("it is locked to a dirty git tree; commit the changes and lock it again")
-    if locked.get("submodules"):
-        raise FlakeError("it has git submodules")
-    if not path.is_dir():
-        raise FlakeError(f"there is no directory {path}")
+    if not path.startswith("/") or not os.path.lexists(path):
+        raise FlakeError(f"there is no {path} on this machine")
     digest = parse_sha256(str(locked["narHash"]))
-    reference = f"git+file:{path}?rev={revision}" if kind == "git" else f"path:{path}"
-    return LocalInput(name, reference, sri(digest), source_store_path(digest), path, revision)
+    return LocalInput(name, reference, sri(digest), source_store_path(digest), Path(path), revision)
 
 
 def _find_upwards(path: Path, query: dict[str, str], reference: str) -> LocalFlake:
@@ -262,14 +242,15 @@ def _path_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake
     _require_directory(root, reference)
     directory = _directory(query, reference)
     _refuse_parameters(query, {"dir"}, reference)
+    # Before a directory is read that may be large.
+    if not os.path.lexists(root / directory / "flake.nix"):
+        raise _no_flake(root / directory, "")
     try:
         tree = nar.directory_tree(root)
         last_modified = nar.latest_change(root)
     except (nar.NarError, OSError) as error:
         raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
-    flake = LocalFlake(root, directory, last_modified=last_modified, tree=tree)
-    _require_flake_nix(flake)
-    return flake
+    return LocalFlake(root, directory, last_modified=last_modified, tree=tree)
 
 
 def _git_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
@@ -342,10 +323,13 @@ def _require_flake_nix(flake: LocalFlake, commit: str | None = None) -> None:
             f"{flake.root / name} exists, but git does not track it, so Nix does not see it; run:"
             f" git -C {shlex.quote(os.fspath(flake.root))} add {shlex.quote(name)}"
         )
-    where = "" if commit is None else f" in the commit {commit}"
-    raise FlakeError(
-        f"there is no flake.nix in {flake.root / flake.directory}{where}; give the directory of a flake, or with"
-        " '?dir=…' where in it the flake is"
+    raise _no_flake(flake.root / flake.directory, "" if commit is None else f" in the commit {commit}")
+
+
+def _no_flake(directory: Path, commit: str) -> FlakeError:
+    return FlakeError(
+        f"there is no flake.nix in {directory}{commit}; give the directory of a flake, or with '?dir=…' where in it the"
+        " flake is"
     )
 
 
@@ -366,35 +350,8 @@ def _directory(query: dict[str, str], reference: str) -> str:
     return "" if directory == "." else directory
 
 
-def _split(reference: str) -> tuple[str, dict[str, str]]:
-    """Split a reference into its path and its parameters, which are percent-decoded; a plus sign is itself."""
-    path, _mark, query = reference.partition("?")
-    parameters = (parameter.partition("=") for parameter in query.split("&") if parameter)
-    return path, {_decode(name): _decode(value) for name, _equals, value in parameters}
-
-
-def _url_path(path: str, reference: str) -> str:
-    """Decode the path of a URL, without the empty host that may stand before it."""
-    if path.startswith("//"):
-        host, slash, rest = path[2:].partition("/")
-        if host or not slash:
-            raise FlakeError(
-                f"the flake reference {reference!r} has a host in it; after '//' an absolute path must follow, as in"
-                " 'git+file:///etc/nixos'"
-            )
-        path = slash + rest
-    path = _decode(path)
-    if "\0" in path:
-        raise FlakeError(f"the flake reference {reference!r} has a NUL character in it")
-    return path
-
-
 def _below(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
-
-
-def _decode(text: str) -> str:
-    return unquote(text, errors="surrogateescape")
 
 
 def _absolute(path: str, cwd: Path) -> Path:
@@ -402,35 +359,3 @@ def _absolute(path: str, cwd: Path) -> Path:
         return Path(os.path.realpath(cwd / Path(path).expanduser()))
     except RuntimeError as error:
         raise FlakeError(f"there is no home directory for {path!r}") from error
-
-
-def _snapshot(tree: nar.Node, root: Path) -> Snapshot:
-    # It outlives this function: the snapshot's user closes it.
-    file = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="deploy-flake-", suffix=".nar"))  # noqa: SIM115
-    sink = _HashingSink(file)
-    try:
-        nar.write_nar(tree, sink)
-    except (nar.NarError, git_tree.GitError) as error:
-        file.close()
-        raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
-    digest = sink.hash.digest()
-    return Snapshot(file, sri(digest), sink.size, source_store_path(digest))
-
-
-class _HashingSink:
-    """Writes to a file, and takes the hash and the size of what is written."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes, /) -> None:
-        """Take the next bytes."""
-        self.file.write(data)
-        self.hash.update(data)
-        self.size += len(data)

@@ -465,7 +465,7 @@ class TestLocalInputs:
         shutil.rmtree(locked.parent / "input")
         shutil.rmtree(repo / ".git")
         inputs = local_inputs(find(".", locked))
-        assert inputs.left_out == {"a": f"there is no directory {locked.parent}/input"}
+        assert inputs.left_out == {"a": f"there is no {locked.parent}/input on this machine"}
         with pytest.raises(FlakeError, match=r"input 'b' \(git\+file:.*not a git repository"):
             inputs.found[0].snapshot()
 
@@ -475,6 +475,8 @@ class TestLocalInputs:
             ({"narHash": None}, "no narHash"),
             ({"rev": None}, "locked to a dirty git tree"),
             ({"submodules": True}, "submodules"),
+            ({"url": "file:./relative"}, "there is no ./relative"),
+            ({"url": "file://host/x"}, "has a host in it"),
             ({"narHash": "sha512-x"}, "is not a SHA-256 hash"),
         ],
     )
@@ -486,6 +488,18 @@ class TestLocalInputs:
         inputs = local_inputs(find(".", locked))
         assert [found.name for found in inputs.found] == ["a"]
         assert reason in inputs.left_out["b"]
+
+    def test_a_file_is_an_input_too(self, tmp_path: Path) -> None:
+        locked = {
+            "type": "path",
+            "path": f"{tmp_path}/one",
+            "narHash": "sha256-TnI/jVWlEufksMQhVNfUu+K1IDaXYZ6TtFRS8aqHE04=",
+        }
+        make(tmp_path, {"one": "only a file\n", "flake/flake.nix": "{ }"})
+        make(tmp_path, {"flake/flake.lock": json.dumps({"nodes": {"one": {"flake": False, "locked": locked}}})})
+        (found,) = local_inputs(find("./flake", tmp_path)).found
+        with found.snapshot() as snapshot:
+            assert snapshot.nar_hash == locked["narHash"]
 
     def test_no_lock_file(self, repo: Path) -> None:
         assert local_inputs(find(".", repo)).found == ()
