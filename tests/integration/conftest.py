@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration.faulting import at_rest
 from integration.playing import copy_of_the_flake
 
 from lab import Host, Lab
@@ -39,6 +40,13 @@ def fresh(lab: Lab) -> dict[str, Host]:
     """host1 to host3, as new."""
     lab.reset(_first(lab).values())
     return _first(lab)
+
+
+@pytest.fixture
+def whole(lab: Lab, hosts: dict[str, Host]) -> dict[str, Host]:
+    """host1 to host3, at rest; made new only where an earlier test has left something else."""
+    lab.reset([host for host in hosts.values() if not at_rest(host)])
+    return hosts
 
 
 def _first(lab: Lab) -> dict[str, Host]:

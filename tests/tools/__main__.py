@@ -67,7 +67,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     if failed:
-        say(f"FAILED after {time.monotonic() - start:.0f} s: {'; '.join(failed)}")
+        say("\n    ".join([f"FAILED after {time.monotonic() - start:.0f} s:", *failed]))
     return 1 if failed else 0
 
 

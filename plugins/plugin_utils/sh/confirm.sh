@@ -9,8 +9,9 @@ main() {
     answer id "$id"
     if [ -e "$dir/settings" ]; then
         # shellcheck disable=SC1091 # made by start.sh
-        its=$(. "$dir/settings" && printf '%s' "$new")
-        [ "$its" = "$meant" ] || refuse other-toplevel "deployment $id is about $its, not about $meant"
+        its=$(. "$dir/settings" && printf '%s' "$new") 2>/dev/null
+        # None: it ended this moment, and has tidied up.
+        [ "${its:-$meant}" = "$meant" ] || refuse other-toplevel "deployment $id is about $its, not about $meant"
         # Rename decides; who loses reads in the state what has become of it.
         if mv "$dir/window" "$dir/confirmed" 2>/dev/null; then answer confirmed yes; fi
     fi

@@ -1,0 +1,279 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deployments that run in the background while something happens to the host, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from integration.playing import FLAKE, LIMITS, remains, systems
+
+from lab import Host, Lab
+
+FINAL = frozenset(
+    ("committed", "rolled-back", "rollback-failed", "commit-failed", "refused", "superseded", "interrupted")
+)
+# Short, and yet long enough for three hosts on two busy cores.
+SHORT = LIMITS | {"settle": 1}
+UNIT = "deploy-flake.service"
+FEATURES = "--extra-experimental-features 'nix-command flakes'"
+
+
+# Systems
+
+
+def build(host: Host, fault: str = "", version: str = "") -> str:
+    """The toplevel of a host's configuration, or of one of its faults, built on the host itself."""
+    flake = host.root / "var/lib/lab-flake"
+    if not flake.is_dir():
+        shutil.copytree(FLAKE, flake)
+    if version:
+        flake = flake.with_name(f"lab-flake-{version}")
+        shutil.copytree(FLAKE, flake, dirs_exist_ok=True)
+        hosts = flake / "hosts.nix"
+        hosts.write_text(hosts.read_text().replace('version = "', f'version = "{version}.'), encoding="utf-8")
+    name = f"{host.name}-{fault}" if fault else host.name
+    installable = f"path:/var/lib/{flake.name}#nixosConfigurations.{name}.config.system.build.toplevel"
+    done = host.run(f"nix {FEATURES} build --no-link --print-out-paths '{installable}'", check=True)
+    return done.stdout.strip()
+
+
+def next_system(host: Host) -> str:
+    """A good system that the host does not run."""
+    return next(system for fault in ("", "new-units") if (system := build(host, fault)) != systems(host).running)
+
+
+# The host, looked at and touched from outside
+
+
+def inside(host: Host, path: str) -> Path:
+    """A path of the running host, also below /run; without a process inside."""
+    return Path(f"/proc/{host.leader}/root{path}")
+
+
+def directory(host: Host) -> Path | None:
+    """The directory of the host's deployment."""
+    return next((found.parent for found in inside(host, "/run/deploy-flake").glob("*/settings")), None)
+
+
+def state(host: Host) -> str:
+    """The state of the host's deployment; "" if there is none."""
+    try:
+        return (found / "state").read_text().strip() if (found := directory(host)) else ""
+    except OSError:
+        return ""
+
+
+def wait_for(what: Callable[[], Any], limit: float = 60, pause: float = 0.02, saying: str = "") -> Any:
+    """Wait until it is true, and return it."""
+    deadline = time.monotonic() + limit
+    while not (found := what()):
+        assert time.monotonic() < deadline, saying or f"{what} did not become true within {limit} s"
+        time.sleep(pause)
+    return found
+
+
+def processes(host: Host, unit: str = UNIT) -> list[int]:
+    """The processes of a unit, as this machine numbers them; the main one first."""
+    path = host.cgroup / "machine/payload/system.slice" / unit / "cgroup.procs"
+    return sorted(int(pid) for pid in path.read_text().split()) if path.exists() else []
+
+
+def guard(host: Host) -> str:
+    """The name of the guard's unit."""
+    units = (host.cgroup / "machine/payload/system.slice").glob("deploy-flake-guard-*.service")
+    return next((unit.name for unit in units), "")
+
+
+def kill_main_process(host: Host) -> None:
+    """Kill the supervisor, and nothing that it has started."""
+    os.kill(processes(host)[0], signal.SIGKILL)
+
+
+def kill_whole_unit(host: Host) -> None:
+    """Kill all that the supervisor's unit has, as systemctl does."""
+    host.run(f"systemctl kill -s KILL {UNIT}", check=True)
+
+
+def kill_whole_cgroup(host: Host) -> None:
+    """Kill it as the kernel does, with whatever is started there meanwhile."""
+    (host.cgroup / "machine/payload/system.slice" / UNIT / "cgroup.kill").write_text("1")
+
+
+def kill_both_units(host: Host) -> None:
+    """Kill the supervisor's unit and the guard's."""
+    host.run(f"systemctl kill -s KILL {UNIT} {guard(host)}", check=True)
+
+
+@contextmanager
+def locked(host: Host, path: str) -> Iterator[Callable[[], None]]:
+    """Hold a lock on the host as somebody else would; gives a function that lets go of it."""
+    file = inside(host, path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lambda: fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+SWITCH_LOCK = "/run/nixos/switch-to-configuration.lock"
+PROFILE_LOCK = "/nix/var/nix/profiles/system.lock"
+
+
+@contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """Stop processes; those that still live go on in the end."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            if Path(f"/proc/{pid}").exists():
+                os.kill(pid, signal.SIGCONT)
+
+
+# Deployments
+
+
+class Deploying:
+    """A playbook in the background, in a process group of its own."""
+
+    def __init__(self, lab: Lab, host: Host, plays: list[dict[str, Any]] | str, **variables: Any) -> None:
+        self.host = host
+        self.directory = Path(tempfile.mkdtemp(prefix="df-"))
+        self.said = self.directory / "output"
+        playbook = plays
+        if not isinstance(plays, str):
+            playbook = str(self.directory / "plays.yml")
+            Path(playbook).write_text(yaml.safe_dump(plays), encoding="utf-8")
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(lab.inventory)]
+        # No connection is shared with another test's.
+        environment = {"ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.directory)}
+        with self.said.open("w") as output:
+            self.process = subprocess.Popen(
+                [*command, "-l", host.name, "-e", json.dumps(variables), str(playbook)],
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self.said.read_text()
+
+    def wait_for(self, *wanted: str, limit: float = 60, pause: float = 0.02) -> str:
+        """Wait until the host's deployment is in one of these states; fail if it can't be any more."""
+        deadline = time.monotonic() + limit
+        while (now := state(self.host)) not in wanted:
+            assert self.process.poll() is None, f"ended before it was {wanted}:\n{self.output}"
+            assert time.monotonic() < deadline, f"is {now}, not {wanted}, after {limit} s:\n{self.output}"
+            time.sleep(pause)
+        return now
+
+    def end(self, limit: float = 90) -> int:
+        """Wait for its end; its exit code."""
+        try:
+            return self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"did not end within {limit} s:\n{self.output}") from None
+
+    def kill(self) -> None:
+        """End the whole controller at once: no process of it can say or tidy up anything."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def __enter__(self) -> Deploying:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def deploying(lab: Lab, host: Host, toplevel: str, *, confirm: bool = True, **options: Any) -> Deploying:
+    """Deploy a system that is built already, with the bare modules; without `confirm` nobody confirms it."""
+    settings = {"toplevel": toplevel, "limits": SHORT, "reconnect_timeout": 60, **options}
+    tasks: list[dict[str, Any]] = [{"deploy_flake.nixos.system_test": settings, "become": True, "register": "tested"}]
+    if confirm:
+        boot = {**settings, "deployment": "{{ tested.deployment }}"}
+        tasks.append({"deploy_flake.nixos.system_boot": boot, "become": True, "when": "tested.state == 'window'"})
+    return Deploying(lab, host, [{"hosts": "all", "gather_facts": False, "tasks": tasks}])
+
+
+# What must hold
+
+
+def last_record(host: Host) -> Mapping[str, Any]:
+    """The last line of the host's record."""
+    file = host.root / "var/lib/deploy-flake/deployments.jsonl"
+    found = file.read_text().splitlines() if file.exists() else []
+    record: Mapping[str, Any] = json.loads(found[-1]) if found else {}
+    return record
+
+
+def settled(host: Host, limit: float = 60) -> None:
+    """Wait until no deployment is open and none of its units is left."""
+    wait_for(lambda: remains(host) == "", limit, 0.1, f"{host.name} still has:\n{remains(host)}\n{journal(host)}")
+
+
+def journal(host: Host) -> str:
+    """What the units of deployments said."""
+    return host.run("journalctl --no-pager -q -o short-monotonic -u 'deploy-flake*' -n 60").stdout
+
+
+def is_whole(host: Host, system: str, outcome: str, limit: float = 60) -> None:
+    """The deployment has ended like this, the host runs and boots this one system, and nothing is left behind."""
+    settled(host, limit)
+    now = systems(host)
+    text = f"{host.name}: {json.dumps(last_record(host), indent=1)}\n{journal(host)}"
+    assert last_record(host).get("outcome") == outcome, text
+    assert (now.running, now.boot_default, now.loader) == (system, system, system), text
+    assert host.run("readlink -f /etc/static").stdout.strip() == f"{system}/etc", text
+    assert host.run("systemctl is-system-running").stdout.strip() == "running", text
+    assert host.ssh("true").returncode == 0, text
+
+
+def at_rest(host: Host) -> bool:
+    """Whether a host is as good as a new one for the next test."""
+    now = systems(host)
+    return (
+        now.running == now.boot_default == now.loader
+        and remains(host) == ""
+        and host.run("systemctl is-system-running").stdout.strip() == "running"
+        and len(list((host.root / "nix/var/nix/profiles").glob("system-*-link"))) < 12
+    )
+
+
+def deploys_again(lab: Lab, host: Host) -> None:
+    """The next deployment works."""
+    system = next_system(host)
+    with deploying(lab, host, system) as again:
+        assert again.end() == 0, f"{again.output}\n{journal(host)}"
+    is_whole(host, system, "committed")
+
+
+def at_once(cases: Mapping[Host, Callable[[Host], None]]) -> None:
+    """Run a case on each host at the same time; the first that fails is raised."""
+    with ThreadPoolExecutor(len(cases)) as pool:
+        for done in [pool.submit(case, host) for host, case in cases.items()]:
+            done.result()

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The supervisor, its whole unit, its guard, or both units are killed while a system is tried."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from integration.faulting import (
+    SHORT,
+    SWITCH_LOCK,
+    UNIT,
+    at_once,
+    build,
+    deploying,
+    deploys_again,
+    guard,
+    is_whole,
+    kill_main_process,
+    kill_both_units,
+    kill_whole_cgroup,
+    kill_whole_unit,
+    locked,
+    next_system,
+    processes,
+    wait_for,
+)
+
+from lab import Host, Lab
+
+
+KILLS: list[Callable[[Host], None]] = [kill_main_process, kill_whole_unit, kill_whole_cgroup, kill_both_units]
+# The state, a configuration that stays in it, and limits that keep it there.
+STATES: list[tuple[str, str, dict[str, int]]] = [
+    ("activating", "hangs", {}),
+    ("settling", "new-units", {"settle": 30}),
+    ("window", "new-units", {}),
+]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("turn", range(len(KILLS)))
+def test_kills_while_a_system_is_tried(lab: Lab, whole: dict[str, Host], turn: int) -> None:
+    """Each kill in each state, three states at a time on three shells."""
+
+    def case(number: int, host: Host) -> None:
+        name, fault, limits = STATES[(turn + number) % len(STATES)]
+        kill = KILLS[turn]
+        before = host.run("readlink -f /run/current-system").stdout.strip()
+        with deploying(lab, host, build(host, fault), confirm=False, limits=SHORT | limits) as deployment:
+            deployment.wait_for(name)
+            killed = time.monotonic()
+            kill(host)
+            # In the window the task may have ended well already.
+            failed = deployment.end() != 0
+            assert failed or name == "window", deployment.output
+            assert failed == ("runs its previous system again" in deployment.output), deployment.output
+        is_whole(host, before, "rolled-back")
+        assert time.monotonic() - killed < 20, f"{kill.__name__} while {name}"
+
+    at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(whole.values())})
+
+
+@pytest.mark.parametrize("name", ["host1", "host2", "host3"])
+def test_guard_is_killed(lab: Lab, whole: dict[str, Host], name: str) -> None:
+    """It is started again, and the deployment goes on to its end."""
+    host = whole[name]
+    system = next_system(host)
+    with deploying(lab, host, system, limits=SHORT | {"settle": 4}) as deployment:
+        deployment.wait_for("settling")
+        first = processes(host, guard(host))
+        host.run(f"systemctl kill -s KILL {guard(host)}", check=True)
+        wait_for(lambda: set(processes(host, guard(host))) - set(first), 10)
+        assert deployment.end() == 0, deployment.output
+    is_whole(host, system, "committed")
+
+
+def test_undo_is_killed_too(lab: Lab, whole: dict[str, Host]) -> None:
+    """The undo dies half way, again and again: the guard goes on with it."""
+    host = whole["host1"]
+    before = host.run("readlink -f /run/current-system").stdout.strip()
+    with locked(host, SWITCH_LOCK) as let_go:
+        let_go()
+        with deploying(lab, host, build(host, "new-units"), confirm=False, limits=SHORT | {"settle": 30}) as deployment:
+            deployment.wait_for("settling")
+            with locked(host, SWITCH_LOCK):
+                kill_main_process(host)
+                for _death in range(3):
+                    deployment.wait_for("rolling-back")
+                    busy = wait_for(lambda: processes(host) or processes(host, guard(host)))
+                    for pid in busy:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                    wait_for(lambda busy=busy: not set(busy) & set(processes(host) + processes(host, guard(host))))
+            deployment.end()
+    is_whole(host, before, "rolled-back")
