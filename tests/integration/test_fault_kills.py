@@ -15,15 +15,13 @@ import pytest
 from integration.faulting import (
     SHORT,
     SWITCH_LOCK,
-    UNIT,
     at_once,
     build,
     deploying,
-    deploys_again,
     guard,
     is_whole,
-    kill_main_process,
     kill_both_units,
+    kill_main_process,
     kill_whole_cgroup,
     kill_whole_unit,
     locked,
@@ -33,7 +31,6 @@ from integration.faulting import (
 )
 
 from lab import Host, Lab
-
 
 KILLS: list[Callable[[Host], None]] = [kill_main_process, kill_whole_unit, kill_whole_cgroup, kill_both_units]
 # The state, a configuration that stays in it, and limits that keep it there.
@@ -67,18 +64,20 @@ def test_kills_while_a_system_is_tried(lab: Lab, whole: dict[str, Host], turn: i
     at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(whole.values())})
 
 
-@pytest.mark.parametrize("name", ["host1", "host2", "host3"])
-def test_guard_is_killed(lab: Lab, whole: dict[str, Host], name: str) -> None:
+def test_guard_is_killed(lab: Lab, whole: dict[str, Host]) -> None:
     """It is started again, and the deployment goes on to its end."""
-    host = whole[name]
-    system = next_system(host)
-    with deploying(lab, host, system, limits=SHORT | {"settle": 4}) as deployment:
-        deployment.wait_for("settling")
-        first = processes(host, guard(host))
-        host.run(f"systemctl kill -s KILL {guard(host)}", check=True)
-        wait_for(lambda: set(processes(host, guard(host))) - set(first), 10)
-        assert deployment.end() == 0, deployment.output
-    is_whole(host, system, "committed")
+
+    def case(host: Host) -> None:
+        system = next_system(host)
+        with deploying(lab, host, system, limits=SHORT | {"settle": 4}) as deployment:
+            deployment.wait_for("settling")
+            first = processes(host, guard(host))
+            host.run(f"systemctl kill -s KILL {guard(host)}", check=True)
+            wait_for(lambda: set(processes(host, guard(host))) - set(first), 10)
+            assert deployment.end() == 0, deployment.output
+        is_whole(host, system, "committed")
+
+    at_once(dict.fromkeys(whole.values(), case))
 
 
 def test_undo_is_killed_too(lab: Lab, whole: dict[str, Host]) -> None:
