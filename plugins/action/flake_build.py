@@ -98,8 +98,10 @@ class ActionModule(HostAction):
             lambda: host.run(
                 "nix_eval",
                 limit=180,
+                eval_limit="120",
                 login_user=host.login_user,
                 nix_arguments=shlex.join(_for_systemd(arguments)),
+                nix_config=options["nix_config"],
             ),
             "listing the configurations",
         )
@@ -150,6 +152,7 @@ class _Build:
                 build_limit=str(self.options["timeout"]),
                 nix_arguments=self._arguments,
                 at_end=join("build_ended"),
+                nix_config=self.options["nix_config"],
                 offset=str(self._offset),
                 patience=str(_POLL),
                 may_start=may_start,

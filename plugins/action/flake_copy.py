@@ -31,7 +31,10 @@ class ActionModule(HostAction):
         flake = find_flake(options["flake"], Path.cwd())
         if isinstance(flake, RemoteFlake):
             return {"changed": False, "reference": flake.reference, "flake": options["flake"], "bytes_sent": 0}
-        snapshot = flake.snapshot()
+        with flake.snapshot() as snapshot:
+            return self._copy(host, options, flake, snapshot)
+
+    def _copy(self, host: Host, options: dict[str, Any], flake: LocalFlake, snapshot: Snapshot) -> dict[str, Any]:
         inputs = local_inputs(flake)
         for name, why in inputs.left_out.items():
             host.warn(f"the input '{name}' is local to the controller and cannot be sent along: {why}")

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.reboot import reboot
 
 
 class ActionModule(HostAction):
@@ -32,11 +33,23 @@ class ActionModule(HostAction):
         return deployment.result_of(host, begun, answer)
 
     def _confirm(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
-        waiting = deployment.Deployment(host, options["deployment"], options["reconnect_timeout"])
+        addresses = [address for address in (*options["confirm_hosts"], host.address) if address]
+        waiting = deployment.Deployment(
+            host, options["deployment"], options["reconnect_timeout"], addresses if options["confirm_hosts"] else ()
+        )
         if self.check_mode:
             return {"changed": True, "deployment": waiting.id, "state": "would-boot"}
         # The way in has to work for somebody who comes anew, not only for a connection that was there before.
         host.use_fresh_connections()
+        if options["prepare"]:
+            answer = waiting.ask("wait", "prepare")
+            result = deployment.result_of(host, waiting, answer)
+            return result | {"changed": False} | ({"state": "prepared"} if answer.get("prepared") else {})
         answer = waiting.ask("wait", "confirm", meant=options["toplevel"])
         answer = waiting.follow(answer, lambda _state: False, "confirm", meant=options["toplevel"])
-        return deployment.result_of(host, waiting, answer)
+        result = deployment.result_of(host, waiting, answer)
+        was_not_tested = report.read_record(answer.get("record")).get("mode") == "boot"
+        if was_not_tested and waiting.state == "committed" and options["on_reboot_required"] == "boot_and_reboot":
+            reboot(host, options["toplevel"], options["limits"]["reboot"])
+            result |= {"reboot_required": False, "rebooted": True, "system": options["toplevel"]}
+        return result

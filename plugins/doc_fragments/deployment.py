@@ -65,6 +65,14 @@ options:
         description: MiB on the file system of C(/boot). The commit itself finds out whether the boot loader fits.
         type: int
         default: 0
+  on_reboot_required:
+    description:
+      - What to do with a system that cannot be activated live, as a switch inhibitor or C(switch-to-configuration) (status 100) says.
+      - V(fail) refuses it. V(boot) makes it the boot default without a test and activates nothing; somebody has to reboot the host.
+      - V(boot_and_reboot) does that as well and then reboots the host when M(deploy_flake.nixos.system_boot) confirms.
+    type: str
+    choices: [fail, boot, boot_and_reboot]
+    default: fail
   last_resort_reboot:
     description:
       - Whether the host may reboot into its boot default when it cannot go back to its previous system otherwise.
@@ -73,6 +81,13 @@ options:
     default: false
   install_bootloader:
     description: Whether C(switch-to-configuration) also installs the boot loader itself (E(NIXOS_INSTALL_BOOTLOADER)).
+    type: bool
+    default: false
+  all_or_nothing:
+    description:
+      - Whether the host is one of a fleet that commits everywhere or nowhere, so that it has to wait for the slowest host.
+      - O(limits.confirm) must then allow for the slowest test in every batch of forks; a smaller one is refused, and without one it is made
+        long enough.
     type: bool
     default: false
   lock_timeout:
@@ -101,9 +116,10 @@ options:
         type: int
         default: 3
       confirm:
-        description: Waiting for confirmation from outside. The test is undone after it.
+        description:
+          - Waiting for confirmation from outside. The test is undone after it.
+          - If not given 120, or what a fleet needs that commits everywhere or nowhere.
         type: int
-        default: 120
       commit:
         description: Each step of the commit.
         type: int
@@ -112,4 +128,8 @@ options:
         description: Each way of going back to the previous system.
         type: int
         default: 300
+      reboot:
+        description: Until a host that reboots is up again. The task fails after it.
+        type: int
+        default: 600
 """

@@ -33,6 +33,12 @@ options:
     type: list
     elements: str
     default: []
+  nix_config:
+    description:
+      - Lines in the form of C(nix.conf) for this build alone, such as C(access-tokens) to fetch private inputs.
+      - They go to the host on standard input and to Nix as a credential of the unit, so they appear in no log, process list or unit property.
+    type: str
+    default: ""
   timeout:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int

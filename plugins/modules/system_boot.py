@@ -26,6 +26,20 @@ options:
   deployment:
     description: The deployment to confirm, as RV(deploy_flake.nixos.system_test#module:deployment) returns it.
     type: str
+  confirm_hosts:
+    description:
+      - Other addresses at which the host may answer after the test, for a system that changes it; tried in turn with the one that Ansible knows.
+      - The host key must be the one that the host had at its old address.
+    type: list
+    elements: str
+    default: []
+  prepare:
+    description:
+      - Do not confirm yet, but look over a fresh connection whether the host could commit. Nobody else has switched it, and there is room for
+        its kernel and initrd on the boot partition. The time in which it waits for confirmation is extended once by O(limits.confirm).
+      - For a fleet that commits everywhere or nowhere; needs O(deployment).
+    type: bool
+    default: false
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.host
@@ -61,7 +75,7 @@ deployment:
   returned: always, once the deployment has begun
 state:
   description:
-    - Where it stands. V(committed), V(unchanged) or, in check mode, V(would-boot).
+    - Where it stands. V(committed), V(prepared), V(unchanged) or, in check mode, V(would-boot).
     - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded), C(interrupted),
       C(rollback-failed) or C(commit-failed).
   type: str
@@ -86,6 +100,14 @@ boot_default:
   description: The system that would boot now.
   type: str
   returned: when the deployment has ended
+reboot_required:
+  description: Whether the host has to be rebooted before it runs all of the new system.
+  type: bool
+  returned: when the deployment has begun
+rebooted:
+  description: Whether the host was rebooted into the new system.
+  type: bool
+  returned: when it was
 failed_units:
   description: The units that had failed.
   type: list

@@ -90,6 +90,14 @@ boot_default:
   description: The system that would boot now.
   type: str
   returned: when the deployment has ended
+reboot_required:
+  description: Whether the host has to be rebooted before it runs all of the new system.
+  type: bool
+  returned: when the deployment has begun
+decides_by:
+  description: When the host will have gone back at the latest if nobody confirms, ISO 8601 in UTC.
+  type: str
+  returned: when it waits for confirmation
 failed_units:
   description: The units that had failed.
   type: list

@@ -11,7 +11,7 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -28,6 +28,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path impo
 FINAL = frozenset(
     ("committed", "rolled-back", "rollback-failed", "commit-failed", "refused", "superseded", "interrupted")
 )
+_CONFIRM = 120
+"""Seconds to wait for confirmation, where nobody says otherwise."""
 _POLL = 8
 """Seconds for which one poll waits on the host for news."""
 
@@ -35,11 +37,15 @@ _POLL = 8
 class Deployment:
     """One deployment on one host, seen from the controller."""
 
-    def __init__(self, host: Host, deployment_id: str, reconnect_timeout: float) -> None:
+    def __init__(
+        self, host: Host, deployment_id: str, reconnect_timeout: float, addresses: Sequence[str] = ()
+    ) -> None:
         self.host = host
+        self.addresses = addresses
         self.id = deployment_id
         self.reconnect_timeout = reconnect_timeout
         self.state = ""
+        self.time_to_undo = 0
 
     def ask(self, *scripts: str, **variables: str) -> Answer:
         """Run a script that ends in `wait.sh`'s answer, and note the state that it says."""
@@ -47,12 +53,13 @@ class Deployment:
             self.reconnect_timeout,
             lambda: self.host.run(*scripts, limit=_POLL + 60, id=self.id, known=self.state, patience=str(_POLL), **variables),
             f"deployment {self.id} is {self.state or 'starting'}",
+            self.addresses,
         )
         # The directory of a deployment that has ended may be gone between two looks at it; its line is not.
         state = str(report.read_record(answer.get("record")).get("outcome") or answer.get("state"))
         if state and state != self.state:
             self.state = state
-            self.host.tell(report.progress(state))
+            self.host.tell(report.progress(state, answer.get("mode")))
         return answer
 
     def follow(self, answer: Answer, until: Callable[[str], bool], script: str = "watch", **variables: str) -> Answer:
@@ -78,13 +85,19 @@ def new_id() -> str:
     return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
-def start(host: Host, options: Mapping[str, Any], mode: str, check_mode: bool) -> tuple[Deployment | None, Answer]:
-    """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn."""
+def start(
+    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0
+) -> tuple[Deployment | None, Answer]:
+    """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
+
+    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0.
+    """
     toplevel = options["toplevel"]
     if not is_store_path(toplevel):
         raise HostError(f"toplevel must be a store path, and is {toplevel!r}", "not-a-store-path")
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
-    limits = _limits(options)
+    limits = _limits(options, batches)
+    deployment.time_to_undo = _time_to_undo(limits)
     patience_ends = time.monotonic() + options["lock_timeout"]
     told = ""
     while True:
@@ -105,7 +118,7 @@ def start(host: Host, options: Mapping[str, Any], mode: str, check_mode: bool) -
                     install_bootloader="yes" if options["install_bootloader"] else "",
                     login_user=host.login_user,
                     runtime_limit=str(_runtime(limits)),
-                    stop_limit=str(3 * limits["rollback"] + 3 * limits["commit"] + 90),
+                    stop_limit=str(_time_to_undo(limits)),
                     settings=_settings(host, options, mode, limits),
                     about=_about(deployment.id, options),
                     program=program(),
@@ -125,8 +138,18 @@ def start(host: Host, options: Mapping[str, Any], mode: str, check_mode: bool) -
     return deployment, answer
 
 
-def _limits(options: Mapping[str, Any]) -> dict[str, int]:
+def _limits(options: Mapping[str, Any], batches: int) -> dict[str, int]:
     given = {name: value for name, value in options["limits"].items() if value is not None}
+    if batches:
+        # The first host waits while every batch of forks tests, the slowest host included.
+        needed = batches * sum(given[name] for name in ("health", "check", "activate", "settle")) + _CONFIRM
+        if given.setdefault("confirm", needed) < needed:
+            raise HostError(
+                f"the limit 'confirm' is {given['confirm']} s, and a fleet that commits everywhere or nowhere needs {needed} s"
+                f" ({batches} batches of forks); raise it, use more forks, or leave it out",
+                "bad-limit",
+            )
+    given.setdefault("confirm", _CONFIRM)
     for name, value in given.items():
         if value < 0 or (value == 0 and name != "settle"):
             raise HostError(f"the limit '{name}' must be a positive number of seconds, and is {value}", "bad-limit")
@@ -135,8 +158,15 @@ def _limits(options: Mapping[str, Any]) -> dict[str, int]:
 
 def _runtime(limits: Mapping[str, int]) -> int:
     """All phases of the supervisor, commit included; looking at ssh and the like takes its share."""
-    once = ("health", "activate", "settle", "confirm")
-    return sum(limits[name] for name in once) + 2 * limits["check"] + 4 * limits["commit"] + 240
+    once = ("health", "activate", "settle")
+    # The window may be extended once.
+    twice = 2 * (limits["check"] + limits["confirm"])
+    return sum(limits[name] for name in once) + twice + 4 * limits["commit"] + 240
+
+
+def _time_to_undo(limits: Mapping[str, int]) -> int:
+    """The undo: three ways back, and the boot side."""
+    return 3 * limits["rollback"] + 3 * limits["commit"] + 90
 
 
 def _settings(host: Host, options: Mapping[str, Any], mode: str, limits: Mapping[str, int]) -> str:
@@ -148,6 +178,7 @@ def _settings(host: Host, options: Mapping[str, Any], mode: str, limits: Mapping
         "ignore_units": "\n".join(options["ignore_units"]),
         "pre_activate_script": options["pre_activate_script"] or "",
         "last_resort_reboot": "yes" if options["last_resort_reboot"] else "no",
+        "on_reboot_required": options["on_reboot_required"],
     }
     return assignments(values | {f"{name}_limit": str(seconds) for name, seconds in limits.items()})
 
@@ -187,6 +218,10 @@ def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, A
         # A system that somebody else put there is not ours to speak of as changed.
         result["changed"] = deployment.state in ("rollback-failed", "commit-failed")
         result |= {"failed": True, "msg": report.failure(host.name, deployment.id, deployment.state, record)}
+    if record:
+        result["reboot_required"] = record.get("reboot_required") == "yes"
+    elif deployment.state == "window":
+        result["reboot_required"] = answer.get("mode") == "boot"
     for note in result.get("notes", []):
         host.warn(note)
     return result

@@ -10,10 +10,11 @@ variable reaches a shell unquoted or a process list at all.
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -74,6 +75,7 @@ class Host:
     def __init__(self, action: ActionBase, name: str) -> None:
         self.name = name
         self.reached = False
+        self._host_key_alias = ""
         self._action = action
         self._display = Display()
 
@@ -112,11 +114,13 @@ class Host:
         text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()) + join(*scripts)
         return self._execute(f"/bin/sh -c {shlex.quote(text)}", data, limit)
 
-    def persist(self, patience: float, attempt: Callable[[], T], doing: str) -> T:
+    def persist(self, patience: float, attempt: Callable[[], T], doing: str, addresses: Sequence[str] = ()) -> T:
         """Try again over new connections while the host does not answer, for `patience` seconds after the first failure.
 
-        Raises HostLostError in the end. Every script may run twice, so that this is harmless.
+        `addresses` are tried in turn, where there are any. Raises HostLostError in the end. Every script may run twice, so
+        that this is harmless.
         """
+        turn = itertools.cycle(addresses)
         lost_at: float | None = None
         pause = 0.5
         while True:
@@ -131,6 +135,8 @@ class Host:
                         f"{self.name} has not answered for {patience:.0f} s while {doing}: {error}", "lost"
                     ) from error
                 self.reset()
+                if addresses:
+                    self.go_to(next(turn))
                 time.sleep(pause)
                 pause = min(pause * 1.5, 5)
             else:
@@ -146,6 +152,22 @@ class Host:
                 self._action._connection.reset()
         except (AnsibleConnectionFailure, OSError, NotImplementedError) as error:
             self.tell_more(f"could not reset the connection: {error}")
+
+    @property
+    def address(self) -> str:
+        """Where the connection goes to."""
+        return str(self._action._connection.get_option("host")) if self.over_ssh else ""
+
+    def go_to(self, address: str) -> None:
+        """Connect to another address of the same host from here on; its host key has to be the one it had before."""
+        connection = self._action._connection
+        if not self._host_key_alias:
+            port = connection.get_option("port")
+            alias = self.address if port in (None, 22, "22") else f"[{self.address}]:{port}"
+            self._host_key_alias = alias
+            extra = connection.get_option("ssh_extra_args") or ""
+            connection.set_option("ssh_extra_args", f"{extra} -o HostKeyAlias={shlex.quote(alias)}".strip())
+        connection.set_option("host", address)
 
     def use_fresh_connections(self) -> None:
         """From here on each command gets a TCP connection and a login of its own, and gives up on a silent one soon."""

@@ -33,8 +33,10 @@ _PROGRESS = {
 }
 
 
-def progress(state: str) -> str:
+def progress(state: str, mode: str = "") -> str:
     """A line for a state of a deployment."""
+    if state == "window" and mode == "boot":
+        return "needs a reboot for the new system; waits for confirmation to make it the boot default"
     return _PROGRESS.get(state, state)
 
 

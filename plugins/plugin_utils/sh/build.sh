@@ -1,5 +1,5 @@
 # Starts a build in a unit of its own, or finds it running, and hands out its log.
-# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, may_start, source (the flake).
+# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, may_start, source (the flake), nix_config.
 # shellcheck shell=sh
 
 main() {
@@ -30,12 +30,13 @@ start_build() {
 PATH='$PATH'
 $(printf '%s\n' "$at_end")
 END
+    lend_nix_config "$build" "$build_unit"
     # The log is opened by systemd, in a directory that only root can write: a link put there by the login user would be read
     # out as root.
     complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
         --description="builds a system for deploy-flake" -p User="$login_user" -p RuntimeDirectory="deploy-flake-build-$name" \
         -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=20 \
-        -p ExecStopPost="+$shell $build/ended $build $roots $name" -E PATH="$PATH" \
+        -p ExecStopPost="+$shell $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
         "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1) || {
         # This script may run a second time, after a connection that was lost.
         sc --quiet is-active "$build_unit" || [ -e "$build/result" ] || refuse no-unit "systemd could not start $build_unit: $complaint"

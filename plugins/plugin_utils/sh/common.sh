@@ -64,6 +64,17 @@ tool() {
     return 1
 }
 
+# lend_nix_config DIRECTORY UNIT: $nix_config, which may hold secrets, as a credential of the unit; nothing but its path is in
+# the unit or the environment. Nix reads the user's own configuration as well.
+lend_nix_config() {
+    credential=
+    [ -n "$nix_config" ] || return 0
+    printf '%s\n' "$nix_config" >"$1/nix.conf"
+    credential=nix.conf:$1/nix.conf
+    home=$(getent passwd "$login_user" | cut -d: -f6)
+    config_files=/run/credentials/$2/nix.conf:$home/.config/nix/nix.conf
+}
+
 # drop_root PATH, drop_all_roots: lets garbage collection have a flake or a system again that no deployment came of. The
 # roots of a deployment itself are its own business.
 drop_root() {

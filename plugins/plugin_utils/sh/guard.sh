@@ -14,7 +14,7 @@ guard() {
             fi
         elif ! supervisor_there; then
             become_the_undo
-        elif [ "$(now)" -ge "$guard_deadline" ]; then
+        elif [ "$(now)" -ge $((guard_deadline + $(extension))) ]; then
             note "the supervisor was not done at the guard's deadline"
             timeout -k 5 30 systemctl stop --no-block "$unit"
             ! holds_unit || kill_others "$cgroup"

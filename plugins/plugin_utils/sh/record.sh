@@ -41,11 +41,20 @@ unit_journals() {
     done | tail -n 40
 }
 
+# Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it was not tested.
+reboot_required() {
+    [ "$mode" = test ] || { echo yes && return; }
+    for part in initrd kernel kernel-modules; do
+        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$new/$part")" ] || { echo yes && return; }
+    done
+    echo no
+}
+
 record() {
     read_line "$dir/rung"
     rung=$line
     printf '{%s, ' "$(cat "$dir/about")"
-    for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" \
+    for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "reboot_required $(reboot_required)" \
         "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" \
         "live $(readlink -f /run/current-system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
         json_field "${field%% *}" "${field#* }"

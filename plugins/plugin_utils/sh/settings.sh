@@ -6,6 +6,8 @@ load() {
     dir=$1
     . "$dir/settings"
     id=${dir##*/}
+    # A test that turned out to need a reboot.
+    if [ -e "$dir/mode" ]; then mode=boot; fi
     facts=no
     if [ -e "$dir/facts" ]; then
         . "$dir/facts"

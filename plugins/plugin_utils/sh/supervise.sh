@@ -10,13 +10,10 @@ supervise() {
     open_durably || stop_unchanged "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
     start_guard || stop_unchanged "could not start $guard_unit"
     complaint=$(ready) || stop_unchanged "$complaint"
+    asked_for=$mode
     check_before_switch
-    if [ "$mode" = test ]; then
-        try_live
-        wait_for_confirmation
-    else
-        state confirmed
-    fi
+    [ "$mode" = boot ] || try_live
+    if [ "$asked_for" = test ]; then wait_for_confirmation; else state confirmed; fi
     commit
 }
 
@@ -57,10 +54,31 @@ check_before_switch() {
     switch_to "$check_limit" "$new" check
     case $stc in
     0) ;;
-    100) stop_unchanged "the new system needs a reboot: switch-to-configuration check exited 100" ;;
+    100) needs_reboot "switch-to-configuration check exited 100" ;;
     11) stop_unchanged "switch-to-configuration check could not run (exit 11)$(! lock_held || echo ": another one holds its lock")" ;;
-    *) stop_unchanged "the pre-switch checks of the new system failed: switch-to-configuration check $(ended "$stc" "$check_limit")" ;;
+    *)
+        inhibited && needs_reboot "it changes what its switch inhibitors name" ||
+            stop_unchanged "the pre-switch checks of the new system failed: switch-to-configuration check $(ended "$stc" "$check_limit")"
+        ;;
     esac
+}
+
+# Whether a switch inhibitor may be why a check failed: programs that must not be exchanged under a running system.
+inhibited() {
+    [ "$mode" = test ] && [ -e "$new/switch-inhibitors" ] || return 1
+    for running in /run/booted-system /run/current-system; do
+        [ ! -e "$running/switch-inhibitors" ] || cmp -s "$running/switch-inhibitors" "$new/switch-inhibitors" || return 0
+    done
+    return 1
+}
+
+# needs_reboot WHY: nothing was activated. The operator has chosen whether that is an end, or the system becomes the boot
+# default without a test. A confirmation is waited for all the same.
+needs_reboot() {
+    [ "$mode" = boot ] || [ "$on_reboot_required" != fail ] || stop_unchanged "the new system needs a reboot, and nothing was activated: $1"
+    note "the new system needs a reboot, so it was not tested: $1"
+    printf 'boot\n' >"$dir/mode.new" && mv -f "$dir/mode.new" "$dir/mode"
+    mode=boot
 }
 
 ended() {
@@ -74,7 +92,10 @@ try_live() {
     test_status=$stc
     case $test_status in
     0 | 4) ;;
-    100) stop_unchanged "the new system needs a reboot, nothing was activated: switch-to-configuration test exited 100" ;;
+    100)
+        needs_reboot "switch-to-configuration test exited 100"
+        return
+        ;;
     *)
         failed_units >"$dir/failed"
         give_up "switch-to-configuration test $(ended "$test_status" "$activate_limit")"
@@ -88,6 +109,9 @@ try_live() {
     if [ "$over_ssh" = yes ]; then complaint=$(still_reachable) || give_up "$complaint"; fi
 }
 
+# The window can be extended once, when a whole fleet is ready to commit.
+extension() { if [ -e "$dir/extended" ]; then echo "$confirm_limit"; else echo 0; fi; }
+
 # The window is a file: confirm, time-out and revoke are renames of it, and only one of them can win.
 wait_for_confirmation() {
     printf '%s\n' "$(($(now) + confirm_limit))" >"$dir/window.new"
@@ -95,7 +119,7 @@ wait_for_confirmation() {
     state window
     while [ -e "$dir/window" ]; do
         read_line "$dir/window"
-        if [ -n "$line" ] && [ "$(now)" -ge "$line" ]; then mv "$dir/window" "$dir/expired" 2>/dev/null; fi
+        if [ -n "$line" ] && [ "$(now)" -ge $((line + $(extension))) ]; then mv "$dir/window" "$dir/expired" 2>/dev/null; fi
         pause 0.2
     done
     if [ -e "$dir/confirmed" ]; then

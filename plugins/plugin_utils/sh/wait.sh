@@ -24,8 +24,8 @@ tell() {
         answer why "$(cat "$dir/why" 2>/dev/null)"
         answer holder "$(sc show -p ActiveState --value "$unit")"
         read_line "$dir/window"
-        answer window "$line"
-        answer uptime "$(now)"
+        [ -z "$line" ] || answer window_left "$((line - $(now)))"
+        answer mode "$([ -e "$dir/mode" ] && echo boot)"
         return
     fi
     record=$(cat "$dir/record" 2>/dev/null || grep -F "\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null | tail -n 1)

@@ -1,0 +1,38 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tells a deployment that waits for confirmation to undo now. See the module's documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+
+# What a revocation is meant to end in, or finds done already.
+_WELL = ("rolled-back", "committed", "refused", "superseded", "interrupted")
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.system_revoke`."""
+
+    module = "system_revoke"
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Revoke, and follow the deployment to its end, whichever that is."""
+        waiting = deployment.Deployment(host, options["deployment"], options["reconnect_timeout"])
+        if self.check_mode:
+            return {"changed": True, "deployment": waiting.id, "state": "would-revoke"}
+        answer = waiting.ask("wait", "revoke", reason=options["reason"])
+        revoked = bool(answer.get("revoked"))
+        answer = waiting.follow(answer, lambda _state: False)
+        result = deployment.result_of(host, waiting, answer)
+        if waiting.state == "committed" and not revoked:
+            host.warn(f"deployment {waiting.id} was committed before it could be revoked; it stays")
+        if waiting.state in _WELL:
+            result.pop("failed", None)
+            result.pop("msg", None)
+        return result | {"changed": revoked, "revoked": revoked}

@@ -1,0 +1,102 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation of a module whose work is done by the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: system_revoke
+short_description: Tell a host that waits for confirmation to go back now
+version_added: 0.1.0
+author: The deploy_flake.nixos authors (@deploy-flake)
+description:
+  - Revokes a deployment that M(deploy_flake.nixos.system_test) has begun, so that the host does not wait for its time limit, and waits until
+    it has gone back.
+  - A deployment that is committed already stays so; this is never a rollback. One that is being committed goes on.
+options:
+  deployment:
+    description: The deployment, as RV(deploy_flake.nixos.system_test#module:deployment) returns it.
+    type: str
+    required: true
+  reason:
+    description: Why, for the record on the host.
+    type: str
+    default: by the operator
+extends_documentation_fragment:
+  - deploy_flake.nixos.host
+attributes:
+  check_mode:
+    description: In check mode nothing is revoked.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+seealso:
+  - module: deploy_flake.nixos.system_test
+"""
+
+EXAMPLES = r"""
+- name: Go back now
+  deploy_flake.nixos.system_revoke:
+    deployment: "{{ test.deployment }}"
+    reason: The site does not answer
+  become: true
+"""
+
+RETURN = r"""
+revoked:
+  description: Whether this task revoked it.
+  type: bool
+  returned: success
+deployment:
+  description: The name of the deployment; empty if there was nothing to do.
+  type: str
+  returned: always, once the deployment has begun
+state:
+  description:
+    - Where it stands. V(rolled-back), or V(committed) if it was too late.
+    - The task fails only if the host could not go back (C(rollback-failed) or C(commit-failed)).
+  type: str
+  returned: always, once the deployment has begun
+generation:
+  description: The number of the generation that is the boot default.
+  type: int
+  returned: when the deployment has ended, or there was nothing to do
+previous_system:
+  description: The system that ran before.
+  type: str
+  returned: always, once the deployment has begun
+previous_boot_default:
+  description: The system that would have booted before.
+  type: str
+  returned: always, once the deployment has begun
+system:
+  description: The system that runs now.
+  type: str
+  returned: when the deployment has ended
+boot_default:
+  description: The system that would boot now.
+  type: str
+  returned: when the deployment has ended
+reboot_required:
+  description: Whether the host has to be rebooted before it runs all of the new system.
+  type: bool
+  returned: when the deployment has begun
+failed_units:
+  description: The units that had failed.
+  type: list
+  elements: str
+  returned: when the deployment has ended
+notes:
+  description: What else the operator should know, such as an earlier deployment that had to be repaired first. Also given as warnings.
+  type: list
+  elements: str
+  returned: when the deployment has ended
+reason:
+  description: One word for why the task failed before a deployment began, such as C(busy), C(other-hostname) or C(no-space).
+  type: str
+  returned: failure
+"""

@@ -1,0 +1,15 @@
+# Says what state some units are in. From the controller: units, one a line.
+# shellcheck shell=sh
+
+main() {
+    answer_begin
+    while read -r name; do
+        [ -z "$name" ] || answer unit "$name $(sc show -p ActiveState --value -- "$name" 2>/dev/null)"
+    done <<END
+$units
+END
+    answer end yes
+}
+
+main </dev/null
+exit
