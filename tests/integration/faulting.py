@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -91,7 +92,23 @@ def wait_for(what: Callable[[], Any], limit: float = 60, pause: float = 0.02, sa
 def processes(host: Host, unit: str = UNIT) -> list[int]:
     """The processes of a unit, as this machine numbers them; the main one first."""
     path = host.cgroup / "machine/payload/system.slice" / unit / "cgroup.procs"
-    return sorted(int(pid) for pid in path.read_text().split()) if path.exists() else []
+    found = [int(pid) for pid in path.read_text().split()] if path.exists() else []
+    return sorted(found, key=lambda pid: _parent(pid) != host.leader)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def switching(host: Host) -> bool:
+    """Whether the deployment's switch-to-configuration is at work; what limits its time does not count."""
+    with contextlib.suppress(OSError):
+        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in processes(host)]
+        return any("switch-to-configuration\0" in line and "timeout\0" not in line for line in commands)
+    return True
 
 
 def guard(host: Host) -> str:

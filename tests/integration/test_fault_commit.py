@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from integration.faulting import (
     PROFILE_LOCK,
+    SHORT,
     SWITCH_LOCK,
     Deploying,
     at_once,
@@ -23,6 +24,7 @@ from integration.faulting import (
     next_system,
     processes,
     stopped,
+    switching,
     wait_for,
 )
 from integration.playing import systems
@@ -45,8 +47,9 @@ def trial_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]
 def trial_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The trial is over, and its end was not seen."""
     deployment.wait_for("commit-trial", pause=0.001)
+    wait_for(lambda: switching(host), pause=0.001)
     with stopped(processes(host)[0]):
-        wait_for(lambda: len(processes(host)) == 1)
+        wait_for(lambda: not switching(host))
         yield
 
 
@@ -80,8 +83,9 @@ def boot_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
 def boot_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The boot loader is written, and nobody has seen it."""
     deployment.wait_for("commit-boot", pause=0.001)
+    wait_for(lambda: switching(host), pause=0.001)
     with stopped(processes(host)[0]):
-        wait_for(lambda: len(processes(host)) == 1)
+        wait_for(lambda: not switching(host))
         yield
 
 
@@ -113,7 +117,7 @@ def test_kills_between_the_steps_of_the_commit(lab: Lab, whole: dict[str, Host],
         point, forward = POINTS[(turn + number) % len(POINTS)]
         kill = KILLS[number]
         before, new = systems(host).running, next_system(host)
-        with deploying(lab, host, new) as deployment:
+        with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
             with contextmanager(point)(deployment, host, new):
                 kill(host)
             failed = deployment.end() != 0

@@ -75,6 +75,16 @@ lend_nix_config() {
     config_files=/run/credentials/$2/nix.conf:$home/.config/nix/nix.conf
 }
 
+allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+
+# tested_boot_default LIVE DEFAULT: whether the host would boot what it runs, or that does not matter; says what is wrong.
+tested_boot_default() {
+    [ "$mode" = boot ] || [ -z "$2" ] || [ "$1" = "$2" ] || [ "$2" = "$new" ] || allowed untested_boot_default || {
+        echo "runs $1, but would boot $2: somebody tested the one or did not restart into the other"
+        return 1
+    }
+}
+
 # drop_root PATH, drop_all_roots: lets garbage collection have a flake or a system again that no deployment came of. The
 # roots of a deployment itself are its own business.
 drop_root() {

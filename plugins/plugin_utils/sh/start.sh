@@ -36,8 +36,6 @@ main() {
     start_supervisor
 }
 
-allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
-
 look_at_toplevel() {
     for part in nixos-version bin/switch-to-configuration; do
         [ -e "$new/$part" ] || no not-a-system "refuses $new: it is not a NixOS system, it has no $part"
@@ -63,8 +61,8 @@ look_at_toplevel() {
 }
 
 look_at_host() {
-    [ "$mode" = boot ] || [ -z "$default" ] || [ "$live" = "$default" ] || [ "$default" = "$new" ] || allowed untested_boot_default ||
-        no untested-boot-default "runs $live, but would boot $default: somebody tested the one or did not restart into the other"
+    # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
+    [ -e "$run_dir/current" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
     for path in /nix /boot; do
         [ -d "$path" ] || continue
         free=$(df -P -k "$path" | awk 'NR == 2 { print $4 }')
@@ -92,8 +90,8 @@ make_directory() {
     case $shell in */busybox) interpreter="$shell sh" ;; esac
     {
         printf '%s\n' "$settings"
-        printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\n' "$(quote "$interpreter")" \
-            "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline"
+        printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\nallow=%s\n' "$(quote "$interpreter")" \
+            "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline" "$(quote "$allow")"
     } >"$dir/settings" && printf '%s\n' "$about" >"$dir/about" && printf '%s\n' "$program" >"$dir/program" || {
         rm -rf "$dir"
         no no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Systems that cannot be activated, or should not stay: each is refused or undone, and the report says why."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from integration.faulting import SHORT, at_once, build, deploying, is_whole, last_record
+from integration.playing import systems
+
+from lab import Host, Lab
+
+
+class Fault(NamedTuple):
+    """A configuration with a fault, how its deployment ends, what is said, and what it needs to show itself."""
+
+    name: str
+    outcome: str
+    said: str
+    limits: dict[str, int] = {}  # noqa: RUF012 (nobody changes it)
+    options: dict[str, Any] = {}  # noqa: RUF012
+
+
+HANGS = {"activate": 4}
+NOBODY = {"confirm": 5}
+FAULTS = [
+    Fault("hangs", "rolled-back", "did not end within 4 s", HANGS),
+    Fault("hangs-ignoring-term", "rolled-back", "did not end within 4 s", HANGS),
+    Fault("hangs-orphan", "rolled-back", "did not end within 4 s", HANGS),
+    Fault("start-hangs", "rolled-back", "did not end within 4 s", HANGS),
+    Fault("exit-1", "rolled-back", "switch-to-configuration test exited 1"),
+    Fault("exit-1-late", "rolled-back", "switch-to-configuration test exited 1"),
+    Fault("exit-2", "rolled-back", "switch-to-configuration test exited 2"),
+    Fault("exit-4", "rolled-back", "units have failed: broken.service"),
+    Fault("dies-later", "rolled-back", "units have failed: dies-later.service", {"settle": 4}),
+    Fault("sshd-broken-config", "rolled-back", "sshd"),
+    Fault("no-sshd", "rolled-back", "ssh unit", {}, {"allow": ["no_ssh"]}),
+    Fault("broken-timeout", "rolled-back", "timeout or readlink does not do its work"),
+    Fault("broken-dbus", "rolled-back", "switch-to-configuration test exited 1"),
+    Fault("broken-path", "rolled-back", "timeout or readlink does not do its work"),
+    Fault("firewall", "rolled-back", "nobody confirmed the new system within 5 s", NOBODY),
+    Fault("broken-logind", "rolled-back", "switch-to-configuration test exited 11"),
+    Fault("boot-fails", "rolled-back", "the boot loader could not be prepared: switch-to-configuration boot exited 1"),
+    Fault("boot-fails-after-write", "rolled-back", "the boot loader could not be prepared"),
+    Fault("exit-100", "refused", "needs a reboot"),
+    Fault("inhibitor", "refused", "pre-switch checks of the new system failed"),
+    Fault("check-fails", "refused", "pre-switch checks of the new system failed"),
+    Fault("unsafe", "refused", "pre-activate-safety-checks of the new system exited 1"),
+    Fault("other-architecture", "", "it is for aarch64-linux"),
+    Fault("wrong-hostname", "", "it is for a host named somebody-else"),
+]
+
+
+def tried(lab: Lab, host: Host, fault: Fault) -> None:
+    """Deploy the fault, and look at the host and at what was said."""
+    before = systems(host).running
+    with deploying(lab, host, build(host, fault.name), limits=SHORT | fault.limits, **fault.options) as deployment:
+        assert deployment.end() != 0, deployment.output
+        assert fault.said in deployment.output, deployment.output
+    record = last_record(host)
+    if not fault.outcome:
+        assert systems(host).running == before
+        return
+    is_whole(host, before, fault.outcome)
+    assert fault.said in record["why"] or fault.said in record["notes"], record
+    assert fault.outcome != "rolled-back" or record["rung"], record
+    if fault.name == "broken-dbus":
+        assert record["rung"] == "restart-bus", record
+    if fault.name == "hangs-orphan":
+        # Else it would make the new system the current one some seconds later.
+        assert host.run("pgrep -f 'ln -sfn'").stdout == ""
+
+
+@pytest.mark.parametrize("first", range(0, len(FAULTS), 3), ids=lambda first: FAULTS[first].name)
+def test_faults_of_a_system(lab: Lab, whole: dict[str, Host], first: int) -> None:
+    """Three at a time; busybox as /bin/sh, on host3, has tools of its own, so that broken ones do not matter there."""
+    cases = dict(zip(whole.values(), FAULTS[first : first + 3], strict=True))
+    at_once({host: lambda host, fault=fault: tried(lab, host, fault) for host, fault in cases.items()})
