@@ -36,10 +36,8 @@ class ActionModule(HostAction):
             if not wrong:
                 return {"changed": False, "attempts": attempts}
             if time.monotonic() >= ends:
-                raise HostError(
-                    f"{host.name} fails its checks after {attempts} attempts in {options['timeout']} s: {'; '.join(wrong)}",
-                    "checks-failed",
-                )
+                tried = f"{attempts} attempts in {options['timeout']} s"
+                raise HostError(f"{host.name} fails its checks after {tried}: {'; '.join(wrong)}", "checks-failed")
             host.tell_more(f"not yet: {'; '.join(wrong)}")
             time.sleep(options["delay"])
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
@@ -54,6 +54,6 @@ def _generations(answer: Answer) -> list[dict[str, Any]]:
     found = []
     for line in answer.all("generation_of"):
         number, seconds, system = line.split(" ", 2)
-        made = datetime.fromtimestamp(int(seconds), timezone.utc)
+        made = datetime.fromtimestamp(int(seconds), UTC)
         found.append({"generation": int(number), "date": made.isoformat(), "system": system})
     return sorted(found, key=lambda generation: generation["generation"])

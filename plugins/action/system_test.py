@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from ansible import constants as C  # noqa: N812 # as all of Ansible calls it
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
@@ -25,7 +23,7 @@ class ActionModule(HostAction):
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Start the supervisor, and follow it until it waits for confirmation or has ended."""
         fleet = len(self.task_vars.get("ansible_play_hosts_all", ())) if options["all_or_nothing"] else 0
-        batches = math.ceil(fleet / int(self.task_vars.get("ansible_forks", C.DEFAULT_FORKS)))
+        batches = math.ceil(fleet / int(self.task_vars.get("ansible_forks") or 5))
         begun, answer = deployment.start(host, options, "test", self.check_mode, batches)
         systems = {
             "toplevel": options["toplevel"],
@@ -41,5 +39,5 @@ class ActionModule(HostAction):
         result = systems | deployment.result_of(host, begun, answer)
         if begun.state == "window":
             left = int(answer.get("window_left") or 0) + begun.time_to_undo
-            result["decides_by"] = (datetime.now(timezone.utc) + timedelta(seconds=left)).isoformat(timespec="seconds")
+            result["decides_by"] = (datetime.now(UTC) + timedelta(seconds=left)).isoformat(timespec="seconds")
         return result

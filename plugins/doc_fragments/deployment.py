@@ -67,9 +67,12 @@ options:
         default: 0
   on_reboot_required:
     description:
-      - What to do with a system that cannot be activated live, as a switch inhibitor or C(switch-to-configuration) (status 100) says.
-      - V(fail) refuses it. V(boot) makes it the boot default without a test and activates nothing; somebody has to reboot the host.
-      - V(boot_and_reboot) does that as well and then reboots the host when M(deploy_flake.nixos.system_boot) confirms.
+      - What to do with a system that cannot be activated live, as a switch inhibitor or C(switch-to-configuration)
+        (status 100) says.
+      - V(fail) refuses it. V(boot) makes it the boot default without a test and activates nothing; somebody has to
+        reboot the host.
+      - V(boot_and_reboot) does that as well and then reboots the host when M(deploy_flake.nixos.system_boot)
+        confirms.
     type: str
     choices: [fail, boot, boot_and_reboot]
     default: fail
@@ -80,13 +83,16 @@ options:
     type: bool
     default: false
   install_bootloader:
-    description: Whether C(switch-to-configuration) also installs the boot loader itself (E(NIXOS_INSTALL_BOOTLOADER)).
+    description: Whether C(switch-to-configuration) also installs the boot loader itself
+      (E(NIXOS_INSTALL_BOOTLOADER)).
     type: bool
     default: false
   all_or_nothing:
     description:
-      - Whether the host is one of a fleet that commits everywhere or nowhere, so that it has to wait for the slowest host.
-      - O(limits.confirm) must then allow for the slowest test in every batch of forks; a smaller one is refused, and without one it is made
+      - Whether the host is one of a fleet that commits everywhere or nowhere, so that it has to wait for the slowest
+        host.
+      - O(limits.confirm) must then allow for the slowest test in every batch of forks; a smaller one is refused, and
+        without one it is made
         long enough.
     type: bool
     default: false

@@ -14,10 +14,13 @@ version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Builds C(nixosConfigurations.<name>.config.system.build.toplevel) of a flake on the host, as the login user.
-  - The build runs in a systemd unit, so it outlives a lost connection and a killed controller. A second run finds it running and follows it.
-  - While it runs, lines say how far it is. It fails with Nix's own message, the failing derivation and the end of its log.
+  - The build runs in a systemd unit, so it outlives a lost connection and a killed controller. A second run finds it
+    running and follows it.
+  - While it runs, lines say how far it is. It fails with Nix's own message, the failing derivation and the end of its
+    log.
   - The flakes feature is asked for by the command itself; the host's configuration need not enable it.
-  - The system is kept from garbage collection until the deployment has ended. The host's running system is not touched.
+  - The system is kept from garbage collection until the deployment has ended. The host's running system is not
+    touched.
 options:
   reference:
     description: The flake reference, as RV(deploy_flake.nixos.flake_copy#module:reference) returns it.
@@ -29,14 +32,16 @@ options:
       - A name that the flake does not have is an error, which lists those that it has.
     type: str
   build_args:
-    description: Further arguments for C(nix build), each an item of its own. They can be read by every user of the host.
+    description: Further arguments for C(nix build), each an item of its own. They can be read by every user of the
+      host.
     type: list
     elements: str
     default: []
   nix_config:
     description:
       - Lines in the form of C(nix.conf) for this build alone, such as C(access-tokens) to fetch private inputs.
-      - They go to the host on standard input and to Nix as a credential of the unit, so they appear in no log, process list or unit property.
+      - They go to the host on standard input and to Nix as a credential of the unit, so they appear in no log,
+        process list or unit property.
     type: str
     default: ""
   timeout:

@@ -15,7 +15,8 @@ author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Copies what Nix would see of a flake on the controller to the store of the host, as a content-addressed path.
   - Nothing is sent when the host has it already. The controller needs no Nix.
-  - In a git work tree these are the tracked files with the content that they have on disk; otherwise the whole directory.
+  - In a git work tree these are the tracked files with the content that they have on disk; otherwise the whole
+    directory.
   - Inputs of the lock file that lie on the controller (types C(path) and C(git) with a C(file) URL) are sent along.
   - For a remote reference such as V(github:owner/repository) nothing is copied; the host fetches it when it builds.
   - The snapshot is kept from garbage collection until the deployment has ended.

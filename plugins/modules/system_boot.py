@@ -13,10 +13,12 @@ short_description: Confirm a tested system and make it the boot default
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Confirms a deployment that M(deploy_flake.nixos.system_test) has begun, over a fresh connection; that the host can be reached anew is
+  - Confirms a deployment that M(deploy_flake.nixos.system_test) has begun, over a fresh connection; that the host can
+    be reached anew is
     part of what is confirmed. The host then makes the system its boot default.
   - If it can not be made so, the host goes back to what it ran and booted before, and the task fails.
-  - Without O(deployment) it makes a system the boot default that was not tested and is not activated. It runs after the next reboot, with
+  - Without O(deployment) it makes a system the boot default that was not tested and is not activated. It runs after
+    the next reboot, with
     no promise that it works.
 options:
   toplevel:
@@ -28,15 +30,18 @@ options:
     type: str
   confirm_hosts:
     description:
-      - Other addresses at which the host may answer after the test, for a system that changes it; tried in turn with the one that Ansible knows.
+      - Other addresses at which the host may answer after the test, for a system that changes it; tried in turn with
+        the one that Ansible knows.
       - The host key must be the one that the host had at its old address.
     type: list
     elements: str
     default: []
   prepare:
     description:
-      - Do not confirm yet, but look over a fresh connection whether the host could commit. Nobody else has switched it, and there is room for
-        its kernel and initrd on the boot partition. The time in which it waits for confirmation is extended once by O(limits.confirm).
+      - Do not confirm yet, but look over a fresh connection whether the host could commit. Nobody else has switched
+        it, and there is room for
+        its kernel and initrd on the boot partition. The time in which it waits for confirmation is extended once by
+        O(limits.confirm).
       - For a fleet that commits everywhere or nowhere; needs O(deployment).
     type: bool
     default: false
@@ -76,7 +81,8 @@ deployment:
 state:
   description:
     - Where it stands. V(committed), V(prepared), V(unchanged) or, in check mode, V(would-boot).
-    - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded), C(interrupted),
+    - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
+      C(interrupted),
       C(rollback-failed) or C(commit-failed).
   type: str
   returned: always, once the deployment has begun
@@ -114,12 +120,14 @@ failed_units:
   elements: str
   returned: when the deployment has ended
 notes:
-  description: What else the operator should know, such as an earlier deployment that had to be repaired first. Also given as warnings.
+  description: What else the operator should know, such as an earlier deployment that had to be repaired first. Also
+    given as warnings.
   type: list
   elements: str
   returned: when the deployment has ended
 reason:
-  description: One word for why the task failed before a deployment began, such as C(busy), C(other-hostname) or C(no-space).
+  description: One word for why the task failed before a deployment began, such as C(busy), C(other-hostname) or
+    C(no-space).
   type: str
   returned: failure
 """

@@ -13,7 +13,8 @@ short_description: Check units, ports and pages of a host until they are as they
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Looks at units on the host, and at ports and pages from the controller, again and again until nothing is wrong or the time is up.
+  - Looks at units on the host, and at ports and pages from the controller, again and again until nothing is wrong or
+    the time is up.
   - Meant for the time between M(deploy_flake.nixos.system_test) and M(deploy_flake.nixos.system_boot).
 options:
   units:

@@ -13,7 +13,8 @@ short_description: Tell what a NixOS host runs, what it boots, and how that came
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Reads which system runs, which one was booted and which one would boot, the generations, failed units, and the last deployments.
+  - Reads which system runs, which one was booted and which one would boot, the generations, failed units, and the
+    last deployments.
   - Changes nothing.
   - Without root all is told but the deployments.
 options:

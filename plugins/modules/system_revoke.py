@@ -13,7 +13,8 @@ short_description: Tell a host that waits for confirmation to go back now
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Revokes a deployment that M(deploy_flake.nixos.system_test) has begun, so that the host does not wait for its time limit, and waits until
+  - Revokes a deployment that M(deploy_flake.nixos.system_test) has begun, so that the host does not wait for its time
+    limit, and waits until
     it has gone back.
   - A deployment that is committed already stays so; this is never a rollback. One that is being committed goes on.
 options:
@@ -91,12 +92,14 @@ failed_units:
   elements: str
   returned: when the deployment has ended
 notes:
-  description: What else the operator should know, such as an earlier deployment that had to be repaired first. Also given as warnings.
+  description: What else the operator should know, such as an earlier deployment that had to be repaired first. Also
+    given as warnings.
   type: list
   elements: str
   returned: when the deployment has ended
 reason:
-  description: One word for why the task failed before a deployment began, such as C(busy), C(other-hostname) or C(no-space).
+  description: One word for why the task failed before a deployment began, such as C(busy), C(other-hostname) or
+    C(no-space).
   type: str
   returned: failure
 """

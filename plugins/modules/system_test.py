@@ -13,9 +13,11 @@ short_description: Try a NixOS system live, under a supervisor that undoes it
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Starts a supervisor on the host, which checks the system, activates it with C(switch-to-configuration test), watches it settle,
+  - Starts a supervisor on the host, which checks the system, activates it with C(switch-to-configuration test),
+    watches it settle,
     and then waits for M(deploy_flake.nixos.system_boot) to confirm it.
-  - Without confirmation in time the host goes back to its previous system by itself, whatever becomes of the controller.
+  - Without confirmation in time the host goes back to its previous system by itself, whatever becomes of the
+    controller.
   - The task ends when the system waits for confirmation, or when the test has been undone.
   - A host that runs the system already and would boot it is left alone.
 options:
@@ -65,8 +67,10 @@ deployment:
   returned: always, once the deployment has begun
 state:
   description:
-    - Where it stands. V(window), the system runs and waits for confirmation, V(unchanged) or, in check mode, V(would-test).
-    - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded), C(interrupted),
+    - Where it stands. V(window), the system runs and waits for confirmation, V(unchanged) or, in check mode,
+      V(would-test).
+    - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
+      C(interrupted),
       C(rollback-failed) or C(commit-failed).
   type: str
   returned: always, once the deployment has begun
@@ -104,12 +108,14 @@ failed_units:
   elements: str
   returned: when the deployment has ended
 notes:
-  description: What else the operator should know, such as an earlier deployment that had to be repaired first. Also given as warnings.
+  description: What else the operator should know, such as an earlier deployment that had to be repaired first. Also
+    given as warnings.
   type: list
   elements: str
   returned: when the deployment has ended
 reason:
-  description: One word for why the task failed before a deployment began, such as C(busy), C(other-hostname) or C(no-space).
+  description: One word for why the task failed before a deployment began, such as C(busy), C(other-hostname) or
+    C(no-space).
   type: str
   returned: failure
 """

@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
@@ -37,9 +37,7 @@ _POLL = 8
 class Deployment:
     """One deployment on one host, seen from the controller."""
 
-    def __init__(
-        self, host: Host, deployment_id: str, reconnect_timeout: float, addresses: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, host: Host, deployment_id: str, reconnect_timeout: float, addresses: Sequence[str] = ()) -> None:
         self.host = host
         self.addresses = addresses
         self.id = deployment_id
@@ -51,7 +49,9 @@ class Deployment:
         """Run a script that ends in `wait.sh`'s answer, and note the state that it says."""
         answer = self.host.persist(
             self.reconnect_timeout,
-            lambda: self.host.run(*scripts, limit=_POLL + 60, id=self.id, known=self.state, patience=str(_POLL), **variables),
+            lambda: self.host.run(
+                *scripts, limit=_POLL + 60, id=self.id, known=self.state, patience=str(_POLL), **variables
+            ),
             f"deployment {self.id} is {self.state or 'starting'}",
             self.addresses,
         )
@@ -82,7 +82,7 @@ class Deployment:
 
 def new_id() -> str:
     """A name for a deployment: when, and something that nobody else has."""
-    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 def start(
@@ -145,8 +145,8 @@ def _limits(options: Mapping[str, Any], batches: int) -> dict[str, int]:
         needed = batches * sum(given[name] for name in ("health", "check", "activate", "settle")) + _CONFIRM
         if given.setdefault("confirm", needed) < needed:
             raise HostError(
-                f"the limit 'confirm' is {given['confirm']} s, and a fleet that commits everywhere or nowhere needs {needed} s"
-                f" ({batches} batches of forks); raise it, use more forks, or leave it out",
+                f"the limit 'confirm' is {given['confirm']} s, and a fleet that commits everywhere or nowhere needs"
+                f" {needed} s ({batches} batches of forks); raise it, use more forks, or leave it out",
                 "bad-limit",
             )
     given.setdefault("confirm", _CONFIRM)
@@ -225,5 +225,3 @@ def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, A
     for note in result.get("notes", []):
         host.warn(note)
     return result
-
-

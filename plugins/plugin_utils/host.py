@@ -115,10 +115,10 @@ class Host:
         return self._execute(f"/bin/sh -c {shlex.quote(text)}", data, limit)
 
     def persist(self, patience: float, attempt: Callable[[], T], doing: str, addresses: Sequence[str] = ()) -> T:
-        """Try again over new connections while the host does not answer, for `patience` seconds after the first failure.
+        """Try again over new connections while the host does not answer, for `patience` seconds from the first failure.
 
-        `addresses` are tried in turn, where there are any. Raises HostLostError in the end. Every script may run twice, so
-        that this is harmless.
+        `addresses` are tried in turn, where there are any. Raises HostLostError in the end. Every script may run twice,
+        so that this is harmless.
         """
         turn = itertools.cycle(addresses)
         lost_at: float | None = None
@@ -200,13 +200,15 @@ class Host:
         return answer
 
     def _notice_silence(self) -> None:
-        """A connection to a host without power hangs for minutes. Ours end after 20 s of silence, unless the user says else."""
+        """A connection to a host without power hangs for minutes; end ours after 20 s, unless the user says else."""
         connection = self._action._connection
         if connection.transport.rpartition(".")[2] != "ssh":
             return
         extra = connection.get_option("ssh_extra_args") or ""
         if "ServerAliveInterval" not in extra:
-            connection.set_option("ssh_extra_args", f"{extra} -o ServerAliveInterval=5 -o ServerAliveCountMax=4".strip())
+            connection.set_option(
+                "ssh_extra_args", f"{extra} -o ServerAliveInterval=5 -o ServerAliveCountMax=4".strip()
+            )
 
 
 def join(*scripts: str) -> str:
@@ -237,7 +239,7 @@ def _last_line(text: str) -> str:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Turn a wait that does not end into a lost connection. A task's own `timeout` is left in charge where it is set."""
+    """Turn a wait that does not end into a lost connection. A task's own `timeout` stays in charge where it is set."""
 
     def give_up(_signal: int, _frame: FrameType | None) -> Any:
         raise AnsibleConnectionFailure(f"no answer within {seconds:.0f} s")

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -97,5 +96,3 @@ def _load(text: str) -> Mapping[str, Any]:
     if not isinstance(loaded, dict):
         raise AnsibleError("the documentation of a module is not a mapping")
     return loaded
-
-

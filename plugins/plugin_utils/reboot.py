@@ -15,7 +15,9 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Ans
 
 def reboot(host: Host, expected: str, limit: float) -> None:
     """Reboot into the boot default and make sure that it is the expected system; HostError after `limit` seconds."""
-    before = host.persist(limit, lambda: host.run("reboot", boot_id="", may_reboot="no"), "about to reboot").get("boot_id")
+    before = host.persist(limit, lambda: host.run("reboot", boot_id="", may_reboot="no"), "about to reboot").get(
+        "boot_id"
+    )
     host.tell("reboots")
     ends = time.monotonic() + limit
     try:
@@ -28,7 +30,8 @@ def reboot(host: Host, expected: str, limit: float) -> None:
             break
         if time.monotonic() > ends:
             raise HostError(
-                f"{host.name} was told to reboot into {expected} and is not up again after {limit:.0f} s; look at its console",
+                f"{host.name} was told to reboot into {expected} and is not up again after {limit:.0f} s;"
+                " look at its console",
                 "not-back",
             )
         time.sleep(1)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host reports of a deployment, in words: which phase, what happened, what it runs and boots now, what to do next."""
+"""What a host reports of a deployment, in words: the phase, what happened, what it runs and boots, what to do next."""
 
 from __future__ import annotations
 
@@ -78,10 +78,16 @@ def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -
         phase = f" while it was {record['phase']}" if record.get("phase") else ""
         parts.append(f"Why{phase}: {why.strip()}.".replace("..", "."))
     parts.append(_now(record))
-    for title, name in (("Failed units", "failed_units"), ("Journal", "journal"), ("Last words of switch-to-configuration", "log")):
+    for title, name in (
+        ("Failed units", "failed_units"),
+        ("Journal", "journal"),
+        ("Last words of switch-to-configuration", "log"),
+    ):
         if text := lines(record.get(name, "")):
             parts.append("\n".join((f"{title}:", *(f"  {line}" for line in text[-20:]))))
-    parts.append(f"Next: {_next(state)}; the record is the line {deployment} in /var/lib/deploy-flake/deployments.jsonl.")
+    parts.append(
+        f"Next: {_next(state)}; the record is the line {deployment} in /var/lib/deploy-flake/deployments.jsonl."
+    )
     return "\n".join(part for part in parts if part)
 
 
@@ -100,8 +106,10 @@ def _next(state: str) -> str:
     return {
         "refused": "mend what is named above and deploy again",
         "rolled-back": "mend the configuration and deploy again; nothing has to be done on the host",
-        "rollback-failed": "log in and look ('systemctl --failed', 'journalctl -u deploy-flake'); a reboot starts the boot default",
-        "commit-failed": "log in, make room or mend the boot loader, run the boot default's 'bin/switch-to-configuration boot'; do not reboot before",
+        "rollback-failed": "log in and look ('systemctl --failed', 'journalctl -u deploy-flake');"
+        " a reboot starts the boot default",
+        "commit-failed": "log in, make room or mend the boot loader, run"
+        " '/nix/var/nix/profiles/system/bin/switch-to-configuration boot'; do not reboot before",
         "superseded": "find out who switched the host, and deploy again",
         "interrupted": "wait until the host is up and deploy again",
     }.get(state, "look with the module system_info")

@@ -97,7 +97,6 @@ def copy_of_the_flake(directory: Path) -> Path:
     return Path(shutil.copytree(FLAKE, directory / "flake"))
 
 
-
 def change_the_flake(flake: Path, version: str) -> None:
     """Change the one line that gives every host another system."""
     hosts = flake / "hosts.nix"
@@ -129,7 +128,8 @@ def systems(host: Host) -> Systems:
 def remains(host: Host) -> str:
     """What a deployment may not leave behind; nothing, after one that has ended."""
     script = """
-    ls /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake 2>/dev/null | grep -v -e : -e '^deployments.jsonl$' -e '^$'
+    ls /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake 2>/dev/null |
+        grep -v -e : -e '^deployments.jsonl$' -e '^$'
     ls -d /nix/var/nix/deploy-flake.* /run/deploy-flake-* 2>/dev/null
     systemctl list-units --all --plain --no-legend --full 'deploy-flake*'
     find /nix/var/nix/gcroots/auto -lname '*deploy-flake*'

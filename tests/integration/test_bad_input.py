@@ -54,7 +54,7 @@ def test_flake_that_does_not_parse(lab: Lab, hosts: dict[str, Host], flake: Path
         ("host1-does-not-evaluate", ["services.hello.colour", "does not exist"]),
         ("host1-build-fails", ["Failing derivation", "Its last lines:"]),
         ("host1-not-a-system", ["is not a NixOS system", "no nixos-version"]),
-        ("nobody", ["nobody", "nixosConfigurations", "host"]),
+        ("nobody", ["nobody", "The flake has 21", "nixosConfigurations, among them", "host"]),
         ("host2", ["it is for a host named host2, and this one is host1"]),
         ("host1-other-architecture", ["refuses the new system: it is for"]),
         ("host1-no-sshd", ["it starts no ssh unit"]),
@@ -99,5 +99,7 @@ def test_progress_is_told_while_a_build_runs(lab: Lab, fresh: dict[str, Host], f
     played = deploy(lab, tmp_path, flake, "host1", deploy_flake_configuration="host1-slow-build")
     assert played.code == 0, played.output
     assert time.monotonic() - begun > 10
-    told = [line for line in played.output.splitlines() if line.startswith(("host1: building", "host1: still building"))]
+    told = [
+        line for line in played.output.splitlines() if line.startswith(("host1: building", "host1: still building"))
+    ]
     assert len(told) >= 2, played.output
