@@ -62,7 +62,7 @@ look_at_toplevel() {
 
 look_at_host() {
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
-    [ -e "$run_dir/current" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
+    [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
     for path in /nix /boot; do
         [ -d "$path" ] || continue
         free=$(df -P -k "$path" | awk 'NR == 2 { print $4 }')
