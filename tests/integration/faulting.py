@@ -154,14 +154,17 @@ PROFILE_LOCK = "/nix/var/nix/profiles/system.lock"
 @contextmanager
 def stopped(*pids: int) -> Iterator[None]:
     """Stop processes; those that still live go on in the end."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    _signal(signal.SIGSTOP, pids)
     try:
         yield
     finally:
-        for pid in pids:
-            if Path(f"/proc/{pid}").exists():
-                os.kill(pid, signal.SIGCONT)
+        _signal(signal.SIGCONT, pids)
+
+
+def _signal(number: int, pids: tuple[int, ...]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 # Deployments

@@ -18,6 +18,7 @@ from integration.faulting import (
     at_once,
     build,
     deploying,
+    directory,
     guard,
     is_whole,
     kill_both_units,
@@ -27,30 +28,28 @@ from integration.faulting import (
     locked,
     next_system,
     processes,
+    state,
     wait_for,
 )
+from integration.playing import outcomes, systems
 
 from lab import Host, Lab
 
 KILLS: list[Callable[[Host], None]] = [kill_main_process, kill_whole_unit, kill_whole_cgroup, kill_both_units]
-# The state, a configuration that stays in it, and limits that keep it there.
-STATES: list[tuple[str, str, dict[str, int]]] = [
-    ("activating", "hangs", {}),
-    ("settling", "new-units", {"settle": 30}),
-    ("window", "new-units", {}),
-]
+# The states, and limits that keep it there.
+STATES: list[tuple[str, dict[str, int]]] = [("activating", {}), ("settling", {"settle": 30}), ("window", {})]
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("turn", range(len(KILLS)))
 def test_kills_while_a_system_is_tried(lab: Lab, whole: dict[str, Host], turn: int) -> None:
     """Each kill in each state, three states at a time on three shells."""
 
     def case(number: int, host: Host) -> None:
-        name, fault, limits = STATES[(turn + number) % len(STATES)]
+        name, limits = STATES[(turn + number) % len(STATES)]
         kill = KILLS[turn]
         before = host.run("readlink -f /run/current-system").stdout.strip()
-        with deploying(lab, host, build(host, fault), confirm=False, limits=SHORT | limits) as deployment:
+        system = build(host, "hangs") if name == "activating" else next_system(host)
+        with deploying(lab, host, system, confirm=False, limits=SHORT | limits) as deployment:
             deployment.wait_for(name)
             killed = time.monotonic()
             kill(host)
@@ -86,7 +85,7 @@ def test_undo_is_killed_too(lab: Lab, whole: dict[str, Host]) -> None:
     before = host.run("readlink -f /run/current-system").stdout.strip()
     with locked(host, SWITCH_LOCK) as let_go:
         let_go()
-        with deploying(lab, host, build(host, "new-units"), confirm=False, limits=SHORT | {"settle": 30}) as deployment:
+        with deploying(lab, host, next_system(host), confirm=False, limits=SHORT | {"settle": 30}) as deployment:
             deployment.wait_for("settling")
             with locked(host, SWITCH_LOCK):
                 kill_main_process(host)
@@ -99,3 +98,21 @@ def test_undo_is_killed_too(lab: Lab, whole: dict[str, Host]) -> None:
                     wait_for(lambda busy=busy: not set(busy) & set(processes(host) + processes(host, guard(host))))
             deployment.end()
     is_whole(host, before, "rolled-back")
+
+
+def test_both_units_are_gone(lab: Lab, whole: dict[str, Host]) -> None:
+    """Nobody is left to undo: the next run says so, and repairs it before anything else."""
+    host = whole["host3"]
+    before, new = systems(host).running, next_system(host)
+    with deploying(lab, host, new, confirm=False) as deployment:
+        deployment.wait_for("window")
+        lost = wait_for(lambda: directory(host)).name
+        host.run(f"systemctl stop {guard(host)}", check=True)
+        kill_whole_cgroup(host)
+        wait_for(lambda: not processes(host))
+    assert (state(host), systems(host).running, systems(host).boot_default) == ("window", new, before)
+    with deploying(lab, host, new) as again:
+        assert again.end() == 0, again.output
+        assert "was left unfinished while window, and was undone first" in again.output, again.output
+    is_whole(host, new, "committed")
+    assert outcomes(host)[lost] == "rolled-back"

@@ -15,7 +15,9 @@ repair_others() {
         repair_one "$other" || return 1
     done
     read_open_id
-    [ -z "$open_id" ] || repair_after_power_loss
+    [ -n "$open_id" ] || return 0
+    repaired=yes
+    repair_after_power_loss
 }
 
 # repair_one DIRECTORY: by its own undo, in a unit and cgroup of its own; its guard may be at it already.

@@ -7,7 +7,9 @@ supervise() {
     repair_others || stop_unchanged "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
     printf '%s\n' "$id" >"$run_dir/current.$$" && mv -f "$run_dir/current.$$" "$run_dir/current"
     note_facts || stop_unchanged "could not note the state of the host in $dir"
-    complaint=$(tested_boot_default "$previous_live" "$previous_boot") || stop_unchanged "the host $complaint"
+    # After a power loss it is clear who did that: the loader had started what was about to be committed.
+    complaint=$(tested_boot_default "$previous_live" "$previous_boot") ||
+        { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "the host $complaint"
     open_durably || stop_unchanged "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
     start_guard || stop_unchanged "could not start $guard_unit"
     complaint=$(ready) || stop_unchanged "$complaint"

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The points of a commit, each a way to hold it there while something happens to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+from integration.faulting import (
+    PROFILE_LOCK,
+    SWITCH_LOCK,
+    Deploying,
+    locked,
+    processes,
+    stopped,
+    switching,
+    wait_for,
+)
+from integration.playing import systems
+
+from lab import Host
+
+# Each of these brings a deployment to one point of its commit and holds it there; what holds it is let go of after the
+# fault, since the undo needs the locks as well.
+Point = Callable[[Deploying, Host, str], Iterator[None]]
+
+
+def trial_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
+    """The trial is asked for, and has not begun."""
+    deployment.wait_for("window", "confirmed")
+    with locked(host, SWITCH_LOCK):
+        deployment.wait_for("commit-trial")
+        yield
+
+
+def trial_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
+    """The trial is over, and its end was not seen."""
+    deployment.wait_for("commit-trial", pause=0.001)
+    wait_for(lambda: switching(host), pause=0.001)
+    with stopped(processes(host)[0]):
+        wait_for(lambda: not switching(host))
+        yield
+
+
+def profile_not_moved(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
+    """nix-env waits for its lock."""
+    with locked(host, PROFILE_LOCK):
+        deployment.wait_for("commit-profile")
+        yield
+
+
+def profile_moved(deployment: Deploying, host: Host, new: str) -> Iterator[None]:
+    """The link has moved, and the supervisor has not seen it."""
+    with ExitStack() as held:
+        with locked(host, PROFILE_LOCK):
+            deployment.wait_for("commit-profile")
+            held.enter_context(stopped(processes(host)[0]))
+        wait_for(lambda: systems(host).boot_default == new)
+        yield
+
+
+def boot_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
+    """The link has moved; the boot loader's turn has come."""
+    with ExitStack() as held:
+        with locked(host, PROFILE_LOCK):
+            deployment.wait_for("commit-profile")
+            held.enter_context(locked(host, SWITCH_LOCK))
+        deployment.wait_for("commit-boot")
+        yield
+
+
+def boot_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
+    """The boot loader is written, and nobody has seen it."""
+    deployment.wait_for("commit-boot", pause=0.001)
+    wait_for(lambda: switching(host), pause=0.001)
+    with stopped(processes(host)[0]):
+        wait_for(lambda: not switching(host))
+        yield
+
+
+def verify(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
+    """All is done, and the last look at it goes on."""
+    deployment.wait_for("commit-verify", pause=0.0005)
+    with stopped(*processes(host)):
+        yield
+
+
+POINTS: list[tuple[Point, bool]] = [
+    (trial_before, False),
+    (trial_after, False),
+    (profile_not_moved, False),
+    (profile_moved, True),
+    (boot_before, True),
+    (boot_after, True),
+    (verify, True),
+]
