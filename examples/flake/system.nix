@@ -40,11 +40,11 @@ let
       # The kernel and the initrd are files of some weight and nothing else: the hosts share the kernel of the machine.
       kernel = run "linux-${c.kernelVersion}" ''
         mkdir -p "$out/lib/modules/${c.kernelVersion}"
-        yes "linux ${c.kernelVersion}" | head -c 400000 >"$out/bzImage"
+        { echo "linux ${c.kernelVersion}"; head -c 400000 /dev/zero; } >"$out/bzImage"
       '';
       initrd = run "initrd-linux-${c.kernelVersion}" ''
         mkdir "$out"
-        yes "initrd ${c.kernelVersion}" | head -c 300000 >"$out/initrd"
+        { echo "initrd ${c.kernelVersion}"; head -c 300000 /dev/zero; } >"$out/initrd"
       '';
 
       specialisation = mapAttrs (_: change: build (c // { specialisation = { }; } // change)) c.specialisation;
