@@ -2,7 +2,7 @@
 
 TOOLS := PYTHONPATH=tests python3 -m tools
 
-.PHONY: help demo test lint unit integration collection clean
+.PHONY: help demo test lint unit integration soak collection clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -21,6 +21,9 @@ unit:  ## the unit tests alone, with the newest ansible-core and Python
 
 integration:  ## the tests on the lab's hosts alone, with the newest ansible-core and Python
 	@$(TOOLS) integration
+
+soak:  ## deploys with a random fault each: make soak SEEDS=100
+	@$(TOOLS) soak
 
 collection:  ## install the collection as it is now below .build/collections
 	@$(TOOLS) collection

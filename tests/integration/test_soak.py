@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A dozen seeds of the randomised test; `make soak` runs as many as you like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from integration.soaking import Soak
+
+from lab import Host, Lab
+
+SEEDS = range(1, 13)
+
+
+def test_a_dozen_random_faults(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
+    assert len(whole) == 3
+    said: list[str] = []
+    soak = Soak(lab, tmp_path, say=said.append)
+    soak.run(SEEDS)
+    assert soak.figures["lost"] == 0, "\n".join(said)
+    assert soak.figures["faults"] == len(SEEDS) == soak.figures["committed"] + soak.figures["previous"]
