@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from integration.faulting import (
-    PROFILE_LOCK,
+    STORE_LOCK,
     SWITCH_LOCK,
     Deploying,
     locked,
@@ -46,7 +46,7 @@ def trial_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
 
 def profile_not_moved(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """nix-env waits for its lock."""
-    with locked(host, PROFILE_LOCK):
+    with locked(host, STORE_LOCK):
         deployment.wait_for("commit-profile")
         yield
 
@@ -54,7 +54,7 @@ def profile_not_moved(deployment: Deploying, host: Host, _new: str) -> Iterator[
 def profile_moved(deployment: Deploying, host: Host, new: str) -> Iterator[None]:
     """The link has moved, and the supervisor has not seen it."""
     with ExitStack() as held:
-        with locked(host, PROFILE_LOCK):
+        with locked(host, STORE_LOCK):
             deployment.wait_for("commit-profile")
             held.enter_context(stopped(processes(host)[0]))
         wait_for(lambda: systems(host).boot_default == new)
@@ -64,7 +64,7 @@ def profile_moved(deployment: Deploying, host: Host, new: str) -> Iterator[None]
 def boot_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The link has moved; the boot loader's turn has come."""
     with ExitStack() as held:
-        with locked(host, PROFILE_LOCK):
+        with locked(host, STORE_LOCK):
             deployment.wait_for("commit-profile")
             held.enter_context(locked(host, SWITCH_LOCK))
         deployment.wait_for("commit-boot")

@@ -148,7 +148,8 @@ def locked(host: Host, path: str) -> Iterator[Callable[[], None]]:
 
 
 SWITCH_LOCK = "/run/nixos/switch-to-configuration.lock"
-PROFILE_LOCK = "/nix/var/nix/profiles/system.lock"
+# Whoever opens the store without the daemon waits for it, nix-env among them.
+STORE_LOCK = "/nix/var/nix/db/big-lock"
 
 
 @contextmanager
@@ -230,14 +231,22 @@ class Deploying:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def deploying(lab: Lab, host: Host, toplevel: str, *, confirm: bool = True, **options: Any) -> Deploying:
+def deploying(
+    lab: Lab,
+    host: Host,
+    toplevel: str,
+    *,
+    confirm: bool = True,
+    variables: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Deploying:
     """Deploy a system that is built already, with the bare modules; without `confirm` nobody confirms it."""
     settings = {"toplevel": toplevel, "limits": SHORT, "reconnect_timeout": 60, **options}
     tasks: list[dict[str, Any]] = [{"deploy_flake.nixos.system_test": settings, "become": True, "register": "tested"}]
     if confirm:
         boot = {**settings, "deployment": "{{ tested.deployment }}"}
         tasks.append({"deploy_flake.nixos.system_boot": boot, "become": True, "when": "tested.state == 'window'"})
-    return Deploying(lab, host, [{"hosts": "all", "gather_facts": False, "tasks": tasks}])
+    return Deploying(lab, host, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], **(variables or {}))
 
 
 # What must hold

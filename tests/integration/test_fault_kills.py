@@ -108,11 +108,15 @@ def test_both_units_are_gone(lab: Lab, whole: dict[str, Host]) -> None:
         deployment.wait_for("window")
         lost = wait_for(lambda: directory(host)).name
         host.run(f"systemctl stop {guard(host)}", check=True)
-        kill_whole_cgroup(host)
-        wait_for(lambda: not processes(host))
-    assert (state(host), systems(host).running, systems(host).boot_default) == ("window", new, before)
+        # The undo may live on, once or twice.
+        while processes(host) or (host.cgroup / "machine/payload/system.slice" / UNIT).is_dir():
+            with contextlib.suppress(OSError):
+                kill_whole_cgroup(host)
+    left = state(host)
+    assert left in ("window", "rolling-back")
+    assert systems(host).boot_default == before
     with deploying(lab, host, new) as again:
         assert again.end() == 0, again.output
-        assert "was left unfinished while window, and was undone first" in again.output, again.output
+        assert f"was left unfinished while {left}, and was undone first" in again.output, again.output
     is_whole(host, new, "committed")
     assert outcomes(host)[lost] == "rolled-back"
