@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 
 from integration import faulting
-from integration.faulting import PROFILE_LOCK, SWITCH_LOCK, UNIT, Deploying
+from integration.faulting import STORE_LOCK, SWITCH_LOCK, UNIT, Deploying
 
 from lab import Host
 from lab.shell import LabError
@@ -27,8 +27,6 @@ STATES = (
     *("checking", "activating", "settling", "window", "confirmed"),
     *("commit-trial", "commit-profile", "commit-boot", "commit-verify", "committed"),
 )
-# A deploy of the lab's flake takes about so many seconds.
-LENGTH = 9.0
 
 
 class Missed(Exception):
@@ -43,6 +41,8 @@ class Scene:
     deploy: Callable[[str], Deploying]
     """Starts another deploy of the host, of a flake of that version."""
     deployment: Deploying
+    length: float
+    """Seconds that a deploy takes on this machine as busy as it is, from begin to end."""
     random: Random
     controller_killed: bool = False
     rebooted: bool = False
@@ -60,13 +60,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Moment:
-    """So many seconds after the start, or after a state was seen."""
+    """A part of a deploy's length after its start, or so many seconds after a state was seen."""
 
     state: str
     delay: float
 
     def __str__(self) -> str:
-        return f"{self.state or 'start'} + {self.delay:.2f} s"
+        return f"{self.state} + {self.delay:.2f} s" if self.state else f"{self.delay:.0%}"
 
     def wait(self, scene: Scene) -> None:
         """Wait for it, or for the end of the deploy."""
@@ -78,7 +78,7 @@ class Moment:
             if now == self.state or now in faulting.FINAL:
                 break
             time.sleep(0.003)
-        time.sleep(self.delay)
+        time.sleep(self.delay if self.state else self.delay * scene.length)
 
 
 def _state(leader: int | None) -> str:
@@ -292,7 +292,7 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "nix-collect-garbage -d": collect_old_generations,
     "another controller deploys": another_controller,
     "hold the lock of switch-to-configuration": _hold(SWITCH_LOCK),
-    "hold the lock of the profile": _hold(PROFILE_LOCK),
+    "hold the lock of the profile": _hold(STORE_LOCK),
 }
 # Configurations with a fault of their own; the first are good ones.
 GOOD = ("", "", "", "", "", "new-units", "safe-checks", "new-kernel")
@@ -318,7 +318,7 @@ class Choice:
         fault = random.choice(list(FAULTS))
         configuration = random.choice(BAD) if random.random() < 0.3 else random.choice(GOOD)
         if random.random() < 0.5:
-            moment = Moment("", random.uniform(0, LENGTH))
+            moment = Moment("", random.random())
         else:
             states = ("activating", "settling", "rolling-back") if configuration in BAD else STATES[:-1]
             moment = Moment(random.choice(states), random.choice((0, random.uniform(0, 0.5))))

@@ -55,6 +55,7 @@ class Soak:
         self.say = say
         self.figures: Counter[str] = Counter()
         self.flakes = {}
+        self.lengths: dict[str, float] = {}
         for host in list(lab.hosts.values())[:COUNT]:
             (directory / host.name).mkdir()
             self.flakes[host.name] = copy_of_the_flake(directory / host.name)
@@ -157,6 +158,7 @@ class Attempt:
                 host,
                 lambda other: soak.deploy(host, "", f"{version}.{other}"),
                 deployment,
+                soak.lengths[host.name],
                 self.choice.random,
             )
             try:
@@ -192,8 +194,10 @@ class Attempt:
     def next_deploy(self, version: str) -> None:
         """A deploy without a fault does what it is for, and leaves nothing at all."""
         before = self.output
+        began = time.monotonic()
         with self.soak.deploy(self.host, "", version) as deployment:
             code = deployment.end(2 * SUM)
+            self.soak.lengths[self.host.name] = time.monotonic() - began
             self.output = f"{before}\n--- the next deploy\n{deployment.output}"
         demand(code == 0, "the next deploy does not work")
         at_rest(self.host, lambda _line: False, 20)
