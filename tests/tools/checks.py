@@ -50,9 +50,17 @@ def ruff(environment: Environment, _tree: Path) -> bool:
 
 
 def mypy(environment: Environment, tree: Path) -> bool:
-    """Below `ansible_collections`, since that is how the collection's files import each other."""
+    """Below the place that the collection's files import each other from; a package `deploy_flake` goes beside it."""
+    package = COLLECTIONS / "deploy_flake"
+    if (tree / package.name).is_dir():
+        package.symlink_to(tree / package.name)
+    files = [
+        COLLECTIONS / name if name.parts[0] == package.name else tree / name
+        for name in _files(tree)
+        if name.suffix == ".py" or _interpreter(tree / name) == "python3"
+    ]
     return run(
-        [environment.bin / "mypy", "--config-file", ROOT / "pyproject.toml", *_python_files(tree)],
+        [environment.bin / "mypy", "--config-file", ROOT / "pyproject.toml", *files],
         cwd=COLLECTIONS,
         env={"MYPYPATH": f"{COLLECTIONS}:{tree / 'tests'}", "MYPY_CACHE_DIR": str(BUILD / "mypy")},
     )
@@ -129,7 +137,3 @@ def _interpreter(path: Path) -> str:
 
 def _is_shell_script(path: Path) -> bool:
     return path.suffix == ".sh" or _interpreter(path) in {"sh", "dash", "bash"}
-
-
-def _python_files(tree: Path) -> list[Path]:
-    return [tree / name for name in _files(tree) if name.suffix == ".py" or _interpreter(tree / name) == "python3"]
