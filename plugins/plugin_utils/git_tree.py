@@ -160,8 +160,8 @@ class _Blobs:
             self._process = _start(self._root, "cat-file", "--batch")
             weakref.finalize(self, _end, self._process)
         process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
+        if process.stdin is None or process.stdout is None:
+            raise GitError("git was started without pipes")
         try:
             process.stdin.write(name + b"\n")
             process.stdin.flush()

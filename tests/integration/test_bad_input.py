@@ -47,7 +47,6 @@ def test_flake_that_does_not_parse(lab: Lab, hosts: dict[str, Host], flake: Path
     assert remains(hosts["host1"]) == ""
 
 
-@pytest.mark.core
 @pytest.mark.parametrize(
     ("configuration", "words"),
     [

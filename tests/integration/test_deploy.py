@@ -13,11 +13,10 @@ from integration.playing import change_the_flake, deploy, outcomes, play, remain
 
 from lab import Host, Lab
 
-pytestmark = pytest.mark.core
-
 MODULES = ("flake_copy", "flake_build", "system_test", "system_boot")
 
 
+@pytest.mark.core
 def test_three_hosts_and_again(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
     before = {name: systems(host) for name, host in fresh.items()}
     # The image was made from the flake as it is, so its hosts have that snapshot already.
@@ -132,9 +131,8 @@ def test_boot_only_deploy_leaves_the_running_system(
     assert again.changed("host1") == []
 
 
-def test_check_mode_builds_and_leaves_the_system(
-    lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path
-) -> None:
+@pytest.mark.core
+def test_check_mode_builds_and_leaves_the_system(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
     before = systems(fresh["host1"])
 
     played = deploy(lab, tmp_path, flake, "host1", options="--check")
@@ -147,10 +145,11 @@ def test_check_mode_builds_and_leaves_the_system(
 
 def info_play() -> dict[str, object]:
     """A play that looks at a host."""
-    tasks = [{"deploy_flake.nixos.system_info": {}, "become": True}]
+    tasks: list[dict[str, object]] = [{"deploy_flake.nixos.system_info": {}, "become": True}]
     return {"hosts": "all", "gather_facts": False, "tasks": tasks}
 
 
+@pytest.mark.core
 def test_info_without_root_tells_all_but_the_deployments(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
     tasks = [{"deploy_flake.nixos.system_info": {}}]
     played = play(lab, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["host3"])

@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fleets: checks before the commit, all or nothing, a canary first, a share of hosts that may fail."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from integration.playing import change_the_flake, deploy, outcomes, play, remains, systems
+
+from lab import Host, Lab
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# host2's configuration fails, the others' do not.
+ONE_FAILS = "{{ inventory_hostname }}{{ '-exit-4' if inventory_hostname == 'host2' else '' }}"
+QUICK = {"health": 20, "check": 10, "activate": 20, "settle": 1, "commit": 20, "rollback": 30}
+
+
+@pytest.fixture
+def changed(flake: Path) -> Path:
+    """A flake that no host has yet."""
+    change_the_flake(flake, "fleet")
+    return flake
+
+
+def test_one_failure_does_not_stop_the_others(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
+    played = deploy(lab, tmp_path, changed, *fresh, deploy_flake_configuration=ONE_FAILS)
+
+    assert played.code != 0
+    assert {name: list(outcomes(host).values()) for name, host in fresh.items()} == {
+        "host1": ["committed"],
+        "host2": ["rolled-back"],
+        "host3": ["committed"],
+    }
+
+
+def test_all_or_nothing_goes_back_everywhere(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
+    before = {name: systems(host) for name, host in fresh.items()}
+
+    played = deploy(
+        lab,
+        tmp_path,
+        changed,
+        *fresh,
+        deploy_flake_configuration=ONE_FAILS,
+        deploy_flake_all_or_nothing=True,
+        deploy_flake_limits=QUICK,
+    )
+
+    assert played.code != 0
+    assert {name: systems(host) for name, host in fresh.items()} == before
+    assert {list(outcomes(host).values())[-1] for host in fresh.values()} == {"rolled-back"}
+    assert "committed: none" in played.output
+    assert "previous: host1, host2, host3" in played.output
+    assert "another host of the fleet failed" in played.failure("host1")["msg"]
+    assert "".join(remains(host) for host in fresh.values()) == ""
+
+
+def test_all_or_nothing_commits_everywhere(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
+    played = deploy(lab, tmp_path, changed, *fresh, deploy_flake_all_or_nothing=True, deploy_flake_limits=QUICK)
+
+    assert played.code == 0, played.output
+    for name, host in fresh.items():
+        states = [result.get("state") for result in played.results[name] if "system_boot" in result["action"]]
+        assert states == ["prepared", "committed"]
+        assert systems(host).boot_default == played.of(name, "flake_build")["toplevel"]
+
+
+def test_window_that_is_too_short_for_the_fleet_is_refused(
+    lab: Lab, hosts: dict[str, Host], changed: Path, tmp_path: Path
+) -> None:
+    limits = QUICK | {"confirm": 5}
+    played = deploy(lab, tmp_path, changed, *hosts, deploy_flake_all_or_nothing=True, deploy_flake_limits=limits)
+    assert played.code != 0
+    assert re.search(r"'confirm' is 5 s, and a fleet .* needs \d+ s \(1 batches", played.output)
+
+
+def test_full_boot_partition_keeps_the_whole_fleet(
+    lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path
+) -> None:
+    before = {name: systems(host) for name, host in fresh.items()}
+    fresh["host3"].fill_boot()
+    played = deploy(
+        lab,
+        tmp_path,
+        changed,
+        *fresh,
+        deploy_flake_all_or_nothing=True,
+        deploy_flake_limits=QUICK,
+        deploy_flake_configuration="{{ inventory_hostname }}-new-kernel",
+    )
+    fresh["host3"].free_boot()
+
+    assert played.code != 0
+    assert re.search(r"has \d+ KiB free on /boot, and needs \d+ KiB", played.output)
+    assert {name: systems(host) for name, host in fresh.items()} == before
+
+
+def test_failed_check_on_the_controller_undoes_at_once(
+    lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path
+) -> None:
+    checks = tmp_path / "checks.yml"
+    tasks = [{"name": "Look at the site", "ansible.builtin.fail": {"msg": "the site is down"}}]
+    checks.write_text(yaml.safe_dump(tasks), encoding="utf-8")
+    before = systems(fresh["host1"])
+
+    limits = QUICK | {"confirm": 600}
+    played = deploy(lab, tmp_path, changed, "host1", deploy_flake_checks=str(checks), deploy_flake_limits=limits)
+
+    assert played.code != 0
+    assert systems(fresh["host1"]) == before
+    assert played.of("host1", "system_revoke")["revoked"] is True
+    assert played.failure("host1")["msg"].startswith("the site is down\nhost1 was told to go back at once")
+    assert remains(fresh["host1"]) == ""
+
+
+def test_declared_checks(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
+    well = {"units": ["hello.service"], "ports": ["{{ ansible_port }}"], "timeout": 20}
+    played = deploy(lab, tmp_path, changed, "host3", deploy_flake_health_checks=well)
+    assert played.code == 0, played.output
+
+    change_the_flake(changed, "fleet-2")
+    ill = {
+        "units": ["nothing.service"],
+        "ports": [81],
+        "urls": [{"url": f"http://{fresh['host3'].address}:81/"}],
+        "timeout": 2,
+    }
+    played = deploy(lab, tmp_path, changed, "host3", deploy_flake_health_checks=ill)
+    assert played.code != 0
+    message = played.of("host3", "system_check")["msg"]
+    for words in ("nothing.service is inactive", "port 81 of", ":81/ does not answer"):
+        assert words in message
+    assert list(outcomes(fresh["host3"]).values()) == ["committed", "rolled-back"]
+
+
+def test_revoke_of_a_committed_deployment_changes_nothing(
+    lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path
+) -> None:
+    played = deploy(lab, tmp_path, changed, "host1")
+    before = systems(fresh["host1"])
+    task = {"deploy_flake.nixos.system_revoke": {"deployment": played.of("host1", "system_boot")["deployment"]}}
+    revoked = play(lab, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": [task]}], ["host1"])
+    assert revoked.code == 0, revoked.output
+    assert revoked.of("host1", "system_revoke")["state"] == "committed"
+    assert revoked.changed("host1") == []
+    assert systems(fresh["host1"]) == before
+
+
+def test_canary_first(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
+    before = {name: systems(host) for name, host in fresh.items()}
+    settings: dict[str, Any] = {"deploy_flake_flake": str(changed), "deploy_flake_limits": QUICK}
+
+    played = play(
+        lab,
+        tmp_path,
+        str(EXAMPLES / "canary.yml"),
+        deploy_flake_configuration="{{ inventory_hostname }}{{ '-exit-4' if inventory_hostname == 'host1' else '' }}",
+        **settings,
+    )
+
+    assert played.code != 0
+    assert set(played.results) == {"host1"}
+    assert {name: systems(host) for name, host in fresh.items()} == before
+
+    played = play(lab, tmp_path, str(EXAMPLES / "canary.yml"), **settings)
+    assert played.code == 0, played.output
+    assert all(list(outcomes(host).values())[-1] == "committed" for host in fresh.values())
+
+
+def test_share_of_hosts_that_may_fail(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
+    played = play(
+        lab,
+        tmp_path,
+        str(EXAMPLES / "max_fail_percentage.yml"),
+        deploy_flake_flake=str(changed),
+        deploy_flake_limits=QUICK,
+        deploy_flake_configuration=ONE_FAILS,
+    )
+    # A batch of two with one failure is within the share, so the third host has its turn.
+    assert played.code != 0
+    assert {name: list(outcomes(host).values()) for name, host in fresh.items()} == {
+        "host1": ["committed"],
+        "host2": ["rolled-back"],
+        "host3": ["committed"],
+    }
