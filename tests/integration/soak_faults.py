@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -311,9 +312,11 @@ class Choice:
     moment: Moment
     configuration: str
     random: Random
+    second: str = ""
+    """Another fault that begins a little later than the first, where two are wanted."""
 
     @classmethod
-    def of(cls, seed: int) -> Choice:
+    def of(cls, seed: int, two: bool = False) -> Choice:
         random = Random(seed)
         fault = random.choice(list(FAULTS))
         configuration = random.choice(BAD) if random.random() < 0.3 else random.choice(GOOD)
@@ -322,4 +325,18 @@ class Choice:
         else:
             states = ("activating", "settling", "rolling-back") if configuration in BAD else STATES[:-1]
             moment = Moment(random.choice(states), random.choice((0, random.uniform(0, 0.5))))
-        return cls(fault, moment, configuration, random)
+        second = random.choice([name for name in FAULTS if name != fault]) if two else ""
+        return cls(fault, moment, configuration, random, second)
+
+    def happen(self, scene: Scene) -> None:
+        """Do it, and wait until it is over."""
+        with ThreadPoolExecutor() as pool:
+            acts = [pool.submit(FAULTS[self.fault], scene)]
+            if self.second:
+                time.sleep(self.random.uniform(0, 2))
+                acts.append(pool.submit(FAULTS[self.second], scene))
+        # One of two is enough.
+        missed = [error for act in acts if (error := act.exception())]
+        for error in missed:
+            if not isinstance(error, Missed) or len(missed) == len(acts):
+                raise error

@@ -1,14 +1,15 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The randomised test: `python -m integration.soaking [--renew] SEEDS`, a number or FIRST-LAST.
+"""The randomised test: `python -m integration.soaking [--renew] [--two] SEEDS`, a number or FIRST-LAST.
 
-Each seed is one deploy, one fault at one moment, what must hold afterwards, and another deploy. A host on which
-something did not hold is left for looking at, unless it is to be renewed.
+Each seed is one deploy, one fault at one moment (or two), what must hold afterwards, and another deploy. A host on
+which something did not hold is left for looking at, unless it is to be renewed.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 import tempfile
@@ -17,11 +18,12 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from integration.faulting import Deploying
 from integration.playing import change_the_flake, copy_of_the_flake, remains, systems
-from integration.soak_faults import FAULTS, Choice, Missed, Moment, Scene
+from integration.soak_faults import Choice, Missed, Moment, Scene
 from integration.soak_invariants import (
     HARMLESS,
     Broken,
@@ -48,10 +50,12 @@ SUM = sum(LIMITS.values()) + 2 * LIMITS["rollback"] + 60
 class Soak:
     """Seeds, each on the host that is its own."""
 
-    def __init__(self, lab: Lab, directory: Path, *, renew: bool = False, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, lab: Lab, directory: Path, say: Callable[[str], None], *, renew: bool = False, two: bool = False
+    ) -> None:
         self.lab = lab
-        self.directory = directory
         self.renew = renew
+        self.two = two
         self.say = say
         self.figures: Counter[str] = Counter()
         self.flakes = {}
@@ -125,14 +129,15 @@ class Attempt:
         self.soak = soak
         self.host = host
         self.seed = seed
-        self.choice = Choice.of(seed)
+        self.choice = Choice.of(seed, soak.two)
         self.moment = self.choice.moment
         self.output = ""
         self.remark = ""
 
     def __str__(self) -> str:
         system = f", {self.choice.configuration}" if self.choice.configuration else ""
-        return f"seed {self.seed}, {self.host.name}: {self.choice.fault} at {self.moment}{system}"
+        second = f", {self.choice.second}" if self.choice.second else ""
+        return f"seed {self.seed}, {self.host.name}: {self.choice.fault} at {self.moment}{second}{system}"
 
     def run(self) -> str:
         """Deploy, break, look, deploy again; how the first one ended."""
@@ -163,7 +168,7 @@ class Attempt:
             )
             try:
                 self.moment.wait(scene)
-                FAULTS[self.choice.fault](scene)
+                self.choice.happen(scene)
                 answers(host, SUM)
                 code = -9 if scene.controller_killed else deployment.end(2 * SUM)
                 other_code = scene.other.end(2 * SUM) if scene.other else None
@@ -228,13 +233,17 @@ def _may_stay(line: str, scene: Scene) -> bool:
 
 
 def main() -> int:
-    arguments = [argument for argument in sys.argv[1:] if argument != "--renew"]
-    first, _dash, last = (arguments or ["100"])[0].rpartition("-")
+    parser = argparse.ArgumentParser(prog="soaking")
+    parser.add_argument("seeds", metavar="SEEDS")
+    parser.add_argument("--renew", action="store_true")
+    parser.add_argument("--two", action="store_true")
+    arguments = parser.parse_args()
+    first, _dash, last = arguments.seeds.rpartition("-")
     lab = Lab()
     lab.up(COUNT)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        soak = Soak(lab, Path(directory), renew="--renew" in sys.argv, say=lambda text: print(text, flush=True))
+        soak = Soak(lab, Path(directory), partial(print, flush=True), renew=arguments.renew, two=arguments.two)
         soak.run(range(int(first or 1), int(last) + 1))
     print(f"{time.monotonic() - began:.0f} s")
     print(soak.lines())

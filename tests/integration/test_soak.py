@@ -17,7 +17,7 @@ SEEDS = range(1, 13)
 def test_a_dozen_random_faults(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
     assert len(whole) == 3
     said: list[str] = []
-    soak = Soak(lab, tmp_path, say=said.append)
+    soak = Soak(lab, tmp_path, said.append)
     soak.run(SEEDS)
     assert soak.figures["lost"] == 0, "\n".join(said)
     assert soak.figures["faults"] == len(SEEDS) == soak.figures["committed"] + soak.figures["previous"]
