@@ -15,6 +15,7 @@ import pytest
 from integration.faulting import (
     SHORT,
     SWITCH_LOCK,
+    UNIT,
     at_once,
     build,
     deploying,
