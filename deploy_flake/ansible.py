@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where ansible-playbook and the collection are, and the environment that ansible-playbook gets.
+
+What the user has set for Ansible holds, but for what would make a deploy lie about how it went.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import stat
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+NAMESPACE = Path("ansible_collections", "deploy_flake")
+_PACKAGE = Path(__file__).resolve().parent
+_DEFAULT_PATH = "~/.ansible/collections:/usr/share/ansible/collections"
+
+
+class NotInstalled(Exception):
+    """Something that the package needs is not there."""
+
+
+def playbook_program() -> str:
+    """The ansible-playbook of our own environment; pipx puts it on nobody's PATH."""
+    for directory in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
+        if os.access(directory / "ansible-playbook", os.X_OK):
+            return str(directory / "ansible-playbook")
+    if found := shutil.which("ansible-playbook"):
+        return found
+    raise NotInstalled("ansible-playbook is not there; install ansible-core beside deploy-flake")
+
+
+def our_collections(private: Path) -> Path:
+    """The directory for ANSIBLE_COLLECTIONS_PATH that holds our collection: the wheel's, or a link to the checkout."""
+    shipped = _PACKAGE / "_collections"
+    if (shipped / NAMESPACE / "nixos").is_dir():
+        return shipped
+    if not (_PACKAGE.parent / "roles" / "deploy").is_dir():
+        raise NotInstalled(f"the collection is missing from {_PACKAGE}; install deploy-flake again")
+    linked = private / "collections"
+    (linked / NAMESPACE).mkdir(parents=True)
+    (linked / NAMESPACE / "nixos").symlink_to(_PACKAGE.parent)
+    return linked
+
+
+def environment(collections: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables for ansible-playbook, beside those that the user has set."""
+    environ = os.environ if environ is None else environ
+    settings = _settings(environ)
+    theirs = environ.get("ANSIBLE_COLLECTIONS_PATH") or settings.collections_path or _DEFAULT_PATH
+    checking = environ.get("ANSIBLE_HOST_KEY_CHECKING") or settings.get("host_key_checking") or "True"
+    return {
+        "ANSIBLE_COLLECTIONS_PATH": f"{collections}{os.pathsep}{theirs}",
+        # ansible-runner would switch it off.
+        "ANSIBLE_HOST_KEY_CHECKING": checking,
+        "ANSIBLE_FORKS": environ.get("ANSIBLE_FORKS") or settings.get("forks") or "",
+        # ansible-runner reads what Ansible's own display would show.
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+        "ANSIBLE_NOCOLOR": "True",
+        "ANSIBLE_FORCE_COLOR": "False",
+        "ANSIBLE_VERBOSITY": "0",
+        "ANSIBLE_NO_LOG": "False",
+        # All of the sequence, for all hosts, in its order.
+        "ANSIBLE_STRATEGY": "ansible.builtin.linear",
+        "ANSIBLE_RUN_TAGS": "all",
+        "ANSIBLE_SKIP_TAGS": "",
+    }
+
+
+class _Settings:
+    """The section [defaults] of the user's ansible.cfg."""
+
+    def __init__(self, values: Mapping[str, str], directory: Path) -> None:
+        self._values = values
+        self._directory = directory
+
+    def get(self, name: str) -> str:
+        return self._values.get(name, "")
+
+    @property
+    def collections_path(self) -> str:
+        """With every entry absolute: relative ones are meant from where the file is."""
+        given = self.get("collections_path") or self.get("collections_paths")
+        entries = [entry.replace("{{CWD}}", str(Path.cwd())) for entry in given.split(os.pathsep) if entry]
+        return os.pathsep.join(str(self._directory / Path(entry).expanduser()) for entry in entries)
+
+
+def _settings(environ: Mapping[str, str]) -> _Settings:
+    """Read the ansible.cfg that Ansible would."""
+    for path in _candidates(environ):
+        parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
+        try:
+            if not path.is_file() or not parser.read(path, encoding="utf-8"):
+                continue
+        except (OSError, ValueError, configparser.Error):
+            # Ansible will complain of it in its own words.
+            return _Settings({}, path.parent)
+        return _Settings(dict(parser.items("defaults")) if parser.has_section("defaults") else {}, path.parent)
+    return _Settings({}, Path.cwd())
+
+
+def _candidates(environ: Mapping[str, str]) -> list[Path]:
+    found = []
+    if given := environ.get("ANSIBLE_CONFIG"):
+        path = Path(given).expanduser()
+        found.append(path / "ansible.cfg" if path.is_dir() else path)
+    # Ansible passes over one that anybody may have put there.
+    if not Path.cwd().stat().st_mode & stat.S_IWOTH:
+        found.append(Path.cwd() / "ansible.cfg")
+    return [*found, Path("~/.ansible.cfg").expanduser(), Path("/etc/ansible/ansible.cfg")]

@@ -1,0 +1,171 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line. Only Python's own argparse is needed for it, so that `--help` comes at once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from deploy_flake import __version__
+from deploy_flake.options import ALLOWABLE, PHASES, POLICIES, REBOOT
+
+COMMANDS = {
+    "deploy": "deploy a flake (what is meant where no command is named)",
+    "status": "tell what hosts run and boot, and what was last deployed",
+    "rollback": "deploy an earlier generation",
+    "revoke": "tell hosts that wait for confirmation to go back now",
+    "completion": "print a completion script for a shell",
+}
+SHELLS = ("bash", "zsh", "fish")
+
+_DESTINATIONS = """\
+A destination is [user@]host, an alias of ssh_config, an IPv6 address, or
+nixos://[user@]host[:port][/configuration]. Without a configuration the one with the host's own hostname is deployed.
+"""
+_EXIT = """\
+exit codes:
+  0    every host was deployed, or had nothing to do
+  1    some host failed, or nobody knows what became of it
+  2    the command line made no sense; no host was touched
+  3    some host could not be reached
+  4    some host tried its new system and went back to the previous one
+  130  interrupted
+Where hosts ended differently, the first of 1, 4 and 3 that fits.
+
+Interrupt once (Ctrl-C) to stop, and to send hosts back that wait for confirmation; twice to leave at once. The hosts
+then go back by themselves.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command."""
+    names = "\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items())
+    top = argparse.ArgumentParser(
+        prog="deploy-flake",
+        usage="deploy-flake [COMMAND] [OPTION]... [DESTINATION]...",
+        description="Deploy Nix flakes to NixOS hosts, which build, try and keep their new system, or go back.\n\n"
+        f"commands:\n{names}\n\n'deploy-flake COMMAND --help' tells the options of a command.",
+        epilog=f"{_DESTINATIONS}\n{_EXIT}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+    )
+    top.add_argument("-h", "--help", action="store_true", help="tell this, and the options of deploy")
+    top.add_argument("--version", action="version", version=f"deploy-flake {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+    deploy = _command(commands, "deploy")
+    _deploy(deploy)
+    _rollback(_command(commands, "rollback"))
+    revoke = _command(commands, "revoke")
+    revoke.add_argument("--reason", metavar="TEXT", help="why, for the record on the hosts")
+    _command(commands, "status")
+    completion = commands.add_parser("completion", help=COMMANDS["completion"], allow_abbrev=False)
+    completion.add_argument("shell", choices=SHELLS)
+    return top
+
+
+def subparsers(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    (action,) = (one for one in top._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def with_command(argv: list[str]) -> list[str]:
+    """Name the command where it is left out. A host that is called like one needs it: `deploy-flake deploy status`."""
+    if not argv or argv[0] in COMMANDS or argv[0] in ("-h", "--help", "--version"):
+        return argv
+    return ["deploy", *argv]
+
+
+def _command(commands: argparse._SubParsersAction, name: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=COMMANDS[name],
+        usage=f"deploy-flake {'[deploy]' if name == 'deploy' else name} [OPTION]... [DESTINATION]...",
+        description=f"{COMMANDS[name][0].upper()}{COMMANDS[name][1:]}.",
+        epilog=f"{_DESTINATIONS}\n{_EXIT}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_argument("destinations", nargs="*", metavar="DESTINATION", help="where to (see below)")
+    _hosts(command.add_argument_group("hosts"))
+    _output(command.add_argument_group("output"))
+    return command
+
+
+def _hosts(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-i", "--inventory", action="append", default=[], metavar="SOURCE",
+                       help="an existing Ansible inventory, in place of destinations")  # fmt: skip
+    group.add_argument("-l", "--limit", metavar="PATTERN", help="only these hosts of the inventory")
+    group.add_argument("--parallel", type=_positive, metavar="N", help="how many hosts at a time (default: 32)")
+    group.add_argument("-K", "--ask-become-pass", action="store_true", help="ask for the password of sudo on the hosts")
+    group.add_argument("--ssh-args", metavar="ARGS", help="more arguments for ssh")
+    group.add_argument("--reconnect-timeout", type=_positive, metavar="SECONDS",
+                       help="how long to go on trying when a host stops answering (default: 300)")  # fmt: skip
+    group.add_argument("-e", "--extra-vars", action="append", default=[], metavar="VARS",
+                       help="variables for the playbooks, as ansible-playbook takes them")  # fmt: skip
+
+
+def _output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--instrumentation", choices=("tui", "plain", "json"),
+                       help="a live table (the default on a terminal), lines, or a JSON object a line")  # fmt: skip
+    group.add_argument("-v", "--verbose", action="count", default=0, help="tell more; -vvv for a lot more")
+    group.add_argument("--artifacts", type=Path, metavar="DIRECTORY", help="keep what ansible-runner writes there")
+    group.add_argument("-y", "--yes", action="store_true", help="do not show the plan and ask")
+
+
+def _deploy(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what to deploy")
+    group.add_argument("--flake", metavar="FLAKE", help="a directory or any flake reference (default: .)")
+    group.add_argument("--build-cmdline", metavar="COMMAND",
+                       help="'nix build' with further arguments, as one word")  # fmt: skip
+    group.add_argument("--copy-timeout", type=_positive, metavar="SECONDS",
+                       help="for one attempt to send the flake (default: 600)")  # fmt: skip
+    group.add_argument("--build-timeout", type=_positive, metavar="SECONDS",
+                       help="for the build on a host (default: 7200)")  # fmt: skip
+    _trial(command)
+    command.add_argument_group("how").add_argument(
+        "--test", choices=("run", "skip"), default="run",
+        help="skip: make it the boot default untried, and activate nothing; then nothing is promised",
+    )  # fmt: skip
+
+
+def _rollback(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what to go back to")
+    group.add_argument("--generation", type=_positive, metavar="N", help="its number (default: the previous one)")
+    _trial(command)
+
+
+def _trial(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("how to try it")
+    group.add_argument("--check", action="store_true", help="look at the hosts and change nothing")
+    group.add_argument("--diff", action="store_true", help="show differences where there are any to show")
+    group.add_argument("--preflight-check", choices=("run", "skip"), default="run",
+                       help="skip: take units that have failed already as they are")  # fmt: skip
+    group.add_argument("--pre-activate-script", metavar="FILE",
+                       help="a file of the new system that may refuse it")  # fmt: skip
+    group.add_argument("--health-policy", choices=POLICIES, help="which units may have failed (default: strict)")
+    group.add_argument("--ignore-unit", action="append", default=[], metavar="PATTERN", help="a unit that may fail")
+    group.add_argument("--allow", action="append", default=[], choices=ALLOWABLE, help="what is refused otherwise")
+    group.add_argument("--on-reboot-required", choices=REBOOT,
+                       help="what to do with a system that needs a reboot (default: fail)")  # fmt: skip
+    group.add_argument("--time-limit", action="append", default=[], type=_limit, metavar="PHASE=SECONDS",
+                       help=f"a time limit on the hosts; PHASE is one of {', '.join(PHASES)}")  # fmt: skip
+    group.add_argument("--lock-timeout", type=_positive, metavar="SECONDS",
+                       help="how long to wait while somebody else deploys to the host (default: 300)")  # fmt: skip
+    group.add_argument("--all-or-nothing", action="store_true", help="no host commits unless every host is ready to")
+    group.add_argument("--serial", metavar="N", help="so many hosts, or such a share (25%%), before the next")
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def _limit(text: str) -> tuple[str, int]:
+    phase, _equals, seconds = text.partition("=")
+    if phase not in PHASES:
+        raise argparse.ArgumentTypeError(f"{text!r}: the phases are {', '.join(PHASES)}")
+    return phase, 0 if seconds == "0" else _positive(seconds)

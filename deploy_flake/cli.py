@@ -1,0 +1,193 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `deploy-flake`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from deploy_flake import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from deploy_flake.display import Display
+    from deploy_flake.operation import Deployment
+    from deploy_flake.options import DeployOptions, RunOptions
+
+USAGE = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it, and return the exit code."""
+    given = arguments.with_command(list(sys.argv[1:] if argv is None else argv))
+    top = arguments.parser()
+    chosen = top.parse_args(given)
+    if chosen.help is True and not chosen.command:
+        _help(top)
+        return 0
+    if not chosen.command:
+        top.print_usage(sys.stderr)
+        print("deploy-flake: name at least one destination, or an inventory", file=sys.stderr)
+        return USAGE
+    if chosen.command == "completion":
+        from deploy_flake.completion import script
+
+        print(script(chosen.shell, top), end="")
+        return 0
+    try:
+        return _operate(chosen)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ValueError as error:
+        print(f"deploy-flake: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _help(top: argparse.ArgumentParser) -> None:
+    deploy = arguments.subparsers(top)["deploy"]
+    inner = deploy.format_help().partition("\n\n")[2].partition("\n\n")[2]
+    options = inner.partition("\nA destination is")[0].replace("\noptions:\n", "\n").rstrip()
+    head, _exit, tail = top.format_help().partition("\nA destination is")
+    print(f"{head.rstrip()}\n\nfor deploy:\n{options}\n\nA destination is{tail}".rstrip())
+
+
+def _operate(chosen: argparse.Namespace) -> int:
+    from deploy_flake import display
+    from deploy_flake.destination import parse_all
+
+    destinations = parse_all(chosen.destinations)
+    run, how = _run_options(chosen), _deploy_options(chosen)
+    if not destinations and not run.inventory:
+        raise ValueError("name at least one destination, or an inventory (--inventory)")
+    if destinations and run.inventory:
+        raise ValueError("give destinations, or an inventory that has them, and not both")
+    if not _agreed(chosen, run):
+        print("deploy-flake: nothing was done", file=sys.stderr)
+        return INTERRUPTED
+    shown = display.choose(chosen.instrumentation, chosen.command)
+    deployment = _begin(chosen, run, how, shown)
+    with _interruptible(deployment, shown), shown.showing(deployment):
+        _wait(deployment)
+    shown.finish(deployment)
+    return int(deployment.exit_code)
+
+
+def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | None, shown: Display) -> Deployment:
+    from deploy_flake import api
+
+    common: dict[str, Any] = {"run": run, "on_event": shown.show, "wait": False}
+    if chosen.command == "deploy":
+        return api.deploy(chosen.destinations, chosen.flake, options=how, **common)
+    if chosen.command == "rollback":
+        return api.rollback(chosen.destinations, chosen.generation, options=how, **common)
+    if chosen.command == "revoke":
+        return api.revoke(chosen.destinations, reason=chosen.reason, **common)
+    return api.status(chosen.destinations, **common)
+
+
+def _run_options(chosen: argparse.Namespace) -> RunOptions:
+    from deploy_flake.options import RunOptions
+
+    password = None
+    if chosen.ask_become_pass:
+        from getpass import getpass
+
+        password = getpass("Password of sudo on the hosts: ")
+    return RunOptions(
+        inventory=chosen.inventory,
+        limit=chosen.limit,
+        parallel=chosen.parallel,
+        become_password=password,
+        extra_vars=chosen.extra_vars,
+        ssh_args=chosen.ssh_args,
+        verbosity=chosen.verbose,
+        reconnect_timeout=chosen.reconnect_timeout,
+        artifacts=chosen.artifacts,
+    )
+
+
+def _deploy_options(chosen: argparse.Namespace) -> DeployOptions | None:
+    from deploy_flake.options import DeployOptions, build_arguments
+
+    if chosen.command not in ("deploy", "rollback"):
+        return None
+    deploys = chosen.command == "deploy"
+    return DeployOptions(
+        check=chosen.check,
+        diff=chosen.diff,
+        preflight_check=chosen.preflight_check == "run",
+        test=not deploys or chosen.test == "run",
+        health_policy=chosen.health_policy,
+        ignore_units=chosen.ignore_unit,
+        allow=chosen.allow,
+        on_reboot_required=chosen.on_reboot_required,
+        pre_activate_script=chosen.pre_activate_script,
+        build_args=build_arguments(chosen.build_cmdline or "") if deploys else (),
+        copy_timeout=chosen.copy_timeout if deploys else None,
+        build_timeout=chosen.build_timeout if deploys else None,
+        lock_timeout=chosen.lock_timeout,
+        limits=dict(chosen.time_limit),
+        all_or_nothing=chosen.all_or_nothing,
+        serial=chosen.serial,
+    )
+
+
+def _agreed(chosen: argparse.Namespace, run: RunOptions) -> bool:
+    """Show a person the plan and ask, where there is a person to ask."""
+    harmless = chosen.command == "status" or getattr(chosen, "check", False)
+    asks = sys.stdin.isatty() and sys.stdout.isatty() and chosen.instrumentation != "json"
+    if chosen.yes or harmless or not asks:
+        return True
+    from deploy_flake.plan import plan
+
+    print(plan(chosen, run))
+    return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _wait(deployment: Deployment) -> None:
+    """Wait, and let signals in meanwhile."""
+    while not deployment.done:
+        try:
+            deployment.wait(0.5)
+        except TimeoutError:
+            continue
+
+
+@contextmanager
+def _interruptible(deployment: Deployment, shown: Display) -> Iterator[None]:
+    """Ctrl-C, or whatever else asks us to end, ends the deployment first."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        deployment.cancel()
+        shown.interrupted(signal.Signals(number).name)
+
+    before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        before[one] = signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run() -> None:
+    """The console script."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; do not complain of it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,173 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person or a program sees of it: lines, JSON objects, or a live table."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from deploy_flake.events import Ended, Event, Phase, Progress, Result, Started, Warned
+from deploy_flake.result import HostResult, HostStatus, Outcome
+
+if TYPE_CHECKING:
+    from deploy_flake.operation import Deployment
+
+_STORE = "/nix/store/"
+
+
+class Display:
+    """One way to show it. `show` is called from the deployment's thread, the rest from the main one."""
+
+    def show(self, event: Event) -> None:
+        """Something happened."""
+        raise NotImplementedError
+
+    @contextmanager
+    def showing(self, _deployment: Deployment) -> Iterator[None]:
+        """While it is under way."""
+        yield
+
+    def interrupted(self, signal: str) -> None:
+        """Somebody interrupted it."""
+
+    def finish(self, deployment: Deployment) -> None:
+        """It is over."""
+
+
+class Json(Display):
+    """One object a line, as events.schema.json describes it."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+
+    def show(self, event: Event) -> None:
+        """The event as it is."""
+        print(json.dumps(event.as_json()), file=self._out, flush=True)
+
+
+class Plain(Display):
+    """Lines, for logs and pipes."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+
+    def show(self, event: Event) -> None:
+        """A line for most events."""
+        match event:
+            case Progress(host=host, text=text):
+                self._line(f"{host}: {text}")
+            case Phase(host=host, phase=phase) if phase in ("copying", "building"):
+                self._line(f"{host}: {phase}")
+            case Warned(host=host, text=text):
+                self._line(f"{f'{host}: ' if host else ''}warning: {text}")
+            case Result(result=result):
+                self._line(f"{result.name}: {summary(result)}")
+
+    def interrupted(self, signal: str) -> None:
+        """Say that it was heard."""
+        self._line(f"{signal}: stopping")
+
+    def finish(self, deployment: Deployment) -> None:
+        """The errors in full, and how many hosts ended how."""
+        for text in errors(deployment):
+            self._line(f"\n{text}")
+        if isinstance(next(iter(deployment.hosts.values()), None), HostStatus):
+            for host in deployment.hosts.values():
+                if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED:
+                    self._line("\n" + "\n".join(status_lines(host)))
+            return
+        self._line(f"{counted(deployment)} in {deployment.seconds:.1f} s")
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._out, flush=True)
+
+
+def choose(wanted: str | None, _command: str) -> Display:
+    """The display that was asked for, else the one that fits where the output goes."""
+    if wanted == "json":
+        return Json()
+    if wanted == "plain" or (wanted is None and not (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")):
+        return Plain()
+    from deploy_flake.table import Table
+
+    return Table()
+
+
+# Words
+
+
+def short(path: str) -> str:
+    """A store path by what tells it from another: the beginning of its hash, and its name."""
+    if not path.startswith(_STORE):
+        return path
+    digest, _dash, name = path.removeprefix(_STORE).partition("-")
+    return f"{digest[:7]}-{name}"
+
+
+def summary(host: HostResult) -> str:
+    """How a host ended, in a line."""
+    generation = f" (generation {host.generation})" if host.generation is not None else ""
+    reboot = "; it has to be rebooted to run all of it" if host.reboot_required else ""
+    match host.outcome:
+        case Outcome.DEPLOYED:
+            moved = f" {short(host.previous_system)} → {short(host.new_system or host.system)}"
+            return f"deployed{moved if host.previous_system else ''}{generation}{reboot}"
+        case Outcome.UNCHANGED if isinstance(host, HostStatus):
+            return f"runs {short(host.system)}, {host.health}{generation}"
+        case Outcome.UNCHANGED:
+            runs = f", runs {short(host.system)}" if host.system else ""
+            return f"unchanged{runs}{generation}"
+        case Outcome.WOULD_CHANGE:
+            return f"would run {short(host.new_system)}" if host.new_system else "would change"
+        case Outcome.ROLLED_BACK:
+            return f"rolled back, runs {short(host.system) or 'its previous system'} again{generation}"
+    first = host.error.splitlines()[0] if host.error else ""
+    return f"{host.outcome}{': ' if first else ''}{first}"
+
+
+def errors(deployment: Deployment) -> list[str]:
+    """Every error in full, under its host's name."""
+    found = []
+    for host in deployment.hosts.values():
+        if host.error and not (host.outcome is Outcome.DEPLOYED and not host.error):
+            text = host.error.replace("\n", "\n  ")
+            found.append(f"{host.name}: {host.outcome}\n  {text}")
+    return [*found, *([f"error: {deployment.error}"] if deployment.error else [])]
+
+
+def counted(deployment: Deployment) -> str:
+    """How many hosts ended how."""
+    numbers = Counter(str(host.outcome) for host in deployment.hosts.values())
+    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(numbers.items())) or "no host"
+
+
+def status_lines(host: HostStatus) -> list[str]:
+    """All that `status` tells of a host."""
+    lines = [
+        f"{host.name}{f' ({host.hostname})' if host.hostname != host.name else ''}: NixOS {host.nixos_version or '?'}",
+        f"  runs          {host.system}",
+        f"  boots         {host.boot_default or 'nothing'} (generation {host.generation})",
+        f"  booted        {host.booted_system}",
+        f"  health        {host.health}{': ' if host.failed_units else ''}{', '.join(host.failed_units)}",
+    ]
+    if host.revision:
+        lines.append(f"  revision      {host.revision}")
+    if host.reboot_needed_for:
+        lines.append(f"  reboot        needed for {', '.join(host.reboot_needed_for)}")
+    if host.open_deployment:
+        where = host.open_deployment
+        at_work = "" if where.get("at_work") else "; left unfinished, the next deployment repairs it"
+        lines.append(f"  under way     {where.get('deployment')}, {where.get('state')}{at_work}")
+    for one in host.deployments[-3:]:
+        lines.append(f"  deployment    {one.get('id')} {one.get('outcome')} {short(str(one.get('to', '')))}")
+    return lines
+
+
+__all__ = ["Display", "Ended", "Json", "Plain", "Started", "choose", "counted", "errors", "short", "summary"]

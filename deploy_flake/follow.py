@@ -1,0 +1,261 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes results and events of what ansible-runner reports."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from deploy_flake.events import Event, Phase, Progress, Result, Warned
+from deploy_flake.result import HostResult, HostStatus, Outcome
+
+PHASES = {
+    "flake_copy": "copying",
+    "flake_build": "building",
+    "system_test": "testing",
+    "system_check": "checking",
+    "system_boot": "confirming",
+    "system_revoke": "revoking",
+    "system_info": "asking",
+}
+_COLLECTION = "deploy_flake.nixos."
+_LINE = re.compile(r"(?P<host>[^\s:]+): (?P<text>.*)")
+_LABEL = re.compile(r"^\[[A-Z ]*WARNING\]:? *")
+_RESULTS = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped")
+# What each return value of the modules is called in a result.
+_VALUES = {
+    "configuration": "configuration",
+    "deployment": "deployment",
+    "previous_system": "previous_system",
+    "system": "system",
+    "toplevel": "new_system",
+    "generation": "generation",
+    "reboot_required": "reboot_required",
+    "revision": "revision",
+    "bytes_sent": "bytes_sent",
+    "decides_by": "decides_by",
+    "failed_units": "failed_units",
+    "notes": "notes",
+    "reason": "reason",
+}
+_STATUS = {
+    "hostname": "hostname",
+    "current_system": "system",
+    "booted_system": "booted_system",
+    "boot_default": "boot_default",
+    "generation": "generation",
+    "nixos_version": "nixos_version",
+    "configuration_revision": "revision",
+    "health": "health",
+    "failed_units": "failed_units",
+    "reboot_needed": "reboot_required",
+    "reboot_needed_for": "reboot_needed_for",
+    "generations": "generations",
+    "deployments": "deployments",
+    "open_deployment": "open_deployment",
+}
+_WORKING = ("testing", "checking", "confirming", "revoking")
+
+
+class Follower:
+    """Follows one run of a playbook. `hosts` may be empty: those of an inventory are learnt as they turn up."""
+
+    def __init__(
+        self,
+        operation: str,
+        hosts: Mapping[str, HostResult],
+        tell: Callable[[Event], None],
+        at_end: bool = False,
+        idle: Outcome = Outcome.UNCHANGED,
+    ) -> None:
+        self.operation = operation
+        self.hosts = dict(hosts)
+        self.pid: int | None = None
+        """ansible-playbook's, once it has said anything."""
+        self.finished = False
+        """Whether ansible-playbook came to its end."""
+        self._tell = tell
+        self._at_end = at_end
+        """Whether another host may yet change how a host ends, as in a fleet that commits everywhere or nowhere."""
+        self._idle = idle
+        """How a host ends where nothing was to be revoked."""
+        self._phases: dict[str, str] = {}
+        self._failed: set[str] = set()
+        self._unreachable: set[str] = set()
+        self._told: set[str] = set()
+        self._began = time.monotonic()
+
+    def handle(self, event: Mapping[str, Any]) -> bool:
+        """An event of ansible-runner's. False: it need not keep it."""
+        kind = str(event.get("event", ""))
+        data = event.get("event_data") or {}
+        if isinstance(event.get("pid"), int):
+            self.pid = event["pid"]
+        if kind == "runner_on_start":
+            self._begin(str(data.get("host", "")), _module(data))
+        elif kind in _RESULTS:
+            self._result(kind, str(data.get("host", "")), _module(data), data)
+        elif kind == "playbook_on_stats":
+            self._stats(data)
+        elif kind in ("verbose", "warning", "system_warning", "error"):
+            self._speak(kind, str(event.get("stdout", "")))
+        return False
+
+    def phase(self, host: str) -> str:
+        """What the host does now; "" before it does anything."""
+        return self._phases.get(host, "")
+
+    def may_wait(self) -> list[str]:
+        """The hosts that may have a deployment under way which nobody will confirm any more."""
+        return [name for name, host in self.hosts.items() if name not in self._told and self.phase(name) in _WORKING]
+
+    def end(self, interrupted: bool) -> None:
+        """Nothing more will come: tell of the hosts that have not ended."""
+        for name, host in self.hosts.items():
+            if name not in self._told:
+                host.outcome = self._outcome(name, host, interrupted)
+                self._end_of(name)
+
+    def ended(self, names: Iterable[str]) -> None:
+        """Others have told how these hosts ended."""
+        self._told.update(names)
+
+    # The kinds of events
+
+    def _begin(self, name: str, module: str) -> None:
+        self._host(name)
+        phase = PHASES.get(module, "working")
+        if self.operation == "status":
+            phase = "looking"
+        if name not in self._told and self._phases.get(name) != phase:
+            self._phases[name] = phase
+            self._tell(Phase(host=name, phase=phase))
+
+    def _result(self, kind: str, name: str, module: str, data: Mapping[str, Any]) -> None:
+        host, res = self._host(name), data.get("res") or {}
+        if kind == "runner_on_unreachable":
+            self._unreachable.add(name)
+            host.outcome, host.error = Outcome.UNREACHABLE, _first(host.error, str(res.get("msg", "")).strip())
+            # One that answered before is no host that was never touched.
+            if self._phases.get(name) in _WORKING:
+                host.outcome = Outcome.FAILED
+            self._end_of(name)
+            return
+        if kind == "runner_on_skipped" or (kind == "runner_on_failed" and data.get("ignore_errors")):
+            return
+        if module in PHASES:
+            self._take(host, module, res)
+        if kind == "runner_on_failed":
+            self._failed.add(name)
+            host.error = _first(host.error, str(res.get("msg") or "the task failed and did not say why").strip())
+            if module.endswith("fail") and not self._at_end:
+                host.outcome = self._outcome(name, host, False)
+                self._end_of(name)
+        elif module in ("system_test", "system_boot", "system_revoke") and self._is_done(host):
+            host.outcome = self._outcome(name, host, False)
+            self._end_of(name)
+
+    def _take(self, host: HostResult, module: str, res: Mapping[str, Any]) -> None:
+        """Take over the return values of one of the collection's modules."""
+        names: Mapping[str, str] = _VALUES
+        if module == "system_info":
+            # A rollback asks too, and there only where it leads is of interest.
+            names = _STATUS if isinstance(host, HostStatus) else {"current_system": "previous_system"}
+        for theirs, ours in names.items():
+            if res.get(theirs) is not None:
+                setattr(host, ours, res[theirs])
+        if res.get("state"):
+            host.state = str(res["state"])
+        if host.state in ("window", "unchanged"):
+            host.system = host.new_system
+        if host.state in ("committed", "rolled-back", "unchanged"):
+            host.decides_by = ""
+
+    def _stats(self, data: Mapping[str, Any]) -> None:
+        self.finished = True
+        for name in data.get("failures") or {}:
+            self._host(name)
+            self._failed.add(name)
+        for name in data.get("processed") or {}:
+            self._host(name)
+        self.end(interrupted=False)
+
+    def _speak(self, kind: str, text: str) -> None:
+        warning = kind != "verbose" or bool(_LABEL.match(text))
+        # A warning may have been folded; progress comes a line at a time.
+        lines = [" ".join(_LABEL.sub("", text).split())] if warning else text.splitlines()
+        for line in lines:
+            match = _LINE.fullmatch(line.strip())
+            name = match["host"] if match and match["host"] in self.hosts else None
+            said = match["text"] if match and name else line.strip()
+            if warning and said:
+                self._tell(Warned(text=said, host=name))
+            elif name:
+                self._tell(Progress(host=name, text=said))
+
+    # What it means
+
+    def _is_done(self, host: HostResult) -> bool:
+        if self._at_end:
+            return False
+        return host.state in ("committed", "unchanged", "would-boot") or self.operation == "revoke"
+
+    def _outcome(self, name: str, host: HostResult, interrupted: bool) -> Outcome:
+        if name in self._unreachable:
+            return host.outcome
+        failed = name in self._failed
+        if host.state in ("unchanged", "committed") and not (failed and _about(host)):
+            return Outcome.UNCHANGED if host.state == "unchanged" else Outcome.DEPLOYED
+        if host.state == "rolled-back":
+            return Outcome.ROLLED_BACK
+        if failed:
+            return Outcome.FAILED
+        if host.state in ("would-test", "would-boot", "would-revoke"):
+            return Outcome.WOULD_CHANGE
+        if self.finished and self.operation in ("status", "revoke"):
+            return self._idle
+        if interrupted and self.phase(name) not in _WORKING:
+            return Outcome.INTERRUPTED
+        return Outcome.UNKNOWN
+
+    def _end_of(self, name: str) -> None:
+        if name in self._told:
+            return
+        self._told.add(name)
+        host = self.hosts[name]
+        host.seconds = round(time.monotonic() - self._began, 3)
+        if not host.error and host.outcome is Outcome.UNKNOWN:
+            by = f", at the latest by {host.decides_by}" if host.decides_by else ""
+            host.error = (
+                f"{name} did not say how it went. What was begun there, it finishes or undoes by itself{by};"
+                f" 'deploy-flake status {name}' tells."
+            )
+        self._tell(Result(result=host))
+
+    def _host(self, name: str) -> HostResult:
+        if name not in self.hosts:
+            self.hosts[name] = HostStatus(name) if self.operation == "status" else HostResult(name)
+        return self.hosts[name]
+
+
+def _module(data: Mapping[str, Any]) -> str:
+    """The module of a task: the collection's own by its short name, others in full."""
+    action = str(data.get("resolved_action") or data.get("task_action") or "")
+    return action.removeprefix(_COLLECTION)
+
+
+def _about(host: HostResult) -> bool:
+    """Whether the failure is this host's own, and not that of another one of its fleet."""
+    return not host.error.startswith("another host of the fleet failed")
+
+
+def _first(known: str, new: str) -> str:
+    """The first failure is the cause; those after it, in a rescue, say how it went on."""
+    if not known or new.startswith(known):
+        return new
+    rest = new.removeprefix(known.splitlines()[0]).strip()
+    return f"{known}\n{rest}" if rest and rest not in known else known

@@ -1,0 +1,259 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of one of the collection's playbooks, through ansible-runner."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deploy_flake import ansible, inventory
+from deploy_flake.destination import Destination
+from deploy_flake.events import Ended, Event, Started, Warned
+from deploy_flake.follow import Follower
+from deploy_flake.options import FORKS, RunOptions
+from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
+
+_COLLECTION = "deploy_flake.nixos"
+_TO_END = 15.0
+"""Seconds that ansible-playbook gets to end when it is told to."""
+
+Listener = Callable[[Event], None]
+
+
+class Deployment:
+    """A deploy, a rollback, a revocation or a look at hosts: under way, or over.
+
+    Its work is done in a thread. `wait` waits for its end, `cancel` ends it early.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        destinations: Sequence[Destination],
+        options: RunOptions,
+        variables: Mapping[str, Any],
+        arguments: Sequence[str] = (),
+        on_event: Listener | None = None,
+    ) -> None:
+        self.operation = operation
+        self.error = ""
+        """What went wrong beside the hosts, such as a killed ansible-playbook; "" if nothing did."""
+        self.interrupted = False
+        """Whether `cancel` was called before the end."""
+        self.seconds = 0.0
+        """How long it took; 0 while it is under way."""
+        self.output = ""
+        """What ansible-playbook would have shown, once it has ended."""
+        self._destinations = list(destinations)
+        self._options = options
+        self._variables = dict(variables)
+        self._arguments = list(arguments)
+        self._listener = on_event
+        self._lock = threading.Lock()
+        new = HostStatus if operation == "status" else HostResult
+        hosts = {one.name: new(one.name, configuration=one.configuration or "") for one in destinations}
+        at_end = bool(variables.get("deploy_flake_all_or_nothing"))
+        self._follower = self._running = Follower(operation, hosts, self._tell, at_end)
+        self._cancels = 0
+        self._signalled_at: float | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"deploy-flake {operation}", daemon=True)
+
+    @property
+    def hosts(self) -> dict[str, HostResult]:
+        """Every host by its name; what an inventory has is known once Ansible has begun with it."""
+        return self._follower.hosts
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self._over.is_set()
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is over and every host is as it was meant to be."""
+        return self.done and self.exit_code is ExitCode.OK
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What `deploy-flake` would exit with."""
+        hosts = list(self.hosts.values())
+        if self.operation == "revoke":
+            # This is what a revocation is for.
+            hosts = [host for host in hosts if host.outcome is not Outcome.ROLLED_BACK] or [_WELL]
+        code = exit_code(hosts, self.interrupted)
+        return ExitCode.FAILED if code is ExitCode.OK and self.error else code
+
+    def phase(self, host: str) -> str:
+        """What a host does now; "" before it does anything."""
+        running = self._running if host in self._running.hosts else self._follower
+        return running.phase(host)
+
+    def start(self) -> Deployment:
+        """Begin, and return at once."""
+        self._thread.start()
+        return self
+
+    def wait(self, timeout: float | None = None) -> Deployment:
+        """Wait until it is over, at most `timeout` seconds. Raises TimeoutError; it then goes on."""
+        if not self._over.wait(timeout):
+            raise TimeoutError(f"not over after {timeout} s")
+        return self
+
+    def cancel(self) -> None:
+        """End it early. Once: end ansible-playbook, and revoke what waits for confirmation. Twice: leave at once;
+        the hosts undo by themselves what nobody confirms. Returns at once."""
+        if not self.done:
+            self.interrupted = True
+            self._cancels += 1
+            self._signal()
+
+    # The work, in a thread of its own
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        kept = self._options.artifacts
+        private = Path(tempfile.mkdtemp(prefix="deploy-flake-", dir=_directory(kept)))
+        self._tell(
+            Started(operation=self.operation, hosts=tuple(self.hosts), flake=self._variables.get("deploy_flake_flake"))
+        )
+        try:
+            self._play(self.operation, self._follower, private)
+            if self._cancels == 1 and (waiting := self._follower.may_wait()):
+                self._revoke(waiting, private)
+        except Exception as error:
+            # Whatever it is, whoever waits has to hear of it.
+            self.error = self.error or f"{type(error).__name__}: {error}"
+        finally:
+            self._follower.end(self.interrupted)
+            if kept is None:
+                shutil.rmtree(private, ignore_errors=True)
+            self.seconds = round(time.monotonic() - began, 3)
+            counted = Counter(str(host.outcome) for host in self.hosts.values())
+            self._tell(Ended(exit_code=self.exit_code, outcomes=counted, seconds=self.seconds, error=self.error))
+            self._over.set()
+
+    def _play(self, playbook: str, follower: Follower, private: Path, limit: Sequence[str] = ()) -> None:
+        # It takes a moment, and who only wants to know the usage does not need it.
+        import ansible_runner
+
+        options = self._options
+        values = private / f"{playbook}-variables.json"
+        self._write(values, {**options.role_variables(), **self._variables, **options.variables})
+        sources = [os.path.abspath(one) if os.path.exists(one) else one for one in options.inventory]
+        asks: list[str] = []
+        if self._destinations:
+            sources.insert(0, str(inventory.write(self._destinations, {}, private)))
+            if playbook == "deploy" and any(one.configuration is None for one in self._destinations):
+                asks = [f"{_COLLECTION}.hostname"]
+        environment = ansible.environment(ansible.our_collections(_made(private / "c" / playbook)))
+        forks = options.parallel or (None if environment["ANSIBLE_FORKS"] else FORKS)
+        environment = {name: value for name, value in environment.items() if value or name == "ANSIBLE_SKIP_TAGS"}
+        given = [f"--extra-vars=@{values}", *options.arguments(), *(self._arguments if playbook != "revoke" else [])]
+        given += [f"--limit={','.join(limit)}"] if limit else []
+        run = ansible_runner.run(
+            private_data_dir=str(_made(private / "runner")),
+            ident=playbook,
+            # Where it is run, so that ansible.cfg and relative paths mean what they always do.
+            project_dir=str(Path.cwd()),
+            binary=ansible.playbook_program(),
+            playbook=f"{_COLLECTION}.{playbook}",
+            inventory=sources,
+            cmdline=shlex.join([*given, *asks]),
+            forks=forks,
+            envvars=environment,
+            passwords={r"BECOME password[^\n]*: *$": options.become_password} if options.become_password else None,
+            settings={"pexpect_timeout": 0.5, "fact_cache_type": "memory"},
+            fact_cache_type="",
+            suppress_env_files=True,
+            quiet=True,
+            event_handler=follower.handle,
+            status_handler=_forget_the_environment,
+            cancel_callback=self._must_kill,
+        )
+        self.output += _read(Path(run.config.artifact_dir) / "stdout")
+        if not follower.finished and not self.interrupted:
+            self.error = _why(run.rc, self.output)
+
+    def _revoke(self, hosts: Sequence[str], private: Path) -> None:
+        """Tell the hosts to go back now, and take over how they end."""
+        names = ", ".join(hosts)
+        self._tell(Warned(text=f"revoking on {names}; interrupt again to leave, and they go back by themselves"))
+        self._signalled_at = None
+        known = {name: self.hosts[name] for name in hosts}
+        self._running = Follower("revoke", known, self._tell, idle=Outcome.INTERRUPTED)
+        self._play("revoke", self._running, private, hosts)
+        self._running.end(self.interrupted)
+        self._follower.ended(hosts)
+
+    # Its end
+
+    def _signal(self) -> None:
+        """Ask ansible-playbook to end as Ctrl-C at a terminal does: it then ends its workers itself."""
+        if self._signalled_at is None:
+            self._signalled_at = time.monotonic()
+        if pid := self._running.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+
+    def _must_kill(self) -> bool:
+        """Whether ansible-runner is to kill ansible-playbook's process group: it began nothing yet, or does not end."""
+        if self._signalled_at is None:
+            return False
+        return self._running.pid is None or self._cancels > 1 or time.monotonic() - self._signalled_at > _TO_END
+
+    # Help
+
+    def _tell(self, event: Event) -> None:
+        if self._listener is not None:
+            with self._lock:
+                self._listener(event)
+
+    def _write(self, file: Path, values: Mapping[str, Any]) -> None:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+            json.dump(values, opened)
+
+
+_WELL = HostResult("", Outcome.UNCHANGED)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return directory
+
+
+def _directory(kept: Path | None) -> Path | None:
+    return _made(kept) if kept is not None else None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _forget_the_environment(status: Mapping[str, Any], runner_config: Any) -> None:
+    """Remove the file in which ansible-runner keeps the whole environment, as soon as it has written it."""
+    if status["status"] == "running":
+        Path(runner_config.artifact_dir, "command").unlink(missing_ok=True)
+
+
+def _why(code: int | None, output: str) -> str:
+    """Why ansible-playbook did not come to its end."""
+    last = "\n".join([line for line in output.splitlines() if line.strip()][-15:])
+    how = "was killed" if code is None or code < 0 else f"ended with {code} and did nothing"
+    return f"ansible-playbook {how}.{' Its last words:' if last else ''}\n{last}".strip()

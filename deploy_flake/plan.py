@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is about to happen, for a person to agree to."""
+
+from __future__ import annotations
+
+import argparse
+
+from deploy_flake.destination import parse_all
+from deploy_flake.options import RunOptions
+
+_VERB = {"deploy": "Deploy", "rollback": "Roll back", "revoke": "Revoke what waits for confirmation on"}
+
+
+def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
+    """A line for each host, and those that say what is unusual."""
+    lines = [_title(chosen)]
+    for one in parse_all(chosen.destinations):
+        where = f"{one.user}@{one.host}" if one.user else one.host
+        what = ""
+        if chosen.command == "deploy":
+            what = f"  {one.configuration or 'the configuration with its own hostname'}"
+        lines.append(f"  {where}{f' port {one.port}' if one.port else ''}{what}")
+    if run.inventory:
+        lines.append(f"  {run.limit or 'every host'} of {', '.join(run.inventory)}")
+    if getattr(chosen, "test", "run") == "skip":
+        lines.append("It becomes the boot default WITHOUT being tried.")
+    if getattr(chosen, "all_or_nothing", False):
+        lines.append("No host commits unless every host is ready to.")
+    if getattr(chosen, "serial", None):
+        lines.append(f"{chosen.serial} hosts, then the next.")
+    if getattr(chosen, "on_reboot_required", None) == "boot_and_reboot":
+        lines.append("A host that needs a reboot for it is REBOOTED.")
+    return "\n".join(lines)
+
+
+def _title(chosen: argparse.Namespace) -> str:
+    if chosen.command == "deploy":
+        return f"Deploy {chosen.flake or ('what the inventory says' if chosen.inventory else 'the flake in .')} to"
+    if chosen.command == "rollback":
+        return f"Roll back to {f'generation {chosen.generation}' if chosen.generation else 'the previous generation'}"
+    return _VERB[chosen.command]

@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The live table: a row per host while it works, errors in full when it is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table as Grid
+from rich.text import Text
+
+from deploy_flake import display
+from deploy_flake.events import Event, Phase, Progress, Result, Warned
+from deploy_flake.result import HostResult, HostStatus, Outcome
+
+if TYPE_CHECKING:
+    from deploy_flake.operation import Deployment
+
+_STYLE = {
+    Outcome.DEPLOYED: "green",
+    Outcome.UNCHANGED: "green",
+    Outcome.WOULD_CHANGE: "cyan",
+    Outcome.ROLLED_BACK: "yellow",
+    Outcome.INTERRUPTED: "yellow",
+    Outcome.FAILED: "bold red",
+    Outcome.UNREACHABLE: "red",
+    Outcome.UNKNOWN: "bold red",
+}
+_ORDER = ("failed", "working", "waiting", "done")
+_AROUND = 4
+"""Lines that the table needs beside its rows."""
+
+
+class Table(display.Display):
+    """Drawn again a few times a second, and never higher or wider than the terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        # rich itself honours NO_COLOR.
+        self.console = console or Console(highlight=False)
+        self._lock = threading.Lock()
+        self._saying: dict[str, str] = {}
+        self._since: dict[str, float] = {}
+        self._ended: dict[str, HostResult] = {}
+        self._notice = ""
+        self._began = time.monotonic()
+        self._live: Live | None = None
+        self._deployment: Deployment | None = None
+
+    def show(self, event: Event) -> None:
+        """Note it; warnings are printed above the table."""
+        with self._lock:
+            match event:
+                case Phase(host=host):
+                    self._since.setdefault(host, time.monotonic())
+                    self._saying[host] = ""
+                case Progress(host=host, text=text):
+                    self._saying[host] = text
+                case Result(result=result):
+                    self._ended[result.name] = result
+        if isinstance(event, Warned):
+            about = f"{event.host}: " if event.host else ""
+            self.console.print(Text(f"{about}{event.text}", "yellow"))
+
+    @contextmanager
+    def showing(self, deployment: Deployment) -> Iterator[None]:
+        """Draw it while the deployment is under way."""
+        self._deployment = deployment
+        self._live = Live(console=self.console, get_renderable=self._live_view, refresh_per_second=5, transient=True)
+        with self._live:
+            yield
+
+    def interrupted(self, signal: str) -> None:
+        """Say that it was heard."""
+        self._notice = f"{signal}: stopping; once more to leave at once"
+
+    def finish(self, deployment: Deployment) -> None:
+        """The whole table, the errors, and what `status` asked for."""
+        self._deployment = deployment
+        hosts = list(deployment.hosts.values())
+        if hosts:
+            self.console.print(self._grid(hosts, self.console.width))
+        for text in display.errors(deployment):
+            self.console.print(Text(f"\n{text}"))
+        for host in hosts:
+            if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED:
+                self.console.print(Text("\n" + "\n".join(display.status_lines(host))))
+        self.console.print(Text(f"{display.counted(deployment)} in {deployment.seconds:.1f} s", "bold"))
+
+    # Drawing
+
+    def _live_view(self) -> RenderableType:
+        deployment = self._deployment
+        if deployment is None:
+            return Text("")
+        with self._lock:
+            hosts = sorted(deployment.hosts.values(), key=lambda host: _ORDER.index(self._kind(host)))
+            room = max(3, self.console.height - _AROUND - bool(self._notice))
+            shown, hidden = (hosts, []) if len(hosts) <= room else (hosts[: room - 1], hosts[room - 1 :])
+            parts: list[RenderableType] = [self._grid(shown, self.console.width)] if hosts else []
+            if hidden:
+                kinds = Counter(self._kind(host) for host in hidden)
+                more = ", ".join(f"{kinds[kind]} {kind}" for kind in _ORDER if kinds[kind])
+                parts.append(Text(f"and {more}", "dim"))
+            parts.append(self._footer(hosts))
+            return Group(*parts)
+
+    def _footer(self, hosts: list[HostResult]) -> Text:
+        ended = sum(host.name in self._ended for host in hosts)
+        text = f"{ended} of {len(hosts)} hosts, {_clock(time.monotonic() - self._began)}"
+        return Text(f"{text}  {self._notice}" if self._notice else text, "dim", no_wrap=True, overflow="ellipsis")
+
+    def _grid(self, hosts: list[HostResult], width: int) -> Grid:
+        grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=width, header_style="dim")
+        longest = max(len(host.name) for host in hosts)
+        grid.add_column("host", no_wrap=True, overflow="ellipsis", width=min(longest, max(8, width // 4)))
+        grid.add_column("phase", no_wrap=True, width=12)
+        grid.add_column("time", no_wrap=True, justify="right", width=6)
+        grid.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
+        for host in hosts:
+            grid.add_row(host.name, *self._cells(host))
+        return grid
+
+    def _cells(self, host: HostResult) -> tuple[Text, str, Text]:
+        if host.name in self._ended:
+            style = _STYLE[host.outcome]
+            said = display.summary(host)
+            for word in (str(host.outcome), host.outcome.replace("-", " ")):
+                said = said.removeprefix(word).lstrip(":, ")
+            took = host.seconds
+            word = "ok" if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED else str(host.outcome)
+            return Text(word, style), _clock(took), Text(said, style if not host.ok else "")
+        phase = self._deployment.phase(host.name) if self._deployment else ""
+        took = time.monotonic() - self._since.get(host.name, time.monotonic())
+        said = self._saying.get(host.name, "")
+        return Text(phase or "waiting", "cyan" if phase else "dim"), _clock(took), Text(said)
+
+    def _kind(self, host: HostResult) -> str:
+        if host.name in self._ended:
+            return "done" if host.ok else "failed"
+        return "working" if host.name in self._since else "waiting"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02}"
