@@ -72,20 +72,29 @@ record() {
     printf '}\n'
 }
 
+# write_line: the record in deployments.jsonl, once, and whole or not at all: a full disk takes half a line.
+write_line() {
+    written=$var_dir/deployments.jsonl
+    if ! grep -q "^{\"id\": \"$id\".*}\$" "$written" 2>/dev/null; then
+        # What a power loss has cut off must not take this line with it.
+        [ -z "$(tail -c 1 "$written" 2>/dev/null)" ] || echo >>"$written"
+        size=$(stat -c %s "$written" 2>/dev/null) || size=0
+        cat "$dir/record" >>"$written" && sync -f "$written" || {
+            truncate -s "$size" "$written"
+            return 1
+        }
+    fi
+    : >"$dir/recorded"
+}
+
 # finish OUTCOME: the record first, then the state that tells everybody that it is over.
 finish() {
     record "$1" >"$dir/record.new.$$" && mv -f "$dir/record.new.$$" "$dir/record"
-    if ! grep -q "\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null; then
-        if cat "$dir/record" >>"$var_dir/deployments.jsonl" && sync -f "$var_dir/deployments.jsonl"; then
-            : >"$dir/recorded"
-        else
-            echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
-        fi
-    else
-        : >"$dir/recorded"
-    fi
+    write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
     read_open_id
     [ "$open_id" != "$id" ] || rm -f "$var_dir/open.json"
+    # One that did not fit on the disk.
+    rm -f "$var_dir/open.json.new"
     sync -f "$var_dir"
     state "$1"
 }
@@ -113,6 +122,6 @@ clean_up() {
     esac
     read_line "$run_dir/current"
     [ "$line" != "$id" ] || rm -f "$run_dir/current"
-    # Without its line on disk, the directory is the only witness: it stays until the next deployment.
-    [ ! -e "$dir/recorded" ] || rm -rf "$dir"
+    # Without its line on disk, the directory is the only witness: it stays until the next deployment, which tries again.
+    if [ -e "$dir/recorded" ] || write_line; then rm -rf "$dir"; fi
 }
