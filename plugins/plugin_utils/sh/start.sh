@@ -80,7 +80,8 @@ make_directory() {
     own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
     own_directory "$var_dir" || no no-directory "$var_dir is not a directory of root's alone"
     dir=$run_dir/$id
-    # This very script again, after a connection that was lost: the first run has made it.
+    # This very script again, after a connection that was lost: all is over already, or the first run has made it.
+    if grep -q "^{\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null; then answer started yes && exit 0; fi
     if ! mkdir -m 0700 "$dir" 2>/dev/null; then
         [ ! -e "$dir/state" ] || { answer started yes && exit 0; }
     fi
@@ -88,11 +89,14 @@ make_directory() {
     shell=$(readlink -f /bin/sh)
     interpreter=$shell
     case $shell in */busybox) interpreter="$shell sh" ;; esac
-    {
-        printf '%s\n' "$settings"
-        printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\nallow=%s\n' "$(quote "$interpreter")" \
-            "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline" "$(quote "$allow")"
-    } >"$dir/settings" && printf '%s\n' "$about" >"$dir/about" && printf '%s\n' "$program" >"$dir/program" || {
+    # Whole at once: a first run that has lost its connection may have started a shell which is just reading them.
+    printf '%s\n' "$about" >"$dir/about.$$" && mv -f "$dir/about.$$" "$dir/about" &&
+        printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
+        {
+            printf '%s\n' "$settings"
+            printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\nallow=%s\n' "$(quote "$interpreter")" \
+                "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline" "$(quote "$allow")"
+        } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
         rm -rf "$dir"
         no no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
     }
@@ -111,7 +115,8 @@ start_supervisor() {
             -p ExecStopPost="$interpreter $dir/program undo $dir" \
             ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
             $interpreter "$dir/program" supervise "$dir" 2>&1) && break
-        if [ -e "$dir/state" ]; then break; fi
+        # It began, or has even ended and tidied up.
+        if [ -e "$dir/state" ] || [ ! -e "$dir/settings" ]; then break; fi
         tries=$((tries + 1))
         active=$(sc show -p ActiveState --value "$unit")
         read_line "$run_dir/current"
