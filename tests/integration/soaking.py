@@ -110,7 +110,8 @@ class Soak:
             "deploy_flake.nixos.deploy",
             deploy_flake_flake=str(flake),
             deploy_flake_configuration=f"{host.name}-{configuration}" if configuration else host.name,
-            deploy_flake_limits=LIMITS,
+            # Its unit lives for two seconds.
+            deploy_flake_limits=LIMITS | ({"settle": 4} if configuration == "dies-later" else {}),
             deploy_flake_reconnect_timeout=90,
             deploy_flake_lock_timeout=120,
             deploy_flake_copy_timeout=60,
