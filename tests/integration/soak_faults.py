@@ -93,17 +93,17 @@ def _state(leader: int | None) -> str:
 # What
 
 
-def _unit_at_work(scene: Scene) -> None:
-    """Kills want a victim: wait for the supervisor."""
-    while not faulting.processes(scene.host):
+def _unit_at_work(scene: Scene, guarded: bool = False) -> None:
+    """Kills want a victim: wait for the supervisor, and perhaps for its guard."""
+    while not faulting.processes(scene.host) or (guarded and not faulting.guard(scene.host)):
         if scene.over:
             raise Missed
         time.sleep(0.01)
 
 
-def _kill(how: Callable[[Host], None]) -> Callable[[Scene], None]:
+def _kill(how: Callable[[Host], None], guarded: bool = False) -> Callable[[Scene], None]:
     def kill(scene: Scene) -> None:
-        _unit_at_work(scene)
+        _unit_at_work(scene, guarded)
         try:
             how(scene.host)
         except (LabError, OSError, IndexError, subprocess.CalledProcessError) as error:
@@ -145,7 +145,7 @@ def kill_controller(scene: Scene) -> None:
 
 
 def kill_controller_and_both_units(scene: Scene) -> None:
-    _unit_at_work(scene)
+    _unit_at_work(scene, guarded=True)
     kill_controller(scene)
     with contextlib.suppress(Missed):
         _kill(faulting.kill_both_units)(scene)
@@ -271,8 +271,8 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "kill the supervisor's main process": _kill(faulting.kill_main_process),
     "systemctl kill of its unit": _kill(faulting.kill_whole_unit),
     "cgroup.kill of its unit": _kill(faulting.kill_whole_cgroup),
-    "kill the guard": _kill(kill_guard),
-    "kill both units": _kill(faulting.kill_both_units),
+    "kill the guard": _kill(kill_guard, guarded=True),
+    "kill both units": _kill(faulting.kill_both_units, guarded=True),
     "kill all again and again": kill_every_process_again_and_again,
     "stop the supervisor's unit": _kill(stop_unit),
     "kill the controller": kill_controller,
