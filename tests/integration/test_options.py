@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the operator may choose: health policy, allowances, reboots, other addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from integration.playing import change_the_flake, deploy, outcomes, remains, systems
+
+from lab import Host, Lab
+
+QUICK = {"health": 20, "check": 10, "activate": 20, "settle": 1, "commit": 20, "rollback": 30, "confirm": 60}
+
+
+@pytest.fixture
+def host(lab: Lab) -> Host:
+    """host1, as new."""
+    lab.reset([lab.hosts["host1"]])
+    return lab.hosts["host1"]
+
+
+def test_unit_that_had_failed_before(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    host.run(
+        "systemd-run --unit=old-sore.service /bin/false; sleep 0.5; systemctl is-failed old-sore.service", check=True
+    )
+
+    strict = deploy(lab, tmp_path, flake, "host1", deploy_flake_limits=QUICK)
+    assert strict.code != 0
+    assert "units have failed already: old-sore.service" in strict.of("host1", "system_test")["msg"]
+    assert "old-sore.service" in strict.of("host1", "system_test")["failed_units"]
+
+    ignoring = deploy(lab, tmp_path, flake, "host1", deploy_flake_limits=QUICK, deploy_flake_ignore_units=["old-*"])
+    assert ignoring.code == 0, ignoring.output
+
+
+def test_no_new_failures(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    host.run(
+        "systemd-run --unit=old-sore.service /bin/false; sleep 0.5; systemctl is-failed old-sore.service", check=True
+    )
+    choice = {"deploy_flake_health_policy": "no_new_failures", "deploy_flake_limits": QUICK}
+
+    worse = deploy(lab, tmp_path, flake, "host1", deploy_flake_configuration="host1-exit-4", **choice)
+    assert worse.of("host1", "system_test")["state"] == "rolled-back"
+    assert worse.of("host1", "system_test")["failed_units"] == ["broken.service"]
+
+    well = deploy(lab, tmp_path, flake, "host1", **choice)
+    assert well.code == 0, well.output
+
+
+def test_failing_unit_that_is_ignored(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    played = deploy(
+        lab,
+        tmp_path,
+        flake,
+        "host1",
+        deploy_flake_configuration="host1-exit-4",
+        deploy_flake_ignore_units=["broken.service"],
+        deploy_flake_limits=QUICK,
+    )
+    assert played.code == 0, played.output
+    assert played.of("host1", "system_boot")["state"] == "committed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "allowance"), [("wrong-hostname", "other_hostname"), ("other-architecture", "other_architecture")]
+)
+def test_allowances(lab: Lab, host: Host, flake: Path, tmp_path: Path, fault: str, allowance: str) -> None:
+    choice = {"deploy_flake_configuration": f"host1-{fault}", "deploy_flake_limits": QUICK}
+    assert deploy(lab, tmp_path, flake, "host1", **choice).code != 0
+    allowed = deploy(lab, tmp_path, flake, "host1", deploy_flake_allow=[allowance], **choice)
+    assert allowed.code == 0, allowed.output
+
+
+def test_untested_boot_default(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    assert deploy(lab, tmp_path, flake, "host1", deploy_flake_test=False).code == 0
+    before = systems(host)
+    change_the_flake(flake, "2")
+    refused = deploy(lab, tmp_path, flake, "host1", deploy_flake_limits=QUICK)
+    assert refused.of("host1", "system_test")["reason"] == "untested-boot-default"
+    assert systems(host) == before
+    choice = {"deploy_flake_limits": QUICK, "deploy_flake_allow": ["untested_boot_default"]}
+    # Undone, each goes back to its own: the running system and the boot default.
+    undone = deploy(lab, tmp_path, flake, "host1", deploy_flake_configuration="host1-exit-4", **choice)
+    assert undone.of("host1", "system_test")["state"] == "rolled-back"
+    assert systems(host) == before
+    assert deploy(lab, tmp_path, flake, "host1", **choice).code == 0
+
+
+def test_closures_own_checks(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    unsafe = {"deploy_flake_configuration": "host1-unsafe", "deploy_flake_limits": QUICK}
+    before = systems(host)
+    refused = deploy(lab, tmp_path, flake, "host1", **unsafe)
+    assert refused.of("host1", "system_test")["state"] == "refused"
+    assert "pre-activate-safety-checks" in refused.of("host1", "system_test")["msg"]
+    assert systems(host) == before
+    assert deploy(lab, tmp_path, flake, "host1", deploy_flake_pre_activate_script="", **unsafe).code == 0
+
+
+@pytest.mark.parametrize("fault", ["exit-100", "inhibitor"])
+def test_system_that_needs_a_reboot(lab: Lab, host: Host, flake: Path, tmp_path: Path, fault: str) -> None:
+    before = systems(host)
+    choice = {"deploy_flake_configuration": f"host1-{fault}", "deploy_flake_limits": QUICK}
+
+    refused = deploy(lab, tmp_path, flake, "host1", **choice)
+    assert refused.of("host1", "system_test")["state"] == "refused"
+    assert "needs a reboot" in refused.of("host1", "system_test")["msg"]
+    assert systems(host) == before
+
+    made_default = deploy(lab, tmp_path, flake, "host1", deploy_flake_on_reboot_required="boot", **choice)
+    assert made_default.code == 0, made_default.output
+    assert made_default.of("host1", "system_boot")["reboot_required"] is True
+    after = systems(host)
+    assert after.running == before.running
+    assert after.boot_default == after.loader == made_default.of("host1", "flake_build")["toplevel"]
+    assert remains(host) == ""
+
+
+def test_reboot_into_a_system_that_needs_it(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    played = deploy(
+        lab,
+        tmp_path,
+        flake,
+        "host1",
+        deploy_flake_configuration="host1-exit-100",
+        deploy_flake_on_reboot_required="boot_and_reboot",
+        deploy_flake_limits=QUICK,
+    )
+    assert played.code == 0, played.output
+    booted = played.of("host1", "system_boot")
+    assert booted["rebooted"] is True
+    now = systems(host)
+    assert now.running == now.booted == now.boot_default == booted["system"]
+
+
+def test_host_that_answers_at_another_address(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    """The new system has another address: only the second way in works while it waits."""
+    address, other = host.address, f"{host.address.rpartition('.')[0]}.201"
+    host.run(f"ip address add {other}/24 dev eth0")
+    checks = tmp_path / "checks.yml"
+    # The operator's own task takes the old address away, as a new network configuration would.
+    checks.write_text(
+        f"""
+- name: Lose the old address
+  ansible.builtin.raw: nohup sh -c 'sleep 1; ip address del {address}/24 dev eth0' >/dev/null 2>&1 &
+  changed_when: false
+- name: Wait until it is gone
+  ansible.builtin.pause:
+    seconds: 2
+""",
+        encoding="utf-8",
+    )
+    played = deploy(
+        lab,
+        tmp_path,
+        flake,
+        "host1",
+        deploy_flake_checks=str(checks),
+        deploy_flake_confirm_hosts=[other],
+        deploy_flake_limits=QUICK,
+        deploy_flake_reconnect_timeout=40,
+    )
+    assert played.code == 0, played.output
+    assert list(outcomes(host).values()) == ["committed"]
