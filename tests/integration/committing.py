@@ -46,6 +46,7 @@ def trial_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
 
 def profile_not_moved(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """nix-env waits for its lock."""
+    deployment.wait_for("window", "confirmed")
     with locked(host, STORE_LOCK):
         deployment.wait_for("commit-profile")
         yield
@@ -54,6 +55,7 @@ def profile_not_moved(deployment: Deploying, host: Host, _new: str) -> Iterator[
 def profile_moved(deployment: Deploying, host: Host, new: str) -> Iterator[None]:
     """The link has moved, and the supervisor has not seen it."""
     with ExitStack() as held:
+        deployment.wait_for("window", "confirmed")
         with locked(host, STORE_LOCK):
             deployment.wait_for("commit-profile")
             held.enter_context(stopped(processes(host)[0]))
@@ -64,6 +66,7 @@ def profile_moved(deployment: Deploying, host: Host, new: str) -> Iterator[None]
 def boot_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The link has moved; the boot loader's turn has come."""
     with ExitStack() as held:
+        deployment.wait_for("window", "confirmed")
         with locked(host, STORE_LOCK):
             deployment.wait_for("commit-profile")
             held.enter_context(locked(host, SWITCH_LOCK))

@@ -46,7 +46,7 @@ FAULTS = [
     Fault("boot-fails", "rolled-back", "the boot loader could not be prepared: switch-to-configuration boot exited 1"),
     Fault("boot-fails-after-write", "rolled-back", "the boot loader could not be prepared"),
     Fault("exit-100", "refused", "needs a reboot"),
-    Fault("inhibitor", "refused", "pre-switch checks of the new system failed"),
+    Fault("inhibitor", "refused", "the new system needs a reboot, and nothing was activated: it changes"),
     Fault("check-fails", "refused", "pre-switch checks of the new system failed"),
     Fault("unsafe", "refused", "pre-activate-safety-checks of the new system exited 1"),
     Fault("other-architecture", "", "it is for aarch64-linux"),
