@@ -2,11 +2,17 @@
 # From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, may_start, source (the flake), nix_config.
 # shellcheck shell=sh
 
+# no REASON MESSAGE: nothing will come of this flake.
+no() {
+    drop_root "$source"
+    refuse "$@"
+}
+
 main() {
     answer_begin
     require_root
-    command -v nix >/dev/null || refuse no-nix "has no nix in $PATH: is it a NixOS host?"
-    own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
+    command -v nix >/dev/null || no no-nix "has no nix in $PATH: is it a NixOS host?"
+    own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
     build=$run_dir/build-$name
     build_unit=deploy-flake-build-$name.service
     if [ "$may_start" = yes ]; then
@@ -20,9 +26,9 @@ main() {
 start_build() {
     sc reset-failed "$build_unit" 2>/dev/null
     rm -rf "$build"
-    mkdir -m 0700 "$build" || refuse no-space "cannot make $build"
+    mkdir -m 0700 "$build" || no no-space "cannot make $build"
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
-    id -- "$login_user" >/dev/null 2>&1 || refuse no-user "has no user $login_user to build as"
+    id -- "$login_user" >/dev/null 2>&1 || no no-user "has no user $login_user to build as"
     eval "set -- $nix_arguments"
     shell=$(readlink -f /bin/sh)
     case $shell in */busybox) shell="$shell sh" ;; esac
@@ -39,7 +45,7 @@ END
         -p ExecStopPost="+$shell $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
         "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1) || {
         # This script may run a second time, after a connection that was lost.
-        sc --quiet is-active "$build_unit" || [ -e "$build/result" ] || refuse no-unit "systemd could not start $build_unit: $complaint"
+        sc --quiet is-active "$build_unit" || [ -e "$build/result" ] || no no-unit "systemd could not start $build_unit: $complaint"
     }
 }
 

@@ -115,11 +115,19 @@ undo_fully() {
         printf '%s\n' "$rung" >"$dir/rung"
         "rung_$(printf '%s' "$rung" | tr - _)"
         if verify_previous; then break; fi
+        # A shutdown has begun meanwhile: nothing can be started any more, and the host comes up with what it boots.
+        if machine_stopping; then
+            rung=shutdown
+            break
+        fi
         rung=none
     done
     if [ "$boot" = broken ]; then
         [ "$rung" != none ] || note "the previous system could not be made live again: $complaint"
         end_as commit-failed
+    elif [ "$rung" = shutdown ]; then
+        note "the host was shutting down"
+        end_as interrupted
     elif [ "$rung" = none ]; then
         note "the previous system could not be made live again: $complaint"
         failed_units >"$dir/failed"
@@ -167,7 +175,7 @@ rung_by_hand() {
     sc reset-failed
     # The way in first.
     for service in $(grep -E '^(systemd-networkd|network|dhcpcd|NetworkManager|wpa_supplicant|sshd?)' "$dir/active") $(cat "$dir/active"); do
-        sc --quiet is-active "$service" || sc start --no-block "$service" 2>/dev/null
+        sc --quiet is-active -- "$service" || sc start --no-block -- "$service" 2>/dev/null
     done
 }
 
@@ -180,7 +188,7 @@ rung_reboot() {
     sleep 60
 }
 
-there() { [ "$(sc show -p LoadState --value "$1")" = loaded ]; }
+there() { [ "$(sc show -p LoadState --value -- "$1")" = loaded ]; }
 
 # verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Says why not in $complaint.
 verify_previous() {
@@ -198,8 +206,8 @@ verify_previous() {
         fi
         while read -r service; do
             if there "$service"; then
-                sc reset-failed "$service" 2>/dev/null
-                sc start --no-block "$service" 2>/dev/null
+                sc reset-failed -- "$service" 2>/dev/null
+                sc start --no-block -- "$service" 2>/dev/null
             else
                 # It was transient, and is gone for good.
                 grep -F -x -v -e "$service" "$dir/active" >"$dir/active.new"
@@ -207,7 +215,7 @@ verify_previous() {
             fi
         done <"$dir/missing"
         # A unit that only the new system had is history, not a fault of the previous one.
-        while read -r service; do there "$service" || sc reset-failed "$service" 2>/dev/null; done <"$dir/failed-now"
+        while read -r service; do there "$service" || sc reset-failed -- "$service" 2>/dev/null; done <"$dir/failed-now"
         pause 0.5
     done
     if [ "$over_ssh" = yes ]; then
