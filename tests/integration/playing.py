@@ -86,7 +86,7 @@ def play(
     return played
 
 
-def deploy(lab: Lab, directory: Path, flake: Path, *hosts: str, **variables: Any) -> Played:
+def deploy(lab: Lab, directory: Path, flake: Path | str, *hosts: str, **variables: Any) -> Played:
     """Run the collection's own playbook on some hosts."""
     settings = {"deploy_flake_limits": LIMITS} | variables
     return play(lab, directory, limit=hosts, deploy_flake_flake=str(flake), **settings)

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing reaches a shell unquoted, files are root's alone, secrets stay secret."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import yaml
+from integration.playing import change_the_flake, deploy, outcomes
+
+from lab import Host, Lab
+
+# What a shell would make something of: each would leave a file behind.
+EVIL = 'it\'s "odd"; touch /root/evil $(touch /root/evil) `touch /root/evil` ${HOME} a.b #c ^d %e\n& touch /root/evil'
+WRAPPER = """
+{
+  outputs = inputs: let
+    real = (import ./inner.nix).outputs inputs;
+    name = builtins.fromJSON (builtins.readFile ./name.json);
+  in real // { nixosConfigurations = real.nixosConfigurations // { ${name} = real.nixosConfigurations.host3; }; };
+}
+"""
+TOKEN = "s3cr3t-t0k3n"
+
+
+def untouched(host: Host) -> bool:
+    return host.run("test ! -e /root/evil", check=False).returncode == 0 and not Path("/root/evil").exists()
+
+
+def test_odd_names(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    """A directory and a configuration with every odd character that they can have."""
+    # Nix's command line cannot express a double quote in an attribute's name.
+    name = EVIL.replace('"', "")
+    (flake / "flake.nix").rename(flake / "inner.nix")
+    (flake / "name.json").write_text(json.dumps(name), encoding="utf-8")
+    (flake / "flake.nix").write_text(WRAPPER, encoding="utf-8")
+    odd = flake.rename(tmp_path / EVIL.replace("/", "_"))
+
+    reference = f"path:{quote(str(odd))}"
+    played = deploy(lab, tmp_path, reference, "host3", deploy_flake_configuration=name)
+
+    assert played.code == 0, played.output
+    assert played.of("host3", "flake_build")["configuration"] == name
+    assert untouched(fresh["host3"])
+    line = fresh["host3"].run("cat /var/lib/deploy-flake/deployments.jsonl").stdout
+    assert json.loads(line)["configuration"] == name
+    assert json.loads(line)["flake"] == reference
+
+
+def test_odd_build_arguments(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    arguments = ["--option", "post-build-hook", EVIL]
+    played = deploy(lab, tmp_path, flake, "host3", deploy_flake_build_args=arguments)
+    assert played.code in (0, 2), played.output
+    assert untouched(fresh["host3"])
+
+
+def test_odd_inventory_name(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    """Ansible allows nearly everything in a host's name; the host is found by ansible_host."""
+    name = "web'1 $(touch /root/evil)"
+    inventory = tmp_path / "hosts.yml"
+    known = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))["nixos"]["hosts"]["host1"]
+    variables = known | {
+        "deploy_flake_flake": str(flake),
+        "deploy_flake_configuration": "host1",
+        "deploy_flake_limits": {"settle": 1},
+    }
+    inventory.write_text(json.dumps({"all": {"hosts": {name: variables}}}), encoding="utf-8")
+    argv = ["ansible-playbook", "-i", str(inventory), "deploy_flake.nixos.deploy"]
+    played = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert untouched(fresh["host1"])
+    assert list(outcomes(fresh["host1"]).values()) == ["committed"]
+
+
+def test_secrets_for_nix_appear_nowhere(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    host = fresh["host3"]
+    change_the_flake(flake, "secret")
+    seen: list[str] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        script = f"""
+        ps axww -o args | grep -F {TOKEN} | grep -v grep
+        for unit in $(systemctl list-units --plain --no-legend 'deploy-flake*' | cut -d' ' -f1); do
+            systemctl show "$unit" | grep -F {TOKEN}
+        done
+        grep -lF {TOKEN} /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
+        find /run /tmp /var /home -xdev -type f -perm /044 -size -100k -exec grep -lF {TOKEN} {{}} + 2>/dev/null
+        """
+        while not over.is_set():
+            seen.append(host.run(["/bin/sh", "-c", script], check=False).stdout)
+            time.sleep(1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        played = deploy(
+            lab,
+            tmp_path,
+            flake,
+            "host3",
+            deploy_flake_configuration="host3-slow-build",
+            deploy_flake_nix_config=f"access-tokens = example.org={TOKEN}",
+        )
+    finally:
+        over.set()
+        watcher.join()
+    assert played.code == 0, played.output
+    assert len(seen) > 3
+    # The script that looks has the word in its own arguments, as have its greps.
+    found = {line for text in seen for line in text.splitlines() if TOKEN not in line or "ps axww" not in line}
+    own = {line for line in found if line.startswith("/proc/")}
+    assert not (found - own), found
+    assert TOKEN not in played.output
+    assert TOKEN not in host.run("journalctl --no-pager -o cat").stdout
+    assert TOKEN not in host.run("cat /var/lib/deploy-flake/deployments.jsonl").stdout
+
+
+def test_nix_reads_the_configuration_of_a_build(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    change_the_flake(flake, "restricted")
+    # What is no setting at all is an error to Nix, wherever it reads it.
+    config = "not-a-setting"
+    played = deploy(lab, tmp_path, flake, "host3", deploy_flake_nix_config=config)
+    assert "not-a-setting" in played.of("host3", "flake_build").get("msg", ""), played.output
+
+
+def test_files_of_a_deployment_are_roots_alone(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    checks = tmp_path / "checks.yml"
+    look = (
+        "find /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake"
+        " \\( ! -user root -o -perm /077 ! -type l \\) -print"
+    )
+    checks.write_text(
+        f"- name: Look while it runs\n  ansible.builtin.raw: {json.dumps(look)}\n  become: true\n  register: found\n"
+        "  failed_when: found.stdout | trim | length > 0\n",
+        encoding="utf-8",
+    )
+    played = deploy(lab, tmp_path, flake, "host3", deploy_flake_checks=str(checks))
+    assert played.code == 0, played.output
