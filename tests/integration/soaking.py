@@ -228,7 +228,7 @@ def _may_stay(line: str, scene: Scene) -> bool:
     """What only the next deploy can take away: after a power loss, and when nobody is there who could."""
     if scene.rebooted and re.fullmatch(r"open\.json|deployment-.*", line):
         return True
-    # A flake or system that was copied or built for a controller which is gone or got no answer, and the log of that build.
+    # A flake or system that was copied or built for a controller which is gone or got no answer, and that build's log.
     abandoned = r"[a-z0-9]{32}-.*|build-[0-9a-f]{16}"
     unreachable = "UNREACHABLE!" in scene.deployment.output
     return (scene.controller_killed or scene.rebooted or unreachable) and bool(re.fullmatch(abandoned, line))
