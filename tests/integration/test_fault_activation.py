@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -37,8 +38,8 @@ FAULTS = [
     Fault("exit-4", "rolled-back", "units have failed: broken.service"),
     Fault("dies-later", "rolled-back", "units have failed: dies-later.service", {"settle": 4}),
     Fault("sshd-broken-config", "rolled-back", "sshd"),
-    Fault("no-sshd", "rolled-back", "ssh unit", {}, {"allow": ["no_ssh"]}),
     Fault("broken-timeout", "rolled-back", "timeout or readlink does not do its work"),
+    Fault("no-sshd", "rolled-back", "ssh unit", {}, {"allow": ["no_ssh"]}),
     Fault("broken-dbus", "rolled-back", "switch-to-configuration test exited 1"),
     Fault("broken-path", "rolled-back", "timeout or readlink does not do its work"),
     Fault("firewall", "rolled-back", "nobody confirmed the new system within 5 s", NOBODY),
@@ -78,4 +79,4 @@ def tried(lab: Lab, host: Host, fault: Fault) -> None:
 def test_faults_of_a_system(lab: Lab, whole: dict[str, Host], first: int) -> None:
     """Three at a time; busybox as /bin/sh, on host3, has tools of its own, so that broken ones do not matter there."""
     cases = dict(zip(whole.values(), FAULTS[first : first + 3], strict=True))
-    at_once({host: lambda host, fault=fault: tried(lab, host, fault) for host, fault in cases.items()})
+    at_once({host: partial(tried, lab, fault=fault) for host, fault in cases.items()})

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from integration.committing import POINTS
@@ -41,4 +42,4 @@ def test_kills_between_the_steps_of_the_commit(lab: Lab, whole: dict[str, Host],
         is_whole(host, *((new, "committed") if forward else (before, "rolled-back")))
         assert failed != forward, deployment.output
 
-    at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(whole.values())})
+    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +77,14 @@ def test_link_is_cut_and_back(lab: Lab, linked: dict[str, Host]) -> None:
             assert "is back" in deployment.output
         is_whole(host, new, "committed")
 
-    at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(linked.values())})
+    at_once({host: partial(case, number) for number, host in enumerate(linked.values())})
 
 
 def test_link_stays_cut(lab: Lab, linked: dict[str, Host]) -> None:
     """Nobody can confirm: the host goes back, and the controller says what it last knew."""
     host = linked["host3"]
     before = systems(host).running
-    options = {"limits": SHORT | {"confirm": 5}, "reconnect_timeout": 4, "variables": IMPATIENT}
+    options: dict[str, Any] = {"limits": SHORT | {"confirm": 5}, "reconnect_timeout": 4, "variables": IMPATIENT}
     with deploying(lab, host, next_system(host), **options) as deployment:
         deployment.wait_for("settling")
         host.cut()
@@ -105,7 +106,7 @@ def test_controller_is_killed(lab: Lab, whole: dict[str, Host], states: tuple[st
             deployment.kill() if deployment.process.poll() is None else None
         is_whole(host, *((new, "committed") if "commit" in name else (before, "rolled-back")))
 
-    at_once({host: lambda host, n=name: case(n, host) for name, host in zip(states, whole.values(), strict=True)})
+    at_once({host: partial(case, name) for name, host in zip(states, whole.values(), strict=True)})
 
 
 def test_build_goes_on_without_controller_and_link(lab: Lab, linked: dict[str, Host], flake: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from integration.faulting import (
@@ -61,7 +62,7 @@ def test_kills_while_a_system_is_tried(lab: Lab, whole: dict[str, Host], turn: i
         is_whole(host, before, "rolled-back")
         assert time.monotonic() - killed < 20, f"{kill.__name__} while {name}"
 
-    at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(whole.values())})
+    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
 
 
 def test_guard_is_killed(lab: Lab, whole: dict[str, Host]) -> None:
@@ -80,6 +81,11 @@ def test_guard_is_killed(lab: Lab, whole: dict[str, Host]) -> None:
     at_once(dict.fromkeys(whole.values(), case))
 
 
+def gone(host: Host, pids: set[int]) -> bool:
+    """Whether none of these processes is left in either unit."""
+    return not pids & {*processes(host), *processes(host, guard(host))}
+
+
 def test_undo_is_killed_too(lab: Lab, whole: dict[str, Host]) -> None:
     """The undo dies half way, again and again: the guard goes on with it."""
     host = whole["host1"]
@@ -96,7 +102,7 @@ def test_undo_is_killed_too(lab: Lab, whole: dict[str, Host]) -> None:
                     for pid in busy:
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(pid, signal.SIGKILL)
-                    wait_for(lambda busy=busy: not set(busy) & set(processes(host) + processes(host, guard(host))))
+                    wait_for(partial(gone, host, set(busy)))
             deployment.end()
     is_whole(host, before, "rolled-back")
 

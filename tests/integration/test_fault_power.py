@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from integration.committing import POINTS
@@ -66,7 +67,7 @@ def test_power_lost_while_a_system_is_tried(lab: Lab, whole: dict[str, Host]) ->
         is_whole(host, new, "committed")
         assert outcomes(host)[lost] == "interrupted"
 
-    at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(whole.values())})
+    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
 
 
 @pytest.mark.parametrize("first", [1, 4])
@@ -87,7 +88,7 @@ def test_power_lost_between_the_steps_of_the_commit(lab: Lab, whole: dict[str, H
         is_whole(host, new, "committed")
         assert outcomes(host)[lost] == ("committed" if forward else "interrupted"), point.__name__
 
-    at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(whole.values())})
+    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
 
 
 def test_shut_down_in_the_middle(lab: Lab, whole: dict[str, Host]) -> None:
@@ -111,7 +112,7 @@ def test_shut_down_in_the_middle(lab: Lab, whole: dict[str, Host]) -> None:
         is_whole(host, before, "interrupted")
         assert systems(host).booted == before
 
-    at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(whole.values())})
+    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
 
 
 def test_shut_down_while_committing(lab: Lab, whole: dict[str, Host]) -> None:
@@ -132,4 +133,4 @@ def test_shut_down_while_committing(lab: Lab, whole: dict[str, Host]) -> None:
         assert (now.running, now.boot_default, now.loader) == (expected, expected, expected), last_record(host)
         assert last_record(host)["outcome"] == ("committed" if forward else "interrupted"), last_record(host)
 
-    at_once({host: lambda host, n=number: case(n, host) for number, host in enumerate(whole.values())})
+    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
