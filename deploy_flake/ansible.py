@@ -56,6 +56,8 @@ def environment(collections: Path, environ: Mapping[str, str] | None = None) -> 
     theirs = environ.get("ANSIBLE_COLLECTIONS_PATH") or settings.collections_path or _DEFAULT_PATH
     checking = environ.get("ANSIBLE_HOST_KEY_CHECKING") or settings.get("host_key_checking") or "True"
     return {
+        # ansible-runner looks for ansible-playbook there.
+        "PATH": f"{Path(playbook_program()).parent}{os.pathsep}{environ.get('PATH') or os.defpath}",
         "ANSIBLE_COLLECTIONS_PATH": f"{collections}{os.pathsep}{theirs}",
         # ansible-runner would switch it off.
         "ANSIBLE_HOST_KEY_CHECKING": checking,

@@ -81,6 +81,7 @@ def with_command(argv: list[str]) -> list[str]:
 def _command(commands: argparse._SubParsersAction, name: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         name,
+        prog=f"deploy-flake {name}",
         help=COMMANDS[name],
         usage=f"deploy-flake {'[deploy]' if name == 'deploy' else name} [OPTION]... [DESTINATION]...",
         description=f"{COMMANDS[name][0].upper()}{COMMANDS[name][1:]}.",
@@ -100,7 +101,7 @@ def _hosts(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-l", "--limit", metavar="PATTERN", help="only these hosts of the inventory")
     group.add_argument("--parallel", type=_positive, metavar="N", help="how many hosts at a time (default: 32)")
     group.add_argument("-K", "--ask-become-pass", action="store_true", help="ask for the password of sudo on the hosts")
-    group.add_argument("--ssh-args", metavar="ARGS", help="more arguments for ssh")
+    group.add_argument("--ssh-args", metavar="ARGS", help="more arguments for ssh, as in --ssh-args='-J gate'")
     group.add_argument("--reconnect-timeout", type=_positive, metavar="SECONDS",
                        help="how long to go on trying when a host stops answering (default: 300)")  # fmt: skip
     group.add_argument("-e", "--extra-vars", action="append", default=[], metavar="VARS",

@@ -136,7 +136,7 @@ def errors(deployment: Deployment) -> list[str]:
     """Every error in full, under its host's name."""
     found = []
     for host in deployment.hosts.values():
-        if host.error and not (host.outcome is Outcome.DEPLOYED and not host.error):
+        if host.error:
             text = host.error.replace("\n", "\n  ")
             found.append(f"{host.name}: {host.outcome}\n  {text}")
     return [*found, *([f"error: {deployment.error}"] if deployment.error else [])]

@@ -220,7 +220,8 @@ class Follower:
             return self._idle
         if interrupted and self.phase(name) not in _WORKING:
             return Outcome.INTERRUPTED
-        return Outcome.UNKNOWN
+        # Ansible ended before it began with this host.
+        return Outcome.UNKNOWN if self.phase(name) else Outcome.FAILED
 
     def _end_of(self, name: str) -> None:
         if name in self._told:
@@ -228,6 +229,8 @@ class Follower:
         self._told.add(name)
         host = self.hosts[name]
         host.seconds = round(time.monotonic() - self._began, 3)
+        if not host.error and host.outcome is Outcome.FAILED:
+            host.error = f"nothing was done on {name}"
         if not host.error and host.outcome is Outcome.UNKNOWN:
             by = f", at the latest by {host.decides_by}" if host.decides_by else ""
             host.error = (

@@ -142,9 +142,11 @@ class Deployment:
             if kept is None:
                 shutil.rmtree(private, ignore_errors=True)
             self.seconds = round(time.monotonic() - began, 3)
-            counted = Counter(str(host.outcome) for host in self.hosts.values())
-            self._tell(Ended(exit_code=self.exit_code, outcomes=counted, seconds=self.seconds, error=self.error))
-            self._over.set()
+            counted = dict(Counter(str(host.outcome) for host in self.hosts.values()))
+            try:
+                self._tell(Ended(exit_code=self.exit_code, outcomes=counted, seconds=self.seconds, error=self.error))
+            finally:
+                self._over.set()
 
     def _play(self, playbook: str, follower: Follower, private: Path, limit: Sequence[str] = ()) -> None:
         # It takes a moment, and who only wants to know the usage does not need it.
@@ -154,26 +156,23 @@ class Deployment:
         values = private / f"{playbook}-variables.json"
         self._write(values, {**options.role_variables(), **self._variables, **options.variables})
         sources = [os.path.abspath(one) if os.path.exists(one) else one for one in options.inventory]
-        asks: list[str] = []
         if self._destinations:
             sources.insert(0, str(inventory.write(self._destinations, {}, private)))
-            if playbook == "deploy" and any(one.configuration is None for one in self._destinations):
-                asks = [f"{_COLLECTION}.hostname"]
         environment = ansible.environment(ansible.our_collections(_made(private / "c" / playbook)))
         forks = options.parallel or (None if environment["ANSIBLE_FORKS"] else FORKS)
         environment = {name: value for name, value in environment.items() if value or name == "ANSIBLE_SKIP_TAGS"}
         given = [f"--extra-vars=@{values}", *options.arguments(), *(self._arguments if playbook != "revoke" else [])]
         given += [f"--limit={','.join(limit)}"] if limit else []
+        asks = playbook == "deploy" and any(one.configuration is None for one in self._destinations)
         run = ansible_runner.run(
             private_data_dir=str(_made(private / "runner")),
             ident=playbook,
             # Where it is run, so that ansible.cfg and relative paths mean what they always do.
             project_dir=str(Path.cwd()),
-            binary=ansible.playbook_program(),
-            playbook=f"{_COLLECTION}.{playbook}",
+            playbook=f"{_COLLECTION}.{playbook}{'_by_hostname' if asks else ''}",
             inventory=sources,
-            cmdline=shlex.join([*given, *asks]),
             forks=forks,
+            cmdline=shlex.join(given),
             envvars=environment,
             passwords={r"BECOME password[^\n]*: *$": options.become_password} if options.become_password else None,
             settings={"pexpect_timeout": 0.5, "fact_cache_type": "memory"},
@@ -254,6 +253,8 @@ def _forget_the_environment(status: Mapping[str, Any], runner_config: Any) -> No
 
 def _why(code: int | None, output: str) -> str:
     """Why ansible-playbook did not come to its end."""
-    last = "\n".join([line for line in output.splitlines() if line.strip()][-15:])
+    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+    complaints = [number for number, line in enumerate(lines) if "error" in line.lower()]
+    last = "\n".join(lines[complaints[0] :][:15] if complaints else lines[-15:])
     how = "was killed" if code is None or code < 0 else f"ended with {code} and did nothing"
-    return f"ansible-playbook {how}.{' Its last words:' if last else ''}\n{last}".strip()
+    return f"ansible-playbook {how}.{' It said:' if last else ''}\n{last}".strip()
