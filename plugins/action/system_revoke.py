@@ -14,6 +14,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action imp
 
 # What a revocation is meant to end in, or finds done already.
 _WELL = ("rolled-back", "committed", "refused", "superseded", "interrupted")
+# It can't be revoked yet, and will be as soon as it waits for confirmation.
+_BEFORE = ("checking", "activating", "settling")
 
 
 class ActionModule(HostAction):
@@ -27,6 +29,9 @@ class ActionModule(HostAction):
         if self.check_mode:
             return {"changed": True, "deployment": waiting.id, "state": "would-revoke"}
         answer = waiting.ask("wait", "revoke", reason=options["reason"])
+        if waiting.state in _BEFORE:
+            waiting.follow(answer, lambda state: state not in _BEFORE)
+            answer = waiting.ask("wait", "revoke", reason=options["reason"])
         revoked = bool(answer.get("revoked"))
         answer = waiting.follow(answer, lambda _state: False)
         result = deployment.result_of(host, waiting, answer)
