@@ -24,7 +24,7 @@ PHASES = {
 }
 _COLLECTION = "deploy_flake.nixos."
 _LINE = re.compile(r"(?P<host>[^\s:]+): (?P<text>.*)")
-_LABEL = re.compile(r"^\[[A-Z ]*WARNING\]:? *")
+_LABEL = re.compile(r"^\[(?:[A-Z ]*WARNING|ERROR)\]:? *")
 _RESULTS = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped")
 # What each return value of the modules is called in a result.
 _VALUES = {
@@ -192,6 +192,9 @@ class Follower:
             match = _LINE.fullmatch(line.strip())
             name = match["host"] if match and match["host"] in self.hosts else None
             said = match["text"] if match and name else line.strip()
+            if said == "User interrupted execution":
+                # That was us.
+                continue
             if warning and said:
                 self._tell(Warned(text=said, host=name))
             elif name:

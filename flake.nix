@@ -1,0 +1,58 @@
+# deploy-flake as a flake: `nix run .#deploy-flake -- host1`, or as an input of the flake that is deployed.
+# There is no lock file here: whoever uses it has its nixpkgs follow their own.
+{
+  description = "Deploy Nix flakes to NixOS hosts that build, try and keep their new system by themselves, or go back";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      systems = [
+        "x86_64-linux"
+        "aarch64-linux"
+        "x86_64-darwin"
+        "aarch64-darwin"
+      ];
+      each = make: nixpkgs.lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
+    in
+    {
+      packages = each (pkgs: rec {
+        deploy-flake = pkgs.callPackage ./nix/package.nix { };
+        default = deploy-flake;
+      });
+
+      apps = each (
+        pkgs:
+        let
+          app = {
+            type = "app";
+            program = "${self.packages.${pkgs.system}.deploy-flake}/bin/deploy-flake";
+            meta.description = "Deploy Nix flakes to NixOS hosts";
+          };
+        in
+        {
+          deploy-flake = app;
+          default = app;
+        }
+      );
+
+      devShells = each (pkgs: {
+        default = pkgs.mkShell {
+          packages = [
+            (pkgs.python3.withPackages (python: [
+              python.ansible-core
+              python.ansible-runner
+              python.hatchling
+              python.rich
+            ]))
+            pkgs.git
+            pkgs.gnumake
+            pkgs.shellcheck
+          ];
+        };
+      });
+
+      nixosModules.default = import ./nix/module.nix;
+    };
+}
