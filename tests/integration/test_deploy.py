@@ -151,7 +151,7 @@ def info_play() -> dict[str, object]:
 
 @pytest.mark.core
 def test_info_without_root_tells_all_but_the_deployments(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
-    tasks = [{"deploy_flake.nixos.system_info": {}}]
+    tasks: list[dict[str, object]] = [{"deploy_flake.nixos.system_info": {}}]
     played = play(lab, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["host3"])
 
     info = played.of("host3", "system_info")

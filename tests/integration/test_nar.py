@@ -62,7 +62,7 @@ def test_nix_reads_our_nars(nix: Host, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     folders = [os.fsencode(tmp_path)]
     for number in range(60):
-        name = bytes(chance.choice([*range(1, 47), *range(48, 256)]) for _ in range(chance.randint(1, 12)))
+        name = bytes(chance.choice([*range(1, 47), *range(48, 256)]) for _place in range(chance.randint(1, 12)))
         path = os.path.join(chance.choice(folders), b"%d" % number + name)
         kind = chance.randrange(4)
         if kind == 0:

@@ -202,7 +202,7 @@ def test_memory_is_bounded() -> None:
     assert log.log_tail == ("still here",)
     assert sum(len(line) for tail in log._logs.values() for line in tail) < 64 * 25 * 2001
     assert max(len(log.other_lines), len(log.warnings)) <= 100
-    for _ in range(50):
+    for _time in range(50):
         log.feed(b"a line without an end" * 5000)
     assert len(log._unread) <= 2 << 20
     log.feed(b"\n" + error("after it"))
