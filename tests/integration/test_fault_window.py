@@ -85,8 +85,9 @@ def test_limits_are_kept_through_reloads_of_systemd(lab: Lab, whole: dict[str, H
             if state(host) != "window":
                 break
             host.run(["systemctl", "daemon-reexec" if turn % 3 == 2 else "daemon-reload"], check=True)
-            if state(host) == "window":
-                assert processes(host)[:1] + processes(host, guard(host))[:1] == pids
+            still = processes(host)[:1] + processes(host, guard(host))[:1]
+            # The window may have closed meanwhile.
+            assert still == pids or state(host) != "window"
             time.sleep(0.4)
         wait_for(lambda: state(host) != "window", 10)
         assert 5 <= time.monotonic() - opened < 12
