@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From ansible-runner's events to results, exit codes and what is shown."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from rich.console import Console
+
+from deploy_flake.events import Ended, Event, Started, Warned
+from deploy_flake.follow import Follower
+from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
+from deploy_flake.table import Table
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "deploy_flake/events.schema.json").read_text())
+
+
+def started(host: str, module: str) -> dict[str, Any]:
+    return {"event": "runner_on_start", "event_data": {"host": host, "task_action": f"deploy_flake.nixos.{module}"}}
+
+
+def result(host: str, module: str, how: str = "ok", **values: Any) -> dict[str, Any]:
+    action = f"deploy_flake.nixos.{module}" if "." not in module else module
+    return {"event": f"runner_on_{how}", "event_data": {"host": host, "resolved_action": action, "res": values}}
+
+
+STATS = {"event": "playbook_on_stats", "event_data": {"processed": {}, "failures": {}}}
+
+
+def follow(*events: dict[str, Any], operation: str = "deploy", at_end: bool = False) -> tuple[Follower, list[Event]]:
+    told: list[Event] = []
+    new = HostStatus if operation == "status" else HostResult
+    follower = Follower(operation, {"host1": new("host1")}, told.append, at_end)
+    for event in events:
+        follower.handle(event)
+    for one in told:
+        jsonschema.validate(json.loads(json.dumps(one.as_json())), SCHEMA)
+    return follower, told
+
+
+TESTED = result("host1", "system_test", state="window", toplevel="/nix/store/n-new", previous_system="/nix/store/o-old")
+
+
+@pytest.mark.parametrize(
+    ("events", "outcome"),
+    [
+        ([TESTED, result("host1", "system_boot", state="committed", generation=3), STATS], Outcome.DEPLOYED),
+        ([result("host1", "system_test", state="unchanged"), STATS], Outcome.UNCHANGED),
+        ([result("host1", "system_test", state="would-test"), STATS], Outcome.WOULD_CHANGE),
+        ([result("host1", "system_test", "failed", state="rolled-back", msg="it broke")], Outcome.UNKNOWN),
+        ([result("host1", "system_test", "failed", state="rolled-back", msg="it broke"), STATS], Outcome.ROLLED_BACK),
+        ([result("host1", "system_test", "failed", state="refused", msg="no"), STATS], Outcome.FAILED),
+        ([result("host1", "system_test", "failed", state="rollback-failed", msg="no"), STATS], Outcome.FAILED),
+        ([result("host1", "flake_build", "failed", msg="no"), STATS], Outcome.FAILED),
+        ([result("host1", "flake_copy", "unreachable", msg="no"), STATS], Outcome.UNREACHABLE),
+        ([started("host1", "system_boot"), result("host1", "x.y.z", "unreachable", msg="no"), STATS], Outcome.FAILED),
+        ([STATS], Outcome.FAILED),
+        ([started("host1", "system_test")], Outcome.UNKNOWN),
+    ],
+)
+def test_outcome(events: list[dict[str, Any]], outcome: Outcome) -> None:
+    follower, _told = follow(*events)
+    assert follower.hosts["host1"].outcome is outcome
+
+
+def test_own_commit_stands_when_another_host_of_the_fleet_fails() -> None:
+    told = "another host of the fleet failed"
+    boots = result("host1", "system_boot", state="committed")
+    follower, _told = follow(
+        TESTED, boots, result("host1", "ansible.builtin.fail", "failed", msg=told), STATS, at_end=True
+    )
+    assert follower.hosts["host1"].outcome is Outcome.DEPLOYED
+
+
+def test_first_failure_is_told_in_full_and_only_once() -> None:
+    first = result("host1", "system_test", "failed", state="rolled-back", msg="it broke\nin many\nlines")
+    last = result("host1", "ansible.builtin.fail", "failed", msg="it broke")
+    follower, told = follow(first, last, STATS)
+    assert follower.hosts["host1"].error == "it broke\nin many\nlines"
+    assert [event.event for event in told].count("result") == 1
+
+
+def test_progress_and_warnings_find_their_host() -> None:
+    _follower, told = follow(
+        {"event": "verbose", "stdout": "host1: activates the new system"},
+        {"event": "verbose", "stdout": "nobody: says this"},
+        {"event": "warning", "stdout": "[WARNING]: host1: something\nfolded"},
+    )
+    assert [event.as_json() | {"time": 0} for event in told] == [
+        {"event": "progress", "time": 0, "host": "host1", "text": "activates the new system"},
+        {"event": "warning", "time": 0, "host": "host1", "text": "something folded"},
+    ]
+
+
+def test_other_events_keep_to_the_schema() -> None:
+    for event in (
+        Started(operation="deploy", hosts=("a",), flake="."),
+        Ended(exit_code=0, outcomes={"deployed": 1}, seconds=1.5),
+        Warned(text="x"),
+    ):
+        jsonschema.validate(json.loads(json.dumps(event.as_json())), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        (["deployed", "unchanged", "would-change"], ExitCode.OK),
+        (["deployed", "failed", "unreachable", "rolled-back"], ExitCode.FAILED),
+        (["unknown"], ExitCode.FAILED),
+        (["rolled-back", "unreachable"], ExitCode.ROLLED_BACK),
+        (["unreachable", "deployed"], ExitCode.UNREACHABLE),
+        ([], ExitCode.FAILED),
+    ],
+)
+def test_exit_code(outcomes: list[str], code: ExitCode) -> None:
+    hosts = [HostResult("host", Outcome(outcome)) for outcome in outcomes]
+    assert exit_code(hosts) is code
+    assert exit_code(hosts, interrupted=True) is ExitCode.INTERRUPTED
+
+
+class Fifty:
+    """A deployment of fifty hosts, as far as the table looks at it."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.hosts = follower.hosts
+        self.phase = follower.phase
+        self.error = ""
+        self.seconds = 3.0
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_fifty_hosts_fit_every_terminal(width: int) -> None:
+    out = io.StringIO()
+    table = Table(Console(file=out, width=width, height=24, force_terminal=True, color_system=None))
+    names = [f"web{number}.example.org" for number in range(50)]
+    follower = Follower("deploy", {name: HostResult(name) for name in names}, table.show)
+    for name in names[:30]:
+        follower.handle(started(name, "flake_build"))
+        follower.handle({"event": "verbose", "stdout": f"{name}: building 3 of 700: {'long-name-' * 20}"})
+    follower.handle(result(names[40], "flake_copy", "unreachable", msg="gone"))
+    table._deployment = Fifty(follower)  # type: ignore[assignment]
+    table.console.print(table._live_view())
+    lines = out.getvalue().splitlines()
+    assert len(lines) <= 24
+    assert all(len(line) <= width for line in lines)
+    # What failed comes first, then what works; how many more there are is said.
+    assert "unreachable" in lines[1]
+    assert "building" in lines[2]
+    assert "19 waiting" in out.getvalue()

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options: what they become, and which make no sense. And what of the user's settings for Ansible holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy_flake import arguments
+from deploy_flake.ansible import environment
+from deploy_flake.cli import main
+from deploy_flake.destination import parse_all
+from deploy_flake.inventory import write
+from deploy_flake.options import ALLOWABLE, PHASES, POLICIES, REBOOT, DeployOptions, OptionError, build_arguments
+
+ROLE = Path(__file__).parents[3] / "roles" / "deploy"
+
+
+def test_nothing_chosen_leaves_everything_to_the_inventory() -> None:
+    assert DeployOptions().role_variables() == {}
+
+
+def test_every_variable_is_one_of_the_role() -> None:
+    chosen = DeployOptions(
+        preflight_check=False,
+        test=False,
+        ignore_units=["a"],
+        allow=["no_ssh"],
+        on_reboot_required="boot",
+        pre_activate_script="x",
+        build_args=["--quiet"],
+        copy_timeout=1,
+        build_timeout=2,
+        lock_timeout=3,
+        limits={"confirm": 4},
+    ).role_variables()
+    known = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    assert set(chosen) <= set(known)
+    assert chosen["deploy_flake_health_policy"] == "no_new_failures"
+    assert chosen["deploy_flake_test"] is False
+
+
+def test_choices_are_the_role_s() -> None:
+    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    assert list(POLICIES) == options["deploy_flake_health_policy"]["choices"]
+    assert list(REBOOT) == options["deploy_flake_on_reboot_required"]["choices"]
+    assert list(ALLOWABLE) == options["deploy_flake_allow"]["choices"]
+    limits = " ".join(options["deploy_flake_limits"]["description"])
+    assert all(f"C({phase})" in limits for phase in PHASES)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"health_policy": "lax"},
+        {"allow": ["anything"]},
+        {"limits": {"lunch": 1}},
+        {"serial": "some"},
+        {"test": False, "all_or_nothing": True},
+        {"preflight_check": False, "health_policy": "strict"},
+    ],
+)
+def test_makes_no_sense(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        DeployOptions(**options)
+
+
+def test_build_command_line() -> None:
+    assert build_arguments("nix build --option cores 2") == ["--option", "cores", "2"]
+    assert build_arguments("") == []
+    with pytest.raises(OptionError, match="nom"):
+        build_arguments("nom build")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["--bogus"],
+        ["host1:22"],
+        ["host1", "--inventory", "x"],
+        ["host1", "--time-limit", "lunch=3"],
+        ["host1", "--parallel", "0"],
+        ["status"],
+        ["completion", "tcsh"],
+    ],
+)
+def test_usage_errors_exit_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code: object = main(argv)
+    except SystemExit as exit_:
+        code = exit_.code
+    assert code == 2
+    assert "deploy-flake" in capsys.readouterr().err
+
+
+def test_command_may_be_left_out() -> None:
+    assert arguments.with_command(["host1"]) == ["deploy", "host1"]
+    assert arguments.with_command(["--flake", ".", "host1"])[0] == "deploy"
+    assert arguments.with_command(["status", "host1"]) == ["status", "host1"]
+
+
+def test_inventory_says_no_more_than_the_destination(tmp_path: Path) -> None:
+    file = write(parse_all(["host1", "nixos://deploy@[2001:db8::1]:2222/web"]), {}, tmp_path)
+    written = json.loads(file.read_text())["all"]
+    # What is left out is left to ssh_config.
+    assert written["hosts"]["host1"] == {"ansible_host": "host1"}
+    assert written["hosts"]["2001-db8--1"]["ansible_port"] == 2222
+    assert list(written["children"]["deploy_flake_own_hostname"]["hosts"]) == ["host1"]
+
+
+def test_users_settings_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg = "[defaults]\ncollections_path = theirs:/opt/collections\nhost_key_checking = False\nforks = 3\n"
+    (tmp_path / "ansible.cfg").write_text(cfg)
+    made = environment(Path("/ours"), {})
+    assert made["ANSIBLE_COLLECTIONS_PATH"] == f"/ours:{tmp_path}/theirs:/opt/collections"
+    assert made["ANSIBLE_HOST_KEY_CHECKING"] == "False"
+    assert made["ANSIBLE_FORKS"] == "3"
+
+
+def test_host_keys_are_checked_unless_the_user_says_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ansible.cfg").write_text("")
+    assert environment(Path("/ours"), {})["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+    assert environment(Path("/ours"), {"ANSIBLE_RUN_TAGS": "x"})["ANSIBLE_RUN_TAGS"] == "all"

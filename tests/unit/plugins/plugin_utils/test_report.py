@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is said of every state that a deployment can be in or end in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.deployment import FINAL
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, HostError, join, program
+
+OLD, NEW = "/nix/store/old", "/nix/store/new"
+FAILURES = sorted(FINAL - {"committed"})
+
+
+def record(**changes: str) -> dict[str, str]:
+    return {
+        "outcome": "rolled-back",
+        "phase": "settling",
+        "from": OLD,
+        "to": NEW,
+        "live": OLD,
+        "boot": OLD,
+        "why": "units have failed: a.service",
+        "failed_units": "a.service",
+        "journal": "a.service: boom",
+        "log": "last word",
+    } | changes
+
+
+def test_every_state_of_the_supervisor_has_words() -> None:
+    states = {line.split()[-1].strip('"') for line in program().splitlines() if line.strip().startswith("state ")}
+    states |= set(FINAL)
+    assert {"checking", "window", "commit-boot", "rolling-back"} <= states
+    for state in states - {"$1", '$1"'}:
+        assert report.progress(state) != state, state
+
+
+def test_the_scripts_and_the_controller_know_the_same_final_states() -> None:
+    line = next(line for line in join().splitlines() if "| rolled-back |" in line)
+    assert {word.strip() for word in line.split(")")[0].split("|")} == FINAL
+
+
+@pytest.mark.parametrize("state", FAILURES)
+def test_failure_says_what_where_and_what_next(state: str) -> None:
+    text = report.failure("web1", "the-id", state, record(outcome=state))
+    assert text.startswith(f"web1 {report.progress(state)}.")
+    for words in ("while it was settling: units have failed: a.service", OLD, "a.service: boom", "last word", "the-id"):
+        assert words in text
+    assert "\nNext: " in text
+
+
+def test_failure_tells_running_and_boot_default_apart() -> None:
+    text = report.failure("web1", "the-id", "rollback-failed", record(live=NEW))
+    assert f"It runs {NEW} (the new system) and would boot {OLD}." in text
+    assert "another system" in report.failure("web1", "the-id", "superseded", record(live="/nix/store/third"))
+
+
+def test_failure_without_a_record_does_not_invent_one() -> None:
+    assert "is not known" in report.failure("web1", "the-id", "rolled-back", {})
+
+
+def test_who_is_busy() -> None:
+    about = '"by": "ann", "controller": "desk", "flake": ".", "configuration": "web1"'
+    answer = Answer([("holder", "20260101T000000Z-abcd"), ("holder_about", about)])
+    text = report.busy(HostError("web1 another deployment is at work", "busy", answer))
+    assert "of ann on desk, since 20260101T000000Z, web1 of ." in text
+    assert report.busy(HostError("plain", "busy")) == "plain"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_broken_record_is_none(text: str) -> None:
+    assert report.read_record(text) == {}
+
+
+def test_record_is_read() -> None:
+    assert report.read_record(json.dumps(record()))["outcome"] == "rolled-back"
+
+
+def test_answers_are_read_behind_the_marker() -> None:
+    answer = Answer.parse("a banner\n\1deploy-flake\1a\0one\ntwo\0a\0three\0empty\0\0")
+    assert answer.all("a") == ["one\ntwo", "three"]
+    assert answer.get("empty", "x") == ""
+    assert answer.get("nothing", "x") == "x"
+
+
+@pytest.mark.parametrize(
+    "output", ["", "a\0b\0", "\1deploy-flake\1a\0b", "\1deploy-flake\1a\0b\0c\0", "\1deploy-flake\1a\0b\0c"]
+)
+def test_cut_off_answers_are_none(output: str) -> None:
+    with pytest.raises(ValueError, match="not an answer"):
+        Answer.parse(output)

@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scripts for the host, in the shells that a host may have."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import assignments, join, program
+
+SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
+SCRIPTS = sorted(path.stem for path in (Path(host.__file__).parent / "sh").glob("*.sh"))
+every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
+TEXT = st.text(st.characters(exclude_characters="\0\r", exclude_categories=("Cs",)), max_size=40)
+
+
+def run(shell: list[str], script: str, cwd: Path | None = None) -> str:
+    assert shutil.which(shell[0]), f"{shell[0]} is not installed"
+    done = subprocess.run([*shell, "-s"], input=script.encode(), capture_output=True, check=True, timeout=30, cwd=cwd)
+    return done.stdout.decode()
+
+
+@every_shell
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_is_understood(shell: list[str], name: str) -> None:
+    subprocess.run([*shell, "-n"], input=join(name).encode(), check=True, timeout=30)
+
+
+@every_shell
+def test_the_program_is_understood_and_acts_only_at_its_end(shell: list[str]) -> None:
+    subprocess.run([*shell, "-n"], input=program().encode(), check=True, timeout=30)
+    assert program().rstrip().endswith('main "$@"\nexit')
+
+
+@every_shell
+@settings(max_examples=25, deadline=None)
+@given(value=TEXT)
+def test_values_come_through_a_shell_as_they_are(shell: list[str], value: str) -> None:
+    script = f'{assignments({"value": value})}\n{join()}\nprintf %s "$value"; quoted=$(quote "$value")\n'
+    script += 'eval "again=$quoted"; printf "|%s" "$again"'
+    first, _bar, second = run(shell, script).partition("|" if "|" not in value else "\1")
+    if "|" not in value:
+        assert first == value
+        # A command substitution drops the newlines at the end; no value of ours has any there.
+        assert second == value.rstrip("\n")
+
+
+@every_shell
+@settings(max_examples=25, deadline=None)
+@given(value=TEXT)
+def test_json_is_json(shell: list[str], value: str) -> None:
+    out = run(shell, f'{assignments({"value": value})}\n{join("record")}\njson "$value"')
+    kept = "".join(letter for letter in value if letter in "\n\t" or (letter >= " " and letter != "\x7f"))
+    assert json.loads(out) == kept.rstrip("\n")
+
+
+@every_shell
+def test_ignored_units_are_patterns(shell: list[str]) -> None:
+    script = f"ignore_units='backup-*.service\na?.timer'\n{join('health')}\nnot_ignored"
+    script += " <<END\nbackup-1.service\nab.timer\nabc.timer\nweb.service\nEND\n"
+    assert run(shell, script).split() == ["abc.timer", "web.service"]
+
+
+@every_shell
+def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
+    for name in ("system-9-link", "system-10-link", "system-x-link", "system"):
+        (tmp_path / name).symlink_to("/nowhere")
+    script = f"{join('settings')}\nprofile={tmp_path}/system\nhighest_generation"
+    assert run(shell, script).strip() == "10"
+
+
+@every_shell
+@pytest.mark.parametrize(("seconds", "command", "late"), [(1, "sleep 5", True), (5, "exit 3", False)])
+def test_limits_are_told_from_failures(shell: list[str], seconds: int, command: str, late: bool) -> None:
+    script = f"{join('process')}\nlimited {seconds} sh -c '{command}' || status=$?\n"
+    script += 'if out_of_time "$status"; then echo late; else echo "$status"; fi'
+    assert run(shell, script).split()[-1] == ("late" if late else "3")
+
+
+@every_shell
+def test_final_states(shell: list[str]) -> None:
+    script = f'{join()}\nfor state in committed window rolled-back \'\'; do is_final "$state" && echo "$state"; done; :'
+    assert run(shell, script).split() == ["committed", "rolled-back"]
+
+
+@every_shell
+def test_sockets_and_links_are_no_directory_of_ours(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "open").mkdir(mode=0o755)
+    script = f'{join()}\nfor name in new link open; do own_directory "$name" && echo "$name"; done; :'
+    assert run(shell, script, tmp_path).split() == ["new"]
