@@ -2,6 +2,12 @@
 # after it forward.
 # shellcheck shell=sh
 
+# Only the file systems that matter: a network mount that hangs must not hold up a commit.
+sync_boot_side() {
+    limited "$commit_limit" sync -f "${profile%/*}"
+    [ ! -d /boot ] || limited "$commit_limit" sync -f /boot
+}
+
 boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
 
 commit() {
@@ -29,7 +35,7 @@ finish_commit() {
         return 1
     }
     state commit-verify
-    sync
+    sync_boot_side
     [ "$(boot_default)" = "$new" ] || {
         why "the system profile has moved away again"
         return 1
@@ -72,5 +78,5 @@ boot_back() {
         note "the boot loader could not be put back: switch-to-configuration boot of $previous_boot $(ended "$stc" "$commit_limit")"
         return 1
     }
-    sync
+    sync_boot_side
 }

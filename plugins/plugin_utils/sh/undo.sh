@@ -38,6 +38,7 @@ undo() {
         undo_at_shutdown
     elif somebody_else_switched; then
         note "somebody else switched the host meanwhile, so nothing was touched"
+        [ "$live" != "$new" ] || [ "$mode" = boot ] || note "the host still runs the new system, which nobody has confirmed"
         end_as superseded
     else
         undo_fully
@@ -183,7 +184,7 @@ rung_reboot() {
     [ "$last_resort_reboot" = yes ] && [ "$boot" = kept ] && [ "$previous_boot" = "$previous_live" ] || return 0
     note "the previous system could not be made live again, so the host reboots into it"
     finish rollback-failed
-    sync
+    sync_boot_side
     sc reboot --no-block || { sleep 20 && systemctl reboot -f; } || { sleep 20 && systemctl reboot -ff; }
     sleep 60
 }
