@@ -6,6 +6,7 @@
 sync_boot_side() {
     limited "$commit_limit" sync -f "${profile%/*}"
     [ ! -d /boot ] || limited "$commit_limit" sync -f /boot
+    return 0
 }
 
 boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
