@@ -11,7 +11,8 @@ from integration.soaking import Soak
 
 from lab import Host, Lab
 
-SEEDS = range(1, 13)
+# Twelve in a row that are quick, and as different as any.
+SEEDS = range(34, 46)
 
 
 def test_a_dozen_random_faults(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
