@@ -1,0 +1,225 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command deploy-flake, from its wheel, on the lab's hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from integration.commanding import ROOT, Command, destination, limits, reaching, results
+from integration.playing import change_the_flake, remains, systems
+
+from lab import Host, Lab
+
+SCHEMA = json.loads((ROOT / "deploy_flake/events.schema.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The installed command."""
+    return Command.install(tmp_path_factory.mktemp("command"))
+
+
+def test_help_comes_at_once_and_without_ansible(command: Command) -> None:
+    python = command.program.with_name("python")
+    program = (
+        "import sys; from deploy_flake.cli import main; main(['--help'])\n"
+        "heavy = {'ansible', 'ansible_runner', 'rich', 'yaml'}\n"
+        "print([name for name in sys.modules if name.partition('.')[0] in heavy])"
+    )
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "exit codes:" in done.stdout
+    assert "--preflight-check" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_its_shell(command: Command, shell: str) -> None:
+    code, script = command.run("completion", shell)
+    assert code == 0
+    assert "preflight-check" in script
+    if shell == "bash":
+        tried = f'{script}\nCOMP_WORDS=(deploy-flake --tes); COMP_CWORD=1; _deploy_flake; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run(["bash", "-c", tried], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["--test"]
+
+
+def test_deploys_asks_for_names_and_tells_it_in_json(
+    command: Command, lab: Lab, fresh: dict[str, Host], flake: Path
+) -> None:
+    change_the_flake(flake, "2")
+    (command.directory / "ansible.cfg").write_text("[defaults]\nstrategy = host_pinned\nforks = 1\n")
+    one, three = fresh["host1"], fresh["host3"]
+    before = systems(one).running
+    # One says its configuration, the other is asked for its name: it has none of its own yet.
+    where = [destination(one, "host1"), destination(three, "host3-new-units")]
+    code, lines = command.json(*where, "--flake", str(flake), *reaching([one]), *limits())
+
+    assert code == 0, lines
+    for line in lines:
+        jsonschema.validate(line, SCHEMA)
+    assert [line["event"] for line in lines][:: len(lines) - 1] == ["started", "ended"]
+    told = results(lines)[one.address]
+    assert (told["outcome"], told["previous_system"], told["generation"]) == ("deployed", before, 2)
+    assert systems(one).running == systems(one).boot_default == told["system"]
+    assert {line.get("phase") for line in lines} >= {"copying", "building", "testing", "confirming"}
+
+    # Now host1 is called host1, and that is what it is asked for. One that is not there holds nobody up.
+    nobody = f"{one.address.rpartition('.')[0]}.199"
+    code, lines = command.json(destination(one), f"root@{nobody}", "--flake", str(flake), *reaching([one]), *limits())
+    assert code == 3, lines
+    assert results(lines)[one.address]["outcome"] == "unchanged"
+    assert results(lines)[one.address]["configuration"] == "host1"
+    assert results(lines)[nobody]["outcome"] == "unreachable"
+    assert remains(one) == ""
+    (command.directory / "ansible.cfg").unlink()
+
+
+def test_status_rollback_and_revoke(command: Command, lab: Lab, fresh: dict[str, Host], flake: Path) -> None:
+    host = fresh["host1"]
+    first = systems(host).running
+    given = [destination(host, "host1"), *reaching([host])]
+    assert command.run(*given, "--flake", str(flake), *limits())[0] == 0
+
+    code, output = command.run("rollback", *given, *limits())
+    assert code == 0, output
+    assert systems(host).running == systems(host).boot_default == systems(host).loader == first
+
+    code, lines = command.json("status", *given)
+    status = results(lines)[host.address]
+    jsonschema.validate(status, SCHEMA)
+    assert code == 0
+    assert status["system"] == status["boot_default"] == first
+    assert [one["outcome"] for one in status["deployments"]] == ["committed", "committed"]
+    assert command.run("revoke", *given)[0] == 0
+
+    code, output = command.run("rollback", *given, "--generation", "77")
+    assert code == 1
+    assert "has no generation 77; it has 1, 2" in output
+
+
+@pytest.mark.parametrize(
+    ("configuration", "code", "says"),
+    [("host2-exit-4", 4, "broken.service"), ("host2-no-such", 1, "nixosConfigurations")],
+)
+def test_failures(
+    command: Command, lab: Lab, whole: dict[str, Host], flake: Path, configuration: str, code: int, says: str
+) -> None:
+    host = whole["host2"]
+    before = systems(host)
+    # The password of sudo is asked for on the terminal, and appears nowhere.
+    given = ["--ask-become-pass", "--instrumentation", "plain", "--yes", *reaching([host]), *limits()]
+    child = command.at_terminal(destination(host, configuration), "--flake", str(flake), *given, width=200)
+    child.expect("Password of sudo")
+    child.sendline(host.sudo_password)
+    child.expect(r"in \d+\.\d s")
+    output = child.before or ""
+    child.wait()
+    assert child.exitstatus == code, output
+    assert says in output
+    assert str(host.sudo_password) not in output
+    assert (systems(host).running, systems(host).boot_default) == (before.running, before.boot_default)
+
+
+def _wait_for(process: subprocess.Popen[str], text: str) -> str:
+    assert process.stdout is not None
+    seen = ""
+    while text not in seen:
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+    return seen
+
+
+def test_interrupted_once_it_sends_the_host_back(
+    command: Command, lab: Lab, whole: dict[str, Host], flake: Path
+) -> None:
+    host = whole["host1"]
+    change_the_flake(flake, "interrupted")
+    before = systems(host)
+    process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *limits())
+    _wait_for(process, "activates the new system")
+    process.send_signal(signal.SIGINT)
+    output, _nothing = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "rolled back" in output
+    assert systems(host) == before
+    assert remains(host) == ""
+
+
+def test_killed_ansible_playbook_is_told(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    host = whole["host1"]
+    change_the_flake(flake, "killed")
+    process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *limits())
+    _wait_for(process, "activates the new system")
+    children = Path(f"/proc/{process.pid}/task")
+    pids = [pid for task in children.iterdir() for pid in (task / "children").read_text().split()]
+    for pid in pids:
+        os.kill(int(pid), signal.SIGKILL)
+    output, _nothing = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    assert "ansible-playbook was killed" in output
+    assert "finishes or undoes by itself" in output
+    deadline = time.monotonic() + 150
+    while remains(host) and time.monotonic() < deadline:
+        time.sleep(1)
+    assert remains(host) == ""
+
+
+@pytest.mark.parametrize("width", [50, 100])
+def test_live_table_on_a_terminal(command: Command, lab: Lab, whole: dict[str, Host], flake: Path, width: int) -> None:
+    host = whole["host1"]
+    change_the_flake(flake, f"wide{width}")
+    given = ["--flake", str(flake), *reaching([host]), *limits()]
+    child = command.at_terminal(destination(host, "host1"), *given, width=width)
+    child.expect(r"Go on\? \[y/N\] ")
+    child.sendline("y")
+    child.expect(r"1 deployed in")
+    drawn = _visible(child.before or "")
+    child.wait()
+    assert child.exitstatus == 0
+    assert all(len(line) <= width for line in drawn), drawn
+    assert any(line.startswith(host.address) and "deployed" in line for line in drawn)
+    assert any("confirming" in line or "testing" in line for line in drawn)
+    # What is left on the screen is one table: the others were drawn over.
+    last = drawn[max(number for number, line in enumerate(drawn) if line.startswith("host ")) :]
+    assert "generation" in " ".join(last) or "→" in " ".join(last) or "…" in " ".join(last)
+
+
+def _visible(text: str) -> list[str]:
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n").split("\n")]
+
+
+def test_python_api(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    host = whole["host1"]
+    run: dict[str, Any] = {"inventory": [str(lab.inventory)], "limit": "host1"}
+    program = f"""
+import asyncio, deploy_flake as d
+seen = []
+done = asyncio.run(d.deploy_async(flake={str(flake)!r}, run=d.RunOptions(**{run!r}), on_event=seen.append))
+assert done.ok, done.output
+assert done.hosts["host1"].outcome in ("deployed", "unchanged"), done.hosts
+assert isinstance(seen[0], d.Started) and isinstance(seen[-1], d.Ended)
+try:
+    d.deploy(["host1:22"])
+except d.DestinationError:
+    print("fine")
+"""
+    python = command.program.with_name("python")
+    environment = command.environment()
+    done = subprocess.run(
+        [python, "-c", program], env=environment, cwd="/", capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "fine", done.stderr
+    assert remains(host) == ""
+    assert list(Path("/tmp").glob("deploy-flake-*/runner/env")) == []

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every output of the flake, evaluated by real Nix against a stand-in for nixpkgs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+from integration.commanding import ROOT
+
+from lab import Host
+
+STAND_IN = ROOT / "tests" / "package" / "nixpkgs"
+SYSTEMS = ["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"]
+
+
+class Nix:
+    """Nix on a host of the lab."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        place = host.root / "var/lib/deploy-flake-source"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        for name in ("flake.nix", "nix", "deploy_flake", "pyproject.toml"):
+            source = ROOT / name
+            copy: Any = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, place / name)
+        shutil.copytree(STAND_IN, place / "stand-in")
+
+    def run(self, verb: str, more: str) -> str:
+        options = "--extra-experimental-features 'nix-command flakes' --no-write-lock-file"
+        inputs = "--override-input nixpkgs path:/var/lib/deploy-flake-source/stand-in"
+        where = "path:/var/lib/deploy-flake-source"
+        return self.host.run(f"nix {verb} {options} {inputs} {where}{more}").stdout
+
+    def json(self, output: str, apply: str = "x: x") -> Any:
+        return json.loads(self.run("eval --json", f"#{output} --apply '{apply}'"))
+
+
+@pytest.fixture
+def nix(hosts: dict[str, Host]) -> Nix:
+    return Nix(hosts["host1"])
+
+
+def test_whole_flake(nix: Nix) -> None:
+    nix.run("flake check --no-build --all-systems", "")
+
+
+def test_packages_and_apps(nix: Nix) -> None:
+    packages = nix.json(
+        "packages",
+        "builtins.mapAttrs (_: p: { inherit (p.default) name system; main = p.deploy-flake.meta.mainProgram; })",
+    )
+    assert sorted(packages) == SYSTEMS
+    for system, package in packages.items():
+        assert package["system"] == system
+        assert package["name"].startswith("deploy-flake-0.")
+        assert package["main"] == "deploy-flake"
+    apps = nix.json("apps")
+    assert sorted(apps) == SYSTEMS
+    assert all(app["deploy-flake"]["program"].endswith("/bin/deploy-flake") for app in apps.values())
+    assert all(app["default"] == app["deploy-flake"] for app in apps.values())
+    assert sorted(nix.json("devShells", "builtins.mapAttrs (_: shell: shell.default.name)")) == SYSTEMS
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_module_makes_a_host_a_good_target(nix: Nix, enabled: bool) -> None:
+    user = (
+        f'{{ enable = {str(enabled).lower()}; name = "deploy"; keys = [ "ssh-ed25519 A" ]; passwordlessSudo = true; }}'
+    )
+    lib = "{ mkIf = wanted: content: if wanted then content else null; mkOption = x: x; mkEnableOption = x: x;"
+    lib += " types = { str = 1; bool = 2; listOf = x: x; }; }"
+    made = nix.json("nixosModules.default", f"m: (m {{ lib = {lib}; config.deploy-flake.user = {user}; }}).config")
+    assert made["nix"]["settings"]["experimental-features"] == ["nix-command", "flakes"]
+    assert made["services"]["openssh"]["enable"] is True
+    if enabled:
+        assert made["users"]["users"]["deploy"]["openssh"]["authorizedKeys"]["keys"] == ["ssh-ed25519 A"]
+        assert made["security"]["sudo"]["extraRules"][0]["commands"][0]["options"] == ["NOPASSWD"]
+    else:
+        assert made["users"]["users"] is None
+        assert made["security"]["sudo"]["extraRules"] is None
