@@ -2,13 +2,16 @@
 
 TOOLS := PYTHONPATH=tests python3 -m tools
 
-.PHONY: help demo test lint unit integration soak collection clean
+.PHONY: help demo picture test lint unit integration soak collection clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
 
 demo:  ## deploy the example flake to three hosts of the lab, twice
 	@$(TOOLS) demo
+
+picture:  ## draw docs/deploy-flake.svg anew: the command's table, deploying to three hosts of the lab
+	@$(TOOLS) picture
 
 test:  ## every check and every test, with every ansible-core and Python there is
 	@$(TOOLS) test

@@ -86,7 +86,7 @@ class Command:
             str(self.program),
             list(arguments),
             cwd=str(self.directory),
-            env=self.environment(),  # type: ignore[arg-type]
+            env=self.environment(),
             dimensions=(height, width),
             timeout=90,
             encoding="utf-8",

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tools import checks, collection, demo, environments, soak, suite
+from tools import checks, collection, demo, environments, picture, soak, suite
 from tools.shell import BUILD, ROOT, Failed, run, say
 
 
@@ -49,6 +49,7 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
     "demo": demo.demo,
     "integration": integration,
     "lint": checks.every_check,
+    "picture": picture.picture,
     "soak": soak.soak,
     "test": test,
     "unit": unit,
