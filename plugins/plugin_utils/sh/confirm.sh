@@ -2,11 +2,7 @@
 # shellcheck shell=sh
 
 main() {
-    answer_begin
-    use_its_tools
-    require_root
-    dir=$run_dir/$id
-    answer id "$id"
+    begin
     if [ -e "$dir/settings" ]; then
         # shellcheck disable=SC1091 # made by start.sh
         its=$(. "$dir/settings" && printf '%s' "$new") 2>/dev/null

@@ -3,11 +3,7 @@
 # shellcheck shell=sh
 
 main() {
-    answer_begin
-    use_its_tools
-    require_root
-    dir=$run_dir/$id
-    answer id "$id"
+    begin
     if [ -e "$dir/window" ]; then
         # shellcheck disable=SC1091 # made by start.sh
         . "$dir/settings"

@@ -2,11 +2,7 @@
 # shellcheck shell=sh
 
 main() {
-    answer_begin
-    use_its_tools
-    require_root
-    dir=$run_dir/$id
-    answer id "$id"
+    begin
     if [ -e "$dir/settings" ]; then
         printf '%s\n' "$reason" >"$dir/revoked.why"
         if mv "$dir/window" "$dir/revoked" 2>/dev/null; then answer revoked yes; fi

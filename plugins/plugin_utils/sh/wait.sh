@@ -9,6 +9,15 @@ use_its_tools() {
     PATH=${tools:-$PATH}
 }
 
+# begin: what every script about one deployment does first.
+begin() {
+    answer_begin
+    use_its_tools
+    require_root
+    dir=$run_dir/$id
+    answer id "$id"
+}
+
 tell() {
     dir=$run_dir/$id
     deadline=$(($(now) + patience))

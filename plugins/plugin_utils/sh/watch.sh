@@ -1,8 +1,6 @@
 # shellcheck shell=sh
 main() {
-    answer_begin
-    use_its_tools
-    require_root
+    begin
     tell
 }
 
