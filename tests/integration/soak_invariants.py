@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 from integration import playing
-from integration.faulting import journal, last_record, wait_for
+from integration.faulting import inside, journal, last_record, wait_for
 from integration.playing import Systems, systems
 
 from lab import Host
@@ -76,10 +76,18 @@ def at_rest(host: Host, left_over: Callable[[str], bool], limit: float) -> None:
 
 
 def _remains(host: Host) -> str:
+    """Looked at from outside first: the tools of a system that is still being tried may all be broken."""
+    found = [*inside(host, "/run/deploy-flake").glob("2*"), *_slice(host).glob("deploy-flake*")]
+    if found or not host.alive:
+        return "\n".join(path.name for path in found) or "no power"
     try:
         return playing.remains(host)
     except (LabError, subprocess.TimeoutExpired) as error:
         return str(error)
+
+
+def _slice(host: Host) -> Path:
+    return host.cgroup / "machine/payload/system.slice"
 
 
 def runs_whole(host: Host, limit: float = 30) -> Systems:
