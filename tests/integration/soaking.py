@@ -226,7 +226,7 @@ class Attempt:
 
 def _may_stay(line: str, scene: Scene) -> bool:
     """What only the next deploy can take away: after a power loss, and when nobody is there who could."""
-    if scene.rebooted and re.fullmatch(r"open\.json|deployment-.*", line):
+    if scene.rebooted and re.fullmatch(r"open\.json(\.new)?|deployment-.*", line):
         return True
     # A flake or system that was copied or built for a controller which is gone or got no answer, and that build's log.
     abandoned = r"[a-z0-9]{32}-.*|build-[0-9a-f]{16}"
