@@ -105,9 +105,9 @@ def _zsh(commands: dict[str, list[argparse.Action]]) -> str:
 _deploy_flake_hosts() {{ local -a hosts; hosts=(${{(f)"$({_HOSTS})"}}); compadd -a hosts; }}
 _deploy_flake() {{
   local command=deploy
-  local -a commands=({named})
-  if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then _describe command commands; fi
-  if (( $+commands[(r)$words[2]:*] )); then command=$words[2]; shift words; (( CURRENT-- )); fi
+  local -a subcommands=({named})
+  if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then _describe command subcommands; fi
+  if [[ -n ${{(M)subcommands:#$words[2]:*}} ]]; then command=$words[2]; shift words; (( CURRENT-- )); fi
   case $command in
     completion) compadd bash zsh fish ;;
 {body}

@@ -104,21 +104,21 @@ def choose(wanted: str | None, _command: str) -> Display:
 
 
 def short(path: str) -> str:
-    """A store path by what tells it from another: the beginning of its hash, and its name."""
+    """A system by what tells it from another: the beginning of its hash, and its name."""
     if not path.startswith(_STORE):
         return path
     digest, _dash, name = path.removeprefix(_STORE).partition("-")
-    return f"{digest[:7]}-{name}"
+    return f"{digest[:7]}-{name.removeprefix('nixos-system-')}"
 
 
 def summary(host: HostResult) -> str:
     """How a host ended, in a line."""
-    generation = f" (generation {host.generation})" if host.generation is not None else ""
+    generation = f", generation {host.generation}" if host.generation is not None else ""
     reboot = "; it has to be rebooted to run all of it" if host.reboot_required else ""
     match host.outcome:
         case Outcome.DEPLOYED:
-            moved = f" {short(host.previous_system)} → {short(host.new_system or host.system)}"
-            return f"deployed{moved if host.previous_system else ''}{generation}{reboot}"
+            moved = f": {short(host.previous_system)} → {short(host.new_system or host.system)}"
+            return f"deployed{generation}{moved if host.previous_system else ''}{reboot}"
         case Outcome.UNCHANGED if isinstance(host, HostStatus):
             return f"runs {short(host.system)}, {host.health}{generation}"
         case Outcome.UNCHANGED:

@@ -160,7 +160,9 @@ def test_interrupted_once_it_sends_the_host_back(
 def test_killed_ansible_playbook_is_told(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
     host = whole["host1"]
     change_the_flake(flake, "killed")
-    process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *limits())
+    process = command.start(
+        destination(host, "host1"), "--flake", str(flake), *reaching([host]), *limits(), "--time-limit", "confirm=10"
+    )
     _wait_for(process, "activates the new system")
     children = Path(f"/proc/{process.pid}/task")
     pids = [pid for task in children.iterdir() for pid in (task / "children").read_text().split()]
