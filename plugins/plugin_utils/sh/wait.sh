@@ -19,7 +19,6 @@ begin() {
 }
 
 tell() {
-    dir=$run_dir/$id
     deadline=$(($(now) + patience))
     while [ -e "$dir/settings" ]; do
         read_line "$dir/state"
