@@ -218,8 +218,16 @@ class Deploying:
             raise AssertionError(f"did not end within {limit} s:\n{self.output}") from None
 
     def kill(self) -> None:
-        """End the whole controller at once: no process of it can say or tidy up anything."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """End the whole controller at once: no process of it can say or tidy up anything.
+
+        Workers and ssh may have sessions of their own, but all have the environment that they were started with.
+        """
+        mark = f"ANSIBLE_SSH_CONTROL_PATH_DIR={self.directory}\0".encode()
+        for _turn in range(3):
+            for environ in Path("/proc").glob("[0-9]*/environ"):
+                with contextlib.suppress(OSError):
+                    if mark in environ.read_bytes():
+                        os.kill(int(environ.parent.name), signal.SIGKILL)
         self.process.wait()
 
     def __enter__(self) -> Deploying:

@@ -134,14 +134,8 @@ def kill_controller(scene: Scene) -> None:
     """Every process of it, its workers' and ssh's sessions too."""
     if scene.over:
         raise Missed
-    mark = f"ANSIBLE_SSH_CONTROL_PATH_DIR={scene.deployment.directory}\0".encode()
     scene.controller_killed = True
-    for _turn in range(3):
-        for environ in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if mark in environ.read_bytes():
-                    os.kill(int(environ.parent.name), signal.SIGKILL)
-    scene.deployment.process.wait()
+    scene.deployment.kill()
 
 
 def kill_controller_and_both_units(scene: Scene) -> None:
