@@ -67,7 +67,12 @@ class Deployment:
         silent = 0
         while not (self.state in FINAL or until(self.state)):
             if self.state == "unknown":
-                raise HostError(f"{self.host.name} knows nothing of deployment {self.id}", "unknown-deployment")
+                raise HostError(
+                    f"{self.host.name} knows nothing of deployment {self.id} any more: it was restarted or lost power"
+                    " in the middle. It boots its previous system unless the deployment was confirmed; deploy again, which"
+                    " repairs what is left",
+                    "unknown-deployment",
+                )
             # Neither unit is there, and still no final state: nobody is at work.
             silent = silent + 1 if answer.get("holder") in ("inactive", "failed") else 0
             if silent > 10:
