@@ -68,9 +68,9 @@ class Deployment:
         while not (self.state in FINAL or until(self.state)):
             if self.state == "unknown":
                 raise HostError(
-                    f"{self.host.name} knows nothing of deployment {self.id} any more: it was restarted or lost power"
-                    " in the middle. It boots its previous system unless the deployment was confirmed; deploy again, which"
-                    " repairs what is left",
+                    f"{self.host.name} knows nothing of deployment {self.id} any more: it was restarted or lost"
+                    " power in the middle. It boots its previous system unless the deployment was confirmed; deploy again,"
+                    " which repairs what is left",
                     "unknown-deployment",
                 )
             # Neither unit is there, and still no final state: nobody is at work.
