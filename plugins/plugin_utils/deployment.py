@@ -69,8 +69,8 @@ class Deployment:
             if self.state == "unknown":
                 raise HostError(
                     f"{self.host.name} knows nothing of deployment {self.id} any more: it was restarted or lost"
-                    " power in the middle. It boots its previous system unless the deployment was confirmed; deploy again,"
-                    " which repairs what is left",
+                    " power in the middle. It boots its previous system unless the deployment was confirmed;"
+                    " deploy again, which repairs what is left",
                     "unknown-deployment",
                 )
             # Neither unit is there, and still no final state: nobody is at work.
