@@ -185,8 +185,13 @@ rung_reboot() {
     note "the previous system could not be made live again, so the host reboots into it"
     finish rollback-failed
     sync_boot_side
-    sc reboot --no-block || { sleep 20 && systemctl reboot -f; } || { sleep 20 && systemctl reboot -ff; }
-    sleep 60
+    # Whoever waits here holds up the shutdown that has just begun.
+    sc reboot --no-block && exit 0
+    sleep 20
+    timeout -k 5 60 systemctl reboot -f && exit 0
+    sleep 20
+    timeout -k 5 60 systemctl reboot -ff
+    exit 0
 }
 
 there() { [ "$(sc show -p LoadState --value -- "$1")" = loaded ]; }
