@@ -90,13 +90,16 @@ lock_held() {
 # switch_to LIMIT TOPLEVEL ACTION: the status is switch-to-configuration's own, or the limit's.
 switch_to() {
     began=$(now)
+    came_free=0
     echo "--- switch-to-configuration $3 of $2" >>"$dir/log"
     while :; do
         limited "$1" "$2/bin/switch-to-configuration" "$3" >>"$dir/log" 2>&1 </dev/null
         stc=$?
         [ "$stc" = 0 ] || reap
-        # Another run holds the lock: wait for it, within the same limit.
-        [ "$stc" = 11 ] && lock_held && [ $(($(now) - began)) -lt "$1" ] || return "$stc"
+        [ "$stc" = 11 ] || return "$stc"
+        # Another run holds the lock: wait for it, within the same limit. It may have let go since; then once more.
+        lock_held || came_free=$((came_free + 1))
+        [ "$came_free" -le 1 ] && [ $(($(now) - began)) -lt "$1" ] || return "$stc"
         pause 1
     done
 }
