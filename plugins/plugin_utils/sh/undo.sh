@@ -115,7 +115,10 @@ undo_fully() {
     for rung in test restart-bus by-hand reboot; do
         printf '%s\n' "$rung" >"$dir/rung"
         "rung_$(printf '%s' "$rung" | tr - _)"
-        if verify_previous; then break; fi
+        if verify_previous; then
+            wake_logind
+            break
+        fi
         # A shutdown has begun meanwhile: nothing can be started any more, and the host comes up with what it boots.
         if machine_stopping; then
             rung=shutdown
@@ -195,6 +198,14 @@ rung_reboot() {
 }
 
 there() { [ "$(sc show -p LoadState --value -- "$1")" = loaded ]; }
+
+# Without an answer from logind every login and every sudo hangs. It may be active and yet have lost its connection.
+wake_logind() {
+    grep -q -F -x systemd-logind.service "$dir/active" && tool loginctl >/dev/null || return 0
+    timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 && return 0
+    sc restart systemd-logind.service
+    timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 || note "logind does not answer, so logins may hang"
+}
 
 # verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Says why not in $complaint.
 verify_previous() {
