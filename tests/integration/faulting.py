@@ -92,7 +92,10 @@ def wait_for(what: Callable[[], Any], limit: float = 60, pause: float = 0.02, sa
 def processes(host: Host, unit: str = UNIT) -> list[int]:
     """The processes of a unit, as this machine numbers them; the main one first."""
     path = host.cgroup / "machine/payload/system.slice" / unit / "cgroup.procs"
-    found = [int(pid) for pid in path.read_text().split()] if path.exists() else []
+    found: list[int] = []
+    # A cgroup may go away before it is opened, and also while it is read.
+    with contextlib.suppress(OSError):
+        found = [int(pid) for pid in path.read_text().split()]
     return sorted(found, key=lambda pid: _parent(pid) != host.leader)
 
 
