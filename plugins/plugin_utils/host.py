@@ -82,7 +82,12 @@ class Host:
     @property
     def over_ssh(self) -> bool:
         """Whether a broken sshd on the host would shut us out."""
-        return str(self._action._connection.transport).rpartition(".")[2] in ("ssh", "paramiko_ssh", "libssh")
+        return self._transport in ("ssh", "paramiko_ssh", "libssh")
+
+    @property
+    def _transport(self) -> str:
+        """The short name of the connection plugin."""
+        return str(self._action._connection.transport).rpartition(".")[2]
 
     @property
     def login_user(self) -> str:
@@ -106,12 +111,12 @@ class Host:
 
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no.
         """
-        text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()) + join(*scripts)
+        text = f"{assignments(variables)}\n{join(*scripts)}"
         return self._execute("/bin/sh -s", text.encode(errors="surrogateescape"), limit)
 
     def send(self, *scripts: str, data: bytes, limit: float, **variables: str) -> Answer:
         """As `run`, but standard input is data for the script."""
-        text = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()) + join(*scripts)
+        text = f"{assignments(variables)}\n{join(*scripts)}"
         return self._execute(f"/bin/sh -c {shlex.quote(text)}", data, limit)
 
     def persist(self, patience: float, attempt: Callable[[], T], doing: str, addresses: Sequence[str] = ()) -> T:
@@ -172,7 +177,7 @@ class Host:
     def use_fresh_connections(self) -> None:
         """From here on each command gets a TCP connection and a login of its own, and gives up on a silent one soon."""
         connection = self._action._connection
-        if connection.transport.rpartition(".")[2] != "ssh":
+        if self._transport != "ssh":
             self.reset()
             return
         # ssh takes the first value of an option that it is given.
@@ -202,7 +207,7 @@ class Host:
     def _notice_silence(self) -> None:
         """A connection to a host without power hangs for minutes; end ours after 20 s, unless the user says else."""
         connection = self._action._connection
-        if connection.transport.rpartition(".")[2] != "ssh":
+        if self._transport != "ssh":
             return
         extra = connection.get_option("ssh_extra_args") or ""
         if "ServerAliveInterval" not in extra:

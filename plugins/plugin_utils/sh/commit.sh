@@ -9,8 +9,6 @@ sync_boot_side() {
     return 0
 }
 
-boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
-
 commit() {
     if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
         give_up "somebody else has switched the host meanwhile"

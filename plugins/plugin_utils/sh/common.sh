@@ -75,6 +75,17 @@ lend_nix_config() {
     config_files=/run/credentials/$2/nix.conf:$home/.config/nix/nix.conf
 }
 
+boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
+current_generation() {
+    link=$(readlink "$profile" 2>/dev/null) || link=
+    case $link in
+    system-*-link) link=${link#system-} && echo "${link%-link}" ;;
+    esac
+}
+
+# open_field NAME: of the durable record of the deployment that is open or was interrupted; nothing where there is none.
+open_field() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$var_dir/open.json" 2>/dev/null; }
+
 allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
 # tested_boot_default LIVE DEFAULT: whether the host would boot what it runs, or that does not matter; says what is wrong.

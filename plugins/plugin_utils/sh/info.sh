@@ -5,10 +5,8 @@ main() {
     answer_begin
     answer current "$(readlink -f /run/current-system)"
     [ ! -e /run/booted-system ] || answer booted "$(readlink -f /run/booted-system)"
-    if [ -e "$profile" ]; then
-        answer boot_default "$(readlink -f "$profile")"
-        answer generation "$(readlink "$profile" | sed -n 's/^system-\([0-9]*\)-link$/\1/p')"
-    fi
+    answer boot_default "$(boot_default)"
+    answer generation "$(current_generation)"
     answer hostname "$(uname -n)"
     answer nixos_version "$(cat /run/current-system/nixos-version 2>/dev/null)"
     answer configuration_revision "$(timeout -k 5 10 nixos-version --configuration-revision 2>/dev/null)"
@@ -26,7 +24,7 @@ main() {
         [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
         read_line "$run_dir/current"
         open=$line
-        [ -n "$open" ] || open=$(sed -n 's/^"id": "\([^"]*\)",\{0,1\}$/\1/p' "$var_dir/open.json" 2>/dev/null)
+        [ -n "$open" ] || open=$(open_field id)
         if [ -n "$open" ]; then
             answer open "$open"
             read_line "$run_dir/$open/state"

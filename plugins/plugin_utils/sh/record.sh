@@ -27,13 +27,6 @@ note() {
     echo "deployment $id: $1"
 }
 
-current_generation() {
-    link=$(readlink "$profile" 2>/dev/null) || link=
-    case $link in
-    system-*-link) link=${link#system-} && echo "${link%-link}" ;;
-    esac
-}
-
 # The last words of the units in a list, for the report.
 unit_journals() {
     while read -r failed; do
@@ -91,15 +84,12 @@ write_line() {
 finish() {
     record "$1" >"$dir/record.new.$$" && mv -f "$dir/record.new.$$" "$dir/record"
     write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
-    read_open_id
-    [ "$open_id" != "$id" ] || rm -f "$var_dir/open.json"
+    [ "$(open_field id)" != "$id" ] || rm -f "$var_dir/open.json"
     # One that did not fit on the disk.
     rm -f "$var_dir/open.json.new"
     sync -f "$var_dir"
     state "$1"
 }
-
-read_open_id() { open_id=$(sed -n 's/^"id": "\([^"]*\)",\{0,1\}$/\1/p' "$var_dir/open.json" 2>/dev/null); }
 
 # A deployment that has ended leaves its line and nothing else; only what went wrong keeps its systems from garbage collection.
 clean_up() {

@@ -14,7 +14,7 @@ repair_others() {
         fi
         repair_one "$other" || return 1
     done
-    read_open_id
+    open_id=$(open_field id)
     [ -n "$open_id" ] || return 0
     repaired=yes
     repair_after_power_loss
@@ -37,8 +37,6 @@ repair_one() {
     done
     rm -rf "$1"
 }
-
-open_field() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$var_dir/open.json"; }
 
 # After a power loss only open.json is left. The host has booted one of two systems; profile and boot loader are made to
 # agree, forward if the profile link had moved, back otherwise.

@@ -19,7 +19,6 @@ load() {
     cd /
 }
 
-
 fact() { printf '%s=%s\n' "$1" "$(quote "$2")"; }
 
 wanted_units() {
@@ -32,8 +31,7 @@ wanted_units() {
 # note_facts: all that the undo needs, before anything is changed.
 note_facts() {
     previous_live=$(readlink -f /run/current-system)
-    previous_boot=
-    [ ! -e "$profile" ] || previous_boot=$(readlink -f "$profile")
+    previous_boot=$(boot_default)
     wanted_units active >"$dir/active" && failed_units >"$dir/failed-before" || return 1
     host_keys >"$dir/host-keys"
     login_keys >"$dir/login-keys"

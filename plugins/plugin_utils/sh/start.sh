@@ -19,14 +19,13 @@ main() {
     nix-store --check-validity "$new" 2>/dev/null || no not-valid "does not have $new in its store"
     look_at_toplevel
     live=$(readlink -f /run/current-system)
-    default=
-    [ ! -e "$profile" ] || default=$(readlink -f "$profile")
+    default=$(boot_default)
     answer previous_live "$live"
     answer previous_boot "$default"
     if [ "$default" = "$new" ] && { [ "$live" = "$new" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ]; then
         drop_all_roots
         answer unchanged yes
-        answer generation "$(readlink "$profile" | sed -n 's/^system-\([0-9]*\)-link$/\1/p')"
+        answer generation "$(current_generation)"
         exit 0
     fi
     look_at_host
