@@ -98,7 +98,7 @@ def test_address_of_ipv6(command: Command, lab: Lab, whole: dict[str, Host], fla
     network = f"fd00:df:{host.address.split('.')[2]}:"
     address = f"{network}:3"
     ours = f"{network}:fe/64 dev {lab.state.bridge}".split()
-    host.run(f"ip address add {address}/64 dev eth0 nodad", check=True)
+    host.run(["ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad"], check=True)
     subprocess.run(["ip", "address", "add", *ours, "nodad"], check=True)
     try:
         ssh = f"{reaching([host])[0]} -o HostKeyAlias=[{host.address}]:{host.port}"
