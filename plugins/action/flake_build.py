@@ -22,6 +22,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action imp
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _POLL = 8
+_QUIET = 2
 _PROGRESS_EVERY = 2.0
 _STILL_EVERY = 10.0
 _NAMES = 20
@@ -155,6 +156,7 @@ class _Build:
                 nix_config=self.options["nix_config"],
                 offset=str(self._offset),
                 patience=str(_POLL),
+                quiet=str(_QUIET),
                 may_start=may_start,
                 source=self._source,
             ),

@@ -18,8 +18,6 @@ begin() {
     answer id "$id"
 }
 
-clock() { read -r uptime _ </proc/uptime && uptime=${uptime%.*}; }
-
 # tell: waits for the end or for one of the awaited states. Other news can wait until this has lasted a moment, since each
 # answer costs another look. Starts as few processes as it can: many hosts may share a machine.
 tell() {
