@@ -68,7 +68,7 @@ class Fleet:
 
 
 def _systems(host: Host) -> tuple[str, str]:
-    script = "readlink -f /run/current-system /nix/var/nix/profiles/system"
+    script = "readlink -f /run/current-system; readlink -f /nix/var/nix/profiles/system"
     running, boots = host.run(script, check=True).stdout.split()
     return running, boots
 

@@ -29,10 +29,10 @@ as_root() {
 
 host() {
     # Does it have the flake, and by which hash?
-    found=$(on "$1" "p=\$(readlink $link) && echo \$p \$(nix-store --query --hash \$p) || :")
+    found=$(on "$1" "p=\$(readlink $link) && echo \$p \$(nix-hash --type sha256 --to-sri \$(nix-store --query --hash \$p)) || :")
     [ -n "$found" ] || found=$(as_root "$1" "$2" "
         t=\$(mktemp -d) && mkdir \$t/source && tar -x -C \$t/source && p=\$(nix-store --add-fixed --recursive sha256 \$t/source) &&
-        ln -sfn \$p $link && rm -rf \$t && echo \$p \$(nix-store --query --hash \$p)" "$directory/flake.tar")
+        ln -sfn \$p $link && rm -rf \$t && echo \$p \$(nix-hash --type sha256 --to-sri \$(nix-store --query --hash \$p))" "$directory/flake.tar")
     path=${found% *}
     # Build it, and look whether it runs and boots already.
     built=$(on "$1" "t=\$(nix --extra-experimental-features 'nix-command flakes' build --no-link --print-out-paths \

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tools import checks, collection, demo, environments, picture, soak, suite
+from tools import bench, checks, collection, demo, environments, picture, soak, suite
 from tools.shell import BUILD, ROOT, Failed, run, say
 
 
@@ -44,6 +44,8 @@ def clean() -> list[str]:
 
 
 TARGETS: dict[str, Callable[[], list[str]]] = {
+    "bench": bench.bench,
+    "bench-scale": bench.bench_scale,
     "clean": clean,
     "collection": install,
     "demo": demo.demo,
