@@ -25,6 +25,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
 
+# Read before Ansible starts a process for each host, as the options are.
+_PROGRAM = program()
 FINAL = frozenset(
     ("committed", "rolled-back", "rollback-failed", "commit-failed", "refused", "superseded", "interrupted")
 )
@@ -165,7 +167,7 @@ def _launch(
         stop_limit=str(_time_to_undo(limits)),
         settings=_settings(host, options, mode, limits),
         about=_about(deployment.id, options),
-        program=program(),
+        program=_PROGRAM,
     )
 
 

@@ -60,7 +60,6 @@ def _measure(results: Path, arguments: list[str]) -> bool:
     env = {
         "PATH": environment.path_variable(),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     ours = ["--collections", collection.COLLECTIONS, "--command", command, "--results", results]
     return run([environment.bin / "python", "-m", "bench", *ours, *arguments], env=env)
