@@ -32,8 +32,8 @@ def main() -> int:
     parser.add_argument("--results", type=Path, required=True, help="the JSON file to write")
     chosen = parser.parse_args()
     programs = Path(sys.executable).parent
-    ours = [Playbook(programs, chosen.collections), Command(chosen.command)]
-    contenders: list[Contender] = [Floor(), *ours, *peers()]
+    playbook = Playbook(programs, chosen.collections)
+    contenders: list[Contender] = [Floor(), playbook, Command(chosen.command), *peers()]
     figures = Figures()
     lab = Lab()
     lab.up(max([*chosen.hosts, COUNTED_ON]))
@@ -46,7 +46,7 @@ def main() -> int:
                     figures.write(chosen.results)
                 measurement.count(Fleet(lab, COUNTED_ON, Path(directory, "counted")))
             if chosen.scale:
-                figures.scale = measure_scale(ours[0], lab, chosen.scale, Path(directory, "scale"))
+                figures.scale = measure_scale(playbook, lab, chosen.scale, Path(directory, "scale"))
     except Broken as error:
         print(error, file=sys.stderr)
         return 1

@@ -83,7 +83,13 @@ class Playbook(Contender):
 
     def command(self, fleet: Fleet, directory: Path) -> list[str | Path]:
         settings = ["-e", f"deploy_flake_flake={fleet.flake}", "-e", '{"deploy_flake_limits": {"settle": 0}}']
-        playbook = [self._programs / "ansible-playbook", "-i", fleet.lab.inventory, "--limit", fleet.limit]
+        playbook: list[str | Path] = [
+            self._programs / "ansible-playbook",
+            "-i",
+            fleet.lab.inventory,
+            "--limit",
+            fleet.limit,
+        ]
         return [*playbook, *settings, "deploy_flake.nixos.deploy"]
 
     def with_ssh(self, ssh: Path) -> Mapping[str, str]:

@@ -1,9 +1,9 @@
-#!/bin/sh
 # The least that a deploy can be: the same work on the hosts by hand, over one shared ssh connection for each, all hosts at
 # once. No supervisor, no rollback, no report, no limits; a host that fails ends with an error and stays as it is.
 #
 # floor.sh FLAKE HOSTS SSH_CONFIG DIRECTORY: HOSTS has a line "name password" for each host, "-" for no password of sudo.
 # FLOOR_SSH is the ssh to use.
+# shellcheck shell=sh
 set -eu
 flake=$1
 hosts=$2

@@ -61,7 +61,7 @@ def _measure(results: Path, arguments: list[str]) -> bool:
         "PATH": environment.path_variable(),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
     }
-    ours = ["--collections", collection.COLLECTIONS, "--command", command, "--results", results]
+    ours: list[str | Path] = ["--collections", collection.COLLECTIONS, "--command", command, "--results", results]
     return run([environment.bin / "python", "-m", "bench", *ours, *arguments], env=env)
 
 
