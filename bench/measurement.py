@@ -30,7 +30,7 @@ class Measurement:
         self._began = time.monotonic()
 
     def run(self, fleet: Fleet) -> None:
-        """Measure with this many hosts; the first round of each size only warms up."""
+        """Measure with this many hosts; before, one first deploy by everybody warms up."""
         size = len(fleet.hosts)
         self._say(f"{size} host{'s' if size > 1 else ''}: warming up, then {self.repeat} rounds")
         for turn in range(self.repeat + 1):
@@ -46,7 +46,7 @@ class Measurement:
                     self.figures.left_out[contender.name] = str(error)
                     self.contenders.remove(contender)
                     continue
-                times = ", ".join(f"{kind} {each:.2f} s" for kind, each in zip(KINDS, seconds, strict=True))
+                times = ", ".join(f"{kind} {each:.2f} s" for kind, each in zip(KINDS, seconds, strict=False))
                 self._say(f"{size} hosts, {turn or 'warm-up'}, {contender.name}: {times}")
 
     def count(self, fleet: Fleet) -> None:
@@ -76,6 +76,8 @@ class Measurement:
             if size:
                 self.figures.add(contender.name, kind, size, used)
             yield used.seconds
+            if not size:
+                return
 
     def _deploy(self, fleet: Fleet, contender: Contender, kind: str, ssh: Path | None = None) -> Used:
         fleet.change(kind, self._version_now())

@@ -4,14 +4,18 @@
 """`make bench` and `make bench-scale`: how long a deploy takes, on hosts of the lab.
 
 HOSTS="1 4" and REPEAT=3 make it shorter. What is measured goes to .build/bench.json, and with the full set of hosts to
-bench/results.json and docs/bench.svg as well.
+bench/results.json, docs/bench.svg and docs/scale.md as well.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tools import collection, environments
 from tools.environments import Environment
@@ -21,6 +25,7 @@ RESULTS = BUILD / "bench.json"
 KEPT = ROOT / "bench" / "results.json"
 SCALE_KEPT = ROOT / "bench" / "scale.json"
 PICTURE = ROOT / "docs" / "bench.svg"
+PAGE = ROOT / "docs" / "scale.md"
 HOSTS = "1 4 16 32"
 NAMES = "50 150 500"
 REPEAT = "5"
@@ -38,7 +43,8 @@ def bench() -> list[str]:
     if hosts == HOSTS:
         shutil.copyfile(RESULTS, KEPT)
         shutil.copyfile(picture, PICTURE)
-        say(f"kept: {KEPT.relative_to(ROOT)} and {PICTURE.relative_to(ROOT)}")
+        _put_into_the_page("bench", _ratios(json.loads(KEPT.read_text())))
+        say(f"kept: {KEPT.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)} and the table in {PAGE.relative_to(ROOT)}")
     return []
 
 
@@ -49,6 +55,7 @@ def bench_scale() -> list[str]:
         return ["bench-scale"]
     if names == NAMES:
         shutil.copyfile(BUILD / "scale.json", SCALE_KEPT)
+        _put_into_the_page("bench-scale", _scale(json.loads(SCALE_KEPT.read_text())))
     return []
 
 
@@ -74,3 +81,32 @@ def _install_command(environment: Environment) -> Path:
     installed = environments.for_the_command(environments.newest())
     must([installed.bin / "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel])
     return installed.bin / "deploy-flake"
+
+
+def _ratios(results: dict[str, Any]) -> list[Sequence[object]]:
+    """A row for each kind of deploy and number of hosts: the floor, and of ours the seconds and the ratio to it."""
+    found = {(each["kind"], each["hosts"], each["contender"]): each for each in results["results"]}
+    names = list(dict.fromkeys(name for _kind, _hosts, name in found if name != "floor"))
+    rows: list[Sequence[object]] = [["deploy", "hosts", "floor", *names, "controller's CPU for each host"]]
+    for kind, hosts in dict.fromkeys((kind, hosts) for kind, hosts, _name in found):
+        floor = found[kind, hosts, "floor"]["median"]
+        mine = [found[kind, hosts, name]["median"] for name in names]
+        cpu = ", ".join(f"{found[kind, hosts, name]['cpu_per_host']:.2f} s" for name in names)
+        rows.append([kind, hosts, f"{floor:.1f} s", *(f"{each:.1f} s, {each / floor:.2f}" for each in mine), cpu])
+    return rows
+
+
+def _scale(results: dict[str, Any]) -> list[Sequence[object]]:
+    head = ["names", "serial", "seconds", "seconds for each", "CPU for each", "peak of memory"]
+    values = ("names", "serial", "seconds", "seconds_per_host", "cpu_per_host", "memory_mib")
+    rows: list[Sequence[object]] = [[each[value] for value in values] for each in results["scale"]]
+    return [head, *([*row[:1], row[1] or "all", *row[2:5], f"{row[5]} MiB"] for row in rows)]
+
+
+def _put_into_the_page(name: str, rows: Sequence[Sequence[object]]) -> None:
+    """As a table between two comments that have the name."""
+    head, *others = [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    table = "\n".join([head, "| --- " * len(rows[0]) + "|", *others])
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(re.sub(f"{begin}.*{end}", f"{begin}\n{table}\n{end}", text, flags=re.DOTALL), encoding="utf-8")
