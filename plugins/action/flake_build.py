@@ -17,11 +17,12 @@ from typing import Any
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.build_log import BuildLog
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import configurations, toplevel
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, join
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, script
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _POLL = 8
+_QUIET = 2
 _PROGRESS_EVERY = 2.0
 _STILL_EVERY = 10.0
 _NAMES = 20
@@ -151,10 +152,11 @@ class _Build:
                 login_user=self.host.login_user,
                 build_limit=str(self.options["timeout"]),
                 nix_arguments=self._arguments,
-                at_end=join("build_ended"),
+                at_end=script("build_ended"),
                 nix_config=self.options["nix_config"],
                 offset=str(self._offset),
                 patience=str(_POLL),
+                quiet=str(_QUIET),
                 may_start=may_start,
                 source=self._source,
             ),

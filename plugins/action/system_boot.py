@@ -23,13 +23,13 @@ class ActionModule(HostAction):
         """Confirm the deployment, or start one that has nothing to test; follow it to its end."""
         if options["deployment"]:
             return self._confirm(host, options)
-        begun, answer = deployment.start(host, options, "boot", self.check_mode)
+        begun, before, answer = deployment.start(host, options, "boot", self.check_mode)
         if begun is None:
-            unchanged = bool(answer.get("unchanged"))
+            unchanged = bool(before.get("unchanged"))
             state = "unchanged" if unchanged else "would-boot"
-            generation = report.number(answer.get("generation"))
+            generation = report.number(before.get("generation"))
             return {"changed": not unchanged, "deployment": "", "state": state, "generation": generation}
-        answer = begun.follow(begun.ask("wait", "watch"), lambda _state: False)
+        answer = begun.follow(answer, lambda _state: False)
         return deployment.result_of(host, begun, answer)
 
     def _confirm(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class ActionModule(HostAction):
             answer = waiting.ask("wait", "prepare")
             result = deployment.result_of(host, waiting, answer)
             return result | {"changed": False} | ({"state": "prepared"} if answer.get("prepared") else {})
-        answer = waiting.ask("wait", "confirm", meant=options["toplevel"])
+        answer = waiting.ask("wait", "confirm", awaited="", meant=options["toplevel"])
         answer = waiting.follow(answer, lambda _state: False, "confirm", meant=options["toplevel"])
         result = deployment.result_of(host, waiting, answer)
         was_not_tested = report.read_record(answer.get("record")).get("mode") == "boot"

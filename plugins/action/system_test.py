@@ -24,18 +24,18 @@ class ActionModule(HostAction):
         """Start the supervisor, and follow it until it waits for confirmation or has ended."""
         fleet = len(self.task_vars.get("ansible_play_hosts_all", ())) if options["all_or_nothing"] else 0
         batches = math.ceil(fleet / int(self.task_vars.get("ansible_forks") or 5))
-        begun, answer = deployment.start(host, options, "test", self.check_mode, batches)
+        begun, before, answer = deployment.start(host, options, "test", self.check_mode, batches)
         systems = {
             "toplevel": options["toplevel"],
-            "previous_system": answer.get("previous_live"),
-            "previous_boot_default": answer.get("previous_boot"),
+            "previous_system": before.get("previous_live"),
+            "previous_boot_default": before.get("previous_boot"),
         }
         if begun is None:
-            state = "unchanged" if answer.get("unchanged") else "would-test"
-            generation = report.number(answer.get("generation"))
+            state = "unchanged" if before.get("unchanged") else "would-test"
+            generation = report.number(before.get("generation"))
             changed = state != "unchanged"
             return {"changed": changed, "deployment": "", "state": state, "generation": generation, **systems}
-        answer = begun.follow(begun.ask("wait", "watch"), lambda state: state == "window")
+        answer = begun.follow(answer, lambda state: state == "window")
         result = systems | deployment.result_of(host, begun, answer)
         if begun.state == "window":
             left = int(answer.get("window_left") or 0) + begun.time_to_undo

@@ -25,6 +25,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
 
+# Read before Ansible starts a process for each host, as the options are.
+_PROGRAM = program()
 FINAL = frozenset(
     ("committed", "rolled-back", "rollback-failed", "commit-failed", "refused", "superseded", "interrupted")
 )
@@ -32,6 +34,8 @@ _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
 _POLL = 8
 """Seconds for which one poll waits on the host for news."""
+_QUIET = 2
+"""Seconds for which a poll keeps to itself what is only progress: a quick deployment is over in one poll."""
 
 
 class Deployment:
@@ -45,13 +49,15 @@ class Deployment:
         self.state = ""
         self.time_to_undo = 0
 
-    def ask(self, *scripts: str, **variables: str) -> Answer:
-        """Run a script that ends in `wait.sh`'s answer, and note the state that it says."""
+    def ask(self, *scripts: str, awaited: str = "window", limit: float = 60, **variables: str) -> Answer:
+        """Run a script that ends in `wait.sh`'s answer, and note the state that it says.
+
+        It waits for one of the awaited states or the end, and after a moment for any news.
+        """
+        variables |= {"known": self.state, "awaited": awaited, "patience": str(_POLL), "quiet": str(_QUIET)}
         answer = self.host.persist(
             self.reconnect_timeout,
-            lambda: self.host.run(
-                *scripts, limit=_POLL + 60, id=self.id, known=self.state, patience=str(_POLL), **variables
-            ),
+            lambda: self.host.run(*scripts, limit=_POLL + limit, id=self.id, **variables),
             f"deployment {self.id} is {self.state or 'starting'}",
             self.addresses,
         )
@@ -81,7 +87,7 @@ class Deployment:
                     " the next deployment repairs it",
                     "abandoned",
                 )
-            answer = self.ask("wait", script, **variables)
+            answer = self.ask("wait", script, awaited="window", limit=60, **variables)
         return answer
 
 
@@ -92,9 +98,10 @@ def new_id() -> str:
 
 def start(
     host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0
-) -> tuple[Deployment | None, Answer]:
+) -> tuple[Deployment | None, Answer, Answer]:
     """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
 
+    The answers are what the host said of itself before, and how the deployment does.
     `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0.
     """
     toplevel = options["toplevel"]
@@ -107,30 +114,10 @@ def start(
     told = ""
     while True:
         try:
-            answer = host.persist(
-                options["reconnect_timeout"],
-                lambda: host.run(
-                    "start",
-                    limit=240,
-                    id=deployment.id,
-                    new=toplevel,
-                    mode=mode,
-                    check_mode="yes" if check_mode else "no",
-                    over_ssh="yes" if host.over_ssh else "no",
-                    allow=" ".join(options["allow"]),
-                    need_nix_kib=str(options["needed_space"]["nix"] * 1024),
-                    need_boot_kib=str(options["needed_space"]["boot"] * 1024),
-                    install_bootloader="yes" if options["install_bootloader"] else "",
-                    login_user=host.login_user,
-                    runtime_limit=str(_runtime(limits)),
-                    stop_limit=str(_time_to_undo(limits)),
-                    settings=_settings(host, options, mode, limits),
-                    about=_about(deployment.id, options),
-                    program=program(),
-                ),
-                "starting the deployment",
-            )
-            break
+            before = _look(host, options, mode, check_mode)
+            if before.get("unchanged") or check_mode:
+                return None, before, before
+            return deployment, before, _launch(deployment, options, mode, limits, before.get("boot_id"))
         except HostError as error:
             if error.reason != "busy" or time.monotonic() >= patience_ends:
                 raise
@@ -138,9 +125,50 @@ def start(
                 host.tell(f"waits up to {options['lock_timeout']} s: {text}")
                 told = text
             time.sleep(2)
-    if answer.get("unchanged") or check_mode:
-        return None, answer
-    return deployment, answer
+
+
+def _look(host: Host, options: Mapping[str, Any], mode: str, check_mode: bool) -> Answer:
+    """Ask whether there is anything to do, and whether it may be tried."""
+    return host.persist(
+        options["reconnect_timeout"],
+        lambda: host.run(
+            "others",
+            "start",
+            limit=240,
+            new=options["toplevel"],
+            mode=mode,
+            check_mode="yes" if check_mode else "no",
+            over_ssh="yes" if host.over_ssh else "no",
+            allow=" ".join(options["allow"]),
+            need_nix_kib=str(options["needed_space"]["nix"] * 1024),
+            need_boot_kib=str(options["needed_space"]["boot"] * 1024),
+        ),
+        "looking at the host",
+    )
+
+
+def _launch(
+    deployment: Deployment, options: Mapping[str, Any], mode: str, limits: Mapping[str, int], boot: str
+) -> Answer:
+    """Start the supervisor, and wait for first news in the same go."""
+    host = deployment.host
+    return deployment.ask(
+        "wait",
+        "others",
+        "launch",
+        limit=240,
+        awaited="window" if mode == "test" else "",
+        since_boot=boot,
+        new=options["toplevel"],
+        allow=" ".join(options["allow"]),
+        install_bootloader="yes" if options["install_bootloader"] else "",
+        login_user=host.login_user,
+        runtime_limit=str(_runtime(limits)),
+        stop_limit=str(_time_to_undo(limits)),
+        settings=_settings(host, options, mode, limits),
+        about=_about(deployment.id, options),
+        program=_PROGRAM,
+    )
 
 
 def _limits(options: Mapping[str, Any], batches: int) -> dict[str, int]:

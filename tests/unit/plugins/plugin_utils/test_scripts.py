@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import assignments, join, program
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import assignments, bare, join, program, script
 
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
 SCRIPTS = sorted(path.stem for path in (Path(host.__file__).parent / "sh").glob("*.sh"))
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
+_ACTS = re.compile(r"^main\b(?!\().*\nexit$", re.MULTILINE)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=40)
 
 
@@ -33,6 +35,35 @@ def run(shell: list[str], script: str, cwd: Path | None = None) -> str:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_is_understood(shell: list[str], name: str) -> None:
     subprocess.run([*shell, "-n"], input=join(name).encode(), check=True, timeout=30)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_what_is_sent_means_what_is_written(name: str) -> None:
+    """bash prints the functions of a script as it has understood them, without comments and layout."""
+    written = (Path(host.__file__).parent / "sh" / f"{name}.sh").read_text(encoding="utf-8")
+    assert not any(line.startswith("#") for line in script(name).splitlines())
+    if name == "build_ended":
+        # The only one without functions.
+        written, sent = (f"build_ended() {{\n{text}\n}}" for text in (written, script(name)))
+    else:
+        sent = script(name)
+    functions = [run(["bash", "--posix"], f"{_ACTS.sub('', text)}\ndeclare -f") for text in (written, sent)]
+    assert functions[0] == functions[1] != ""
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "the program"])
+def test_what_a_script_uses_of_the_library_comes_with_it(name: str) -> None:
+    library = {match[1] for match in re.finditer(r"^(\w+)\(\)", script("common"), re.MULTILINE)}
+    text = program() if name == "the program" else join(name)
+    there = set(re.findall(r"^(\w+)\(\)", text, re.MULTILINE))
+    assert library & set(re.findall(r"\w+", text)) <= there
+    assert "answer" in library
+    assert name == "common" or library - there
+
+
+def test_data_within_a_script_is_sent_as_it_is() -> None:
+    text = "cat <<END\n  # no comment\n\nEND\n# comment\n\n  x=1 # stays\n"
+    assert bare(text) == "cat <<END\n  # no comment\n\nEND\nx=1 # stays\n"
 
 
 @every_shell

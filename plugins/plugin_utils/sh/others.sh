@@ -1,0 +1,13 @@
+# What both parts of a deployment's start need.
+# shellcheck shell=sh
+
+# no REASON MESSAGE: nothing will come of this toplevel.
+no() {
+    drop_all_roots
+    refuse "$@"
+}
+
+others_at_work() {
+    busy=$(sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' | cut -d' ' -f1)
+    [ -z "$busy" ] || { answer busy_by "$busy" && refuse busy "is being switched by $busy"; }
+}
