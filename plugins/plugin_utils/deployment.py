@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, foresight, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
     Answer,
     Host,
@@ -91,11 +91,12 @@ def new_id() -> str:
 
 
 def start(
-    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0
+    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0, diff: bool = False
 ) -> tuple[Deployment | None, Answer]:
     """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
 
-    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0.
+    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0. In check
+    mode the host looks at what a deployment would do, and with `diff` at what changes as well.
     """
     toplevel = options["toplevel"]
     if not is_store_path(toplevel):
@@ -103,6 +104,11 @@ def start(
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
     limits = _limits(options, batches)
     deployment.time_to_undo = _time_to_undo(limits)
+    scripts, limit, more = ("start",), 240, {"program": program()}
+    if check_mode:
+        scripts, limit = foresight.SCRIPTS, 240 + foresight.limit(limits) + (changes.LIMIT if diff else 0)
+        foresee = f"{_settings(host, options, mode, limits)}\n{foresight.program()}"
+        more = {"foresee": foresee, "foresee_limit": str(foresight.limit(limits)), "diff": "yes" if diff else "no"}
     patience_ends = time.monotonic() + options["lock_timeout"]
     told = ""
     while True:
@@ -110,8 +116,8 @@ def start(
             answer = host.persist(
                 options["reconnect_timeout"],
                 lambda: host.run(
-                    "start",
-                    limit=240,
+                    *scripts,
+                    limit=limit,
                     id=deployment.id,
                     new=toplevel,
                     mode=mode,
@@ -126,7 +132,7 @@ def start(
                     stop_limit=str(_time_to_undo(limits)),
                     settings=_settings(host, options, mode, limits),
                     about=_about(deployment.id, options),
-                    program=program(),
+                    **more,
                 ),
                 "starting the deployment",
             )

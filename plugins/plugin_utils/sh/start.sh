@@ -1,6 +1,6 @@
 # Looks at the host, and starts the supervisor of a new deployment.
 # From the controller: id, new, program, settings, about, mode, check_mode, over_ssh, login_user, allow, need_nix_kib,
-# need_boot_kib, install_bootloader, runtime_limit, stop_limit.
+# need_boot_kib, install_bootloader, runtime_limit, stop_limit. In check mode look_ahead.sh comes before this.
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this toplevel.
@@ -16,8 +16,12 @@ main() {
         command -v "$needed" >/dev/null || no no-tool "has no $needed in $PATH"
     done
     tools_work || no broken-tool "has a timeout or readlink in $PATH that does not do its work"
-    nix-store --check-validity "$new" 2>/dev/null || no not-valid "does not have $new in its store"
-    look_at_toplevel
+    valid=yes
+    nix-store --check-validity "$new" 2>/dev/null || valid=no
+    # In check mode it may have been evaluated and not built.
+    [ "$valid$check_mode" != nono ] || no not-valid "does not have $new in its store"
+    answer valid "$valid"
+    [ "$valid" = no ] || look_at_toplevel
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
     answer previous_live "$live"
@@ -30,7 +34,7 @@ main() {
     fi
     look_at_host
     others_at_work
-    [ "$check_mode" = no ] || { drop_all_roots; exit 0; }
+    [ "$check_mode" = no ] || { look_ahead; drop_all_roots; exit 0; }
     make_directory
     start_supervisor
 }
