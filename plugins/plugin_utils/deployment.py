@@ -104,7 +104,8 @@ def start(
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
     limits = _limits(options, batches)
     deployment.time_to_undo = _time_to_undo(limits)
-    scripts, limit, more = ("start",), 240, {"program": program()}
+    scripts: Sequence[str] = ("start",)
+    limit, more = 240, {"program": program()}
     if check_mode:
         scripts, limit = foresight.SCRIPTS, 240 + foresight.limit(limits) + (changes.LIMIT if diff else 0)
         foresee = f"{_settings(host, options, mode, limits)}\n{foresight.program()}"

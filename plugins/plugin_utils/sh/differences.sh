@@ -15,7 +15,7 @@ differences() {
     answer closures "$(experimental 30 path-info --closure-size "$1" "$2")"
     answer kernel_before "$(kernel_version "$1")"
     answer kernel_after "$(kernel_version "$2")"
-    { unit_files "$1" && echo == && unit_files "$2"; } | changed_units | while read -r unit_change; do answer unit "$unit_change"; done
+    { unit_files "$1" && echo "==" && unit_files "$2"; } | changed_units | while read -r unit_change; do answer unit "$unit_change"; done
 }
 
 # experimental LIMIT ARGUMENT…: the commands are experimental, and the host need not have them enabled.

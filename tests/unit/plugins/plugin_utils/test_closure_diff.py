@@ -33,7 +33,7 @@ def package(name: str, before: list[str], after: list[str], size: int = 0) -> Pa
         ("kdeconnect: 20.08.2 → ∅, -6597.8 KiB", package("kdeconnect", ["20.08.2"], [], -6756147)),
         ("cowsay: ∅ → 3.8.4, \x1b[31;1m+32.6 KiB\x1b[0m", package("cowsay", [], ["3.8.4"], 33382)),
         ("cowsay: ∅ → 3.8.4, \x1b[31;1m32.6 KiB\x1b[0m", package("cowsay", [], ["3.8.4"], 33382)),
-        ("linux: 6.12.1, 6.12.1-modules → 6.12.2, -1.5 MiB", package("linux", ["6.12.1", "6.12.1-modules"], ["6.12.2"], -1572864)),
+        ("linux: 6.1, 6.1-modules → 6.2, -1.5 MiB", package("linux", ["6.1", "6.1-modules"], ["6.2"], -1572864)),
         ("bluez-qt: +12.6 KiB", package("bluez-qt", [], [], 12902)),
         ("etc: ε → ∅", package("etc", [""], [])),
         ("source: ε → 2024-01-01, 2.0 GiB", package("source", [""], ["2024-01-01"], 2 << 30)),
