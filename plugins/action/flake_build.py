@@ -72,7 +72,7 @@ class ActionModule(HostAction):
         host.tell("evaluates its configuration")
         paths = 's: builtins.unsafeDiscardStringContext (s.outPath + " " + s.drvPath)'
         arguments = ["--raw", "--apply", paths, toplevel(options["reference"], configuration)]
-        answer = self._nix_eval(host, options, arguments, options["timeout"], "evaluating the configuration")
+        answer = self._nix_eval(host, options, arguments, "evaluating the configuration", options["timeout"])
         path, _space, derivation = answer.get("value").partition(" ")
         if answer.get("status") != "0" or not is_store_path(path):
             error = _nix_error(answer.get("error")) or f"nix eval ended with {answer.get('status')}"
@@ -93,7 +93,7 @@ class ActionModule(HostAction):
             "attached": False,
         }
 
-    def _nix_eval(self, host: Host, options: dict[str, Any], arguments: list[str], limit: int, doing: str) -> Answer:
+    def _nix_eval(self, host: Host, options: dict[str, Any], arguments: list[str], doing: str, limit: int) -> Answer:
         words = _for_systemd(["eval", *_FEATURES, *options["build_args"], *arguments])
         return host.persist(
             options["reconnect_timeout"],
@@ -104,6 +104,7 @@ class ActionModule(HostAction):
                 login_user=host.login_user,
                 nix_arguments=shlex.join(words),
                 nix_config=options["nix_config"],
+                source=_source(options["reference"]),
             ),
             doing,
         )
@@ -139,7 +140,7 @@ class ActionModule(HostAction):
 
     def _configurations(self, host: Host, options: dict[str, Any], wanted: str) -> str:
         arguments = ["--json", "--apply", "builtins.attrNames", configurations(options["reference"])]
-        answer = self._nix_eval(host, options, arguments, 120, "listing the configurations")
+        answer = self._nix_eval(host, options, arguments, "listing the configurations", 120)
         try:
             names = json.loads(answer.get("value"))
         except ValueError:
@@ -161,7 +162,7 @@ class _Build:
         arguments = ["build", *_FEATURES, "--print-out-paths", "--log-format", "internal-json", *options["build_args"]]
         self._arguments = shlex.join(_for_systemd([*arguments, installable]))
         self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
-        self._source = options["reference"].partition("?")[0].removeprefix("path:")
+        self._source = _source(options["reference"])
         self._offset = 0
         self._told = ("", 0.0)
         self._began = time.monotonic()
@@ -211,6 +212,11 @@ class _Build:
         if line and quiet_for >= (_PROGRESS_EVERY if line != before else _STILL_EVERY):
             self.host.tell(line if line != before else f"still {line}, for {time.monotonic() - self._began:.0f} s")
             self._told = (line, time.monotonic())
+
+
+def _source(reference: str) -> str:
+    """The store path of a snapshot; of a flake that the host fetches itself what no root is named by."""
+    return reference.partition("?")[0].removeprefix("path:")
 
 
 def _nix_error(text: str) -> str:
