@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from integration.faulting import SWITCH_LOCK, locked
-from integration.playing import LIMITS, Played, change_the_flake, deploy, remains, systems
+from integration.playing import LIMITS, Played, change_the_flake, deploy, play, remains, systems
 
 from lab import Host, Lab
 
 CHECK, BOTH = "--check", "--check --diff"
+Case = tuple[str, str, dict[str, Any]]
+"""The fault, the module and more of its options."""
 # The store aside, and what comes and goes by itself.
 LOOK = """
 readlink -f /run/current-system /run/booted-system /etc/static
@@ -46,13 +48,26 @@ def untouched(*hosts: Host) -> Iterator[None]:
 
 
 def check(
-    lab: Lab, directory: Path, flake: Path, fault: str = "", options: str = CHECK, **variables: Any
-) -> tuple[Played, dict[str, Any]]:
-    """Check one of host1's configurations."""
-    variables.setdefault("deploy_flake_configuration", f"host1-{fault}" if fault else "host1")
-    played = deploy(lab, directory, flake, "host1", options=options, **variables)
-    module = "system_test" if variables.get("deploy_flake_test", True) else "system_boot"
-    return played, played.of("host1", module)
+    lab: Lab, directory: Path, flake: Path, *cases: Case, options: str = CHECK, build: dict[str, Any] | None = None
+) -> tuple[Played, list[dict[str, Any]]]:
+    """Check some of host1's configurations in one play; the results of system_test or system_boot."""
+    tasks: list[dict[str, Any]] = [
+        {"deploy_flake.nixos.flake_copy": {"flake": str(flake)}, "register": "copied"},
+    ]
+    for fault, module, chosen in cases:
+        configuration = f"host1-{fault}" if fault else "host1"
+        reference = {"reference": "{{ copied.reference }}", "configuration": configuration}
+        given = {"toplevel": "{{ built.toplevel }}", "limits": LIMITS} | chosen
+        tasks += [
+            {"deploy_flake.nixos.flake_build": reference | (build or {}), "register": "built"},
+            {f"deploy_flake.nixos.{module}": given, "ignore_errors": True},
+        ]
+    play_of_them = {"hosts": "all", "gather_facts": False, "become": True, "tasks": tasks}
+    played = play(lab, directory, [play_of_them], ["host1"], options)
+    assert played.code == 0, played.output
+    found = [result for result in played.results["host1"] if result["action"].endswith(("system_test", "system_boot"))]
+    assert len(found) == len(cases), played.output
+    return played, found
 
 
 @pytest.mark.core
@@ -117,98 +132,99 @@ def host(whole: dict[str, Host]) -> Host:
     return whole["host1"]
 
 
-def test_kernel_and_room_for_it(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     free = int(host.run("df -P -k /boot | awk 'NR == 2 { print $4 }'").stdout)
     host.run(f"head -c {(free - 300) * 1024} /dev/zero >/boot/more", check=True)
+    boot = {"on_reboot_required": "boot"}
+    cases = [(fault, "system_test", chosen) for fault in ("exit-100", "inhibitor") for chosen in ({}, boot)]
     try:
         with untouched(host):
-            played, tested = check(lab, tmp_path, flake, "new-kernel", BOTH)
+            played, found = check(
+                lab,
+                tmp_path,
+                flake,
+                ("new-kernel", "system_test", {}),
+                *cases,
+                ("new-units", "system_boot", {}),
+                options=BOTH,
+            )
     finally:
         host.run("rm /boot/more", check=True)
-    assert played.code == 0, played.output
-    assert (tested["state"], tested["reboot_required"]) == ("would-test", True)
-    assert tested["reboot_reasons"] == ["initrd", "kernel", "kernel-modules"]
-    assert tested["changes"]["kernel"]["after"] == "6.12.2"
-    room = tested["space"]["boot"]
+    kernel, *reboots, boot_only = found
+    assert (kernel["state"], kernel["reboot_required"]) == ("would-test", True)
+    assert kernel["reboot_reasons"] == ["initrd", "kernel", "kernel-modules"]
+    assert kernel["changes"]["kernel"]["after"] == "6.12.2"
+    room = kernel["space"]["boot"]
     assert not room["enough"]
     assert room["free_bytes"] < room["needed_bytes"]
     assert 700_000 < room["needed_bytes"] < 720_000
     assert "KiB are needed" in played.output
 
+    said = {"exit-100": "switch-to-configuration dry-activate exited 100", "inhibitor": "inhibitor dbus-implementation"}
+    for (fault, _module, chosen), result in zip(cases, reboots, strict=True):
+        assert (result["reboot_required"], result["reboot_reasons"]) == (True, [said[fault]])
+        if chosen:
+            assert (result["state"], result["failed"]) == ("would-boot", False)
+            assert not any(result["would"].values())
+        else:
+            assert (result["state"], result["failed"]) == ("would-refuse", True)
+            assert "needs a reboot" in result["msg"]
+
+    assert (boot_only["state"], boot_only["reboot_reasons"]) == ("would-boot", ["boot-only"])
+    assert boot_only["changes"]["from"] == systems(host).boot_default
+    assert "onlynew.service" in boot_only["changes"]["units"]["added"]
+    assert not any(boot_only["would"].values())
+
+
+def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    host.run(
+        "systemd-run --unit=old-sore.service /bin/false; sleep 0.5; systemctl is-failed old-sore.service", check=True
+    )
+    ignore = {"ignore_units": ["old-*"]}
+    says = {
+        "new-units": "units have failed already: old-sore.service",
+        "check-fails": "Pre-switch check 'never' failed",
+        "exit-1": "switch-to-configuration dry-activate exited 1",
+        "no-sshd": "starts no ssh unit",
+    }
+    cases = [(fault, "system_test", {} if fault == "new-units" else ignore) for fault in says]
+    try:
+        with untouched(host):
+            _played, (*refused, unsafe) = check(lab, tmp_path, flake, *cases, ("unsafe", "system_test", ignore))
+    finally:
+        host.run("systemctl reset-failed old-sore.service", check=True)
+    for fault, result in zip(says, refused, strict=True):
+        assert result["failed"], fault
+        assert not result["changed"]
+        assert says[fault] in result["msg"]
+    assert refused[0]["failed_units"] == ["old-sore.service"]
+    # What nobody knows to be harmless is not run.
+    assert (unsafe["state"], unsafe["failed"]) == ("would-test", False)
+    assert unsafe["notes"] == ["pre-activate-safety-checks of the new system is not run in check mode"]
+
 
 def test_package_that_comes_anew(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
-    assert deploy(lab, tmp_path, flake, "host1").code == 0
     with untouched(host):
-        played, tested = check(lab, tmp_path, flake, "new-package", BOTH)
-    assert played.code == 0, played.output
+        _played, (plain, tested) = check(
+            lab,
+            tmp_path,
+            flake,
+            ("", "system_test", {}),
+            ("new-package", "system_test", {"reconnect_timeout": 60}),
+            options=BOTH,
+        )
+    assert not any(one["name"] == "cowsay" for one in plain.get("changes", {}).get("packages", []))
     (cowsay,) = (one for one in tested["changes"]["packages"] if one["name"] == "cowsay")
     assert (cowsay["before"], cowsay["after"]) == ([], ["3.8.4"])
     assert 32_768 < cowsay["size_change_bytes"] < 40_000
-    assert "+package cowsay 3.8.4, +" in played.output
-    assert tested["would"]["restart"] == tested["would"]["stop"] == []
-    # Without --diff the closures are not compared.
-    assert "changes" not in check(lab, tmp_path, flake, "new-package")[1]
-
-
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        ("exit-100", "switch-to-configuration dry-activate exited 100"),
-        ("inhibitor", "inhibitor dbus-implementation"),
-    ],
-)
-def test_system_that_needs_a_reboot(lab: Lab, host: Host, flake: Path, tmp_path: Path, fault: str, reason: str) -> None:
-    with untouched(host):
-        refused, why = check(lab, tmp_path, flake, fault)
-        allowed, tested = check(lab, tmp_path, flake, fault, deploy_flake_on_reboot_required="boot")
-    assert refused.code != 0
-    assert (why["state"], why["reboot_reasons"]) == ("would-refuse", [reason])
-    assert "needs a reboot" in why["msg"]
-    assert allowed.code == 0, allowed.output
-    assert (tested["state"], tested["reboot_required"], tested["reboot_reasons"]) == ("would-boot", True, [reason])
-    assert not any(tested["would"].values())
-
-
-@pytest.mark.parametrize(
-    ("fault", "says"),
-    [
-        ("check-fails", "Pre-switch check 'never' failed"),
-        ("exit-1", "switch-to-configuration dry-activate exited 1"),
-        ("no-sshd", "starts no ssh unit"),
-    ],
-)
-def test_what_would_be_refused_fails_now(
-    lab: Lab, host: Host, flake: Path, tmp_path: Path, fault: str, says: str
-) -> None:
-    with untouched(host):
-        played, tested = check(lab, tmp_path, flake, fault)
-    assert played.code != 0
-    assert says in tested["msg"]
-    assert tested["changed"] is False
-
-
-def test_pre_activate_script_is_not_run(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
-    with untouched(host):
-        played, tested = check(lab, tmp_path, flake, "unsafe")
-    assert played.code == 0, played.output
-    assert tested["notes"] == ["pre-activate-safety-checks of the new system is not run in check mode"]
-
-
-def test_boot_only(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
-    with untouched(host):
-        played, booted = check(lab, tmp_path, flake, "new-units", BOTH, deploy_flake_test=False)
-    assert played.code == 0, played.output
-    assert (booted["state"], booted["reboot_required"], booted["reboot_reasons"]) == ("would-boot", True, ["boot-only"])
-    assert booted["changes"]["from"] == systems(host).boot_default
-    assert "onlynew.service" in booted["changes"]["units"]["added"]
-    assert not any(booted["would"].values())
+    assert any(line.startswith("package cowsay 3.8.4, +") for line in tested["diff"][0]["after"].splitlines())
 
 
 def test_evaluated_and_not_built(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     change_the_flake(flake, "evaluated")
+    case, evaluate = ("", "system_test", {}), {"check_builds": False}
     with untouched(host):
-        played, tested = check(lab, tmp_path, flake, options=BOTH, deploy_flake_check_builds=False)
-    assert played.code == 0, played.output
+        played, (tested,) = check(lab, tmp_path, flake, case, options=BOTH, build=evaluate)
     built = played.of("host1", "flake_build")
     assert (built["valid"], built["changed"], built["built"]) == (False, True, 0)
     assert built["toplevel"].endswith("-nixos-system-host1-25.11.evaluated")
@@ -218,22 +234,20 @@ def test_evaluated_and_not_built(lab: Lab, host: Host, flake: Path, tmp_path: Pa
     assert tested["previous_system"] == systems(host).running
     assert "was not built" in tested["notes"][0]
     assert tested["space"]["nix"]["enough"]
+    assert "changes" not in tested
 
-    # What it evaluates to is what it builds.
-    full, tested = check(lab, tmp_path, flake)
+    # What it evaluates to is what it builds; without --diff the closures are not compared.
+    full, (tested,) = check(lab, tmp_path, flake, case)
     assert full.of("host1", "flake_build")["toplevel"] == built["toplevel"] == tested["toplevel"]
-    again, tested = check(lab, tmp_path, flake, deploy_flake_check_builds=False)
-    assert again.of("host1", "flake_build")["valid"] is True
-    assert again.of("host1", "flake_build")["changed"] is False
-    assert "hello.service" in tested["would"]["restart"] + tested["would"]["stop"]
+    assert "changes" not in tested
+    again, (tested,) = check(lab, tmp_path, flake, case, build=evaluate)
+    assert (again.of("host1", "flake_build")["valid"], again.of("host1", "flake_build")["changed"]) == (True, False)
+    assert "hello.service" in tested["would"]["stop"]
 
 
 @pytest.mark.parametrize(
     ("configuration", "says"),
-    [
-        ("host1-does-not-evaluate", "services.hello.colour"),
-        ("no-such", "these nixosConfigurations|nixosConfigurations, among"),
-    ],
+    [("host1-does-not-evaluate", "services.hello.colour"), ("no-such", "nixosConfigurations, among them")],
 )
 def test_what_cannot_be_evaluated(
     lab: Lab, host: Host, flake: Path, tmp_path: Path, configuration: str, says: str
@@ -243,33 +257,18 @@ def test_what_cannot_be_evaluated(
         played = deploy(lab, tmp_path, flake, "host1", options=CHECK, **choice)
     built = played.of("host1", "flake_build")
     assert built["failed"]
-    assert any(words in built["msg"] for words in says.split("|")), built["msg"]
-
-
-def test_unit_that_had_failed_before(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
-    host.run(
-        "systemd-run --unit=old-sore.service /bin/false; sleep 0.5; systemctl is-failed old-sore.service", check=True
-    )
-    try:
-        with untouched(host):
-            strict, why = check(lab, tmp_path, flake, "new-units")
-            ignoring, tested = check(lab, tmp_path, flake, "new-units", deploy_flake_ignore_units=["old-*"])
-    finally:
-        host.run("systemctl reset-failed old-sore.service", check=True)
-    assert strict.code != 0
-    assert why["failed_units"] == ["old-sore.service"]
-    assert "units have failed already: old-sore.service" in why["msg"]
-    assert ignoring.code == 0, ignoring.output
-    assert tested["would"]["start"] == []
+    assert says in built["msg"]
 
 
 def test_others_at_work(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    with untouched(host), locked(host, SWITCH_LOCK):
+        given = {"limits": LIMITS | {"check": 2}}
+        _played, (held,) = check(lab, tmp_path, flake, ("new-units", "system_test", given))
+    assert held["failed"]
+    assert "another one holds its lock" in held["msg"]
     host.run("systemd-run --unit=deploy-flake.service sleep 60", check=True)
     try:
-        _played, busy = check(lab, tmp_path, flake, "new-units", deploy_flake_lock_timeout=1)
+        _played, (busy,) = check(lab, tmp_path, flake, ("new-units", "system_test", {"lock_timeout": 1}))
     finally:
         host.run("systemctl stop deploy-flake.service", check=True)
     assert busy["reason"] == "busy"
-    with untouched(host), locked(host, SWITCH_LOCK):
-        _played, held = check(lab, tmp_path, flake, "new-units", deploy_flake_limits=LIMITS | {"check": 2})
-    assert "another one holds its lock" in held["msg"]
