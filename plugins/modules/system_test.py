@@ -120,7 +120,9 @@ would:
       type: list
       elements: str
     start:
-      description: Units that would be started.
+      description:
+        - Units that would be started. New ones that a target pulls in are not named by C(dry-activate); in diff mode they
+          are in RV(changes).
       type: list
       elements: str
     restart:
