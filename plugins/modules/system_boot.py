@@ -132,8 +132,8 @@ would:
       elements: str
     start:
       description:
-        - Units that would be started. New ones that a target pulls in are not named by C(dry-activate); in diff mode they
-          are in RV(changes).
+        - Units that would be started. New ones that a target pulls in are not named by C(dry-activate); in diff mode
+          they are in RV(changes).
       type: list
       elements: str
     restart:

@@ -222,7 +222,8 @@ def test_package_that_comes_anew(lab: Lab, host: Host, flake: Path, tmp_path: Pa
 
 def test_evaluated_and_not_built(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     change_the_flake(flake, "evaluated")
-    case, evaluate = ("", "system_test", {}), {"check_builds": False}
+    case: Case = ("", "system_test", {})
+    evaluate = {"check_builds": False}
     with untouched(host):
         played, (tested,) = check(lab, tmp_path, flake, case, options=BOTH, build=evaluate)
     built = played.of("host1", "flake_build")
