@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from deploy_flake.details import details
 from deploy_flake.events import Ended, Event, Phase, Progress, Result, Started, Warned
+from deploy_flake.findings import findings
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Plain(Display):
                     self._line("\n" + "\n".join(status_lines(host)))
             return
         for host in deployment.hosts.values():
-            if lines := details(host):
+            if lines := findings(host):
                 self._line("\n" + "\n".join(lines))
         self._line(f"{counted(deployment)} in {deployment.seconds:.1f} s")
 
@@ -183,8 +183,8 @@ __all__ = [
     "Started",
     "choose",
     "counted",
-    "details",
     "errors",
+    "findings",
     "short",
     "summary",
 ]

@@ -104,12 +104,12 @@ def start(
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
     limits = _limits(options, batches)
     deployment.time_to_undo = _time_to_undo(limits)
-    scripts: Sequence[str] = ("start",)
+    looks: Sequence[str] = ()
     limit, more = 240, {"program": program()}
     if check_mode:
-        scripts, limit = foresight.SCRIPTS, 240 + foresight.limit(limits) + (changes.LIMIT if diff else 0)
-        foresee = f"{_settings(host, options, mode, limits)}\n{foresight.program()}"
-        more = {"foresee": foresee, "foresee_limit": str(foresight.limit(limits)), "diff": "yes" if diff else "no"}
+        looks, limit = foresight.SCRIPTS, 240 + foresight.limit(limits) + (changes.LIMIT if diff else 0)
+        more = {"foresee": foresight.program(), "foresee_limit": str(foresight.limit(limits))}
+        more["diff"] = "yes" if diff else "no"
     patience_ends = time.monotonic() + options["lock_timeout"]
     told = ""
     while True:
@@ -117,7 +117,8 @@ def start(
             answer = host.persist(
                 options["reconnect_timeout"],
                 lambda: host.run(
-                    *scripts,
+                    *looks,
+                    "start",
                     limit=limit,
                     id=deployment.id,
                     new=toplevel,
@@ -140,6 +141,8 @@ def start(
             break
         except HostError as error:
             if error.reason != "busy" or time.monotonic() >= patience_ends:
+                if check_mode and error.answer is not None:
+                    error.result = foresight.refused(options, error.answer)
                 raise
             if (text := report.busy(error)) != told:
                 host.tell(f"waits up to {options['lock_timeout']} s: {text}")

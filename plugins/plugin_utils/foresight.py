@@ -13,12 +13,12 @@ from typing import Any
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import dry_activation, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, join
 
-SCRIPTS = ("room", "differences", "look_ahead", "start")
-"""They run in the place of start.sh alone."""
+SCRIPTS = ("space", "differences", "look_ahead")
+"""They go before start.sh."""
 
 
 def program() -> str:
-    """What runs on the host in a unit of its own; the settings of the deployment go before it."""
+    """What runs on the host in a unit of its own; look_ahead.sh puts the settings of the deployment before it."""
     return join("process", "record", "health", "supervise", "foresee")
 
 
@@ -55,9 +55,15 @@ def result_of(host: Host, options: Mapping[str, Any], answer: Answer, mode: str)
     return result
 
 
+def refused(options: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
+    """The return values of a deployment that the host would refuse at once."""
+    room = space(answer, options)
+    return {"state": "would-refuse", "changed": False, **({"space": room} if room else {})}
+
+
 def space(answer: Answer, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Room on each file system, in bytes; C(boot) only where /boot is one of its own."""
-    needed = {name: options["needed_space"][name] * 1024 for name in ("nix", "boot")}
+    needed = {name: (options["needed_space"][name] or 0) * 1024 for name in ("nix", "boot")}
     needed["boot"] = max(needed["boot"], report.number(answer.get("boot_files_kib")) or 0)
     found = {}
     for name, kib in needed.items():

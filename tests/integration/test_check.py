@@ -143,7 +143,7 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
                 lab,
                 tmp_path,
                 flake,
-                ("new-kernel", "system_test", {}),
+                ("new-kernel", "system_test", {"needed_space": {"boot": 0}}),
                 *cases,
                 ("new-units", "system_boot", {}),
                 options=BOTH,
@@ -188,16 +188,20 @@ def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_
         "no-sshd": "starts no ssh unit",
     }
     cases = [(fault, "system_test", {} if fault == "new-units" else ignore) for fault in says]
+    too_much = {"needed_space": {"nix": 1 << 30}}
+    others = [("unsafe", "system_test", ignore), ("new-units", "system_test", ignore | too_much)]
     try:
         with untouched(host):
-            _played, (*refused, unsafe) = check(lab, tmp_path, flake, *cases, ("unsafe", "system_test", ignore))
+            _played, (*refused, unsafe, no_room) = check(lab, tmp_path, flake, *cases, *others)
     finally:
         host.run("systemctl reset-failed old-sore.service", check=True)
     for fault, result in zip(says, refused, strict=True):
         assert result["failed"], fault
-        assert not result["changed"]
+        assert (result["state"], result["changed"]) == ("would-refuse", False)
         assert says[fault] in result["msg"]
     assert refused[0]["failed_units"] == ["old-sore.service"]
+    assert (no_room["state"], no_room["reason"]) == ("would-refuse", "no-space")
+    assert not no_room["space"]["nix"]["enough"]
     # What nobody knows to be harmless is not run.
     assert (unsafe["state"], unsafe["failed"]) == ("would-test", False)
     assert unsafe["notes"] == ["pre-activate-safety-checks of the new system is not run in check mode"]

@@ -1,5 +1,5 @@
 # Finds out what a deployment would do, by the supervisor's own steps up to where it would begin to change the host, and by
-# dry-activate. Before it: dir (goes with the unit) and the settings of the deployment; it answers on standard output.
+# dry-activate. Before it: the settings of the deployment, new, new_live and dir (goes with the unit); it answers on standard output.
 # shellcheck shell=sh disable=SC2317,SC2329
 
 # The supervisor's words for where it would stop.
@@ -23,7 +23,7 @@ foresee() {
         stop_unchanged "$complaint"
     }
     # A file of the new system that may do anything; it is run where the system is really to be activated.
-    [ -z "$pre_activate_script" ] || [ ! -x "$new/$pre_activate_script" ] || note "$pre_activate_script of the new system is not run in check mode"
+    [ -z "$pre_activate_script" ] || [ ! -x "$new_live/$pre_activate_script" ] || note "$pre_activate_script of the new system is not run in check mode"
     pre_activate_script=
     check_before_switch
     [ "$mode" = boot ] || dry_activate
@@ -32,7 +32,7 @@ foresee() {
 dry_activate() {
     # A log of its own: what the checks have said is not about units.
     mv "$dir/log" "$dir/log.check"
-    switch_to "$activate_limit" "$new" dry-activate
+    switch_to "$activate_limit" "$new_live" dry-activate
     answer dry_activation "$(head -c 262144 "$dir/log")"
     case $stc in
     0) ;;

@@ -4,12 +4,14 @@
 
 look_ahead() {
     another_deployment
-    answer_room
+    # What would be activated, where that is another one than what would be booted.
+    activated=${new_live:-$new}
+    [ "$mode" = test ] || activated=$new
     if [ "$valid" = yes ]; then
         answer_reboot
         run_foresee
         if [ "$diff" = yes ]; then
-            if [ "$mode" = boot ]; then differences "$default" "$new"; else differences "$live" "$new"; fi
+            if [ "$mode" = boot ]; then differences "$default" "$new"; else differences "$live" "$activated"; fi
         fi
     fi
     answer looked_ahead yes
@@ -30,18 +32,11 @@ another_deployment() {
     [ -z "$holder" ] || answer unfinished "$holder"
 }
 
-answer_room() {
-    answer free_nix_kib "$(free_kib /nix)"
-    boot_partition || return 0
-    answer free_boot_kib "$(free_kib /boot)"
-    [ "$valid" = no ] || answer boot_files_kib "$(boot_files_kib "$new")"
-}
-
 answer_reboot() {
     for part in initrd kernel kernel-modules; do
-        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$new/$part")" ] || answer reboot_for "$part"
+        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$activated/$part")" ] || answer reboot_for "$part"
     done
-    answer inhibitors_new "$(inhibitors "$new")"
+    answer inhibitors_new "$(inhibitors "$activated")"
     answer inhibitors_current "$(inhibitors /run/current-system)"
     answer inhibitors_booted "$(inhibitors /run/booted-system)"
 }
@@ -57,7 +52,7 @@ run_foresee() {
     interpreter=$(readlink -f /bin/sh)
     case $interpreter in */busybox) interpreter="$interpreter sh" ;; esac
     # shellcheck disable=SC2086 # the interpreter may be two words
-    printf '%s\n' "dir=$(quote "/run/$foresee_unit")" "$foresee" |
+    printf '%s\n' "$settings" "new=$(quote "$new")" "new_live=$(quote "$activated")" "dir=$(quote "/run/$foresee_unit")" "$foresee" |
         timeout -k 5 $((foresee_limit + 45)) systemd-run --quiet --collect --wait --pipe --no-ask-password --service-type=exec \
             --unit="$foresee_unit" --description="looks at what a deployment of $new would do" \
             -p KillMode=control-group -p WorkingDirectory=/ -p UMask=0077 -p OOMPolicy=continue \

@@ -1,6 +1,6 @@
 # Looks at the host, and starts the supervisor of a new deployment.
 # From the controller: id, new, program, settings, about, mode, check_mode, over_ssh, login_user, allow, need_nix_kib,
-# need_boot_kib, install_bootloader, runtime_limit, stop_limit. In check mode look_ahead.sh comes before this.
+# need_boot_kib, install_bootloader, runtime_limit, stop_limit. In check mode space.sh and look_ahead.sh come before this.
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this toplevel.
@@ -32,6 +32,7 @@ main() {
         answer generation "$(current_generation)"
         exit 0
     fi
+    [ "$check_mode" = no ] || answer_room
     look_at_host
     others_at_work
     [ "$check_mode" = no ] || { look_ahead; drop_all_roots; exit 0; }

@@ -3,8 +3,16 @@
 
 free_kib() { df -P -k "$1" | awk 'NR == 2 { print $4 }'; }
 
-# boot_partition: whether /boot is a file system of its own; only then are kernel and initrd copied there.
-boot_partition() { [ -d /boot ] && [ "$(stat -c %d /boot)" != "$(stat -c %d /nix)" ]; }
+# own_boot_partition: whether /boot is a file system of its own; only then are kernel and initrd copied there.
+own_boot_partition() { [ -d /boot ] && [ "$(stat -c %d /boot)" != "$(stat -c %d /nix)" ]; }
+
+# answer_room: what is free, and what $new would take on the boot partition.
+answer_room() {
+    answer free_nix_kib "$(free_kib /nix)"
+    own_boot_partition || return 0
+    answer free_boot_kib "$(free_kib /boot)"
+    [ "$valid" = no ] || answer boot_files_kib "$(boot_files_kib "$new")"
+}
 
 # boot_files_kib TOPLEVEL: what its kernels and initrds, those of its specialisations included, would take that are not on
 # the boot partition yet. Their names there are made from their store paths.

@@ -22,7 +22,7 @@ _PACKAGES = 60
 """Lines about packages for one host; --instrumentation json has all of them."""
 
 
-def details(host: HostResult) -> list[str]:
+def findings(host: HostResult) -> list[str]:
     """Under the host's name; nothing where there is nothing to tell."""
     lines = [*_would(host), *_changes(host.changes or {})]
     return [f"{host.name}:", *lines] if lines else []
