@@ -180,16 +180,16 @@ def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_
     host.run(
         "systemd-run --unit=old-sore.service /bin/false; sleep 0.5; systemctl is-failed old-sore.service", check=True
     )
-    ignore = {"ignore_units": ["old-*"]}
+    ignore: dict[str, Any] = {"ignore_units": ["old-*"]}
     says = {
         "new-units": "units have failed already: old-sore.service",
         "check-fails": "Pre-switch check 'never' failed",
         "exit-1": "switch-to-configuration dry-activate exited 1",
         "no-sshd": "starts no ssh unit",
     }
-    cases = [(fault, "system_test", {} if fault == "new-units" else ignore) for fault in says]
-    too_much = {"needed_space": {"nix": 1 << 30}}
-    others = [("unsafe", "system_test", ignore), ("new-units", "system_test", ignore | too_much)]
+    cases: list[Case] = [(fault, "system_test", {} if fault == "new-units" else ignore) for fault in says]
+    too_much: dict[str, Any] = {"needed_space": {"nix": 1 << 30}}
+    others: list[Case] = [("unsafe", "system_test", ignore), ("new-units", "system_test", ignore | too_much)]
     try:
         with untouched(host):
             _played, (*refused, unsafe, no_room) = check(lab, tmp_path, flake, *cases, *others)
