@@ -52,7 +52,24 @@ def result_of(host: Host, options: Mapping[str, Any], answer: Answer, mode: str)
         result |= {"state": "would-refuse", "reason": "unclear" if _unclear(answer) else "would-refuse"}
     for note in result["notes"]:
         host.warn(note)
+    if not result.get("failed"):
+        host.tell(in_words(result))
     return result
+
+
+def in_words(result: Mapping[str, Any]) -> str:
+    """The same in a line, for whoever watches."""
+    if not result["valid"]:
+        return "would try a system that was not built"
+    would = result["would"]
+    verbs = ("stop", "start", "restart", "reload")
+    parts = [f"{verb} {', '.join(would[verb])}" for verb in verbs if would[verb]]
+    parts += ["restart systemd"] if would["restart_systemd"] else []
+    what = "; ".join(parts) or "leave all units as they are"
+    if result["state"] == "would-boot":
+        what = "make the new system its boot default and activate nothing"
+    reasons = ", ".join(result["reboot_reasons"])
+    return f"would {what}; {f'a reboot is needed: {reasons}' if reasons else 'no reboot is needed'}"
 
 
 def refused(options: Mapping[str, Any], answer: Answer) -> dict[str, Any]:

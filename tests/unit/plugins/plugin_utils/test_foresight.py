@@ -25,6 +25,10 @@ class Told:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.told = ""
+
+    def tell(self, text: str) -> None:
+        self.told = text
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
@@ -107,6 +111,25 @@ def test_system_that_is_not_there() -> None:
     assert not result["space"]["nix"]["enough"]
     for note, words in zip(result["notes"], ("was not built", "left unfinished", "1024 KiB free"), strict=True):
         assert words in note
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ([STOPS], "would stop a.service; no reboot is needed"),
+        ([], "would leave all units as they are; no reboot is needed"),
+        ([("reboot_for", "kernel")], "would leave all units as they are; a reboot is needed: kernel"),
+        (
+            [("needs_reboot", "check exited 100")],
+            "would make the new system its boot default and activate nothing; a reboot is needed: check exited 100",
+        ),
+        ([("why", "no")], ""),
+    ],
+)
+def test_it_is_told_in_a_line(fields: list[tuple[str, str]], words: str) -> None:
+    host = Told()
+    foresight.result_of(cast(Host, host), OPTIONS, Answer([*WELL, *fields]), "test")
+    assert host.told == words
 
 
 def test_boot_partition_needs_the_kernel_or_what_was_asked_for() -> None:
