@@ -278,3 +278,13 @@ def test_others_at_work(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> No
     finally:
         host.run("systemctl stop deploy-flake.service", check=True)
     assert busy["reason"] == "busy"
+
+
+def test_look_that_is_killed_is_no_success(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    wait = "until cat /run/deploy-flake-check-*/log 2>/dev/null | grep -q 'configuration check'; do sleep 0.1; done"
+    with untouched(host), locked(host, SWITCH_LOCK):
+        killer = f"{wait}; systemctl kill -s KILL 'deploy-flake-check-*.service'"
+        host.run(["systemd-run", "--quiet", "--collect", "--property=RuntimeMaxSec=60", "sh", "-c", killer], check=True)
+        _played, (killed,) = check(lab, tmp_path, flake, ("new-units", "system_test", {}))
+    assert (killed["failed"], killed["reason"], killed["would"]) == (True, "unclear", None)
+    assert "was killed" in killed["msg"]
