@@ -132,6 +132,7 @@ def _deploy_options(chosen: argparse.Namespace) -> DeployOptions | None:
         allow=chosen.allow,
         on_reboot_required=chosen.on_reboot_required,
         pre_activate_script=chosen.pre_activate_script,
+        check_builds=not deploys or chosen.check_builds == "run",
         build_args=build_arguments(chosen.build_cmdline or "") if deploys else (),
         copy_timeout=chosen.copy_timeout if deploys else None,
         build_timeout=chosen.build_timeout if deploys else None,

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from deploy_flake.events import Ended, Event, Phase, Progress, Result, Started, Warned
+from deploy_flake.findings import findings
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 if TYPE_CHECKING:
@@ -83,6 +84,9 @@ class Plain(Display):
                 if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED:
                     self._line("\n" + "\n".join(status_lines(host)))
             return
+        for host in deployment.hosts.values():
+            if lines := findings(host):
+                self._line("\n" + "\n".join(lines))
         self._line(f"{counted(deployment)} in {deployment.seconds:.1f} s")
 
     def _line(self, text: str) -> None:
@@ -125,7 +129,8 @@ def summary(host: HostResult) -> str:
             runs = f", runs {short(host.system)}" if host.system else ""
             return f"unchanged{runs}{generation}"
         case Outcome.WOULD_CHANGE:
-            return f"would run {short(host.new_system)}" if host.new_system else "would change"
+            verb = "boot" if host.state == "would-boot" else "run"
+            return f"would {verb} {short(host.new_system)}{reboot}" if host.new_system else "would change"
         case Outcome.ROLLED_BACK:
             return f"rolled back, runs {short(host.system) or 'its previous system'} again{generation}"
     first = host.error.splitlines()[0] if host.error else ""
@@ -170,4 +175,16 @@ def status_lines(host: HostStatus) -> list[str]:
     return lines
 
 
-__all__ = ["Display", "Ended", "Json", "Plain", "Started", "choose", "counted", "errors", "short", "summary"]
+__all__ = [
+    "Display",
+    "Ended",
+    "Json",
+    "Plain",
+    "Started",
+    "choose",
+    "counted",
+    "errors",
+    "findings",
+    "short",
+    "summary",
+]

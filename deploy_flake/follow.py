@@ -41,6 +41,10 @@ _VALUES = {
     "failed_units": "failed_units",
     "notes": "notes",
     "reason": "reason",
+    "would": "would",
+    "reboot_reasons": "reboot_reasons",
+    "space": "space",
+    "changes": "changes",
 }
 _STATUS = {
     "hostname": "hostname",

@@ -89,6 +89,15 @@ class HostResult:
     failed_units: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What else the operator should know; also given as warnings."""
+    would: dict[str, Any] | None = None
+    """Check mode: the units that it would `stop`, `start`, `restart`, `reload` and `keep`, as the module system_test
+    says it; None where that is not known."""
+    reboot_reasons: list[str] = field(default_factory=list)
+    """Check mode: why a reboot would be needed."""
+    space: dict[str, Any] = field(default_factory=dict)
+    """Check mode: `free_bytes`, `needed_bytes` and `enough` of `nix` and `boot`."""
+    changes: dict[str, Any] | None = None
+    """Diff mode: `packages`, `closure_bytes`, `kernel` and `units`, as the module system_test says it."""
 
     @property
     def ok(self) -> bool:

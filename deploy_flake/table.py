@@ -92,6 +92,8 @@ class Table(display.Display):
         for host in hosts:
             if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED:
                 self.console.print(Text("\n" + "\n".join(display.status_lines(host))))
+            elif lines := display.findings(host):
+                self.console.print(Text("\n" + "\n".join(lines)))
         self.console.print(Text(f"{display.counted(deployment)} in {deployment.seconds:.1f} s", "bold"))
 
     # Drawing

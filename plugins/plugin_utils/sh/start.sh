@@ -1,6 +1,6 @@
 # Looks whether there is anything to do on the host, and whether that may be tried. launch.sh then starts it: what runs in the
 # deployment's units is sent only where it is needed.
-# From the controller: new, mode, over_ssh, allow, need_nix_kib, need_boot_kib, check_mode.
+# From the controller: new, mode, over_ssh, allow, need_nix_kib, need_boot_kib, check_mode. In check mode space.sh and look_ahead.sh come before this.
 # shellcheck shell=sh
 
 main() {
@@ -10,8 +10,12 @@ main() {
         command -v "$needed" >/dev/null || no no-tool "has no $needed in $PATH"
     done
     tools_work || no broken-tool "has a timeout or readlink in $PATH that does not do its work"
-    nix-store --check-validity "$new" 2>/dev/null || no not-valid "does not have $new in its store"
-    look_at_toplevel
+    valid=yes
+    nix-store --check-validity "$new" 2>/dev/null || valid=no
+    # In check mode it may have been evaluated and not built.
+    [ "$valid$check_mode" != nono ] || no not-valid "does not have $new in its store"
+    answer valid "$valid"
+    [ "$valid" = no ] || look_at_toplevel
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
     answer previous_live "$live"
@@ -22,12 +26,13 @@ main() {
         answer generation "$(current_generation)"
         exit 0
     fi
+    [ "$check_mode" = no ] || answer_room
     look_at_host
     others_at_work
+    # Check mode starts nothing, and lets go of the roots; a deployment that is about to begin keeps those of the build.
+    [ "$check_mode" = no ] || { look_ahead; drop_all_roots; exit 0; }
     read -r boot_id </proc/sys/kernel/random/boot_id
     answer boot_id "$boot_id"
-    # A deployment that is about to begin keeps the roots of the build.
-    [ "$check_mode" = no ] || drop_all_roots
 }
 
 look_at_toplevel() {
