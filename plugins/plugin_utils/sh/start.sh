@@ -1,6 +1,6 @@
 # Looks at the host, and starts the supervisor of a new deployment.
 # From the controller: id, new, program, settings, about, mode, check_mode, over_ssh, login_user, allow, need_nix_kib,
-# need_boot_kib, install_bootloader, runtime_limit, stop_limit.
+# need_boot_kib (empty for what the new kernel and initrd need), install_bootloader, runtime_limit, stop_limit.
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this toplevel.
@@ -65,9 +65,11 @@ look_at_host() {
     for path in /nix /boot; do
         [ -d "$path" ] || continue
         free=$(df -P -k "$path" | awk 'NR == 2 { print $4 }')
-        case $path in /nix) needed=$need_nix_kib ;; *) needed=$need_boot_kib ;; esac
+        case $path in /nix) needed=$need_nix_kib ;; *) needed=${need_boot_kib:-0} ;; esac
         [ "$free" -ge "$needed" ] || no no-space "has $free KiB free on $path, and needs $needed KiB"
     done
+    # Unless the operator has said how much there must be.
+    [ -n "$need_boot_kib" ] || complaint=$(boot_files_fit) || no no-space "$complaint"
 }
 
 others_at_work() {
