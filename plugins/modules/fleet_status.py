@@ -82,8 +82,8 @@ rows:
       type: str
     health:
       description:
-        - What C(systemctl is-system-running) says, and how many units have failed; V(unreachable) or V(failed) for a host
-          that was not looked at.
+        - What C(systemctl is-system-running) says, and how many units have failed.
+        - V(unreachable) or V(failed) for a host of which nothing is known.
       type: str
     deployment:
       description: Where a deployment stands that has not ended.

@@ -185,8 +185,8 @@ room:
           type: int
     boot:
       description:
-        - The boot partition. The first of C(/boot), C(/efi) and C(/boot/efi) that is a file system of its own, else that
-          of C(/boot).
+        - The boot partition. The first of C(/boot), C(/efi) and C(/boot/efi) that is a file system of its own.
+        - Where none is, the file system of C(/boot).
         - V(none) if there is no C(/boot).
       type: dict
       contains:
@@ -243,8 +243,8 @@ explanations:
 drift:
   description:
     - How the system that runs stands to O(flake); V(none) if no flake was given.
-    - Compared are the revision that the system, or the record of its deployment, says it was built from, and the content
-      of the flake where there is a record of it.
+    - Compared are the revision from which the system, or the record of its deployment, says that it was built, and the
+      content of the flake where there is a record of it.
     - A flake that has moved on may well give this host the same system again. Only a deployment in check mode tells.
   type: dict
   returned: success

@@ -4,8 +4,8 @@
 
 """Whether what a host runs was built from the flake as it is now.
 
-Compared is what a system was built from and not what the flake evaluates to now: a flake that has moved on may well give one
-host the same system again.
+Compared is what a system was built from and not what the flake evaluates to now: a flake that has moved on may well
+give one host the same system again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import git_tree
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import LocalFlake, RemoteFlake
 
+_HOST = "the host does not know what its system was built from"
 _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # In a flake reference: `?rev=…`, or as a part of the path, as in github:owner/repository/REVISION.
 _NAMED = re.compile(r"(?:[?&]rev=|/)([0-9a-f]{40})(?=[?&/]|$)")
@@ -48,7 +49,7 @@ def compare(
 ) -> Drift:
     """Compare.
 
-    `said` is the revision that the system says of itself, `record` the last deployment of that very system, if there is one.
+    `said` is the revision that the system says of itself, `record` the last deployment of that very system, if any.
     """
     revision = said or str(record.get("revision") or "")
     deployed = str(record.get("configuration") or "")
@@ -59,7 +60,7 @@ def compare(
     ours = flake.revision or ""
     if ours and ours == revision:
         return Drift("none", "no", ours, revision)
-    # The content alone tells of trees with changes and of flakes without git; and the same content may be another commit's.
+    # The content alone tells of trees with changes and of flakes without git, and may be the same in another commit.
     hashed = str(record.get("nar_hash") or "")
     if hashed and hashed == _nar_hash(flake):
         return Drift("none", "no", ours, revision)
@@ -67,9 +68,7 @@ def compare(
         return Drift("drifted", _apart(flake, revision), ours, revision)
     if hashed or (ours and revision):
         return Drift("drifted", "other content", ours, revision)
-    why = (
-        "the host does not know what its system was built from" if ours else "the flake has no revision to compare with"
-    )
+    why = _HOST if ours else "the flake has no revision to compare with"
     return Drift("unknown", "unknown", ours, revision, why)
 
 
@@ -77,7 +76,7 @@ def _remote(flake: RemoteFlake, revision: str) -> Drift:
     ours = _revision(flake)
     if ours and revision:
         return Drift("none", "no", ours, revision) if ours == revision else Drift("drifted", "yes", ours, revision)
-    why = "the host does not know what its system was built from"
+    why = _HOST
     if not ours:
         why = f"only hosts can tell which revision {flake.reference} is; name one, or give a clone of it"
     return Drift("unknown", "unknown", ours, revision, why)

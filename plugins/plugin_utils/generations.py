@@ -66,7 +66,7 @@ def read(answer: Answer) -> list[Generation]:
 
 
 def specialisation_of(system: str, generations: Iterable[Generation], parent: str) -> tuple[str, str]:
-    """The name of the specialisation that a system is, and the system that it belongs to; that parent's before others'."""
+    """The name of the specialisation that a system is, and the system that it belongs to; `parent` before others."""
     if not any(one.system == system for one in generations):
         for one in sorted(generations, key=lambda generation: (generation.system != parent, -generation.number)):
             for name, path in one.specialisations.items():
@@ -93,7 +93,8 @@ def choose(
 ) -> Choice:
     """Choose those that go: beyond the newest `keep`, and older than `keep_days` days.
 
-    `protected` says of systems why they stay; a specialisation's parent stays with it. `current` is the profile's generation.
+    `protected` says of systems why they stay; a specialisation's parent stays with it. `current` is the profile's
+    generation.
     """
     newest = {one.number for one in generations[max(0, len(generations) - (keep or 0)) :]}
     removed, kept = [], []

@@ -65,8 +65,8 @@ def _of_deployments(facts: Facts) -> list[dict[str, str]]:
             found.append(
                 _half(
                     "deployment-interrupted",
-                    f"deployment {name} was left unfinished ({state}), and nothing is at work on it. The next deployment"
-                    " repairs it before anything else",
+                    f"deployment {name} was left unfinished ({state}), and nothing is at work on it. The next"
+                    " deployment repairs it before anything else",
                 )
             )
     last = facts.last_deployment or {}
@@ -74,9 +74,9 @@ def _of_deployments(facts: Facts) -> list[dict[str, str]]:
     if last.get("outcome") in ("rollback-failed", "commit-failed") and same:
         found.append(
             _half(
-                f"{last['outcome']}",
-                f"deployment {last.get('id')} ended {last['outcome']}, and the host is still as it left it: {last.get('why')}."
-                " Look at 'systemctl --failed' and 'journalctl -u deploy-flake'; then deploy again",
+                str(last["outcome"]),
+                f"deployment {last.get('id')} ended {last['outcome']}, and the host is still as it left it:"
+                f" {last.get('why')}. Look at 'systemctl --failed' and 'journalctl -u deploy-flake', and deploy again",
             )
         )
     return found
@@ -93,7 +93,7 @@ def _of_systems(facts: Facts) -> list[dict[str, str]]:
             _half(
                 "boot-default-not-live",
                 f"the host would boot {default}, which does not run: it was made the boot default without being"
-                " activated. A reboot starts it",
+                f" activated, or {current} was booted by choice. A reboot starts it",
             )
         ]
     after = "what was booted" if default == booted else "neither that nor what was booted"
