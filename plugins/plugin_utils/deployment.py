@@ -103,6 +103,7 @@ def start(
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
     limits = _limits(options, batches)
     deployment.time_to_undo = _time_to_undo(limits)
+    boot_mib = options["needed_space"].get("boot")
     patience_ends = time.monotonic() + options["lock_timeout"]
     told = ""
     while True:
@@ -110,6 +111,7 @@ def start(
             answer = host.persist(
                 options["reconnect_timeout"],
                 lambda: host.run(
+                    "room",
                     "start",
                     limit=240,
                     id=deployment.id,
@@ -119,7 +121,7 @@ def start(
                     over_ssh="yes" if host.over_ssh else "no",
                     allow=" ".join(options["allow"]),
                     need_nix_kib=str(options["needed_space"]["nix"] * 1024),
-                    need_boot_kib=str(options["needed_space"]["boot"] * 1024),
+                    need_boot_kib="" if boot_mib is None else str(boot_mib * 1024),
                     install_bootloader="yes" if options["install_bootloader"] else "",
                     login_user=host.login_user,
                     runtime_limit=str(_runtime(limits)),
@@ -197,6 +199,7 @@ def _about(deployment_id: str, options: Mapping[str, Any]) -> str:
         "flake": options["flake"] or "",
         "revision": options["revision"] or "",
         "configuration": options["configuration"] or "",
+        "nar_hash": options.get("nar_hash") or "",
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
 

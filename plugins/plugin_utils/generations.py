@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from typing import Any
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer
 
 DAY = 86400
+_FREED = re.compile(r"(\d+) store paths? deleted, ([\d.]+) ?([KMGTP]?i?B|bytes) freed", re.IGNORECASE)
+_UNITS = ("B", "KIB", "MIB", "GIB", "TIB", "PIB")
 
 
 @dataclass(frozen=True)
@@ -109,3 +112,12 @@ def choose(
         else:
             removed.append(one)
     return Choice(tuple(removed), tuple(kept))
+
+
+def freed(log: str) -> tuple[int, int]:
+    """How many store paths and bytes the garbage collector says that it has freed; its words are rounded."""
+    found = _FREED.findall(log)
+    if not found:
+        return 0, 0
+    paths, amount, unit = found[-1]
+    return int(paths), int(float(amount) * 1024 ** _UNITS.index("B" if unit == "bytes" else unit.upper()))

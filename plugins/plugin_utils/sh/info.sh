@@ -49,9 +49,6 @@ main() {
 
 revision_of() { [ -z "$1" ] || timeout -k 5 10 "$1/sw/bin/nixos-version" --configuration-revision 2>/dev/null; }
 
-# A name with /. at its end is mounted first, where that is done on demand; but not everybody may look into it.
-room() { answer "room_$1" "$2 $({ df -P -k "$2/." || df -P -k "$2"; } 2>/dev/null | awk '$4 ~ /^[0-9]+$/ { print $4, $2; exit }')"; }
-
 # Each as lines: number and time, system, kernel version, NixOS version, and the specialisations with their systems. There may be
 # hundreds, so no command is run for one.
 generations() {

@@ -1,16 +1,6 @@
 # Which system the boot loader starts by itself, read from its own files.
 # shellcheck shell=sh
 
-# boot_partition: where the boot loader's files are; the first that is a file system of its own.
-boot_partition() {
-    for at in /boot /efi /boot/efi; do
-        [ -d "$at" ] || continue
-        above=${at%/*}
-        [ "$(stat -c %d "$at")" = "$(stat -c %d "${above:-/}")" ] || { echo "$at" && return; }
-    done
-    [ ! -d /boot ] || echo /boot
-}
-
 # loader_default DIRECTORY…: the toplevel that is started where nobody chooses another. Nothing where that can't be told: without the right
 # to read the files, with a choice that is kept in the firmware, a pattern or a saved entry, or by a loader that is not known here.
 loader_default() {

@@ -1,5 +1,19 @@
-# Room for a new system where it is needed.
+# Room on the file systems that a system needs.
 # shellcheck shell=sh
+
+# boot_partition: where the boot loader's files are; the first that is a file system of its own.
+boot_partition() {
+    for at in /boot /efi /boot/efi; do
+        [ -d "$at" ] || continue
+        above=${at%/*}
+        [ "$(stat -c %d "$at")" = "$(stat -c %d "${above:-/}")" ] || { echo "$at" && return; }
+    done
+    [ ! -d /boot ] || echo /boot
+}
+
+# room NAME DIRECTORY: answers with the directory, and the KiB that are free and that there are.
+# A name with /. at its end is mounted first, where that is done on demand; but not everybody may look into it.
+room() { answer "room_$1" "$2 $({ df -P -k "$2/." || df -P -k "$2"; } 2>/dev/null | awk '$4 ~ /^[0-9]+$/ { print $4, $2; exit }')"; }
 
 # boot_files_fit: whether kernels and initrds of $new fit on the boot partition; says what is missing. Only where /boot is a file system of
 # its own, and the boot loader keeps such files there, are they copied to it.

@@ -29,7 +29,8 @@ main() {
         exit 0
     fi
     look_at_host
-    others_at_work
+    busy=$(switching_units)
+    [ -z "$busy" ] || { answer busy_by "$busy" && refuse busy "is being switched by $busy"; }
     [ "$check_mode" = no ] || { drop_all_roots; exit 0; }
     make_directory
     start_supervisor
@@ -70,11 +71,6 @@ look_at_host() {
     done
     # Unless the operator has said how much there must be.
     [ -n "$need_boot_kib" ] || complaint=$(boot_files_fit) || no no-space "$complaint"
-}
-
-others_at_work() {
-    busy=$(sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' | cut -d' ' -f1)
-    [ -z "$busy" ] || { answer busy_by "$busy" && refuse busy "is being switched by $busy"; }
 }
 
 make_directory() {
