@@ -24,9 +24,9 @@ class ActionModule(HostAction):
         """Nothing here touches a host."""
         hosts = options["hosts"]
         rows = [fleet.row(name, found) for name, found in hosts.items()]
-        Display().display("\n".join([*fleet.table(rows), *fleet.remarks(hosts)]))
-        return {
-            "changed": False,
-            "rows": rows,
-            "silent": [name for name, found in hosts.items() if fleet.silent(found)],
-        }
+        remarks = {name: said for name, found in hosts.items() if (said := fleet.remarks(found))}
+        if options["show"]:
+            words = [f"{name}: {said}" for name, each in remarks.items() for said in each]
+            Display().display("\n".join([*fleet.table(rows), *words]))
+        silent = [name for name, found in hosts.items() if fleet.silent(found)]
+        return {"changed": False, "rows": rows, "remarks": remarks, "silent": silent}

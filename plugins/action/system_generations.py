@@ -150,9 +150,9 @@ def _problem(host: Host, answer: Answer, garbage: dict[str, Any] | None) -> tupl
     match what:
         case "boot-failed":
             return what, (
-                f"the boot loader could not be written (switch-to-configuration boot ended with {more}), so all generations"
-                " are there again and no garbage was collected. Look what the boot loader offers before the host is"
-                " rebooted; make room on the boot partition by hand, and run this again"
+                f"the boot loader could not be written (switch-to-configuration boot ended with {more}), so all"
+                " generations are there again and no garbage was collected. Look what the boot loader offers before the"
+                " host is rebooted; make room on the boot partition by hand, and run this again"
             )
         case "killed":
             return what, (

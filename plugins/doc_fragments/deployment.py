@@ -69,8 +69,8 @@ options:
       boot:
         description:
           - MiB on the file system of C(/boot).
-          - If not given, what kernels and initrds of the new system need that are not there yet. V(0) for no look at it;
-            the commit itself finds out whether they fit, and goes back if not.
+          - If not given, what kernels and initrds of the new system need that are not there yet.
+          - V(0) for no look at it. The commit itself finds out whether they fit, and goes back if not.
           - Room is made by M(deploy_flake.nixos.system_generations).
         type: int
   on_reboot_required:

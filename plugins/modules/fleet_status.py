@@ -22,6 +22,10 @@ options:
       - A host that failed or could not be reached (C(ignore_unreachable)) is shown as such.
     type: dict
     required: true
+  show:
+    description: Whether to print the table, beside returning it.
+    type: bool
+    default: true
 attributes:
   action:
     description: The module runs on the controller.
@@ -88,6 +92,10 @@ rows:
     deployment:
       description: Where a deployment stands that has not ended.
       type: str
+remarks:
+  description: What is unusual about each host, in words. Hosts with nothing unusual are left out.
+  type: dict
+  returned: success
 silent:
   description: The hosts of which nothing is known, since they failed or could not be reached.
   type: list

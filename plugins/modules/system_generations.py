@@ -13,12 +13,12 @@ short_description: Remove old generations, and make room on the boot partition a
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Removes generations of the system profile by number and by age, and then has the boot loader written anew for the boot
-    default, so that the entries of those generations go and room is made on the boot partition.
+  - Removes generations of the system profile by number and by age, and then has the boot loader written anew for the
+    boot default, so that the entries of those generations go and room is made on the boot partition.
   - Never removes the system that runs, the one that was booted, the boot default, one that a deployment needs which has
     not ended, or a generation one of whose specialisations is any of these.
-  - Works in a systemd unit on the host that has the name of a deployment's, so that no deployment can begin meanwhile. It
-    waits while one is at work. A lost connection ends nothing; the task finds it again.
+  - Works in a systemd unit on the host that has the name of a deployment's, so that no deployment can begin meanwhile.
+    It waits while one is at work. A lost connection ends nothing; the task finds it again.
   - If the boot loader can't be written, the generations are put back as they were, and no garbage is collected.
   - With O(collect_garbage) what nothing needs any more is then removed from the store as well. Deployments may go on
     meanwhile; they keep what they need.

@@ -48,20 +48,16 @@ def table(rows: Sequence[Mapping[str, str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
-def remarks(hosts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def remarks(found: Mapping[str, Any]) -> list[str]:
     """What does not fit into a table: half states, failed units, and why a host is not known."""
-    found = []
-    for name, one in hosts.items():
-        if silent(one):
-            found.append(f"{name}: {_first_line(str(one.get('msg', '')))}")
-            continue
-        found += [f"{name}: {explanation['text']}" for explanation in one["explanations"]]
-        if one["failed_units"]:
-            found.append(f"{name}: failed units: {', '.join(one['failed_units'])}")
-        drift = one.get("drift") or {}
-        if drift.get("why"):
-            found.append(f"{name}: drift is unknown: {drift['why']}")
-    return found
+    if silent(found):
+        return [_first_line(str(found.get("msg", "")))]
+    said = [str(one["text"]) for one in found["explanations"]]
+    if found["failed_units"]:
+        said.append(f"failed units: {', '.join(found['failed_units'])}")
+    if why := (found.get("drift") or {}).get("why"):
+        said.append(f"drift is unknown: {why}")
+    return said
 
 
 def short(path: str) -> str:

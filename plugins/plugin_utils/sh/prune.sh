@@ -8,7 +8,6 @@ main() {
     dir=$run_dir/prune-$id
     if [ "$over" = yes ]; then
         rm -rf "$dir"
-        rmdir "$run_dir" 2>/dev/null
         answer end yes
         return
     fi
