@@ -163,8 +163,11 @@ def columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
 def remarks(deployment: Deployment) -> list[str]:
     """What `status` finds unusual; errors are told by themselves."""
     failed = {host.name for host in deployment.hosts.values() if host.error}
-    said = deployment.remarks.items()
-    return [f"{name}: {text}" for name, texts in said if name not in failed for text in texts]
+    about: dict[str, list[str]] = {}
+    for name, said in deployment.remarks.items():
+        for text in said if name not in failed else ():
+            about.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}" for text, names in about.items()]
 
 
 def details(deployment: Deployment) -> list[str]:

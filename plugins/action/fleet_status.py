@@ -26,7 +26,6 @@ class ActionModule(HostAction):
         rows = [fleet.row(name, found) for name, found in hosts.items()]
         remarks = {name: said for name, found in hosts.items() if (said := fleet.remarks(found))}
         if options["show"]:
-            words = [f"{name}: {said}" for name, each in remarks.items() for said in each]
-            Display().display("\n".join([*fleet.table(rows), *words]))
+            Display().display("\n".join([*fleet.table(rows), *fleet.grouped(remarks)]))
         silent = [name for name, found in hosts.items() if fleet.silent(found)]
         return {"changed": False, "rows": rows, "remarks": remarks, "silent": silent}

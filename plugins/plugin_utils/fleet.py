@@ -60,6 +60,15 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def grouped(remarks: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each remark, with the hosts that it is about."""
+    about: dict[str, list[str]] = {}
+    for name, said in remarks.items():
+        for text in said:
+            about.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}" for text, names in about.items()]
+
+
 def short(path: str) -> str:
     """A system by what tells it from another: the beginning of its hash, and its name."""
     if not path.startswith(_STORE):

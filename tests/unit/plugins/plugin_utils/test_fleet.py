@@ -80,6 +80,10 @@ def test_remarks() -> None:
     ]
 
 
+def test_hosts_with_the_same_remark_share_a_line() -> None:
+    assert fleet.grouped({"a": ["x", "y"], "b": ["x"]}) == ["a, b: x", "a: y"]
+
+
 def test_spans() -> None:
     assert [fleet.span(seconds) for seconds in (0, 59, 60, 3600, 86399, 86400 * 400)] == [
         "0s", "59s", "1m", "1h", "23h", "400d"

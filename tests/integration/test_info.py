@@ -1,0 +1,136 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hosts tell of themselves: one by one, and as a table."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration.faulting import build
+from integration.playing import change_the_flake, deploy, play, systems
+
+from lab import Host, Lab
+
+STATUS = "deploy_flake.nixos.status"
+PROFILE = "/nix/var/nix/profiles/system"
+
+
+def info(lab: Lab, directory: Path, host: Host, become: bool = True) -> dict[str, Any]:
+    tasks = [{"deploy_flake.nixos.system_info": {}, "become": become}]
+    played = play(lab, directory, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], [host.name])
+    assert played.code == 0, played.output
+    return played.of(host.name, "system_info")
+
+
+def states(found: dict[str, Any]) -> list[str]:
+    return [one["state"] for one in found["explanations"]]
+
+
+def table(output: str) -> dict[str, str]:
+    """The lines of the table by their first word."""
+    lines = output.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("host "))
+    return {line.split()[0]: line for line in lines[first:] if line.split() and ":" not in line.split()[0]}
+
+
+def git(root: Path, *arguments: str) -> None:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(root), *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.core
+def test_table_of_a_fleet(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    """host1 gets a commit, host3 a tree without git, host2 does not answer."""
+    plain = tmp_path / "plain"
+    subprocess.run(["cp", "-r", flake, plain], check=True)
+    git(flake, "init", "--quiet")
+    git(flake, "add", ".")
+    git(flake, "commit", "--quiet", "-m", "one")
+    both = "{{ '%s' if inventory_hostname == 'host3' else '%s' }}" % (plain, flake)  # noqa: UP031
+    assert deploy(lab, tmp_path, both, "host1", "host3").code == 0
+    fresh["host2"].cut()
+    given = {"deploy_flake_flake": both, "ansible_timeout": 3}
+
+    played = play(lab, tmp_path, STATUS, **given)
+    assert played.code != 0
+    assert "Nothing is known of host2" in played.output
+    rows = {row["host"]: row for row in played.of("host1", "fleet_status")["rows"]}
+    assert rows["host2"] | {"host": ""} == dict.fromkeys(rows["host2"], "-") | {"host": "", "health": "unreachable"}
+    assert [(rows[name]["drift"], rows[name]["reboot"]) for name in ("host1", "host3")] == [("no", "no")] * 2
+    shown = table(played.output)
+    assert list(shown)[:4] == ["host", "host1", "host2", "host3"]
+    assert rows["host1"]["revision"] in shown["host1"]
+    fresh["host2"].mend()
+
+    # The flakes move on; host2 was never deployed to.
+    for one in (flake, plain):
+        change_the_flake(one, "2")
+    git(flake, "commit", "--quiet", "-a", "-m", "two")
+    played = play(lab, tmp_path, STATUS, deploy_flake_flake=both)
+    assert played.code == 0, played.output
+    rows = {row["host"]: row["drift"] for row in played.of("host1", "fleet_status")["rows"]}
+    assert rows == {"host1": "1 behind", "host2": "unknown", "host3": "other content"}
+    assert "host2: drift is unknown: the host does not know what its system was built from" in played.output
+
+
+def test_all_of_a_host(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
+    host = fresh["host2"]
+    found = info(lab, tmp_path, host)
+    assert found["complete"] is True
+    assert found["explanations"] == []
+    assert found["boot_loader_default"] == found["current_system"] == found["booted_system"]
+    (first,) = found["generations"]
+    assert (first["kernel_version"], first["nixos_version"]) == ("6.12.1", found["nixos_version"])
+    assert first["specialisations"] == ["debug"]
+    assert found["room"]["boot"]["total_bytes"] == 8 << 20
+    assert found["room"]["boot"]["path"] == "/boot"
+    assert 0 < found["room"]["nix"]["free_bytes"] < found["room"]["nix"]["total_bytes"]
+    assert found["kernel_version"] == host.run("uname -r").stdout.strip()
+
+    # Without root all is told but the deployments.
+    without = info(lab, tmp_path, host, become=False)
+    assert without["complete"] is False
+    same = ("current_system", "boot_default", "boot_loader_default", "generations", "health", "room")
+    assert [without[name] for name in same] == [found[name] for name in same]
+
+
+def test_half_states(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
+    host = fresh["host3"]
+    first, second, kernel = systems(host).running, build(host, version="2"), build(host, "new-kernel")
+
+    def switch(system: str, action: str) -> None:
+        host.run(f"{system}/bin/switch-to-configuration {action}", check=True)
+
+    switch(second, "test")
+    found = info(lab, tmp_path, host)
+    assert states(found) == ["tested-not-confirmed"]
+    assert f"runs {second} and would boot {first}" in found["explanations"][0]["text"]
+    assert (found["age"], found["reboot_needed"]) == (None, False)
+
+    host.run(f"nix-env -p {PROFILE} --set {second}", check=True)
+    found = info(lab, tmp_path, host)
+    assert states(found) == ["loader-disagrees"]
+    assert found["boot_loader_default"] == first
+
+    switch(second, "boot")
+    switch(f"{second}/specialisation/debug", "test")
+    found = info(lab, tmp_path, host)
+    assert (states(found), found["specialisation"]) == ([], "debug")
+    assert found["age"] is not None
+
+    # As it was booted, with a boot default that has never been live.
+    switch(first, "test")
+    host.run(f"nix-env -p {PROFILE} --set {kernel}", check=True)
+    switch(kernel, "boot")
+    found = info(lab, tmp_path, host)
+    assert states(found) == ["boot-default-not-live"]
+    assert found["reboot_needed_for"] == ["boot-default"]
+    switch(kernel, "test")
+    found = info(lab, tmp_path, host)
+    assert states(found) == []
+    assert found["reboot_needed_for"] == ["initrd", "kernel", "kernel-modules"]
+    assert found["generations"][-1]["kernel_version"] != found["generations"][0]["kernel_version"]
