@@ -61,8 +61,8 @@ def numbers(found: list[dict[str, Any]]) -> list[int]:
 
 @pytest.mark.core
 def test_removes_by_number_and_age_and_collects_garbage(lab: Lab, host: Host, tmp_path: Path) -> None:
-    # Each three days or more from the next day's border; the first one was made today.
-    by_age = result(prune(lab, tmp_path, host, "--check", keep_days=7))
+    # The second is eight days old, each that follows a day less; the first one was made today.
+    by_age = result(prune(lab, tmp_path, host, "--check", keep_days=8))
     assert (by_age["changed"], numbers(by_age["removed"])) == (True, [2])
     assert generations(host) == [1, 2, 3, 4, 5]
 
@@ -106,7 +106,7 @@ def test_not_while_a_deployment_is_at_work_and_the_other_way_round(lab: Lab, hos
         refused = result(prune(lab, tmp_path, host, keep=1, lock_timeout=1))
         assert (refused["reason"], refused["failed"]) == ("busy", True)
         host.run("for w in /run/deploy-flake/*/window; do mv $w ${w%/*}/revoked; done")
-        deployment.end()
+        wait_for(lambda: remains(host) == "")
     assert generations(host) == [1, 2, 3, 4, 5]
 
     with locked(host, SWITCH_LOCK), Deploying(lab, host, tasks(keep=1)) as removal:
@@ -128,7 +128,7 @@ def test_not_while_a_deployment_is_at_work_and_the_other_way_round(lab: Lab, hos
 
 
 def test_full_boot_partition(lab: Lab, host: Host, tmp_path: Path) -> None:
-    """A new kernel is refused before anything is changed; a boot loader that can't be written brings all back."""
+    """A new kernel is refused before anything is changed; old generations make room, if they can."""
     new = build(host, "new-kernel")
     host.fill_boot(64 << 10)
     options = {"toplevel": new, "allow": ["untested_boot_default"]}
@@ -141,17 +141,28 @@ def test_full_boot_partition(lab: Lab, host: Host, tmp_path: Path) -> None:
     ]
     assert "system_generations" in refused["msg"]
 
+    # There is room for nothing, and the entries that go make some.
     host.fill_boot()
-    failed = result(prune(lab, tmp_path, host, keep=1, collect_garbage=True))
+    told = result(prune(lab, tmp_path, host, keep=3))
     host.free_boot()
+    assert numbers(told["removed"]) == [2]
+    assert generations(host) == entries(host) == [1, 3, 4, 5]
+
+    # Nothing can be written: all generations are there again, as old as they were, and nothing is collected.
+    links = host.run(f"stat -c '%Y %N' {PROFILE}-*-link").stdout
+    host.run("mount -o remount,ro,bind /boot", check=True)
+    failed = result(prune(lab, tmp_path, host, keep=1, collect_garbage=True))
     assert (failed["reason"], failed["changed"], failed["garbage"]) == ("boot-failed", False, None)
-    assert generations(host) == [1, 2, 3, 4, 5]
+    assert "Read-only file system" in failed["msg"]
+    assert host.run(f"stat -c '%Y %N' {PROFILE}-*-link").stdout == links
+    assert not inside(host, ASIDE).exists()
     assert systems(host).loader == systems(host).boot_default
     assert remains(host) == ""
 
 
-def test_without_root_and_without_a_choice(lab: Lab, host: Host, tmp_path: Path) -> None:
-    assert result(prune(lab, tmp_path, host))["reason"] == "bad-option"
-    task = {"deploy_flake.nixos.system_generations": {"keep": 1}}
-    played = play(lab, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": [task]}], ["host3"])
-    assert "set 'become: true'" in played.of("host3", "system_generations")["msg"]
+def test_without_root_and_without_a_choice(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    wrong = [{"keep": 1}, {}, {"keep": -1}]
+    each = [{"deploy_flake.nixos.system_generations": options, "ignore_errors": True} for options in wrong]
+    played = play(lab, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": each}], ["host3"])
+    assert [one["reason"] for one in played.results["host3"]] == ["not-root", "bad-option", "bad-option"]
+    assert "set 'become: true'" in played.results["host3"][0]["msg"]

@@ -99,38 +99,35 @@ def test_all_of_a_host(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None
 
 
 def test_half_states(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
+    """Each made by hand, as somebody who does not use this collection would."""
     host = fresh["host3"]
     first, second, kernel = systems(host).running, build(host, version="2"), build(host, "new-kernel")
+    switch = "{}/bin/switch-to-configuration {}".format
+    become = f"nix-env -p {PROFILE} --set {{}} &&".format
+    steps = [
+        switch(second, "test"),
+        f"nix-env -p {PROFILE} --set {second}",
+        f"{switch(second, 'boot')} && {switch(f'{second}/specialisation/debug', 'test')}",
+        # As it was booted, with a boot default that has never been live.
+        f"{switch(first, 'test')} && {become(kernel)} {switch(kernel, 'boot')}",
+        switch(kernel, "test"),
+    ]
+    tasks: list[dict[str, Any]] = []
+    for step in steps:
+        tasks += [{"ansible.builtin.raw": step}, {"deploy_flake.nixos.system_info": {}}]
+    play_of_steps = {"hosts": "all", "gather_facts": False, "become": True, "tasks": tasks}
+    played = play(lab, tmp_path, [play_of_steps], [host.name])
+    assert played.code == 0, played.output
+    tried, profile, debug, default, live = [
+        one for one in played.results[host.name] if one["action"].endswith("system_info")
+    ]
 
-    def switch(system: str, action: str) -> None:
-        host.run(f"{system}/bin/switch-to-configuration {action}", check=True)
-
-    switch(second, "test")
-    found = info(lab, tmp_path, host)
-    assert states(found) == ["tested-not-confirmed"]
-    assert f"runs {second} and would boot {first}" in found["explanations"][0]["text"]
-    assert (found["age"], found["reboot_needed"]) == (None, False)
-
-    host.run(f"nix-env -p {PROFILE} --set {second}", check=True)
-    found = info(lab, tmp_path, host)
-    assert states(found) == ["loader-disagrees"]
-    assert found["boot_loader_default"] == first
-
-    switch(second, "boot")
-    switch(f"{second}/specialisation/debug", "test")
-    found = info(lab, tmp_path, host)
-    assert (states(found), found["specialisation"]) == ([], "debug")
-    assert found["age"] is not None
-
-    # As it was booted, with a boot default that has never been live.
-    switch(first, "test")
-    host.run(f"nix-env -p {PROFILE} --set {kernel}", check=True)
-    switch(kernel, "boot")
-    found = info(lab, tmp_path, host)
-    assert states(found) == ["boot-default-not-live"]
-    assert found["reboot_needed_for"] == ["boot-default"]
-    switch(kernel, "test")
-    found = info(lab, tmp_path, host)
-    assert states(found) == []
-    assert found["reboot_needed_for"] == ["initrd", "kernel", "kernel-modules"]
-    assert found["generations"][-1]["kernel_version"] != found["generations"][0]["kernel_version"]
+    assert states(tried) == ["tested-not-confirmed"]
+    assert f"runs {second} and would boot {first}" in tried["explanations"][0]["text"]
+    assert (tried["age"], tried["reboot_needed"]) == (None, False)
+    assert (states(profile), profile["boot_loader_default"]) == (["loader-disagrees"], first)
+    assert (states(debug), debug["specialisation"]) == ([], "debug")
+    assert debug["age"] is not None
+    assert (states(default), default["reboot_needed_for"]) == (["boot-default-not-live"], ["boot-default"])
+    assert (states(live), live["reboot_needed_for"]) == ([], ["initrd", "kernel", "kernel-modules"])
+    assert live["generations"][-1]["kernel_version"] != live["generations"][0]["kernel_version"]
