@@ -31,7 +31,9 @@ main() {
     [ ! -d "$profile-deploy-flake-removed" ] || answer unfinished_removal yes
     if [ "$(id -u)" = 0 ]; then
         [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
-        answer deployment_of_current "$(grep -F "\"to\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null | tail -n 1)"
+        # A rollback's line does not say what the system was built from; the line of its first deployment does.
+        answer deployment_of_current "$(grep -F "\"to\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null |
+            grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"
         read_line "$run_dir/current"
         open=$line
         [ -n "$open" ] || open=$(open_field id)
