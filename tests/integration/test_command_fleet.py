@@ -17,16 +17,18 @@ from integration.playing import change_the_flake, remains, systems
 from lab import Host, Lab
 
 
-def test_all_or_nothing(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+def test_all_or_nothing(command: Command, lab: Lab, fresh: dict[str, Host], flake: Path) -> None:
     """One host cannot keep its new system, so the other, which is well, keeps its previous one too."""
-    one, three = whole["host1"], whole["host3"]
+    one, three = fresh["host1"], fresh["host3"]
     change_the_flake(flake, "all-or-nothing")
     before = [systems(host) for host in (one, three)]
     where = [destination(one, "host1"), destination(three, "host3-exit-4")]
-    given = ["--flake", str(flake), "--all-or-nothing", *reaching([one]), *limits()]
+    # How long the whole fleet may take is computed.
+    quick = [f"--time-limit={name}=30" for name in ("health", "check", "activate", "rollback", "commit")]
+    given = ["--flake", str(flake), "--all-or-nothing", *reaching([one]), *quick, "--time-limit=settle=1"]
     code, lines = command.json(*where, *given)
     told = results(lines)
-    assert code == 4, lines
+    assert code == 4, {name: (one["outcome"], one["state"], one["error"]) for name, one in told.items()}
     assert {told[host.address]["outcome"] for host in (one, three)} == {"rolled-back"}, told
     assert "broken.service" in told[three.address]["error"]
     assert [systems(host) for host in (one, three)] == before
@@ -39,9 +41,9 @@ def test_all_or_nothing(command: Command, lab: Lab, whole: dict[str, Host], flak
     is_whole(three, results(lines)[three.address]["system"], "committed")
 
 
-def test_serial(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+def test_serial(command: Command, lab: Lab, fresh: dict[str, Host], flake: Path) -> None:
     """A batch is done with before the next begins, and one in which every host fails is the last."""
-    one, three = whole["host1"], whole["host3"]
+    one, three = fresh["host1"], fresh["host3"]
     change_the_flake(flake, "serial")
     before = systems(three)
     given = ["--flake", str(flake), "--serial", "1", *reaching([one]), *limits()]
@@ -98,8 +100,8 @@ def test_address_of_ipv6(command: Command, lab: Lab, whole: dict[str, Host], fla
     network = f"fd00:df:{host.address.split('.')[2]}:"
     address = f"{network}:3"
     ours = f"{network}:fe/64 dev {lab.state.bridge}".split()
-    host.run(["ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad"], check=True)
-    subprocess.run(["ip", "address", "add", *ours, "nodad"], check=True)
+    host.run(["ip", "address", "replace", f"{address}/64", "dev", "eth0", "nodad"], check=True)
+    subprocess.run(["ip", "address", "replace", *ours, "nodad"], check=True)
     try:
         ssh = f"{reaching([host])[0]} -o HostKeyAlias=[{host.address}]:{host.port}"
         where = f"nixos://{host.user}@[{address}]:{host.port}/host3"
@@ -107,8 +109,9 @@ def test_address_of_ipv6(command: Command, lab: Lab, whole: dict[str, Host], fla
     finally:
         subprocess.run(["ip", "address", "del", *ours], check=True)
     assert code == 0, lines
-    assert results(lines)[address]["outcome"] == "deployed"
-    assert results(lines)[address]["system"] == systems(host).boot_default
+    (told,) = results(lines).values()
+    assert (told["host"], told["outcome"]) == (address.replace(":", "-"), "deployed")
+    assert told["system"] == systems(host).boot_default
 
 
 @pytest.mark.parametrize("colour", [True, False])
