@@ -148,7 +148,9 @@ def test_full_boot_partition(lab: Lab, host: Host, tmp_path: Path) -> None:
     assert numbers(told["removed"]) == [2]
     assert generations(host) == entries(host) == [1, 3, 4, 5]
 
-    # Nothing can be written: all generations are there again, as old as they were, and nothing is collected.
+    # Nothing can be written: all generations are there again, as old as they were, and nothing is collected. What an
+    # interrupted removal has left takes nobody's place.
+    host.run(f"mkdir {ASIDE} && ln -s $(readlink -f {PROFILE}-3-link) {ASIDE}/system-5-link", check=True)
     links = host.run(f"stat -c '%Y %N' {PROFILE}-*-link").stdout
     host.run("mount -o remount,ro,bind /boot", check=True)
     failed = result(prune(lab, tmp_path, host, keep=1, collect_garbage=True))

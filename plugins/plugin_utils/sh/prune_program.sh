@@ -76,8 +76,12 @@ write_boot_entries() {
     switch_to "$boot_limit" "$starts" boot
     [ "$stc" = 0 ] || switch_to "$boot_limit" "$starts" boot
     if [ "$stc" != 0 ]; then
-        for link in "$aside"/*; do [ ! -L "$link" ] || mv -f "$link" "${profile%/*}/"; done
-        rmdir "$aside"
+        for link in "$aside"/*; do
+            # One that an interrupted removal left may have its number taken by now.
+            [ ! -L "$link" ] || [ -L "${profile%/*}/${link##*/}" ] || mv -f "$link" "${profile%/*}/"
+        done
+        rm -rf "$aside"
+        sync -f "${profile%/*}"
         : >"$dir/removed"
         ended "boot-failed $stc"
     fi
