@@ -53,7 +53,7 @@ def test_table_of_a_fleet(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_pat
     both = "{{ '%s' if inventory_hostname == 'host3' else '%s' }}" % (plain, flake)  # noqa: UP031
     assert deploy(lab, tmp_path, both, "host1", "host3").code == 0
     fresh["host2"].cut()
-    given = {"deploy_flake_flake": both, "ansible_timeout": 3}
+    given: dict[str, Any] = {"deploy_flake_flake": both, "ansible_timeout": 3}
 
     played = play(lab, tmp_path, STATUS, **given)
     assert played.code != 0
