@@ -59,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
     _rollback(_command(commands, "rollback"))
     revoke = _command(commands, "revoke")
     revoke.add_argument("--reason", metavar="TEXT", help="why, for the record on the hosts")
-    _command(commands, "status")
+    status = _command(commands, "status").add_argument_group("what to compare with")
+    status.add_argument("--flake", metavar="FLAKE", help="a flake that the hosts may have drifted from")
     completion = commands.add_parser("completion", help=COMMANDS["completion"], allow_abbrev=False)
     completion.add_argument("shell", choices=SHELLS)
     return top

@@ -92,7 +92,7 @@ def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | Non
         return api.rollback(chosen.destinations, chosen.generation, options=how, **common)
     if chosen.command == "revoke":
         return api.revoke(chosen.destinations, reason=chosen.reason, **common)
-    return api.status(chosen.destinations, **common)
+    return api.status(chosen.destinations, chosen.flake, **common)
 
 
 def _run_options(chosen: argparse.Namespace) -> RunOptions:

@@ -46,7 +46,7 @@ class ActionModule(HostAction):
         # The way in has to work for somebody who comes anew, not only for a connection that was there before.
         host.use_fresh_connections()
         if options["prepare"]:
-            answer = waiting.ask("wait", "prepare")
+            answer = waiting.ask("room", "wait", "prepare")
             result = deployment.result_of(host, waiting, answer)
             return result | {"changed": False} | ({"state": "prepared"} if answer.get("prepared") else {})
         answer = waiting.ask("wait", "confirm", awaited="", meant=options["toplevel"])

@@ -140,8 +140,9 @@ def _look(
 ) -> Answer:
     """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
     host = deployment.host
-    scripts: tuple[str, ...] = ("others", "start")
+    scripts: tuple[str, ...] = ("room", "others", "start")
     limit = 240
+    boot_mib = options["needed_space"].get("boot")
     variables = {
         "new": options["toplevel"],
         "mode": mode,
@@ -149,7 +150,7 @@ def _look(
         "over_ssh": "yes" if host.over_ssh else "no",
         "allow": " ".join(options["allow"]),
         "need_nix_kib": str(options["needed_space"]["nix"] * 1024),
-        "need_boot_kib": str(options["needed_space"]["boot"] * 1024),
+        "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
     }
     if check_mode:
         scripts = (*foresight.SCRIPTS, *scripts)
@@ -244,6 +245,7 @@ def _about(deployment_id: str, options: Mapping[str, Any]) -> str:
         "flake": options["flake"] or "",
         "revision": options["revision"] or "",
         "configuration": options["configuration"] or "",
+        "nar_hash": options.get("nar_hash") or "",
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
 

@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import dry_activation, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, join
 
-SCRIPTS = ("space", "differences", "look_ahead")
+SCRIPTS = ("differences", "look_ahead")
 """They go before start.sh."""
 
 

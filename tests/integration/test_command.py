@@ -94,6 +94,7 @@ def test_status_rollback_and_revoke(command: Command, lab: Lab, fresh: dict[str,
     jsonschema.validate(status, SCHEMA)
     assert code == 0
     assert status["system"] == status["boot_default"] == first
+    assert status["explanations"] == []
     assert [one["outcome"] for one in status["deployments"]] == ["committed", "committed"]
     assert command.run("revoke", *given)[0] == 0
 

@@ -1,6 +1,7 @@
 # Looks whether there is anything to do on the host, and whether that may be tried. launch.sh then starts it: what runs in the
 # deployment's units is sent only where it is needed.
-# From the controller: new, mode, over_ssh, allow, need_nix_kib, need_boot_kib, check_mode. In check mode space.sh and look_ahead.sh come before this.
+# From the controller: new, mode, over_ssh, allow, need_nix_kib, need_boot_kib (empty for what the new kernel and initrd need),
+# check_mode. room.sh and others.sh come before this, in check mode look_ahead.sh too.
 # shellcheck shell=sh
 
 main() {
@@ -64,10 +65,12 @@ look_at_host() {
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
     for path in /nix /boot; do
         [ -d "$path" ] || continue
-        free=$(df -P -k "$path" | awk 'NR == 2 { print $4 }')
-        case $path in /nix) needed=$need_nix_kib ;; *) needed=$need_boot_kib ;; esac
+        free=$(free_kib "$path")
+        case $path in /nix) needed=$need_nix_kib ;; *) needed=${need_boot_kib:-0} ;; esac
         [ "$free" -ge "$needed" ] || no no-space "has $free KiB free on $path, and needs $needed KiB"
     done
+    # Unless the operator has said how much there must be.
+    [ -n "$need_boot_kib" ] || complaint=$(boot_files_fit) || no no-space "$complaint"
 }
 
 main </dev/null

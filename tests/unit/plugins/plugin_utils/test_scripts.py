@@ -168,7 +168,7 @@ def test_room_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[
         system.mkdir(parents=True)
         for part in ("kernel", "initrd"):
             (system / part).symlink_to(tmp_path / part)
-    assert run(shell, f"{join('space')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
+    assert run(shell, f"{join('room')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
         10_000 // 1024 + 20_000 // 1024 + 2
     )
 
