@@ -1,5 +1,5 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything goes back,
-# after it forward.
+# after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # shellcheck shell=sh
 
 # Only the file systems that matter: a network mount that hangs must not hold up a commit.
@@ -10,7 +10,7 @@ sync_boot_side() {
 }
 
 commit() {
-    if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
+    if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new_live" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
         give_up "somebody else has switched the host meanwhile"
     fi
     state commit-trial
