@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.trial import trial
 
 
 class ActionModule(HostAction):
@@ -22,22 +20,5 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Start the supervisor, and follow it until it waits for confirmation or has ended."""
-        fleet = len(self.task_vars.get("ansible_play_hosts_all", ())) if options["all_or_nothing"] else 0
-        batches = math.ceil(fleet / int(self.task_vars.get("ansible_forks") or 5))
-        begun, answer = deployment.start(host, options, "test", self.check_mode, batches)
-        systems = {
-            "toplevel": options["toplevel"],
-            "previous_system": answer.get("previous_live"),
-            "previous_boot_default": answer.get("previous_boot"),
-        }
-        if begun is None:
-            state = "unchanged" if answer.get("unchanged") else "would-test"
-            generation = report.number(answer.get("generation"))
-            changed = state != "unchanged"
-            return {"changed": changed, "deployment": "", "state": state, "generation": generation, **systems}
-        answer = begun.follow(begun.ask("wait", "watch"), lambda state: state == "window")
-        result = systems | deployment.result_of(host, begun, answer)
-        if begun.state == "window":
-            left = int(answer.get("window_left") or 0) + begun.time_to_undo
-            result["decides_by"] = (datetime.now(UTC) + timedelta(seconds=left)).isoformat(timespec="seconds")
+        _begun, result = trial(host, options, self.check_mode, self.task_vars)
         return result

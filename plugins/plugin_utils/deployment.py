@@ -91,15 +91,25 @@ def new_id() -> str:
 
 
 def start(
-    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0
+    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0, to: str | None = None
 ) -> tuple[Deployment | None, Answer]:
     """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
 
-    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0.
+    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0. `to` is for a
+    rollback: the host itself finds the system where it says `previous` or the number of a generation.
     """
-    toplevel = options["toplevel"]
-    if not is_store_path(toplevel):
+    toplevel = options["toplevel"] or ""
+    if not to and not is_store_path(toplevel):
         raise HostError(f"toplevel must be a store path, and is {toplevel!r}", "not-a-store-path")
+    specialisation = options["specialisation"] or ""
+    if specialisation and mode == "boot":
+        raise HostError(
+            "a specialisation can only be tried live: what boots by default is always the system that it belongs to;"
+            " leave 'specialisation' out, or test the system",
+            "specialisation-without-test",
+        )
+    scripts = ["start"] if to is None else ["target", "start"]
+    target = {} if to is None else {"to": to}
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
     limits = _limits(options, batches)
     deployment.time_to_undo = _time_to_undo(limits)
@@ -110,10 +120,12 @@ def start(
             answer = host.persist(
                 options["reconnect_timeout"],
                 lambda: host.run(
-                    "start",
+                    *scripts,
                     limit=240,
+                    **target,
                     id=deployment.id,
                     new=toplevel,
+                    specialisation=specialisation,
                     mode=mode,
                     check_mode="yes" if check_mode else "no",
                     over_ssh="yes" if host.over_ssh else "no",
@@ -125,7 +137,7 @@ def start(
                     runtime_limit=str(_runtime(limits)),
                     stop_limit=str(_time_to_undo(limits)),
                     settings=_settings(host, options, mode, limits),
-                    about=_about(deployment.id, options),
+                    about=_about(deployment.id, options, to),
                     program=program(),
                 ),
                 "starting the deployment",
@@ -176,7 +188,7 @@ def _time_to_undo(limits: Mapping[str, int]) -> int:
 
 def _settings(host: Host, options: Mapping[str, Any], mode: str, limits: Mapping[str, int]) -> str:
     values = {
-        "new": options["toplevel"],
+        "specialisation": options["specialisation"] or "",
         "mode": mode,
         "over_ssh": "yes" if host.over_ssh else "no",
         "policy": options["health_policy"],
@@ -188,7 +200,7 @@ def _settings(host: Host, options: Mapping[str, Any], mode: str, limits: Mapping
     return assignments(values | {f"{name}_limit": str(seconds) for name, seconds in limits.items()})
 
 
-def _about(deployment_id: str, options: Mapping[str, Any]) -> str:
+def _about(deployment_id: str, options: Mapping[str, Any], to: str | None) -> str:
     """What the controller knows of the deployment, as the beginning of its line in deployments.jsonl."""
     values = {
         "id": deployment_id,
@@ -197,7 +209,11 @@ def _about(deployment_id: str, options: Mapping[str, Any]) -> str:
         "flake": options["flake"] or "",
         "revision": options["revision"] or "",
         "configuration": options["configuration"] or "",
+        "specialisation": options["specialisation"] or "",
     }
+    if to and not values["configuration"]:
+        # The host names the generation.
+        del values["configuration"]
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
 
 
