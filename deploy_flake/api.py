@@ -64,9 +64,10 @@ def rollback(
     on_event: Listener | None = None,
     wait: bool = True,
 ) -> Deployment:
-    """Deploy an earlier generation of each host: the one before its boot default, or the one of that number, or a store path.
+    """Deploy an earlier generation of each host: the one before its boot default, or the one of that number.
 
-    It is tried, confirmed and kept as any other system. Else as `deploy`.
+    Or the system `toplevel`, a store path that the host has. It is tried, confirmed and kept as any other system. Else
+    as `deploy`.
     """
     options = options or DeployOptions()
     if generation is not None and toplevel is not None:

@@ -137,7 +137,7 @@ def _rollback(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to go back to")
     choice = group.add_mutually_exclusive_group()
     choice.add_argument("--to", type=_target, metavar="GENERATION|PATH",
-                        help="the number of a generation, or a store path (default: the previous generation)")  # fmt: skip
+                        help="the number of a generation or a store path (default: the previous one)")  # fmt: skip
     choice.add_argument("--generation", type=_positive, dest="to", metavar="N", help="the number of a generation")
     _trial(command)
 

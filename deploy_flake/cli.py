@@ -89,7 +89,7 @@ def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | Non
     if chosen.command == "deploy":
         return api.deploy(chosen.destinations, chosen.flake, toplevel=chosen.toplevel, options=how, **common)
     if chosen.command == "rollback":
-        to = {"generation" if isinstance(chosen.to, int) else "toplevel": chosen.to}
+        to: dict[str, Any] = {"generation" if isinstance(chosen.to, int) else "toplevel": chosen.to}
         return api.rollback(chosen.destinations, **to, options=how, **common)
     if chosen.command == "revoke":
         return api.revoke(chosen.destinations, reason=chosen.reason, **common)

@@ -39,7 +39,8 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
 
 def _title(chosen: argparse.Namespace) -> str:
     if chosen.command == "deploy":
-        return f"Deploy {chosen.toplevel or chosen.flake or ('what the inventory says' if chosen.inventory else 'the flake in .')} to"
+        otherwise = "what the inventory says" if chosen.inventory else "the flake in ."
+        return f"Deploy {chosen.toplevel or chosen.flake or otherwise} to"
     if chosen.command == "rollback":
         to = f"generation {chosen.to}" if isinstance(chosen.to, int) else chosen.to
         return f"Roll back to {to or 'the previous generation'}"

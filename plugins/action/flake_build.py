@@ -126,9 +126,7 @@ def _prebuilt(options: dict[str, Any]) -> str:
     return path
 
 
-def _why_not_there(
-    host: Host, options: dict[str, Any], log: BuildLog, answer: Answer, result: str, status: str
-) -> str:
+def _why_not_there(host: Host, options: dict[str, Any], log: BuildLog, answer: Answer, result: str, status: str) -> str:
     what = f"{host.name} does not have {options['toplevel']}, and could not get it; its system is untouched"
     if result == "timeout":
         return f"{what}. Fetching it did not end within {options['timeout']} s ('timeout')."
@@ -139,15 +137,18 @@ def _why_not_there(
         parts.append(space)
     else:
         parts.append(
-            f"Copy it there ('nix copy --to ssh://{host.address or host.name} {options['toplevel']}'), or name a substituter that has"
-            " it and the key that it is signed with ('substituters' and 'trusted-public-keys' in nix_config)."
+            f"Copy it there ('nix copy --to ssh://{host.address or host.name} {options['toplevel']}'), or name a"
+            " substituter that has it and the key that it is signed with ('substituters' and 'trusted-public-keys' in"
+            " nix_config)."
         )
     return "\n".join(parts)
 
 
 def _space(log: BuildLog, answer: Answer) -> str:
     """What to do if the disk is full; "" if it is not."""
-    if not re.search(r"No space left|disk is full|database or disk is full", "\n".join((log.error or "", *log.log_tail))):
+    if not re.search(
+        r"No space left|disk is full|database or disk is full", "\n".join((log.error or "", *log.log_tail))
+    ):
         return ""
     return f"There are {int(answer.get('free') or 0) // 1024} MiB free on /nix; make room there."
 

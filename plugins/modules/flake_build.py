@@ -32,8 +32,9 @@ options:
       - The store path of a system that was built already, in place of O(reference).
       - If the host does not have it, it is fetched from the substituters that the host is configured with or that
         O(nix_config) names. If none has it, or not with a signature that the host trusts, the task fails.
-      - That is done as root, since no flake is evaluated. So O(nix_config) may name any substituter and any key, whoever
-        logs in; C(trusted-users) and C(trusted-substituters) of the host's C(nix.conf) restrict only other users.
+      - That is done as root, since no flake is evaluated. So O(nix_config) may name any substituter and any key,
+        whoever logs in; C(trusted-users) and C(trusted-substituters) of the host's C(nix.conf) restrict only other
+        users.
       - O(timeout) is the limit for it.
     type: str
   configuration:

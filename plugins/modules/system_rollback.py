@@ -13,22 +13,24 @@ short_description: Go back to an earlier system, tried live and confirmed like a
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Tries an earlier generation live, under the supervisor that undoes it (M(deploy_flake.nixos.system_test)), confirms it
-    over a fresh connection, and so makes it the boot default (M(deploy_flake.nixos.system_boot)). One task does it all.
+  - Tries an earlier generation live, under the supervisor that undoes it (M(deploy_flake.nixos.system_test)),
+    confirms it over a fresh connection, and so makes it the boot default (M(deploy_flake.nixos.system_boot)). One task
+    does it all.
   - Without O(generation) and O(toplevel) it goes to the highest generation below the boot default's that has another
     system. What runs at the moment does not count. As C(nixos-rebuild --rollback) it looks at the numbers of the
     generations alone.
   - The system becomes a new generation, the highest one, unless the highest one has that very system already; then that
     becomes the boot default again. No generation is deleted. So a second rollback without O(generation) leads
     to where the first one came from. To go further back, name the generation.
-  - If the system fails, or nobody can confirm it, the host goes back to what it ran and booted before, and the task fails.
+  - If the system fails, or nobody can confirm it, the host goes back to what it ran and booted before, and the task
+    fails.
   - A host that runs the system already and would boot it is left alone.
 options:
   generation:
     description:
       - The number of the generation to go to. Mutually exclusive with O(toplevel).
-      - One that the host does not have is an error, which lists those that it has, with their dates. The same goes for a
-        host without an earlier system. The host is left alone then.
+      - One that the host does not have is an error, which lists those that it has, with their dates. The same goes for
+        a host without an earlier system. The host is left alone then.
     type: int
   toplevel:
     description: The store path of the system to go to; it has to be in the host's store. Mutually exclusive with
@@ -37,8 +39,8 @@ options:
   confirm:
     description:
       - Whether the task itself confirms the system after the test, over a fresh connection.
-      - V(false) leaves it waiting for M(deploy_flake.nixos.system_boot), so that other tasks can check it before; without
-        confirmation in time the host goes back by itself.
+      - V(false) leaves it waiting for M(deploy_flake.nixos.system_boot), so that other tasks can check it before;
+        without confirmation in time the host goes back by itself.
     type: bool
     default: true
   confirm_hosts:
@@ -54,7 +56,8 @@ extends_documentation_fragment:
   - deploy_flake.nixos.host
 attributes:
   check_mode:
-    description: In check mode the host looks at itself and at the earlier system, says which one it is, and starts nothing.
+    description: In check mode the host looks at itself and at the earlier system, says which one it is, and starts
+      nothing.
     support: full
   diff_mode:
     description: Has nothing to show.
@@ -103,8 +106,8 @@ generation_from:
   type: int
   returned: once the system to go back to has been found
 generation_to:
-  description: The number of the generation that was gone back to; null if O(toplevel) was given. What it has become is in
-    RV(generation).
+  description: The number of the generation that was gone back to; null if O(toplevel) was given. What it has become
+    is in RV(generation).
   type: int
   returned: once the system to go back to has been found
 specialisation:

@@ -95,8 +95,8 @@ def start(
 ) -> tuple[Deployment | None, Answer]:
     """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
 
-    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0. `to` is for a
-    rollback: the host itself finds the system where it says `previous` or the number of a generation.
+    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0. `to` is for
+    a rollback: the host itself finds the system where it says `previous` or the number of a generation.
     """
     toplevel = options["toplevel"] or ""
     if not to and not is_store_path(toplevel):
