@@ -200,8 +200,8 @@ def test_playbook(lab: Lab, whole: dict[str, Host], tmp_path: Path, together: bo
     tasks = [{"ansible.builtin.fail": {"msg": "the page is gone"}, "when": "inventory_hostname == 'host1'"}]
     checks = tmp_path / "checks.yml"
     checks.write_text(yaml.safe_dump([{"name": "Look", **task} for task in tasks]), encoding="utf-8")
-    given = {"deploy_flake_limits": {**SHORT}, "deploy_flake_all_or_nothing": together}
-    given["deploy_flake_limits"].pop("confirm")
+    limits = {name: seconds for name, seconds in SHORT.items() if name != "confirm"}
+    given: dict[str, Any] = {"deploy_flake_limits": limits, "deploy_flake_all_or_nothing": together}
 
     checked = play(lab, tmp_path, PLAYBOOK, names, deploy_flake_checks=str(checks), **given)
     assert checked.code != 0
