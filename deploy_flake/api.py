@@ -73,6 +73,8 @@ def rollback(
     if generation is not None and toplevel is not None:
         raise OptionError("give a generation or a store path, and not both")
     variables = options.role_variables()
+    if policy := variables.pop("deploy_flake_health_policy", None):
+        variables["deploy_flake_rollback_health_policy"] = policy
     if generation is not None:
         variables["deploy_flake_generation"] = generation
     if toplevel is not None:

@@ -152,7 +152,11 @@ def _trial(command: argparse.ArgumentParser) -> None:
                        help="skip: take units that have failed already as they are")  # fmt: skip
     group.add_argument("--pre-activate-script", metavar="FILE",
                        help="a file of the new system that may refuse it")  # fmt: skip
-    group.add_argument("--health-policy", choices=POLICIES, help="which units may have failed (default: strict)")
+    group.add_argument(
+        "--health-policy",
+        choices=POLICIES,
+        help="which units may have failed (default: strict; for a rollback no_new_failures)",
+    )
     group.add_argument("--ignore-unit", action="append", default=[], metavar="PATTERN", help="a unit that may fail")
     group.add_argument("--allow", action="append", default=[], choices=ALLOWABLE, help="what is refused otherwise")
     group.add_argument("--on-reboot-required", choices=REBOOT,

@@ -51,6 +51,15 @@ options:
     type: list
     elements: str
     default: []
+  health_policy:
+    description:
+      - Which state of the host is good enough, as for M(deploy_flake.nixos.system_test), but with another default.
+      - Units that have failed may well be why somebody goes back, so V(no_new_failures) does not refuse for them, and
+        does not undo the rollback if they go on failing.
+      - V(strict) wants no failed unit before and after.
+    type: str
+    choices: [strict, no_new_failures]
+    default: no_new_failures
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.host

@@ -87,6 +87,13 @@ def test_one_command_does_it_all(lab: Lab, fresh: dict[str, Host]) -> None:
     assert (would["state"], would["changed"], would["toplevel"]) == ("would-rollback", True, first)
     assert systems(host) == before
 
+    # Why somebody goes back is no reason to refuse.
+    host.run(
+        "systemd-run --quiet --unit=sore.service /bin/false; sleep 0.3; systemctl is-failed sore.service", check=True
+    )
+    strict = ad_hoc(lab, host, health_policy="strict")
+    assert (strict["state"], strict["changed"]) == ("refused", False)
+    assert "units have failed already: sore.service" in strict["msg"]
     back = ad_hoc(lab, host)
     assert (back["state"], back["changed"]) == ("committed", True)
     assert (back["toplevel"], back["previous_system"], back["system"]) == (first, second, first)
@@ -103,7 +110,7 @@ def test_one_command_does_it_all(lab: Lab, fresh: dict[str, Host]) -> None:
     is_whole(host, second, "committed")
     assert ad_hoc(lab, host, toplevel=first)["generation_to"] is None
     is_whole(host, first, "committed")
-    assert len(outcomes(host)) == 4
+    assert list(outcomes(host).values()) == ["committed", "refused", "committed", "committed", "committed"]
 
 
 def test_what_is_not_there(lab: Lab, fresh: dict[str, Host]) -> None:
