@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from pathlib import Path
 
 from integration.committing import profile_moved
 from integration.faulting import (
@@ -24,9 +25,11 @@ from integration.faulting import (
     settled,
     wait_for,
 )
-from integration.playing import outcomes, systems
+from integration.playing import outcomes, play, systems
 
 from lab import Host, Lab
+
+QUICK = SHORT | {"settle": 0}
 
 
 def specialisation_of(host: Host, toplevel: str, name: str = "debug") -> str:
@@ -63,7 +66,7 @@ def test_specialisation_is_kept_and_gone_back_to(lab: Lab, whole: dict[str, Host
     host = whole["host1"]
     new = another_version(host)
     special = specialisation_of(host, new)
-    with deploying(lab, host, new, specialisation="debug") as deployment:
+    with deploying(lab, host, new, specialisation="debug", limits=QUICK) as deployment:
         commits(deployment)
     runs(host, special, new, "committed")
     record = last_record(host)
@@ -75,18 +78,18 @@ def test_specialisation_is_kept_and_gone_back_to(lab: Lab, whole: dict[str, Host
     assert last_record(host) == record
 
     # That it would boot another one than it runs is no reason to refuse; and the way back leads to the specialisation.
-    with deploying(lab, host, build(host, "exit-4")) as broken:
+    with deploying(lab, host, build(host, "exit-4"), limits=QUICK) as broken:
         assert broken.end() != 0
     runs(host, special, new, "rolled-back")
 
     # Without the name the system itself is meant.
-    with deploying(lab, host, new) as plain:
+    with deploying(lab, host, new, limits=QUICK) as plain:
         assert "changed=0" not in commits(plain)
     is_whole(host, new, "committed")
 
     # The specialisation of what runs and boots already: no new generation.
     before = host.run("readlink /nix/var/nix/profiles/system").stdout
-    with deploying(lab, host, new, specialisation="debug") as debugged:
+    with deploying(lab, host, new, specialisation="debug", limits=QUICK) as debugged:
         commits(debugged)
     runs(host, special, new, "committed")
     assert host.run("readlink /nix/var/nix/profiles/system").stdout == before
@@ -118,7 +121,7 @@ def test_specialisation_that_is_not_kept(lab: Lab, whole: dict[str, Host]) -> No
         """The supervisor dies, and what ran before was a specialisation too."""
         boots = another_version(host)
         before = specialisation_of(host, boots)
-        with deploying(lab, host, boots, specialisation="debug") as deployment:
+        with deploying(lab, host, boots, specialisation="debug", limits=QUICK) as deployment:
             commits(deployment)
         with deploying(
             lab, host, another_version(host), confirm=False, specialisation="debug", limits=SHORT | {"settle": 30}
@@ -131,9 +134,9 @@ def test_specialisation_that_is_not_kept(lab: Lab, whole: dict[str, Host]) -> No
     def is_of_the_same_system(host: Host) -> None:
         """Nobody confirms, and the boot default would have been the same."""
         same = build(host)
-        with deploying(lab, host, same) as deployment:
+        with deploying(lab, host, same, limits=QUICK) as deployment:
             commits(deployment)
-        with deploying(lab, host, same, confirm=False, specialisation="debug", limits=SHORT | {"confirm": 1}) as trial:
+        with deploying(lab, host, same, confirm=False, specialisation="debug", limits=QUICK | {"confirm": 1}) as trial:
             trial.end()
         is_whole(host, same, "rolled-back")
 
@@ -150,7 +153,7 @@ def test_faults_of_specialisations(lab: Lab, whole: dict[str, Host]) -> None:
             assert "broken.service" in deployment.output, deployment.output
         is_whole(host, before, "rolled-back")
         # The system that it belongs to is well.
-        with deploying(lab, host, new) as well:
+        with deploying(lab, host, new, limits=QUICK) as well:
             commits(well)
         is_whole(host, new, "committed")
 
@@ -164,21 +167,21 @@ def test_faults_of_specialisations(lab: Lab, whole: dict[str, Host]) -> None:
             host.power_on()
         now = systems(host)
         assert (now.running, now.booted, now.boot_default, now.loader) == (before, before, before, before)
-        with deploying(lab, host, new, specialisation="debug") as again:
+        with deploying(lab, host, new, specialisation="debug", limits=QUICK) as again:
             assert "was interrupted by a power loss or reboot" in commits(again)
         runs(host, specialisation_of(host, new), new, "committed")
         assert outcomes(host)[lost] == "interrupted"
 
     def loses_power_while_committing(host: Host) -> None:
         new = another_version(host)
-        with deploying(lab, host, new, specialisation="debug", limits=SHORT | {"settle": 0}) as deployment:
+        with deploying(lab, host, new, specialisation="debug", limits=QUICK) as deployment:
             lost = wait_for(lambda: directory(host)).name
             with contextmanager(profile_moved)(deployment, host, new):
                 deployment.kill()
                 host.power_off()
             host.power_on()
         # The link has moved, so it goes forward, to the boot default alone.
-        with deploying(lab, host, next_system(host)) as again:
+        with deploying(lab, host, next_system(host), limits=QUICK) as again:
             commits(again)
         record = next(line for line in wait_for(lambda: _records(host)) if line["id"] == lost)
         assert (record["outcome"], record["to"], record["to_live"]) == (
@@ -199,7 +202,7 @@ def test_somebody_else_leaves_the_specialisation(lab: Lab, whole: dict[str, Host
     """The system that it belongs to was not what we activated: somebody else did, and it is theirs."""
     host = whole["host2"]
     new = another_version(host)
-    with deploying(lab, host, new, specialisation="debug", limits=SHORT | {"settle": 6}) as deployment:
+    with deploying(lab, host, new, specialisation="debug", limits=SHORT | {"settle": 3}) as deployment:
         deployment.wait_for("settling")
         host.run(
             f"nix-env -p /nix/var/nix/profiles/system --set {new} && {new}/bin/switch-to-configuration switch",
@@ -210,18 +213,21 @@ def test_somebody_else_leaves_the_specialisation(lab: Lab, whole: dict[str, Host
     is_whole(host, new, "superseded")
 
 
-def test_specialisation_that_is_not_there(lab: Lab, whole: dict[str, Host]) -> None:
+def test_specialisation_that_is_not_there(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
     """Those that there are are named, and the host is untouched."""
     host = whole["host3"]
     before, known = systems(host), outcomes(host)
     new = another_version(host)
-    for name in ("no-such", "..", "debug/../debug"):
-        with deploying(lab, host, new, specialisation=name) as deployment:
-            assert deployment.end() != 0
-            assert f"has no specialisation '{name}' in {new}, which has debug" in deployment.output, deployment.output
-    untried = {"toplevel": new, "specialisation": "debug"}
-    tasks = [{"deploy_flake.nixos.system_boot": untried, "become": True}]
-    with Deploying(lab, host, [{"hosts": "all", "gather_facts": False, "tasks": tasks}]) as deployment:
-        assert deployment.end() != 0
-        assert "a specialisation can only be tried live" in deployment.output
+    names = ["no-such", "..", "debug/../debug"]
+    given = [("system_test", name) for name in names] + [("system_boot", "debug")]
+    tasks = [
+        {f"deploy_flake.nixos.{module}": {"toplevel": new, "specialisation": name}, "ignore_errors": True}
+        for module, name in given
+    ]
+    plays = [{"hosts": "all", "gather_facts": False, "become": True, "tasks": tasks}]
+    *results, untried = play(lab, tmp_path, plays, [host.name]).results[host.name]
+    for name, result in zip(names, results, strict=True):
+        assert f"has no specialisation '{name}' in {new}, which has debug" in result["msg"]
+        assert result["reason"] == "no-specialisation"
+    assert "a specialisation can only be tried live" in untried["msg"]
     assert (systems(host), outcomes(host)) == (before, known)
