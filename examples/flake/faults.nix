@@ -70,6 +70,11 @@ in
   # Too late for the switch to see.
   dies-later = service "dies-later.service" "[Service]\nExecStart=/bin/sh -c 'sleep 2; exit 1'\n";
 
+  # The system is well, and its specialisation is not.
+  specialisation-fails = c: {
+    specialisation.broken = service "broken.service" "[Service]\nType=oneshot\nExecStart=/bin/false\n" c;
+  };
+
   # Units that no other system has, so that a way back must not ask for them.
   new-units = service "onlynew.service" "[Service]\nExecStart=/usr/bin/sleep infinity\n";
 
