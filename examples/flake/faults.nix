@@ -142,6 +142,18 @@ in
   # Runs at once only after a reboot.
   new-kernel = _: { kernelVersion = "6.12.2"; };
 
+  # A kernel that does not come up: nothing runs any more until somebody switches the power off and on.
+  panics = _: { lastBuildCommands = "printf '#!/usr/bin/dash\\necho Kernel panic - not syncing\\n' >init"; };
+
+  # Comes up, and nobody can reach it.
+  boots-without-network = service "no-network.service" "[Service]\nExecStart=/bin/sh -c 'ip link set eth0 down; sleep infinity'\n";
+
+  # No EFI variables, so no entry can be booted once.
+  no-one-shot = _: { tools.bootctl = "#!/usr/bin/dash\necho 'Not booted with UEFI.' >&2\nexit 1\n"; };
+
+  # Another boot loader.
+  grub = _: { installBootLoader = "${./install-boot-loader-grub}"; };
+
   boot-fails = _: { installBootLoader = "/bin/false"; };
 
   # Writes the entries and the default, and then fails.

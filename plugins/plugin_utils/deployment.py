@@ -110,7 +110,7 @@ def start(
             answer = host.persist(
                 options["reconnect_timeout"],
                 lambda: host.run(
-                    "start",
+                    *("trial", "start"),
                     limit=240,
                     id=deployment.id,
                     new=toplevel,

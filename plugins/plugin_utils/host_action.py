@@ -62,7 +62,8 @@ class HostAction(ActionBase):
 
     def details(self, error: Exception) -> dict[str, Any]:
         """Return values that a failure has beside its message."""
-        return {"reason": reason} if (reason := getattr(error, "reason", "")) else {}
+        result = dict(getattr(error, "result", {}))
+        return result | ({"reason": reason} if (reason := getattr(error, "reason", "")) else {})
 
 
 @cache

@@ -73,6 +73,8 @@ look_at_host() {
 others_at_work() {
     busy=$(sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' | cut -d' ' -f1)
     [ -z "$busy" ] || { answer busy_by "$busy" && refuse busy "is being switched by $busy"; }
+    load_trial && [ "$trial_new" != "$new" ] && trial_under_way || return 0
+    refuse busy "is being booted once with another system to try it, since $trial_started: $trial_new"
 }
 
 make_directory() {
