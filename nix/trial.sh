@@ -31,7 +31,10 @@ main() {
         fi
         sleep 1
     done
-    ! over || exit 0
+    if over; then
+        rm -f "$began"
+        exit 0
+    fi
     echo "nobody has made $(field new) the boot default within $limit s: rebooting into $(field old)"
     sed -e 's/^"state": .*/"state": "failed",/' \
         -e "s/^\"why\": .*/\"why\": \"it was up, and nobody made it the boot default within $limit s, so it rebooted by itself\"/" \

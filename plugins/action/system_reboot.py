@@ -65,8 +65,8 @@ class ActionModule(HostAction):
         expected = options["toplevel"] or default
         if expected != default:
             raise HostError(
-                f"{host.name} would boot {default or 'nothing'} and not {expected}; make that the boot default first, or"
-                " boot it once with 'trial: true'",
+                f"{host.name} would boot {default or 'nothing'} and not {expected}; make that the boot default first,"
+                " or boot it once with 'trial: true'",
                 "not-default",
             )
         if self.check_mode:

@@ -13,8 +13,8 @@ short_description: Reboot a host, or boot a system once to see whether it comes 
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Reboots a host and waits until it has come back with another boot id and has finished starting; makes sure that it has
-    booted the system that was meant, and that no unit has failed. Python is not needed on the host.
+  - Reboots a host and waits until it has come back with another boot id and has finished starting; makes sure that it
+    has booted the system that was meant, and that no unit has failed. Python is not needed on the host.
   - With O(trial) a system that is not the boot default is booted B(once). Only when it has come up, is well and can be
     reached over a fresh connection does it become the boot default, by the same steps as any other deployment. A kernel
     that does not come up costs one power cycle; the boot default is never a system that has not booted.
@@ -36,22 +36,23 @@ options:
       - Boot O(toplevel) once, and make it the boot default only if it came up well. Needs O(toplevel), which must be
         valid on the host, and systemd-boot or GRUB, which forget the choice before they start the system.
       - Refused, before anything is changed, where the boot loader has nothing like it or could not forget the choice.
-      - If the host comes back with its boot default, if the system is not well, or if it cannot be reached, the task fails
-        and the boot default is what it was. A system that already was booted in such a way is only checked and kept.
+      - If the host comes back with its boot default, if the system is not well, or if it cannot be reached, the task
+        fails and the boot default is what it was.
+      - A system that was booted in such a way already is only checked and kept.
     type: bool
     default: false
   revert:
     description:
-      - Whether a system that was tried with O(trial), came up and is not well, is left at once by rebooting into the boot
-        default. Otherwise it is left running, and the next boot starts the boot default.
+      - Whether a system that was tried with O(trial), came up and is not well, is left at once by rebooting into the
+        boot default. Otherwise it is left running, and the next boot starts the boot default.
     type: bool
     default: true
   timeout:
     description:
-      - For how many seconds to wait until the host is back and has finished starting. After that the task fails, and says
-        what the host boots at a power cycle.
-      - With O(trial), a system with the unit C(deploy-flake-trial.service) goes back by itself 20 seconds later, and the
-        task waits for that too.
+      - For how many seconds to wait until the host is back and has finished starting. After that the task fails, and
+        says what the host boots at a power cycle.
+      - With O(trial), a system with the unit C(deploy-flake-trial.service) goes back by itself 20 seconds later, and
+        the task waits for that too.
     type: int
     default: 600
   health_policy:
@@ -109,8 +110,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     description:
-      - Says whether the host would be rebooted, and refuses what is refused of a system's own; whether the boot loader can
-        boot an entry once is not looked at.
+      - Says whether the host would be rebooted, and refuses what is refused of a system itself; whether the boot loader
+        can boot an entry once is not looked at.
     support: partial
   diff_mode:
     description: Has nothing to show.
@@ -137,8 +138,8 @@ RETURN = r"""
 state:
   description:
     - What was done. V(rebooted), V(not-needed) or, in check mode, V(would-reboot).
-    - With O(trial) V(committed), it came up and is the boot default; V(unchanged), it was that already; V(not-needed); or,
-      in check mode, V(would-try).
+    - With O(trial) V(committed), it came up and is the boot default; V(unchanged), it was that already;
+      V(not-needed); or, in check mode, V(would-try).
     - With O(trial), where the task has failed after the system was to be booted, V(reverted), the host runs its boot
       default again; V(unconfirmed), it runs the system that was tried, and would boot its boot default; V(unknown), it
       cannot be reached.

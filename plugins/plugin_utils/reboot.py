@@ -22,7 +22,11 @@ _POLL = 20
 
 
 class NotBackError(HostError):
-    """The host was told to reboot, and cannot be reached."""
+    """The host was told to reboot, and cannot be reached; `said` is what the last attempt came to."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(f"{message} (last: {said})", "not-back")
+        self.said = said
 
 
 def look(host: Host, patience: float, toplevel: str = "") -> Answer:
@@ -58,40 +62,46 @@ def boot(
         _ask(host, boot_id=boot_id, may_reboot=may_reboot)
     except AnsibleConnectionFailure as error:
         host.tell_more(f"the connection ended with the reboot: {error}")
-    answer = wait(host, boot_id, ends - time.monotonic(), addresses)
+    answer, said = wait(host, boot_id, ends - time.monotonic(), addresses)
     if answer is None:
         raise NotBackError(
             f"{host.name} was told to reboot into {expected} and has not come back within {limit:.0f} s;"
             f" look at its console; a power cycle boots {before.get('boot_default') or 'nothing'}",
-            "not-back",
+            said,
         )
     return answer
 
 
-def wait(host: Host, boot_id: str, limit: float, addresses: Sequence[str] = ()) -> Answer | None:
-    """Wait until the host answers from another boot and has finished starting; the last look at that boot, if any."""
+def wait(host: Host, boot_id: str, limit: float, addresses: Sequence[str] = ()) -> tuple[Answer | None, str]:
+    """Wait until the host answers from another boot and has finished starting.
+
+    The last look at that boot, if there was one, and what the last attempt came to.
+    """
     ends = time.monotonic() + limit
     turn = itertools.cycle(addresses)
     seen: Answer | None = None
+    said = "it was never asked"
     pause = 0.1
     host.give_up_soon()
     while True:
         left = ends - time.monotonic()
         if left <= 0:
-            return seen
+            return seen, said
         host.reset()
         try:
             answer = _ask(host, boot_id=boot_id, patience=min(left, _POLL))
         except (AnsibleConnectionFailure, HostError) as error:
             # HostError: while it shuts down or starts, what a login says may be no answer.
-            host.tell_more(f"not up yet: {error}")
+            said = str(error)
+            host.tell_more(f"not up yet: {said}")
             if addresses:
                 host.go_to(next(turn))
         else:
+            said = f"it answers, and is {answer.get('manager')}"
             if answer.get("boot_id") != boot_id:
                 seen = answer
                 if answer.get("manager") in _UP:
-                    return answer
+                    return answer, ""
         time.sleep(max(min(pause, ends - time.monotonic()), 0))
         pause = min(pause * 1.3, 1)
 

@@ -62,7 +62,8 @@ class Trial:
         came_up = self.before.get("booted") == self.before.get("current") == self.new
         if came_up:
             self._note(f"{self.new} has been booted already, so it is not booted again")
-            return self._keep(self.before) | {"notes": self.notes}
+            up, _said = reboot.wait(self.host, "none", self.options["timeout"], self.options["addresses"])
+            return self._keep(up or self.before) | {"notes": self.notes}
         prepared = self._ask("prepare")
         if earlier := prepared.get("earlier"):
             self._note(f"an earlier trial: {earlier}")
@@ -100,11 +101,12 @@ class Trial:
         if by_itself:
             left = self._host_limit + min(limit, 120) - (time.monotonic() - began)
             self.host.tell(f"has not come back; if the new system came up it reboots by itself, so waits {left:.0f} s")
-            if answer := reboot.wait(self.host, self.before.get("boot_id"), left, self.options["addresses"]):
+            answer, _said = reboot.wait(self.host, self.before.get("boot_id"), left, self.options["addresses"])
+            if answer:
                 return answer
         raise TrialError(
             f"{self.host.name} was told to boot {self.new} once, and has not come back within {limit} s"
-            f"{', nor has it gone back by itself' if by_itself else ''}; a power cycle boots {self.old}",
+            f"{', nor has it gone back by itself' if by_itself else ''}; a power cycle boots {self.old} ({error.said})",
             "not-back",
             {"state": "unknown", "changed": True, "notes": self.notes},
         ) from error
@@ -114,8 +116,8 @@ class Trial:
         options = self.options
         try:
             reboot.require_up(self.host, answer, options["timeout"])
-            # What had failed before belongs to another system where this one runs already.
-            known = self.before if answer is not self.before else Answer()
+            # What had failed before is no excuse where it was this system already.
+            known = self.before if self.before.get("booted") != self.new else Answer()
             reboot.require_health(self.host, answer, options["health_policy"], options["ignore_units"], known)
         except HostError as error:
             raise self._revert(str(error), error.reason, answer) from error
@@ -129,9 +131,8 @@ class Trial:
         except HostLostError:
             raise
         except HostError as error:
-            raise self._revert(
-                f"the system came up well, and could not be kept: {error}", error.reason, answer
-            ) from error
+            why = f"the new system came up well, and could not be kept: {error}"
+            raise self._revert(why, error.reason, answer) from error
         result = deployment.result_of(self.host, begun, said)
         if begun.state != "committed":
             why = f"the new system came up well, and could not be made the boot default. {result['msg']}"

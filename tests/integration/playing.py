@@ -131,7 +131,8 @@ def remains(host: Host) -> str:
     ls /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake 2>/dev/null |
         grep -v -e : -e '^deployments.jsonl$' -e '^$'
     ls -d /nix/var/nix/deploy-flake.* /run/deploy-flake-* 2>/dev/null
-    systemctl list-units --all --plain --no-legend --full 'deploy-flake*' | grep -v '^deploy-flake-trial.service .* inactive '
+    systemctl list-units --all --plain --no-legend --full 'deploy-flake*' |
+        grep -v '^deploy-flake-trial.service .* inactive '
     find /nix/var/nix/gcroots/auto -lname '*deploy-flake*'
     """
     return host.run(script, check=False).stdout.strip()

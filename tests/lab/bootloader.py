@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a host's firmware and boot loader do: find the init that /boot names.
 
-Like systemd-boot, or like GRUB where only that is installed. An entry that was chosen for one boot is forgotten before it is
-started: systemd-boot removes an EFI variable, for which a file stands here, and GRUB empties `next_entry` in its environment.
+Like systemd-boot, or like GRUB where only that is installed. An entry that was chosen for one boot is forgotten before
+it is started: systemd-boot removes an EFI variable, for which a file stands here, and GRUB empties `next_entry` in its
+environment block.
 """
 
 from __future__ import annotations

@@ -30,6 +30,12 @@ main() {
         sleep 0.1
     done
     cat "$dir/result"
+    # The unit is gone when this is over: its name is the lock.
+    tries=0
+    while [ "$tries" -lt 50 ] && [ "$(sc show -p ActiveState --value "$unit" 2>/dev/null)" != inactive ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
     # What is asked once more in a minute gets the same answer.
     find "$run_dir" -maxdepth 1 -name 'trial-*' ! -name "trial-$id-*" -exec rm -rf {} + 2>/dev/null
     [ "$step" = prepare ] || rm -rf "$run_dir/trial-$id-prepare" "$dir"
