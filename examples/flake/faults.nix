@@ -143,7 +143,13 @@ in
   new-kernel = _: { kernelVersion = "6.12.2"; };
 
   # A kernel that does not come up: nothing runs any more until somebody switches the power off and on.
-  panics = _: { lastBuildCommands = "printf '#!/usr/bin/dash\\necho Kernel panic - not syncing\\n' >init"; };
+  panics =
+    c:
+    withoutUnit "deploy-flake-trial.service" c
+    // {
+      kernelVersion = "6.12.3";
+      lastBuildCommands = "printf '#!/usr/bin/dash\\necho Kernel panic - not syncing\\n' >init";
+    };
 
   # Comes up, and nobody can reach it.
   boots-without-network = service "no-network.service" "[Service]\nExecStart=/bin/sh -c 'ip link set eth0 down; sleep infinity'\n";

@@ -21,7 +21,7 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Read everything in one go."""
-        answer = host.run("info", limit=120, deployments=str(options["deployments"]))
+        answer = host.run("trial", "info", limit=120, deployments=str(options["deployments"]))
         open_deployment = None
         if answer.get("open"):
             open_deployment = {
@@ -47,7 +47,18 @@ class ActionModule(HostAction):
             "generations": _generations(answer),
             "deployments": [report.read_record(line) for line in answer.all("deployment")],
             "open_deployment": open_deployment,
+            "trial": _trial(answer),
         }
+
+
+def _trial(answer: Answer) -> dict[str, Any] | None:
+    if not (toplevel := answer.get("trial")):
+        return None
+    return {
+        "toplevel": toplevel,
+        "at_work": answer.get("trial_at_work") == "yes",
+        "outcome": answer.get("trial_outcome"),
+    }
 
 
 def _generations(answer: Answer) -> list[dict[str, Any]]:

@@ -157,6 +157,8 @@ class Trial:
             why = f"{why}\n{self.host.name} runs it, and boots {self.old} next time ('revert' is off)."
             return TrialError(why, reason, {"state": "unconfirmed", "changed": True, "notes": self.notes})
         self.host.tell("is not well; goes back to its boot default")
+        # Should the boot loader not have forgotten its choice.
+        self._end("unchoose")
         try:
             back = reboot.boot(self.host, answer, self.old, self.options["timeout"], self.options["addresses"])
             reboot.require_up(self.host, back, self.options["timeout"])

@@ -31,6 +31,10 @@ main() {
             answer open_state "$line"
             answer open_unit "$(sc show -p ActiveState --value "$unit")"
         fi
+        if load_trial; then
+            answer trial "$trial_new"
+            if trial_under_way; then answer trial_at_work yes; else answer trial_outcome "$(trial_outcome)"; fi
+        fi
     fi
     answer end yes
 }

@@ -1,5 +1,5 @@
 # Has trial_work.sh done in a unit of its own, and hands out its answer.
-# From the controller: id, step (prepare, failed or end), program, settings, time_limit (seconds).
+# From the controller: id, step (as trial_work.sh has them), program, settings, time_limit (seconds).
 # shellcheck shell=sh
 
 main() {
@@ -38,7 +38,8 @@ main() {
     done
     # What is asked once more in a minute gets the same answer.
     find "$run_dir" -maxdepth 1 -name 'trial-*' ! -name "trial-$id-*" -exec rm -rf {} + 2>/dev/null
-    [ "$step" = prepare ] || rm -rf "$run_dir/trial-$id-prepare" "$dir"
+    case $step in failed | end) ;; *) return ;; esac
+    rm -rf "$run_dir/trial-$id"-*
 }
 
 begin() {

@@ -1,5 +1,6 @@
 # Prepares a boot that is tried once, or ends one. Runs as deploy-flake.service, whose name is the lock, so that no deployment is
-# at work meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and prepare, failed or end.
+# at work meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
+# prepare, unchoose, failed or end.
 # shellcheck shell=sh disable=SC1091
 
 # stop_here REASON MESSAGE: whatever was done is taken back first.
@@ -123,6 +124,7 @@ main() {
     (
         case $2 in
         prepare) prepare ;;
+        unchoose) ! load_trial || { loader=$trial_loader && not_once "$trial_entry"; } ;;
         *) over "$2" ;;
         esac
         exit 0
