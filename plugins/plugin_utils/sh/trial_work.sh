@@ -105,9 +105,10 @@ make_generation() {
     sync -f "${profile%/*}"
 }
 
-# over STATE: the trial of this id has ended. failed: its entry goes away, and why is kept for whoever asks next.
+# over STATE: the trial of this system has ended, whoever began it. failed: its entry goes away, and why is kept for whoever
+# asks next.
 over() {
-    load_trial && [ "$trial_id" = "$id" ] || return 0
+    load_trial && [ "$trial_new" = "$new" ] || return 0
     forget_trial
     [ "$1" = failed ] || return 0
     trial_made=no trial_entry=''

@@ -17,7 +17,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.reboot import f
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
 OLD, NEW = "/nix/store/a-old", "/nix/store/b-new"
-# The shape that NixOS gives it; an entry of the user's own comes first, and one title has the letter that divides menus.
+# The shape that NixOS gives it; an entry of the user's own comes first, and a title has the letter that divides menus.
 GRUB_CFG = f"""
 if [ -s $prefix/grubenv ]; then
   load_env
@@ -100,7 +100,7 @@ def test_the_record_is_read_back(shell: list[str], tmp_path: Path) -> None:
     trial_outcome"""
     first, second = run(shell, script).splitlines()
     assert first == "failed|A>B (c)|5|30"
-    assert second == rf'{NEW} was to be booted once, and was not kept: it said \"no\"'
+    assert second == rf"{NEW} was to be booted once, and was not kept: it said \"no\""
 
 
 def test_what_counts_as_well() -> None:
