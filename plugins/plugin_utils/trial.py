@@ -187,8 +187,9 @@ class Trial:
             "id": self.id,
             "new": self.new,
             "commit_limit": str(commit),
-            # Until then nobody else begins; twice, since the way back is a reboot as well.
-            "whole_limit": str(limit + 2 * (self._host_limit + 120) + 6 * commit),
+            # While the preparation, and what makes the system the boot default, may take so long nobody else begins.
+            "prepare_limit": str(limit),
+            "keep_limit": str(3 * commit + 60),
             "host_limit": str(self._host_limit),
             "pre_activate_script": self.options["pre_activate_script"] or "",
             "why": why,

@@ -25,7 +25,7 @@ BACK = 40
 def task(check_mode: bool = False, **settings: Any) -> dict[str, Any]:
     """A task that may fail."""
     return {
-        MODULE: {"timeout": BACK, **settings},
+        MODULE: {"timeout": BACK, "lock_timeout": 20, **settings},
         "become": True,
         "check_mode": check_mode,
         "ignore_errors": True,
@@ -96,7 +96,7 @@ def test_reboot(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
         {"ansible.builtin.raw": "cat /proc/sys/kernel/random/boot_id", "changed_when": False},
         task(toplevel="{{ looked.boot_default }}"),
     ]
-    another = build(whole["host1"], "new-kernel")
+    another = f"/nix/store/{'0' * 32}-another"
     played = play(lab, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], another=another)
     for name, host in whole.items():
         _info, unneeded, asked, other, between, done = played.results[name]
@@ -192,7 +192,7 @@ def test_trial_that_comes_up(lab: Lab, whole: dict[str, Host], flake: Path) -> N
         assert result(other, host)["reason"] == "busy"
         assert "is being booted once" in result(other, host)["msg"]
         again = reboot(lab, host, toplevel=new, trial=True)
-        assert result(again, host)["state"] == "committed", again.output
+        assert result(again, host).get("state") == "committed", again.output
         assert "has been booted already" in again.output
         runs_and_boots(host, new)
 
@@ -202,15 +202,15 @@ def test_trial_that_comes_up(lab: Lab, whole: dict[str, Host], flake: Path) -> N
             assert deployment.end() == 0, deployment.output
         assert not (host.boot / "loader/loader.conf").exists()
         done = reboot(lab, host, toplevel=new, trial=True)
-        assert result(done, host)["state"] == "committed", done.output
+        assert result(done, host).get("state") == "committed", done.output
         assert "next_entry=\n" in (host.boot / "grub/grubenv").read_text()
-        assert result(done, host)["boot_default"] == new
+        runs_and_boots(host, new)
         # The power is lost: what the boot loader has by itself.
         dead = reboot(lab, host, toplevel=build(host, "grub-panics"), trial=True, timeout=5)
         assert f"a power cycle boots {new}" in result(dead, host)["msg"], dead.output
         host.power_off()
         host.power_on()
-        assert host.run("readlink /run/booted-system").stdout.strip() == new
+        assert systems(host).booted == new
         host.reset()
 
     at_once({host1: by_playbook, host2: taken_up, host3: with_grub})
@@ -230,9 +230,9 @@ def test_trial_that_does_not_come_up_well(lab: Lab, whole: dict[str, Host]) -> N
         host.power_on()
         now = systems(host)
         assert (now.running, now.booted, now.boot_default, now.loader) == (old, old, old, old)
-        again = reboot(lab, host, toplevel=build(host, "new-kernel"), trial=True)
+        again = reboot(lab, host, toplevel=build(host, "new-kernel", "again"), trial=True)
         assert f"{new} was to be booted once, did not stay up or did not come up" in again.output, again.output
-        assert result(again, host)["state"] == "committed"
+        assert result(again, host).get("state") == "committed"
         assert len(generations(host)) == len(links) + 1
 
     def unwell(host: Host) -> None:
@@ -248,10 +248,10 @@ def test_trial_that_does_not_come_up_well(lab: Lab, whole: dict[str, Host]) -> N
     def unreachable(host: Host) -> None:
         old, links = systems(host).running, generations(host)
         began = time.monotonic()
-        failed = result(reboot(lab, host, toplevel=build(host, "boots-without-network"), trial=True, timeout=10), host)
+        failed = result(reboot(lab, host, toplevel=build(host, "boots-without-network"), trial=True, timeout=6), host)
         assert (failed["state"], failed["reason"]) == ("reverted", "other-system"), failed
         # Nobody has touched it: the unit of the new system did that.
-        assert time.monotonic() - began >= 30
+        assert time.monotonic() - began >= 26
         is_as_before(host, old, links)
 
     at_once({host1: panics, host2: unwell, host3: unreachable})

@@ -10,7 +10,7 @@ trial_field() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$trial_file" 
 # load_trial: the fields as trial_NAME; fails where there is none.
 load_trial() {
     [ -e "$trial_file" ] || return 1
-    for name in id state new old generation made loader entry boot_id started until host_limit; do
+    for name in id state new old generation made loader entry boot_id started reboot_until until host_limit; do
         eval "trial_$name=\$(trial_field $name)"
     done
 }
@@ -20,7 +20,7 @@ note_trial() {
     trial_state=$1
     {
         printf '{\n'
-        for name in id state new old generation made loader entry boot_id started until host_limit; do
+        for name in id state new old generation made loader entry boot_id started reboot_until until host_limit; do
             eval "json_field $name \"\$trial_$name\""
             printf ',\n'
         done
@@ -29,12 +29,19 @@ note_trial() {
     } >"$trial_file.new" && sync -f "$trial_file.new" && mv -f "$trial_file.new" "$trial_file" && sync -f "$var_dir"
 }
 
-# trial_under_way: a controller is at work on it, or may be. It ends by itself with its time.
+# trial_under_way: a controller is at work on it, or may be: before the reboot, or while the new system runs. It ends by itself
+# with its time.
 trial_under_way() {
     case $trial_state in
-    preparing | armed) [ "$(date +%s)" -lt "${trial_until:-0}" ] && [ "$(boot_default)" != "$trial_new" ] ;;
+    preparing | armed) ;;
     *) return 1 ;;
     esac
+    [ "$(boot_default)" != "$trial_new" ] || return 1
+    if [ "$(cat /proc/sys/kernel/random/boot_id)" = "$trial_boot_id" ]; then
+        [ "$(date +%s)" -lt "${trial_reboot_until:-0}" ]
+    else
+        [ "$(readlink -f /run/booted-system)" = "$trial_new" ] && [ "$(date +%s)" -lt "${trial_until:-0}" ]
+    fi
 }
 
 # trial_outcome: in words, what has become of a trial that nobody is at work on.

@@ -43,7 +43,8 @@ prepare() {
     run_checks
     trial_id=$id trial_new=$new trial_loader=$loader trial_entry='' trial_started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     trial_boot_id=$(cat /proc/sys/kernel/random/boot_id)
-    trial_until=$(($(date +%s) + whole_limit))
+    trial_reboot_until=$(($(date +%s) + prepare_limit))
+    trial_until=$((trial_reboot_until + host_limit + keep_limit))
     trial_host_limit=$host_limit
     root_systems || refuse no-space "could not write to $roots, or has lost $new or $trial_old meanwhile"
     make_generation
@@ -51,6 +52,9 @@ prepare() {
     is_default "$trial_old" || stop_here no-entry "would not boot $trial_old by default any more once there is an entry for $new (does the boot loader keep one entry alone?)"
     trial_entry=$(entry_of "$new" "$trial_generation")
     [ -n "$trial_entry" ] || stop_here no-entry "has no boot entry for $new, though switch-to-configuration boot of $trial_old has succeeded"
+    # Whoever has prepared it reboots at once.
+    trial_reboot_until=$(($(date +%s) + 120))
+    trial_until=$((trial_reboot_until + host_limit + keep_limit))
     note_trial armed || stop_here no-space "could not write $trial_file"
     complaint=$(boot_once "$trial_entry") || stop_here no-one-shot "cannot boot a system once: $complaint"
     answer old "$trial_old"
@@ -69,7 +73,8 @@ may_begin() {
     [ ! -e "$run_dir/current" ] && [ ! -e "$var_dir/open.json" ] || { echo "busy: has an unfinished deployment; the next deployment repairs it" && return 1; }
     [ -n "$trial_old" ] && [ -x "$trial_old/bin/switch-to-configuration" ] || { echo "no-default: has no boot default to go back to" && return 1; }
     [ "$trial_old" != "$new" ] || { echo "is-default: boots $new already; there is nothing else that it could go back to" && return 1; }
-    [ -w /boot ] || { echo "boot-read-only: has no /boot that can be written to (is the boot partition mounted?)" && return 1; }
+    # The shell's own test may only look at the mode.
+    "$(tool test)" -w /boot || { echo "boot-read-only: has no /boot that can be written to (is the boot partition mounted?)" && return 1; }
 }
 
 # The closure's own check, before anything is changed.

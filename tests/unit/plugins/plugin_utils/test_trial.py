@@ -91,7 +91,7 @@ def test_the_record_is_read_back(shell: list[str], tmp_path: Path) -> None:
     var_dir={tmp_path}
     trial_file={tmp_path}/trial.json
     trial_id=1 trial_new={NEW} trial_old={OLD} trial_generation=8 trial_made=yes trial_loader=grub
-    trial_entry='A>B (c)' trial_boot_id=x trial_started=now trial_until=5 trial_host_limit=30
+    trial_entry='A>B (c)' trial_boot_id=x trial_started=now trial_reboot_until=1 trial_until=5 trial_host_limit=30
     note_trial failed 'it said "no"'
     trial_entry= trial_state= trial_until=
     load_trial
