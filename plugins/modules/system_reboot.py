@@ -52,7 +52,7 @@ options:
       - For how many seconds to wait until the host is back and has finished starting. After that the task fails, and
         says what the host boots at a power cycle.
       - With O(trial), a system with the unit C(deploy-flake-trial.service) goes back by itself 20 seconds later, and
-        the task waits for that too.
+        the task waits for that too, at most two minutes more.
     type: int
     default: 600
   health_policy:

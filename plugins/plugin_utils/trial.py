@@ -23,6 +23,9 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
 _GRACE = 20
 """Seconds that a system which goes back by itself has after `timeout`, for the commit to begin."""
 
+_BOOT = 120
+"""Seconds that a system which goes back by itself may take to shut down, and its boot default to come up."""
+
 
 class TrialError(HostError):
     """The system was to be booted once and is not kept; `result` says how the host is now."""
@@ -99,7 +102,7 @@ class Trial:
         limit = self.options["timeout"]
         by_itself = prepared.get("returns") == "yes"
         if by_itself:
-            left = self._host_limit + min(limit, 120) - (time.monotonic() - began)
+            left = self._host_limit + _BOOT - (time.monotonic() - began)
             self.host.tell(f"has not come back; if the new system came up it reboots by itself, so waits {left:.0f} s")
             answer, _said = reboot.wait(self.host, self.before.get("boot_id"), left, self.options["addresses"])
             if answer:

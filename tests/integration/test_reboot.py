@@ -86,6 +86,7 @@ def forget(lab: Lab, host: Host) -> None:
 
 def test_reboot(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
     """As root, with a sudo password, on another port; where it is needed, and into the system that was meant."""
+    lab.reset([host for host in whole.values() if systems(host).booted != systems(host).running])
     before = {name: systems(host) for name, host in whole.items()}
     first = {name: boot_id(host) for name, host in whole.items()}
     tasks = [
