@@ -11,8 +11,13 @@ from pathlib import Path
 
 import ansible.release
 import pytest
+from hypothesis import HealthCheck, settings
 
 COLLECTIONS = Path(__file__).resolve().parents[1] / ".build/collections"
+
+# The first text that hypothesis draws takes seconds where its tables have to be made, and machines for tests are busy.
+settings.register_profile("deploy_flake", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("deploy_flake")
 
 os.environ.setdefault("ANSIBLE_COLLECTIONS_PATH", str(COLLECTIONS))
 

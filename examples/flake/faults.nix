@@ -42,6 +42,9 @@ in
     sleep infinity
   '';
 
+  # Where that is a file system which is frozen.
+  hangs-in-kernel = activation "hangs" (whenRunning "touch /var/frozen/file");
+
   # Fails, and the system is active all the same.
   exit-2 = activation "fails" "false";
 

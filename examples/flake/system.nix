@@ -18,6 +18,8 @@ let
   lines = concatStringsSep "\n";
   quote = text: "'${replaceStrings [ "'" ] [ "'\\''" ] text}'";
 
+  # The shell itself is there to the end: else the last command takes its place, closes its output before it exits, and may be
+  # killed by Nix at that moment, which waits for nothing but the end of the output.
   run =
     name: script:
     derivation {
@@ -25,7 +27,7 @@ let
       builder = "/bin/sh";
       args = [
         "-euc"
-        "PATH=/usr/bin:/bin\n${script}"
+        "PATH=/usr/bin:/bin\n${script}\nexit 0"
       ];
       preferLocalBuild = true;
     };

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration.commanding import Command
 from integration.faulting import at_rest
 from integration.playing import copy_of_the_flake
 
@@ -57,3 +58,9 @@ def _first(lab: Lab) -> dict[str, Host]:
 def flake(tmp_path: Path) -> Path:
     """A copy of the example flake, for a test to change."""
     return copy_of_the_flake(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The installed command."""
+    return Command.install(tmp_path_factory.mktemp("command"))

@@ -24,12 +24,6 @@ from lab import Host, Lab
 SCHEMA = json.loads((ROOT / "deploy_flake/events.schema.json").read_text())
 
 
-@pytest.fixture(scope="session")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The installed command."""
-    return Command.install(tmp_path_factory.mktemp("command"))
-
-
 def test_help_comes_at_once_and_without_ansible(command: Command) -> None:
     python = command.program.with_name("python")
     program = (

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
-from integration.faulting import SHORT, at_once, build, deploying, is_whole, last_record
+from integration.faulting import SHORT, at_once, build, deploying, is_whole, last_record, settled
 from integration.playing import systems
 
 from lab import Host, Lab
@@ -23,6 +23,7 @@ class Fault(NamedTuple):
     said: str
     limits: dict[str, int] = {}  # noqa: RUF012 (nobody changes it)
     options: dict[str, Any] = {}  # noqa: RUF012
+    confirm: bool = True
 
 
 HANGS = {"activate": 4}
@@ -49,6 +50,10 @@ FAULTS = [
     Fault("exit-100", "refused", "needs a reboot"),
     Fault("inhibitor", "refused", "the new system needs a reboot, and nothing was activated: it changes"),
     Fault("check-fails", "refused", "pre-switch checks of the new system failed"),
+    Fault("check-refuses-way-back", "rolled-back", "nobody confirmed", {"confirm": 2}, confirm=False),
+    # Every user who is logged in is switched as well, and host2 and host3 are reached as one.
+    Fault("user-activation-fails", "rolled-back", "units failed to start while the system was activated (exit 4)"),
+    Fault("user-activation-hangs", "rolled-back", "did not end within 6 s", {"activate": 6}),
     Fault("unsafe", "refused", "pre-activate-safety-checks of the new system exited 1"),
     Fault("other-architecture", "", "it is for aarch64-linux"),
     Fault("wrong-hostname", "", "it is for a host named somebody-else"),
@@ -58,9 +63,11 @@ FAULTS = [
 def tried(lab: Lab, host: Host, fault: Fault) -> None:
     """Deploy the fault, and look at the host and at what was said."""
     before = systems(host).running
-    with deploying(lab, host, build(host, fault.name), limits=SHORT | fault.limits, **fault.options) as deployment:
-        assert deployment.end() != 0, deployment.output
-        assert fault.said in deployment.output, deployment.output
+    settings = {"confirm": fault.confirm, "limits": SHORT | fault.limits, **fault.options}
+    with deploying(lab, host, build(host, fault.name), **settings) as deployment:
+        assert (deployment.end() != 0) == fault.confirm, deployment.output
+        assert (fault.said in deployment.output) == fault.confirm, deployment.output
+    settled(host)
     record = last_record(host)
     if not fault.outcome:
         assert systems(host).running == before
@@ -80,3 +87,14 @@ def test_faults_of_a_system(lab: Lab, whole: dict[str, Host], first: int) -> Non
     """Three at a time; busybox as /bin/sh, on host3, has tools of its own, so that broken ones do not matter there."""
     cases = dict(zip(whole.values(), FAULTS[first : first + 3], strict=True))
     at_once({host: partial(tried, lab, fault=fault) for host, fault in cases.items()})
+
+
+def test_systemd_is_executed_anew(lab: Lab, whole: dict[str, Host]) -> None:
+    """A changed system.conf, in the middle of the activation: supervisor, guard and their limits outlive it."""
+    host = whole["host3"]
+    system = build(host, "changes-system-conf")
+    with deploying(lab, host, system) as deployment:
+        assert deployment.end() == 0, deployment.output
+    is_whole(host, system, "committed")
+    # The manager of such a host may lose track of its logins.
+    lab.reset([host])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -27,10 +28,12 @@ from integration.faulting import (
     kill_main_process,
     kill_whole_cgroup,
     kill_whole_unit,
+    last_record,
     locked,
     next_system,
     processes,
     state,
+    stopped,
     wait_for,
 )
 from integration.playing import outcomes, systems
@@ -77,6 +80,28 @@ def test_guard_is_killed(lab: Lab, whole: dict[str, Host]) -> None:
             wait_for(lambda: set(processes(host, guard(host))) - set(first), 10)
             assert deployment.end() == 0, deployment.output
         is_whole(host, system, "committed")
+
+    at_once(dict.fromkeys(whole.values(), case))
+
+
+def test_deadline_of_the_guard(lab: Lab, whole: dict[str, Host]) -> None:
+    """A supervisor that is still at work then is ended and undone, even one that cannot act any more."""
+
+    def case(host: Host) -> None:
+        before, system = systems(host).running, next_system(host)
+        with deploying(lab, host, system, confirm=False, limits=SHORT | {"confirm": 600}) as deployment:
+            deployment.wait_for("window")
+            at = directory(host)
+            assert at
+            with stopped(processes(host)[0]):
+                # Hours would pass; so it is moved, and the guard, started anew, reads it.
+                settings = at / "settings"
+                settings.write_text(re.sub(r"(?m)^guard_deadline=.*$", "guard_deadline=1", settings.read_text()))
+                host.run(f"systemctl kill -s KILL {guard(host)}", check=True)
+                wait_for(lambda: state(host) == "rolling-back" or not state(host), 30)
+                deployment.end()
+        is_whole(host, before, "rolled-back")
+        assert "guard's deadline" in str(last_record(host)["notes"])
 
     at_once(dict.fromkeys(whole.values(), case))
 

@@ -9,10 +9,27 @@ sync_boot_side() {
     return 0
 }
 
+# boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
+boot_files() {
+    limited "$commit_limit" find /boot /efi -type f \( -size -2048 -exec cksum {} + -o -exec stat -c '%s %n' {} + \) >"$1" 2>/dev/null
+}
+
+# boot_untouched: whether all that the boot loader had before the commit is there as it was. Then it boots what it booted,
+# also where there was not one byte free to write the same once more.
+boot_untouched() {
+    grep -q -e '/loader/loader\.conf$' -e '/grub\.cfg$' -e '/extlinux\.conf$' "$dir/boot-files" 2>/dev/null || return 1
+    boot_files "$dir/boot-files.now"
+    # 1: every line of it is still there; 2 would be an error.
+    missing=0
+    grep -q -F -x -v -f "$dir/boot-files.now" "$dir/boot-files" || missing=$?
+    [ "$missing" = 1 ]
+}
+
 commit() {
     if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
         give_up "somebody else has switched the host meanwhile"
     fi
+    boot_files "$dir/boot-files"
     state commit-trial
     switch_to "$commit_limit" "$new" boot
     [ "$stc" = 0 ] || give_up "the boot loader could not be prepared: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
@@ -73,9 +90,10 @@ boot_back() {
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
     switch_to "${1:-$commit_limit}" "$previous_boot" boot
-    [ "$stc" = 0 ] || {
-        note "the boot loader could not be put back: switch-to-configuration boot of $previous_boot $(ended "$stc" "$commit_limit")"
-        return 1
-    }
+    if [ "$stc" != 0 ]; then
+        if boot_untouched; then kept="not be written, and is as it was"; else kept="not be put back"; fi
+        note "the boot loader could $kept: switch-to-configuration boot of $previous_boot $(ended "$stc" "$commit_limit")"
+        [ "$kept" != "not be put back" ] || return 1
+    fi
     sync_boot_side
 }

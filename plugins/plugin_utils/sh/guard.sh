@@ -4,6 +4,7 @@
 
 guard() {
     trap 'exit 0' TERM
+    waiting=0
     while [ -e "$dir/settings" ]; do
         read_line "$dir/state"
         if is_final "$line"; then
@@ -28,12 +29,20 @@ guard() {
 # shellcheck disable=SC2086 # the interpreter may be two words
 become_the_undo() { exec $interpreter "$dir/program" undo "$dir"; }
 
-# supervisor_there: whether deploy-flake.service still is this deployment and has a process.
+# supervisor_there: whether deploy-flake.service still is this deployment and has a process that acts. systemd starts no undo
+# while a process hangs in the kernel, but waits for it, for as long as an undo may take; so that is waited for 15 s at most.
 supervisor_there() {
     [ -d "/sys/fs/cgroup$cgroup" ] || return 1
-    active=$(sc show -p ActiveState --value "$unit" 2>/dev/null) || return 0
-    case $active in
-    inactive | failed) return 1 ;;
+    shown=$(sc show -p ActiveState -p MainPID -p ControlPID "$unit" 2>/dev/null) || return 0
+    case $shown in
+    *ActiveState=inactive* | *ActiveState=failed*) return 1 ;;
+    *ActiveState=deactivating*) ;;
+    *) waiting=0 ;;
     esac
+    case "$shown " in
+    *MainPID=[1-9]* | *ControlPID=[1-9]*) waiting=0 ;;
+    *) waiting=$((waiting + 1)) ;;
+    esac
+    [ "$waiting" -lt 15 ] || return 1
     holds_unit
 }

@@ -136,6 +136,7 @@ start_supervisor() {
             answer holder_state "$line"
             answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
             rm -rf "$dir"
+            [ "$active" != deactivating ] || [ -n "$holder" ] || refuse busy "has processes of an earlier deployment that hang in the kernel and cannot be killed; reboot it"
             [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is at work: ${holder:-unknown}, $line"
             no no-unit "systemd could not start $unit: $complaint"
         fi

@@ -1,0 +1,143 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command deploy-flake with several hosts, with other ways to name one, and without colour."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from integration.commanding import Command, destination, limits, reaching, results
+from integration.faulting import build, deploying, directory, is_whole, last_record, next_system, wait_for
+from integration.playing import change_the_flake, remains, systems
+
+from lab import Host, Lab
+
+
+def test_all_or_nothing(command: Command, lab: Lab, fresh: dict[str, Host], flake: Path) -> None:
+    """One host cannot keep its new system, so the other, which is well, keeps its previous one too."""
+    one, three = fresh["host1"], fresh["host3"]
+    change_the_flake(flake, "all-or-nothing")
+    before = [systems(host) for host in (one, three)]
+    where = [destination(one, "host1"), destination(three, "host3-exit-4")]
+    # How long the whole fleet may take is computed.
+    quick = [f"--time-limit={name}=30" for name in ("health", "check", "activate", "rollback", "commit")]
+    given = ["--flake", str(flake), "--all-or-nothing", *reaching([one]), *quick, "--time-limit=settle=1"]
+    code, lines = command.json(*where, *given)
+    told = results(lines)
+    assert code == 4, {name: (one["outcome"], one["state"], one["error"]) for name, one in told.items()}
+    assert {told[host.address]["outcome"] for host in (one, three)} == {"rolled-back"}, told
+    assert "broken.service" in told[three.address]["error"]
+    assert [systems(host) for host in (one, three)] == before
+    is_whole(one, before[0].running, "rolled-back")
+
+    where = [destination(one, "host1"), destination(three, "host3")]
+    code, lines = command.json(*where, *given)
+    assert code == 0, lines
+    assert {host["outcome"] for host in results(lines).values()} == {"deployed"}
+    is_whole(three, results(lines)[three.address]["system"], "committed")
+
+
+def test_serial(command: Command, lab: Lab, fresh: dict[str, Host], flake: Path) -> None:
+    """A batch is done with before the next begins, and one in which every host fails is the last."""
+    one, three = fresh["host1"], fresh["host3"]
+    change_the_flake(flake, "serial")
+    before = systems(three)
+    given = ["--flake", str(flake), "--serial", "1", *reaching([one]), *limits()]
+    code, lines = command.json(destination(one, "host1-exit-4"), destination(three, "host3"), *given)
+    assert code == 1, lines
+    told = results(lines)
+    assert told[one.address]["outcome"] == "rolled-back"
+    assert told[three.address]["outcome"] == "failed"
+    assert f"nothing was done on {three.address}" in told[three.address]["error"]
+    assert systems(three) == before
+
+    code, lines = command.json(destination(one, "host1"), destination(three, "host3"), *given)
+    assert code == 0, lines
+    order = [(line["host"], line["event"]) for line in lines if line["event"] in ("phase", "result")]
+    assert order.index((one.address, "result")) < order.index((three.address, "phase")), order
+
+
+def test_check_changes_nothing(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    host = whole["host3"]
+    change_the_flake(flake, "check")
+    before = systems(host)
+    given = ["--flake", str(flake), "--check", *reaching([host]), *limits()]
+    code, lines = command.json(destination(host, "host3"), *given)
+    assert code == 0, lines
+    assert results(lines)[host.address]["outcome"] == "would-change"
+    assert systems(host) == before
+    assert remains(host) == ""
+
+
+def test_revokes_what_waits(command: Command, lab: Lab, whole: dict[str, Host]) -> None:
+    host = whole["host1"]
+    before = systems(host)
+    with deploying(lab, host, next_system(host), confirm=False, limits={"confirm": 600}) as waiting:
+        waiting.wait_for("window")
+        assert waiting.end() == 0, waiting.output
+    code, lines = command.json("revoke", destination(host), "--reason", 'it\'s not "wanted"', *reaching([host]))
+    assert code == 0, lines
+    assert results(lines)[host.address]["outcome"] == "rolled-back"
+    is_whole(host, before.running, "rolled-back")
+    assert last_record(host)["why"].strip() == 'revoked: it\'s not "wanted"'
+
+
+def test_alias_of_ssh_config(command: Command, lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
+    host = whole["host3"]
+    config = tmp_path / "ssh_config"
+    config.write_text(f"Host the-alias\n HostName {host.address}\n Port {host.port}\n User {host.user}\n")
+    code, lines = command.json("status", "the-alias", f"{reaching([host])[0]} -F {config}")
+    assert code == 0, lines
+    assert results(lines)["the-alias"]["system"] == systems(host).running
+
+
+def test_address_of_ipv6(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    host = whole["host3"]
+    network = f"fd00:df:{host.address.split('.')[2]}:"
+    address = f"{network}:3"
+    ours = f"{network}:fe/64 dev {lab.state.bridge}".split()
+    host.run(["ip", "address", "replace", f"{address}/64", "dev", "eth0", "nodad"], check=True)
+    subprocess.run(["ip", "address", "replace", *ours, "nodad"], check=True)
+    try:
+        ssh = f"{reaching([host])[0]} -o HostKeyAlias=[{host.address}]:{host.port}"
+        where = f"nixos://{host.user}@[{address}]:{host.port}/host3"
+        code, lines = command.json(where, "--flake", str(flake), ssh, *limits())
+    finally:
+        subprocess.run(["ip", "address", "del", *ours], check=True)
+    assert code == 0, lines
+    (told,) = results(lines).values()
+    assert (told["host"], told["outcome"]) == (address.replace(":", "-"), "deployed")
+    assert told["system"] == systems(host).boot_default
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_no_colour_is_used_where_none_is_wanted(
+    command: Command, lab: Lab, whole: dict[str, Host], colour: bool
+) -> None:
+    host = whole["host1"]
+    environment = {} if colour else {"NO_COLOR": "1"}
+    child = command.at_terminal("status", destination(host), *reaching([host]), width=120, **environment)
+    child.expect(r"in \d+\.\d s")
+    child.wait()
+    coloured = re.search(r"\x1b\[[0-9;]*3[0-9]m", child.before or "")
+    assert bool(coloured) == colour, child.before
+
+
+def test_host_that_is_busy(command: Command, lab: Lab, whole: dict[str, Host]) -> None:
+    """A deployment that waits for somebody else makes the second one wait, and say for whom."""
+    host = whole["host1"]
+    with deploying(lab, host, next_system(host), confirm=False, limits={"confirm": 600}) as waiting:
+        waiting.wait_for("window")
+        assert wait_for(lambda: directory(host))
+        flake = str(host.root / "var/lib/lab-flake")
+        given = ["--flake", flake, "--lock-timeout", "2", *reaching([host]), *limits()]
+        build(host)
+        code, lines = command.json(destination(host, "host1-exit-4"), *given)
+    assert code == 1, lines
+    assert results(lines)[host.address]["reason"] == "busy"
+    assert "another deployment is at work" in results(lines)[host.address]["error"]
+    assert command.run("revoke", destination(host), *reaching([host]))[0] == 0
