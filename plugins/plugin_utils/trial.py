@@ -173,7 +173,8 @@ class Trial:
 
     def _failed(self, why: str, reason: str, answer: Answer) -> TrialError:
         """The host has booted its boot default again: nothing is left of the trial but why it failed."""
-        self._end("failed", why.splitlines()[0])
+        if said := self._end("failed", why.splitlines()[0]):
+            why = f"{why}\nThe new system says that {said}."
         text = f"{why}\n{self.host.name} runs {answer.get('current')}, and its boot default is {self.old}, as before."
         result = {"state": "reverted", "changed": True, "notes": self.notes, **reboot.facts(answer)}
         return TrialError(text, reason, result)
@@ -212,15 +213,16 @@ class Trial:
             "preparing a boot of the new system" if step == "prepare" else "ending the trial",
         )
 
-    def _end(self, step: str, why: str = "") -> None:
-        """Tidy up; what does not work out is a note, and the next deployment or trial does it."""
+    def _end(self, step: str, why: str = "") -> str:
+        """Tidy up; what does not work out is a note, and the next deployment or trial does it. What the host knows."""
         try:
             answer = self._ask(step, why)
         except HostError as error:
             self._note(f"what is left of the trial could not be taken away: {error}")
-            return
+            return ""
         if entries := answer.get("entries"):
             self._note(entries)
+        return answer.get("why")
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

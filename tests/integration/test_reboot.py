@@ -11,7 +11,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from integration.faulting import Deploying, at_once, build, deploying, next_system, settled, wait_for
+from integration.faulting import (
+    SWITCH_LOCK,
+    Deploying,
+    at_once,
+    build,
+    deploying,
+    locked,
+    next_system,
+    settled,
+    wait_for,
+)
 from integration.playing import Played, play, remains, systems
 
 from lab import Host, Lab
@@ -252,10 +262,32 @@ def test_trial_that_does_not_come_up_well(lab: Lab, whole: dict[str, Host]) -> N
         failed = result(reboot(lab, host, toplevel=build(host, "boots-without-network"), trial=True, timeout=6), host)
         assert (failed["state"], failed["reason"]) == ("reverted", "other-system"), failed
         # Nobody has touched it: the unit of the new system did that.
+        assert "nobody made it the boot default within 26 s, so it rebooted by itself" in failed["msg"]
         assert time.monotonic() - began >= 26
         is_as_before(host, old, links)
 
     at_once({host1: panics, host2: unwell, host3: unreachable})
+
+
+def test_power_lost_while_a_trial_is_prepared(lab: Lab, whole: dict[str, Host]) -> None:
+    """The profile never names the new system; the next trial tidies up and goes on."""
+    host = whole["host1"]
+    old, links, new = systems(host).running, generations(host), build(host, "new-kernel", "power")
+    with Deploying(
+        lab, host, [{"hosts": "all", "gather_facts": False, "tasks": [task(toplevel=new, trial=True)]}]
+    ) as lost:
+        with locked(host, SWITCH_LOCK):
+            # Its generation is there, and its boot entry cannot be written yet.
+            wait_for(lambda: len(generations(host)) > len(links))
+            host.power_off()
+        lost.kill()
+    host.power_on()
+    now = systems(host)
+    assert (now.running, now.booted, now.boot_default, now.loader) == (old, old, old, old)
+    again = reboot(lab, host, toplevel=new, trial=True)
+    assert result(again, host).get("state") == "committed", again.output
+    assert len(generations(host)) == len(links) + 1
+    runs_and_boots(host, new)
 
 
 def test_trial_that_is_refused(lab: Lab, whole: dict[str, Host]) -> None:

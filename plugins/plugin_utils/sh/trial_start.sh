@@ -14,7 +14,7 @@ main() {
     dir=$run_dir/trial-$id-$step
     # Not there: the first run of this very script has lost its connection and goes on; then its answer is waited for.
     if mkdir -m 0700 "$dir" 2>/dev/null; then begin; fi
-    ends=$(($(now) + limit + 30))
+    ends=$(($(now) + time_limit + 30))
     while [ ! -e "$dir/result" ]; do
         [ "$(now)" -lt "$ends" ] || refuse no-answer "did not end '$step' of the trial within $time_limit s: journalctl -u $unit"
         case $(sc show -p ActiveState --value "$unit" 2>/dev/null) in

@@ -114,6 +114,11 @@ make_generation() {
 # asks next.
 over() {
     load_trial && [ "$trial_new" = "$new" ] || return 0
+    if [ "$trial_state" = failed ]; then
+        # The new system has gone back by itself, and knows better why.
+        why=$(trial_field why)
+        answer why "$why"
+    fi
     forget_trial
     [ "$1" = failed ] || return 0
     trial_made=no trial_entry=''
