@@ -269,29 +269,8 @@ def test_trial_that_does_not_come_up_well(lab: Lab, whole: dict[str, Host]) -> N
     at_once({host1: panics, host2: unwell, host3: unreachable})
 
 
-def test_power_lost_while_a_trial_is_prepared(lab: Lab, whole: dict[str, Host]) -> None:
-    """The profile never names the new system; the next trial tidies up and goes on."""
-    host = whole["host1"]
-    old, links, new = systems(host).running, generations(host), build(host, "new-kernel", "power")
-    with Deploying(
-        lab, host, [{"hosts": "all", "gather_facts": False, "tasks": [task(toplevel=new, trial=True)]}]
-    ) as lost:
-        with locked(host, SWITCH_LOCK):
-            # Its generation is there, and its boot entry cannot be written yet.
-            wait_for(lambda: len(generations(host)) > len(links))
-            host.power_off()
-        lost.kill()
-    host.power_on()
-    now = systems(host)
-    assert (now.running, now.booted, now.boot_default, now.loader) == (old, old, old, old)
-    again = reboot(lab, host, toplevel=new, trial=True)
-    assert result(again, host).get("state") == "committed", again.output
-    assert len(generations(host)) == len(links) + 1
-    runs_and_boots(host, new)
-
-
-def test_trial_that_is_refused(lab: Lab, whole: dict[str, Host]) -> None:
-    """Nothing has changed then."""
+def test_trial_that_is_refused_or_cut_short(lab: Lab, whole: dict[str, Host]) -> None:
+    """Nothing has changed then, and the profile never names the new system."""
     host1, host2, host3 = whole.values()
 
     def unchanged(host: Host, **expected: dict[str, Any]) -> None:
@@ -337,4 +316,25 @@ def test_trial_that_is_refused(lab: Lab, whole: dict[str, Host]) -> None:
         unchanged(host, boot_read_only={"toplevel": new})
         host.run("mount -o remount,bind,rw /boot", check=True)
 
-    at_once({host1: wrong_systems, host2: wrong_loader, host3: wrong_boot_partition})
+    def power_lost(host: Host) -> None:
+        old, links, new = systems(host).running, generations(host), build(host, "new-kernel", "power")
+        plays = [{"hosts": "all", "gather_facts": False, "tasks": [task(toplevel=new, trial=True)]}]
+        with Deploying(lab, host, plays) as lost:
+            with locked(host, SWITCH_LOCK):
+                # Its generation is there, and its boot entry cannot be written yet.
+                wait_for(lambda: len(generations(host)) > len(links))
+                host.power_off()
+            lost.kill()
+        host.power_on()
+        now = systems(host)
+        assert (now.running, now.booted, now.boot_default, now.loader) == (old, old, old, old)
+        again = reboot(lab, host, toplevel=new, trial=True)
+        assert result(again, host).get("state") == "committed", again.output
+        assert len(generations(host)) == len(links) + 1
+        runs_and_boots(host, new)
+
+    def wrong_host(host: Host) -> None:
+        wrong_systems(host)
+        wrong_loader(host)
+
+    at_once({host1: wrong_host, host2: power_lost, host3: wrong_boot_partition})
