@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -58,11 +59,15 @@ def install_packages() -> None:
         raise LabError(f"these packages are missing, and there is no apt-get to install them: {' '.join(missing)}")
     say(f"installing packages: {' '.join(missing)}")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
-        done = subprocess.run(["apt-get", "-qq", *command], env=env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise LabError(f"apt-get {command[0]} failed: {reason}")
+    # Two labs may be started at the same time; apt-get itself does not wait for all of its locks.
+    with open("/run/lock/deploy-flake-lab-packages", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+            options = ["-qq", "--option=DPkg::Lock::Timeout=300"]
+            done = subprocess.run(["apt-get", *options, *command], env=env, capture_output=True, text=True, check=False)
+            if done.returncode:
+                reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                raise LabError(f"apt-get {command[0]} failed: {reason}")
     still = sorted(thing for thing in PACKAGES if not _present(thing))
     if still:
         raise LabError(f"still missing after installing packages: {' '.join(still)}")

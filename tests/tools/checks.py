@@ -14,12 +14,13 @@ from tools.environments import Environment
 from tools.sanity import sanity
 from tools.shell import BUILD, ROOT, need_programs, run, say
 
+PROGRAMS = {"shellcheck": "shellcheck"}
 COLLECTIONS = BUILD / "lint"
 
 
 def every_check() -> list[str]:
     """Run every check, whatever the one before it found; say which found something."""
-    need_programs({"shellcheck": "shellcheck"})
+    need_programs(PROGRAMS)
     environment = environments.for_checks()
     collection.install(environment)
     tree = collection.copy_tree(COLLECTIONS)

@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -45,6 +48,37 @@ def run(
     if result.returncode and quiet:
         print(result.stdout, end="", flush=True)
     return result.returncode == 0
+
+
+class Background:
+    """A command that runs while others do, with its output in a file; it ends with the block that it is begun in."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            )
+
+    def follow(self) -> bool:
+        """Show what it has said and still says, until it ends; tell whether it succeeded."""
+        with self.log.open("rb") as file:
+            while True:
+                ended = self.process.poll() is not None
+                sys.stdout.buffer.write(file.read())
+                sys.stdout.buffer.flush()
+                if ended:
+                    return self.process.returncode == 0
+                time.sleep(0.5)
+
+    def __enter__(self) -> Background:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        # As Ctrl-C does, so that pytest stops its lab.
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait()
 
 
 def must(command: Sequence[str | Path], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> None:
