@@ -20,6 +20,7 @@ PHASES = {
     "system_check": "checking",
     "system_boot": "confirming",
     "system_revoke": "revoking",
+    "system_reboot": "rebooting",
     "system_info": "asking",
 }
 _COLLECTION = "deploy_flake.nixos."

@@ -77,7 +77,7 @@ options:
   allow:
     description:
       - What is refused otherwise of a system that is tried, before anything is changed. See
-        M(deploy_flake.nixos.system_test#module).
+        M(deploy_flake.nixos.system_test).
     type: list
     elements: str
     choices: [other_hostname, no_ssh, other_architecture]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ from integration.faulting import (
     settled,
     wait_for,
 )
-from integration.playing import Played, play, remains, systems
+from integration.playing import FLAKE, Played, play, remains, systems
 
 from lab import Host, Lab
 
@@ -338,3 +339,27 @@ def test_trial_that_is_refused_or_cut_short(lab: Lab, whole: dict[str, Host]) ->
         wrong_loader(host)
 
     at_once({host1: wrong_host, host2: power_lost, host3: wrong_boot_partition})
+
+
+def test_module_for_nixos(hosts: dict[str, Host]) -> None:
+    """The unit of the lab's systems is what the NixOS module makes of its option."""
+    host = hosts["host1"]
+    place = host.root / "var/lib/deploy-flake-module"
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(FLAKE.parents[1] / "nix", place)
+    lib = "{ mkIf = wanted: c: if wanted then c else {}; mkOption = x: x; mkEnableOption = x: x; types.int = 1; }"
+    given = 'config.deploy-flake.trial = { enable = true; panicTimeout = 60; }; pkgs.runtimeShell = "/bin/sh";'
+    command = f"nix {FEATURES} eval --json --file /var/lib/deploy-flake-module/trial.nix"
+    made = json.loads(host.run(f"{command} --apply 'm: (m {{ lib = {lib}; {given} }}).config'", check=True).stdout)
+    assert made["boot"]["kernelParams"] == ["panic=60"]
+    unit = made["systemd"]["services"]["deploy-flake-trial"]
+    ours = (FLAKE / "units/deploy-flake-trial.service").read_text()
+    assert unit["wantedBy"] == ["sysinit.target"]
+    for section in ("unitConfig", "serviceConfig"):
+        for name, value in unit[section].items():
+            said = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+            text = " ".join(map(str, said)) if isinstance(said, list) else str(said)
+            if name != "ExecStart":
+                assert f"\n{name}={text}\n" in ours, name
+    assert unit["serviceConfig"]["ExecStart"].startswith("/bin/sh /nix/store/")
+    assert unit["serviceConfig"]["ExecStart"].endswith("trial.sh")
