@@ -20,7 +20,6 @@ PHASES = {
     "system_check": "checking",
     "system_boot": "confirming",
     "system_revoke": "revoking",
-    "system_reboot": "rebooting",
     "system_info": "asking",
 }
 _COLLECTION = "deploy_flake.nixos."

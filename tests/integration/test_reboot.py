@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.faulting import (
+    FEATURES,
     SWITCH_LOCK,
     Deploying,
     at_once,
