@@ -31,7 +31,7 @@ class NotBackError(HostError):
 
 def look(host: Host, patience: float, toplevel: str = "") -> Answer:
     """How the host is now; tries again for `patience` seconds where the connection fails."""
-    return host.persist(patience, lambda: _ask(host, toplevel=toplevel), "about to reboot")
+    return host.persist(patience, lambda: _ask(host, toplevel=toplevel, trying=toplevel), "about to reboot")
 
 
 def reboot(host: Host, expected: str, limit: float) -> None:
@@ -50,6 +50,7 @@ def boot(
     limit: float,
     addresses: Sequence[str] = (),
     may_reboot: str = "yes",
+    trying: str = "",
 ) -> Answer:
     """Reboot, and wait until the host is up with another boot id; the last look, which may say that it isn't.
 
@@ -59,7 +60,7 @@ def boot(
     host.tell("reboots")
     ends = time.monotonic() + limit
     try:
-        _ask(host, boot_id=boot_id, may_reboot=may_reboot)
+        _ask(host, boot_id=boot_id, may_reboot=may_reboot, trying=trying)
     except AnsibleConnectionFailure as error:
         host.tell_more(f"the connection ended with the reboot: {error}")
     answer, said = wait(host, boot_id, ends - time.monotonic(), addresses)
@@ -157,12 +158,20 @@ def facts(answer: Answer) -> Mapping[str, Any]:
     }
 
 
-def _ask(host: Host, boot_id: str = "", may_reboot: str = "no", toplevel: str = "", patience: float = _POLL) -> Answer:
+def _ask(
+    host: Host,
+    boot_id: str = "",
+    may_reboot: str = "no",
+    toplevel: str = "",
+    trying: str = "",
+    patience: float = _POLL,
+) -> Answer:
     return host.run(
-        *("record", "reboot"),
+        *("record", "trial", "reboot"),
         limit=patience + 15,
         boot_id=boot_id,
         may_reboot=may_reboot,
         toplevel=toplevel,
+        trying=trying,
         patience=f"{max(patience, 1):.0f}",
     )

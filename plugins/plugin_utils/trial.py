@@ -82,7 +82,7 @@ class Trial:
         limit, addresses = self.options["timeout"], self.options["addresses"]
         began = time.monotonic()
         try:
-            answer = reboot.boot(self.host, self.before, self.new, limit, addresses)
+            answer = reboot.boot(self.host, self.before, self.new, limit, addresses, trying=self.new)
         except reboot.NotBackError as error:
             answer = self._wait_for_return(prepared, began, error)
         except HostError as error:

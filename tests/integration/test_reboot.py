@@ -121,6 +121,8 @@ def test_reboot(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
         assert done["booted_system"] == before[name].boot_default
         assert boot_id(host) != first[name]
         runs_and_boots(host, before[name].boot_default)
+    again = play(lab, tmp_path, "deploy_flake.nixos.reboot", limit=["host1"])
+    assert (again.code, result(again, whole["host1"])["state"]) == (0, "not-needed"), again.output
 
 
 def test_what_a_reboot_waits_for(lab: Lab, whole: dict[str, Host]) -> None:
@@ -250,7 +252,12 @@ def test_trial_that_does_not_come_up_well(lab: Lab, whole: dict[str, Host]) -> N
 
     def unwell(host: Host) -> None:
         old, links = systems(host).running, generations(host)
-        failed = result(reboot(lab, host, toplevel=build(host, "exit-4"), trial=True), host)
+        new = build(host, "exit-4")
+        left = result(reboot(lab, host, toplevel=new, trial=True, revert=False), host)
+        assert (left["state"], left["reason"]) == ("unconfirmed", "unhealthy"), left
+        assert (systems(host).booted, systems(host).boot_default, systems(host).loader) == (new, old, old)
+        assert result(reboot(lab, host), host)["booted_system"] == old
+        failed = result(reboot(lab, host, toplevel=new, trial=True), host)
         assert (failed["state"], failed["reason"]) == ("reverted", "unhealthy"), failed
         assert "units have failed: broken.service" in failed["msg"]
         is_as_before(host, old, links)
@@ -323,6 +330,8 @@ def test_trial_that_is_refused_or_cut_short(lab: Lab, whole: dict[str, Host]) ->
         plays = [{"hosts": "all", "gather_facts": False, "tasks": [task(toplevel=new, trial=True)]}]
         with Deploying(lab, host, plays) as lost:
             with locked(host, SWITCH_LOCK):
+                wait_for(lambda: (host.root / TRIAL_FILE).exists())
+                assert result(reboot(lab, host, lock_timeout=1), host)["reason"] == "busy"
                 # Its generation is there, and its boot entry cannot be written yet.
                 wait_for(lambda: len(generations(host)) > len(links))
                 host.power_off()

@@ -1,6 +1,6 @@
 # Says which boot this is and how the host is; and reboots, unless that has happened already.
 # From the controller: boot_id (of the boot that ends; empty where that is still to be asked), may_reboot, toplevel (what is to
-# be booted; empty for the boot default), patience.
+# be booted; empty for the boot default), trying (the system of the caller's own trial), patience.
 # shellcheck shell=sh
 
 # unfinished: why the host may not be rebooted now; nothing where it may.
@@ -12,6 +12,11 @@ unfinished() {
         return
         ;;
     esac
+    # The next boot is not the one that is meant here. Once the new system runs, a reboot is a way back from it.
+    if load_trial && [ "$trial_new" != "$trying" ] && [ "$trial_boot_id" = "$this" ] && trial_under_way; then
+        echo "another controller is at work on it, and boots it once with $trial_new"
+        return
+    fi
     open=$(open_field id)
     read_line "$run_dir/current"
     open=${line:-$open}
