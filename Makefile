@@ -2,10 +2,10 @@
 
 TOOLS := PYTHONPATH=tests python3 -m tools
 
-.PHONY: help demo picture test lint unit integration soak collection clean
+.PHONY: help demo picture test lint unit integration soak bench bench-scale collection clean
 
 help:  ## say what there is
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 14
 
 demo:  ## deploy the example flake to three hosts of the lab, twice
 	@$(TOOLS) demo
@@ -27,6 +27,12 @@ integration:  ## the tests on the lab's hosts alone, with the newest ansible-cor
 
 soak:  ## deploys with a random fault each: make soak SEEDS=100
 	@$(TOOLS) soak
+
+bench:  ## how long deploys take beside the least that they could: make bench HOSTS="1 4" REPEAT=3
+	@$(TOOLS) bench
+
+bench-scale:  ## the controller's memory and time with many hosts: make bench-scale NAMES="50 500"
+	@$(TOOLS) bench-scale
 
 collection:  ## install the collection as it is now below .build/collections
 	@$(TOOLS) collection

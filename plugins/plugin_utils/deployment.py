@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, foresight, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
     Answer,
     Host,
@@ -25,6 +25,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
 
+# Read before Ansible starts a process for each host, as the options are.
+_PROGRAM = program()
 FINAL = frozenset(
     ("committed", "rolled-back", "rollback-failed", "commit-failed", "refused", "superseded", "interrupted")
 )
@@ -32,6 +34,8 @@ _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
 _POLL = 8
 """Seconds for which one poll waits on the host for news."""
+_QUIET = 2
+"""Seconds for which a poll keeps to itself what is only progress: a quick deployment is over in one poll."""
 
 
 class Deployment:
@@ -45,13 +49,15 @@ class Deployment:
         self.state = ""
         self.time_to_undo = 0
 
-    def ask(self, *scripts: str, **variables: str) -> Answer:
-        """Run a script that ends in `wait.sh`'s answer, and note the state that it says."""
+    def ask(self, *scripts: str, awaited: str = "window", limit: float = 60, **variables: str) -> Answer:
+        """Run a script that ends in `wait.sh`'s answer, and note the state that it says.
+
+        It waits for one of the awaited states or the end, and after a moment for any news.
+        """
+        variables |= {"known": self.state, "awaited": awaited, "patience": str(_POLL), "quiet": str(_QUIET)}
         answer = self.host.persist(
             self.reconnect_timeout,
-            lambda: self.host.run(
-                *scripts, limit=_POLL + 60, id=self.id, known=self.state, patience=str(_POLL), **variables
-            ),
+            lambda: self.host.run(*scripts, limit=_POLL + limit, id=self.id, **variables),
             f"deployment {self.id} is {self.state or 'starting'}",
             self.addresses,
         )
@@ -81,7 +87,7 @@ class Deployment:
                     " the next deployment repairs it",
                     "abandoned",
                 )
-            answer = self.ask("wait", script, **variables)
+            answer = self.ask("wait", script, awaited="window", limit=60, **variables)
         return answer
 
 
@@ -91,11 +97,13 @@ def new_id() -> str:
 
 
 def start(
-    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0
-) -> tuple[Deployment | None, Answer]:
+    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0, diff: bool = False
+) -> tuple[Deployment | None, Answer, Answer]:
     """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
 
-    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0.
+    The answers are what the host said of itself before, and how the deployment does.
+    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0. In check
+    mode the host looks at what a deployment would do, and with `diff` at what changes as well.
     """
     toplevel = options["toplevel"]
     if not is_store_path(toplevel):
@@ -107,40 +115,87 @@ def start(
     told = ""
     while True:
         try:
-            answer = host.persist(
-                options["reconnect_timeout"],
-                lambda: host.run(
-                    *("trial", "start"),
-                    limit=240,
-                    id=deployment.id,
-                    new=toplevel,
-                    mode=mode,
-                    check_mode="yes" if check_mode else "no",
-                    over_ssh="yes" if host.over_ssh else "no",
-                    allow=" ".join(options["allow"]),
-                    need_nix_kib=str(options["needed_space"]["nix"] * 1024),
-                    need_boot_kib=str(options["needed_space"]["boot"] * 1024),
-                    install_bootloader="yes" if options["install_bootloader"] else "",
-                    login_user=host.login_user,
-                    runtime_limit=str(_runtime(limits)),
-                    stop_limit=str(_time_to_undo(limits)),
-                    settings=_settings(host, options, mode, limits),
-                    about=_about(deployment.id, options),
-                    program=program(),
-                ),
-                "starting the deployment",
-            )
-            break
+            before = _look(deployment, options, mode, limits, check_mode, diff)
+            if before.get("unchanged") or check_mode:
+                return None, before, before
+            return deployment, before, _launch(deployment, options, mode, limits, before.get("boot_id"))
         except HostError as error:
             if error.reason != "busy" or time.monotonic() >= patience_ends:
+                if check_mode and error.answer is not None:
+                    error.result = foresight.refused(options, error.answer)
                 raise
             if (text := report.busy(error)) != told:
                 host.tell(f"waits up to {options['lock_timeout']} s: {text}")
                 told = text
             time.sleep(2)
-    if answer.get("unchanged") or check_mode:
-        return None, answer
-    return deployment, answer
+
+
+def preflight(host: Host, options: Mapping[str, Any]) -> Answer:
+    """What is refused of any system that is to become the boot default, before anything is begun."""
+    deployment = Deployment(host, new_id(), options["reconnect_timeout"])
+    return _look(deployment, options, "boot", _limits(options, 0), check_mode=False, diff=False)
+
+
+def _look(
+    deployment: Deployment,
+    options: Mapping[str, Any],
+    mode: str,
+    limits: Mapping[str, int],
+    check_mode: bool,
+    diff: bool,
+) -> Answer:
+    """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
+    host = deployment.host
+    scripts: tuple[str, ...] = ("trial", "room", "others", "start")
+    limit = 240
+    boot_mib = options["needed_space"].get("boot")
+    variables = {
+        "new": options["toplevel"],
+        "mode": mode,
+        "check_mode": "yes" if check_mode else "no",
+        "over_ssh": "yes" if host.over_ssh else "no",
+        "allow": " ".join(options["allow"]),
+        "need_nix_kib": str(options["needed_space"]["nix"] * 1024),
+        "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
+    }
+    if check_mode:
+        scripts = (*foresight.SCRIPTS, *scripts)
+        limit += foresight.limit(limits) + (changes.LIMIT if diff else 0)
+        variables |= {
+            "id": deployment.id,
+            "settings": _settings(host, options, mode, limits),
+            "foresee": foresight.program(),
+            "foresee_limit": str(foresight.limit(limits)),
+            "diff": "yes" if diff else "no",
+        }
+    return host.persist(
+        options["reconnect_timeout"], lambda: host.run(*scripts, limit=limit, **variables), "looking at the host"
+    )
+
+
+def _launch(
+    deployment: Deployment, options: Mapping[str, Any], mode: str, limits: Mapping[str, int], boot: str
+) -> Answer:
+    """Start the supervisor, and wait for first news in the same go."""
+    host = deployment.host
+    return deployment.ask(
+        "wait",
+        "trial",
+        "others",
+        "launch",
+        limit=240,
+        awaited="window" if mode == "test" else "",
+        since_boot=boot,
+        new=options["toplevel"],
+        allow=" ".join(options["allow"]),
+        install_bootloader="yes" if options["install_bootloader"] else "",
+        login_user=host.login_user,
+        runtime_limit=str(_runtime(limits)),
+        stop_limit=str(_time_to_undo(limits)),
+        settings=_settings(host, options, mode, limits),
+        about=_about(deployment.id, options),
+        program=_PROGRAM,
+    )
 
 
 def _limits(options: Mapping[str, Any], batches: int) -> dict[str, int]:
@@ -197,6 +252,7 @@ def _about(deployment_id: str, options: Mapping[str, Any]) -> str:
         "flake": options["flake"] or "",
         "revision": options["revision"] or "",
         "configuration": options["configuration"] or "",
+        "nar_hash": options.get("nar_hash") or "",
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
 

@@ -11,6 +11,7 @@ variable reaches a shell unquoted or a process list at all.
 from __future__ import annotations
 
 import itertools
+import re
 import shlex
 import signal
 import time
@@ -28,6 +29,9 @@ from ansible.utils.display import Display
 
 _MARKER = "\1deploy-flake\1"
 _SCRIPTS = Path(__file__).parent / "sh"
+_FUNCTION = re.compile(r"^(\w+)\(\) \{(?:.*\}\n|\n(?:.*\n)*?\}\n)", re.MULTILINE)
+_WORD = re.compile(r"\w+")
+_HERE_DOCUMENT = re.compile(r"<<'?(\w+)'?$")
 
 T = TypeVar("T")
 
@@ -39,6 +43,8 @@ class HostError(Exception):
         super().__init__(message)
         self.reason = reason
         self.answer = answer
+        self.result: Mapping[str, Any] = {}
+        """Return values that are known all the same."""
 
 
 class HostLostError(HostError):
@@ -223,19 +229,55 @@ class Host:
 
 
 def join(*scripts: str) -> str:
-    """Scripts of the directory sh/ as one text, with what all of them need before them."""
-    return "\n".join(_script(name) for name in ("common", *scripts))
+    """Scripts of the directory sh/ as one text, with what they use of common.sh before them; all of that for none."""
+    if not scripts:
+        return script("common")
+    text = "".join(script(name) for name in scripts)
+    return _used(_text("common"), text) + text
 
 
 @cache
-def _script(name: str) -> str:
+def _text(name: str) -> str:
     return (_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8")
+
+
+def _used(library: str, text: str) -> str:
+    """A library without the functions whose names are nowhere in the text, nor in functions that stay."""
+    parts = {match[1]: bare(match[0]) for match in _FUNCTION.finditer(library)}
+    names: set[str] = set()
+    new = parts.keys() & set(_WORD.findall(text))
+    while new:
+        names |= new
+        new = parts.keys() & {word for name in new for word in _WORD.findall(parts[name])} - names
+    return bare(_FUNCTION.sub("", library)) + "".join(part for name, part in parts.items() if name in names)
+
+
+@cache
+def script(name: str) -> str:
+    """One script of the directory sh/, as it is sent."""
+    return bare(_text(name))
+
+
+def bare(text: str) -> str:
+    """A script without what is there for its readers: a third of it, which would go to every host each time."""
+    lines = []
+    end_of_data = ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if end_of_data:
+            lines.append(line)
+            end_of_data = "" if line == end_of_data else end_of_data
+        elif stripped and not stripped.startswith("#"):
+            lines.append(stripped)
+            data = _HERE_DOCUMENT.search(stripped)
+            end_of_data = data[1] if data else ""
+    return "\n".join(lines) + "\n"
 
 
 def program() -> str:
     """What runs on the host in a deployment's units: one text, read whole before it acts."""
     parts = ("process", "record", "settings", "reach", "health", "commit", "undo", "repair")
-    return join(*parts, "loader", "trial", "supervise", "guard", "program")
+    return join(*parts, "oneshot", "trial", "supervise", "guard", "program")
 
 
 def assignments(values: Mapping[str, str]) -> str:

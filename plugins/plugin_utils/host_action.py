@@ -29,11 +29,17 @@ class HostAction(ActionBase):
     module = ""
     """The module whose documentation says what the options are."""
 
+    def __init_subclass__(cls) -> None:
+        """Read once what every task needs: Ansible loads an action before it starts processes for the hosts."""
+        super().__init_subclass__()
+        argument_spec(cls.module)
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """What Ansible calls. A failure is a result with `msg`, and never an exception."""
         result: dict[str, Any] = super().run(tmp, task_vars) or {}
         self.task_vars = task_vars or {}
         self.check_mode = bool(self._task.check_mode)
+        self.diff_mode = bool(self._task.diff)
         host = Host(self, str(self.task_vars.get("inventory_hostname", "")))
         spec = argument_spec(self.module)
         _valid, options = self.validate_argument_spec(argument_spec=spec)

@@ -58,7 +58,7 @@ class Trial:
                 "is-default",
             )
         # What is refused of any deployment, before anything is changed.
-        deployment.start(self.host, self._deployment_options(), "boot", check_mode=True)
+        deployment.preflight(self.host, self._deployment_options())
         if check_mode:
             return {"state": "would-try", "changed": True}
         # It came up before, and whoever waited for it is gone.
@@ -127,10 +127,10 @@ class Trial:
         self.host.tell("has booted the new system, which is well; makes it the boot default")
         self.host.use_fresh_connections()
         try:
-            begun, said = deployment.start(self.host, self._deployment_options(), "boot", check_mode=False)
+            begun, _before, said = deployment.start(self.host, self._deployment_options(), "boot", check_mode=False)
             if begun is None:
                 raise HostError(f"{self.host.name} boots {self.new} by default already", "is-default")
-            said = begun.follow(begun.ask("wait", "watch"), lambda _state: False)
+            said = begun.follow(said, lambda _state: False)
         except HostLostError:
             raise
         except HostError as error:
@@ -208,7 +208,7 @@ class Trial:
                 new=self.new,
                 time_limit=str(limit),
                 settings=assignments(settings),
-                program=join("process", "record", "settings", "loader", "trial", "trial_work"),
+                program=join("process", "record", "settings", "oneshot", "trial", "trial_work"),
             ),
             "preparing a boot of the new system" if step == "prepare" else "ending the trial",
         )

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tools import checks, collection, demo, environments, picture, soak, suite
+from tools import bench, checks, collection, demo, environments, picture, soak, suite
 from tools.shell import BUILD, ROOT, Background, Failed, need_programs, run, say
 
 
@@ -53,6 +53,8 @@ def clean() -> list[str]:
 
 
 TARGETS: dict[str, Callable[[], list[str]]] = {
+    "bench": bench.bench,
+    "bench-scale": bench.bench_scale,
     "clean": clean,
     "collection": install,
     "demo": demo.demo,

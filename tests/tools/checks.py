@@ -51,14 +51,17 @@ def ruff(environment: Environment, _tree: Path) -> bool:
 
 
 def mypy(environment: Environment, tree: Path) -> bool:
-    """Below the place that the collection's files import each other from; a package `deploy_flake` goes beside it."""
-    package = COLLECTIONS / "deploy_flake"
-    if (tree / package.name).is_dir():
-        package.symlink_to(tree / package.name)
+    """Below the place that the collection's files import each other from; packages of their own go beside it.
+
+    What draws has an environment of its own, with types that are not here.
+    """
+    packages = ("bench", "deploy_flake")
+    for package in packages:
+        (COLLECTIONS / package).symlink_to(tree / package)
     files = [
-        COLLECTIONS / name if name.parts[0] == package.name else tree / name
+        COLLECTIONS / name if name.parts[0] in packages else tree / name
         for name in _files(tree)
-        if name.suffix == ".py" or _interpreter(tree / name) == "python3"
+        if (name.suffix == ".py" and name != Path("bench/plot.py")) or _interpreter(tree / name) == "python3"
     ]
     return run(
         [environment.bin / "mypy", "--config-file", ROOT / "pyproject.toml", *files],

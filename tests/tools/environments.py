@@ -76,6 +76,20 @@ def for_importer() -> Environment:
     return _environment("importer", pair.python, [_core(pair), *group("importer")])
 
 
+def for_the_command(pair: Pair) -> Environment:
+    """What the wheel needs, without the wheel."""
+    return _environment(f"command{pair.core}-py{pair.python}", pair.python, [_core(pair), *_dependencies()])
+
+
+def for_plots() -> Environment:
+    return _environment("plots", newest().python, group("plots"))
+
+
+def _dependencies() -> list[str]:
+    dependencies: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    return dependencies
+
+
 def group(name: str) -> list[str]:
     """The requirements of a dependency group of pyproject.toml."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]

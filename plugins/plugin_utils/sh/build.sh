@@ -1,5 +1,5 @@
 # Starts a build in a unit of its own, or finds it running, and hands out its log.
-# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, may_start, source (the flake), nix_config.
+# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, quiet, may_start, source (the flake), nix_config.
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this flake.
@@ -50,12 +50,16 @@ END
 }
 
 hand_out() {
-    deadline=$(($(now) + patience))
-    while [ -d "$build" ]; do
-        size=0
-        [ ! -e "$build/log" ] || size=$(stat -c %s "$build/log")
-        [ ! -e "$build/result" ] && [ "$size" -le "$offset" ] && [ "$(now)" -lt "$deadline" ] || break
+    clock
+    deadline=$((uptime + patience))
+    # Each answer costs another look: for a moment only the end is worth one.
+    news_from=$((uptime + quiet))
+    while [ -d "$build" ] && [ ! -e "$build/result" ] && [ "$uptime" -lt "$deadline" ]; do
+        if [ "$uptime" -ge "$news_from" ] && [ -e "$build/log" ]; then
+            [ "$(stat -c %s "$build/log")" -le "$offset" ] || break
+        fi
         sleep 0.1
+        clock
     done
     [ -d "$build" ] || { answer gone yes && return; }
     # The result is looked for first: a log read after it is whole.

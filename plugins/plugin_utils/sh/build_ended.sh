@@ -1,6 +1,9 @@
 # Runs as root when a build's unit ends, while Nix's own root is still there. Arguments: its directory, the roots, its name.
 # shellcheck shell=sh
 
+LC_ALL=C
+export LC_ALL
+umask 077
 link=/run/deploy-flake-build-$3/result
 toplevel=$(readlink "$link")
 case $toplevel in

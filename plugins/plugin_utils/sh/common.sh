@@ -22,6 +22,8 @@ answer() { printf '%s\0%s\0' "$1" "$2"; }
 refuse() { answer refused "$1"; answer message "$2"; exit 0; }
 
 now() { read -r uptime _ </proc/uptime; echo "${uptime%.*}"; }
+# clock: the same in $uptime; no fork.
+clock() { read -r uptime _ </proc/uptime && uptime=${uptime%.*}; }
 
 # With PID 1 frozen, systemctl blocks for ever.
 sc() { timeout -k 5 30 systemctl --no-pager "$@"; }
@@ -73,6 +75,12 @@ lend_nix_config() {
     credential=nix.conf:$1/nix.conf
     home=$(getent passwd "$login_user" | cut -d: -f6)
     config_files=/run/credentials/$2/nix.conf:$home/.config/nix/nix.conf
+}
+
+# switching_units PATTERN…: what is switching the host beside us; and the units of these names that are at work.
+switching_units() {
+    sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' "$@" |
+        cut -d' ' -f1
 }
 
 boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }

@@ -1,13 +1,8 @@
-# Looks at the host, and starts the supervisor of a new deployment.
-# From the controller: id, new, program, settings, about, mode, check_mode, over_ssh, login_user, allow, need_nix_kib,
-# need_boot_kib, install_bootloader, runtime_limit, stop_limit.
+# Looks whether there is anything to do on the host, and whether that may be tried. launch.sh then starts it: what runs in the
+# deployment's units is sent only where it is needed.
+# From the controller: new, mode, over_ssh, allow, need_nix_kib, need_boot_kib (empty for what the new kernel and initrd need),
+# check_mode. room.sh and others.sh come before this, in check mode look_ahead.sh too.
 # shellcheck shell=sh
-
-# no REASON MESSAGE: nothing will come of this toplevel.
-no() {
-    drop_all_roots
-    refuse "$@"
-}
 
 main() {
     answer_begin
@@ -16,8 +11,12 @@ main() {
         command -v "$needed" >/dev/null || no no-tool "has no $needed in $PATH"
     done
     tools_work || no broken-tool "has a timeout or readlink in $PATH that does not do its work"
-    nix-store --check-validity "$new" 2>/dev/null || no not-valid "does not have $new in its store"
-    look_at_toplevel
+    valid=yes
+    nix-store --check-validity "$new" 2>/dev/null || valid=no
+    # In check mode it may have been evaluated and not built.
+    [ "$valid$check_mode" != nono ] || no not-valid "does not have $new in its store"
+    answer valid "$valid"
+    [ "$valid" = no ] || look_at_toplevel
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
     answer previous_live "$live"
@@ -28,11 +27,13 @@ main() {
         answer generation "$(current_generation)"
         exit 0
     fi
+    [ "$check_mode" = no ] || answer_room
     look_at_host
     others_at_work
-    [ "$check_mode" = no ] || { drop_all_roots; exit 0; }
-    make_directory
-    start_supervisor
+    # Check mode starts nothing, and lets go of the roots; a deployment that is about to begin keeps those of the build.
+    [ "$check_mode" = no ] || { look_ahead; drop_all_roots; exit 0; }
+    read -r boot_id </proc/sys/kernel/random/boot_id
+    answer boot_id "$boot_id"
 }
 
 look_at_toplevel() {
@@ -64,85 +65,12 @@ look_at_host() {
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
     for path in /nix /boot; do
         [ -d "$path" ] || continue
-        free=$(df -P -k "$path" | awk 'NR == 2 { print $4 }')
-        case $path in /nix) needed=$need_nix_kib ;; *) needed=$need_boot_kib ;; esac
+        free=$(free_kib "$path")
+        case $path in /nix) needed=$need_nix_kib ;; *) needed=${need_boot_kib:-0} ;; esac
         [ "$free" -ge "$needed" ] || no no-space "has $free KiB free on $path, and needs $needed KiB"
     done
-}
-
-others_at_work() {
-    busy=$(sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' | cut -d' ' -f1)
-    [ -z "$busy" ] || { answer busy_by "$busy" && refuse busy "is being switched by $busy"; }
-    load_trial && [ "$trial_new" != "$new" ] && trial_under_way || return 0
-    refuse busy "is being booted once with another system to try it, since $trial_started: $trial_new"
-}
-
-make_directory() {
-    own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
-    own_directory "$var_dir" || no no-directory "$var_dir is not a directory of root's alone"
-    dir=$run_dir/$id
-    # This very script again, after a connection that was lost: all is over already, or the first run has made it.
-    if grep -q "^{\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null; then answer started yes && exit 0; fi
-    if ! mkdir -m 0700 "$dir" 2>/dev/null; then
-        [ ! -e "$dir/state" ] || { answer started yes && exit 0; }
-    fi
-    guard_deadline=$(($(now) + runtime_limit + 2 * stop_limit + 30))
-    shell=$(readlink -f /bin/sh)
-    interpreter=$shell
-    case $shell in */busybox) interpreter="$shell sh" ;; esac
-    # Whole at once: a first run that has lost its connection may have started a shell which is just reading them.
-    printf '%s\n' "$about" >"$dir/about.$$" && mv -f "$dir/about.$$" "$dir/about" &&
-        printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
-        {
-            printf '%s\n' "$settings"
-            printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\nallow=%s\n' "$(quote "$interpreter")" \
-                "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline" "$(quote "$allow")"
-        } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
-        rm -rf "$dir"
-        no no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
-    }
-}
-
-# The unit's name is the lock.
-start_supervisor() {
-    tries=0
-    while :; do
-        # shellcheck disable=SC2086 # the interpreter may be two words
-        complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
-            --description="deploys $new ($id)" \
-            -p KillMode=control-group -p Restart=no -p IgnoreOnIsolate=yes -p Delegate=yes -p WorkingDirectory=/ -p UMask=0077 \
-            -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
-            -p RuntimeMaxSec="$runtime_limit" -p TimeoutStopSec="$stop_limit" \
-            -p ExecStopPost="$interpreter $dir/program undo $dir" \
-            ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
-            $interpreter "$dir/program" supervise "$dir" 2>&1) && break
-        # It began, or has even ended and tidied up.
-        if [ -e "$dir/state" ] || [ ! -e "$dir/settings" ]; then break; fi
-        tries=$((tries + 1))
-        active=$(sc show -p ActiveState --value "$unit")
-        read_line "$run_dir/current"
-        holder=$line
-        read_line "$run_dir/$holder/state"
-        case $active in
-        inactive | failed)
-            sc reset-failed "$unit" 2>/dev/null
-            sc stop "$unit" 2>/dev/null
-            ;;
-        deactivating) sleep 0.2 ;;
-        *) is_final "$line" || [ -z "$line" ] || tries=100 ;;
-        esac
-        if [ "$tries" -ge 20 ]; then
-            answer holder "$holder"
-            answer holder_state "$line"
-            answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
-            rm -rf "$dir"
-            [ "$active" != deactivating ] || [ -n "$holder" ] || refuse busy "has processes of an earlier deployment that hang in the kernel and cannot be killed; reboot it"
-            [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is at work: ${holder:-unknown}, $line"
-            no no-unit "systemd could not start $unit: $complaint"
-        fi
-        sleep 0.1
-    done
-    answer started yes
+    # Unless the operator has said how much there must be.
+    [ -n "$need_boot_kib" ] || complaint=$(boot_files_fit) || no no-space "$complaint"
 }
 
 main </dev/null

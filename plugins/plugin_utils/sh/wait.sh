@@ -1,5 +1,5 @@
 # Waits until a deployment is in another state than the controller knows, and says which.
-# From the controller: id, known, patience.
+# From the controller: id, known, awaited, patience, quiet (for how long only an awaited state or the end is worth an answer).
 # shellcheck shell=sh
 
 # The tools of the previous system: what the new one brings may be broken.
@@ -18,13 +18,26 @@ begin() {
     answer id "$id"
 }
 
+# tell: waits for the end or for one of the awaited states. Other news can wait until this has lasted a moment, since each
+# answer costs another look. Starts as few processes as it can: many hosts may share a machine.
 tell() {
-    deadline=$(($(now) + patience))
+    clock
+    deadline=$((uptime + patience))
+    news_from=$((uptime + quiet))
+    looks=0
+    pause=0.1
     while [ -e "$dir/settings" ]; do
         read_line "$dir/state"
-        [ "$line" = "$known" ] || [ -z "$line" ] || break
-        [ "$(now)" -lt "$deadline" ] || break
-        sleep 0.1
+        if [ -n "$line" ] && [ "$line" != "$known" ]; then
+            case " $awaited " in *" $line "*) break ;; esac
+            ! is_final "$line" || break
+            [ "$uptime" -lt "$news_from" ] || break
+        fi
+        [ "$uptime" -lt "$deadline" ] || break
+        looks=$((looks + 1))
+        [ "$looks" -lt 30 ] || pause=0.3
+        sleep "$pause"
+        clock
     done
     state=$line
     if [ -e "$dir/settings" ] && ! is_final "$line"; then

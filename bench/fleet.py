@@ -1,0 +1,95 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts of a measurement, and the flake that is deployed to them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from bench.process import Broken
+from lab import Host, Lab, keys
+
+_ROOT = Path(__file__).resolve().parents[1]
+T = TypeVar("T")
+
+# first: neither the flake nor any part of the system, kernel included, is on the host. changed: the flake has another
+# version, so that every unit and the toplevel are others. no-op: all is there, runs, and is the boot default.
+KINDS = ("first", "changed", "no-op")
+
+
+class Fleet:
+    """Some hosts of the lab."""
+
+    def __init__(self, lab: Lab, count: int, directory: Path) -> None:
+        self.hosts = [host for host in lab.hosts.values() if host.number <= count]
+        self.lab = lab
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.flake = directory / "flake"
+        self.ssh_config = directory / "ssh_config"
+        self.ssh_config.write_text("".join(_ssh_config(host) for host in self.hosts), encoding="utf-8")
+
+    @property
+    def limit(self) -> str:
+        """For Ansible's --limit."""
+        return ",".join(host.name for host in self.hosts)
+
+    def change(self, kind: str, version: str) -> None:
+        """Make the flake what a deploy of this kind needs."""
+        if kind == "no-op":
+            return
+        if not self.flake.exists():
+            shutil.copytree(os.environ.get("BENCH_FLAKE") or _ROOT / "examples" / "flake", self.flake)
+        _replace(self.flake / "hosts.nix", r'version = ".*"', f'version = "{version}"')
+        if kind == "first":
+            _replace(self.flake / "configuration.nix", r'kernelVersion = ".*"', f'kernelVersion = "6.12.1-{version}"')
+
+    def demand(self, version: str) -> None:
+        """Make sure that every host runs and boots the version."""
+        for host, (running, boots) in zip(self.hosts, self.each(_systems), strict=True):
+            if not (running == boots and running.endswith(f"-{host.name}-25.11.{version}")):
+                raise Broken(f"{host.name} runs {running} and boots {boots}, and not version {version}")
+
+    def tidy(self) -> None:
+        """Leave one generation on each host, so that no run finds more of them than another."""
+        self.each(_tidy)
+
+    def each(self, work: Callable[[Host], T]) -> list[T]:
+        """Do something on every host, a few at a time."""
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(work, self.hosts))
+
+
+def _systems(host: Host) -> tuple[str, str]:
+    script = "readlink -f /run/current-system; readlink -f /nix/var/nix/profiles/system"
+    running, boots = host.run(script, check=True).stdout.split()
+    return running, boots
+
+
+def _tidy(host: Host) -> None:
+    script = """
+    nix-env -p /nix/var/nix/profiles/system --delete-generations +1 &&
+        /nix/var/nix/profiles/system/bin/switch-to-configuration boot
+    rm -f /nix/var/nix/gcroots/floor-*
+    systemctl reset-failed
+    """
+    host.run(script, timeout=120)
+
+
+def _replace(file: Path, pattern: str, text: str) -> None:
+    file.write_text(re.sub(pattern, text, file.read_text(encoding="utf-8"), count=1), encoding="utf-8")
+
+
+def _ssh_config(host: Host) -> str:
+    options = "".join(f"  {option.replace('=', ' ', 1)}\n" for option in host.ssh_options() if option != "-o")
+    return (
+        f"Host {host.name} {host.address}\n  HostName {host.address}\n  Port {host.port}\n  User {host.user}\n"
+        f"  IdentityFile {keys.login_key(host.state)}\n  ControlMaster auto\n  ControlPersist 60\n{options}"
+    )

@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The measurement: everybody in turn, again and again, so that what else the machine does hits all alike."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from integration.counting import Counter, by_host
+
+from bench.contenders import Contender
+from bench.figures import Count, Figures
+from bench.fleet import KINDS, Fleet
+from bench.process import Broken, Used
+
+
+class Measurement:
+    """One run of the benchmark."""
+
+    def __init__(self, contenders: Sequence[Contender], repeat: int, figures: Figures) -> None:
+        self.contenders = list(contenders)
+        self.repeat = repeat
+        self.figures = figures
+        self._version = f"{int(time.time()):x}"
+        self._number = 0
+        self._began = time.monotonic()
+
+    def run(self, fleet: Fleet) -> None:
+        """Measure with this many hosts; before, one first deploy by everybody warms up."""
+        size = len(fleet.hosts)
+        self._say(f"{size} host{'s' if size > 1 else ''}: warming up, then {self.repeat} rounds")
+        for turn in range(self.repeat + 1):
+            # Another one begins each time.
+            first = turn % len(self.contenders)
+            for contender in [*self.contenders[first:], *self.contenders[:first]]:
+                try:
+                    seconds = list(self._round(fleet, contender, size if turn else None))
+                except Broken as error:
+                    if turn or contender.name in ("floor", "playbook", "command"):
+                        raise
+                    self._say(f"{contender.name} is left out: {error}")
+                    self.figures.left_out[contender.name] = str(error)
+                    self.contenders.remove(contender)
+                    continue
+                times = ", ".join(f"{kind} {each:.2f} s" for kind, each in zip(KINDS, seconds, strict=False))
+                self._say(f"{size} hosts, {turn or 'warm-up'}, {contender.name}: {times}")
+
+    def count(self, fleet: Fleet) -> None:
+        """Count what goes to each host: once for everybody, apart from the timed runs, since counting takes time."""
+        self._say(f"counting executions and bytes on {len(fleet.hosts)} hosts")
+        for contender in self.contenders:
+            shutil.rmtree(fleet.directory / "counted", ignore_errors=True)
+            counter = Counter(fleet.directory / "counted")
+            for kind in self._kinds(fleet):
+                counter.reset()
+                self._deploy(fleet, contender, kind, counter.program)
+                hosts = list(by_host(counter.executions()).values())
+                self.figures.counts.append(
+                    Count(
+                        contender.name,
+                        kind,
+                        executions=max(sum(not each.is_poll for each in host) for host in hosts),
+                        polls=max(sum(each.is_poll for each in host) for host in hosts),
+                        bytes_sent=max(sum(each.sent for each in host) for host in hosts),
+                        bytes_received=max(sum(each.received for each in host) for host in hosts),
+                    )
+                )
+
+    def _round(self, fleet: Fleet, contender: Contender, size: int | None) -> Iterator[float]:
+        for kind in self._kinds(fleet):
+            used = self._deploy(fleet, contender, kind)
+            if size:
+                self.figures.add(contender.name, kind, size, used)
+            yield used.seconds
+            if not size:
+                return
+
+    def _deploy(self, fleet: Fleet, contender: Contender, kind: str, ssh: Path | None = None) -> Used:
+        fleet.change(kind, self._version_now())
+        used = contender.deploy(fleet, self._number, ssh)
+        fleet.demand(self._version_now())
+        return used
+
+    def _kinds(self, fleet: Fleet) -> Iterator[str]:
+        fleet.tidy()
+        for kind in KINDS:
+            if kind != "no-op":
+                self._number += 1
+            yield kind
+
+    def _version_now(self) -> str:
+        return f"{self._version}.{self._number}"
+
+    def _say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self._began:5.0f} s] {text}", flush=True)

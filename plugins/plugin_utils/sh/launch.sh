@@ -1,0 +1,86 @@
+# Starts the supervisor of a new deployment, and waits for news of it.
+# From the controller: since_boot, new, program, settings, about, login_user, allow, install_bootloader, runtime_limit,
+# stop_limit, and what wait.sh wants.
+# shellcheck shell=sh
+
+main() {
+    begin
+    # This script may run again when the host has lost power in the middle. What became of the first run is for repair.sh then.
+    read -r this_boot </proc/sys/kernel/random/boot_id
+    if [ "$this_boot" = "$since_boot" ]; then
+        others_at_work
+        if make_directory; then start_supervisor; fi
+    fi
+    tell
+}
+
+# make_directory: no, if there is nothing left to start.
+make_directory() {
+    own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
+    own_directory "$var_dir" || no no-directory "$var_dir is not a directory of root's alone"
+    # This very script again, after a connection that was lost: all is over already, or the first run has made it.
+    if grep -q "^{\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null; then return 1; fi
+    if ! mkdir -m 0700 "$dir" 2>/dev/null; then
+        [ ! -e "$dir/state" ] || return 1
+    fi
+    guard_deadline=$(($(now) + runtime_limit + 2 * stop_limit + 30))
+    shell=$(readlink -f /bin/sh)
+    interpreter=$shell
+    case $shell in */busybox) interpreter="$shell sh" ;; esac
+    # Whole at once: a first run that has lost its connection may have started a shell which is just reading them.
+    printf '%s\n' "$about" >"$dir/about.$$" && mv -f "$dir/about.$$" "$dir/about" &&
+        printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
+        {
+            printf '%s\n' "$settings"
+            printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\nallow=%s\n' "$(quote "$interpreter")" \
+                "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline" "$(quote "$allow")"
+        } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
+        rm -rf "$dir"
+        no no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
+    }
+    return 0
+}
+
+# The unit's name is the lock.
+start_supervisor() {
+    tries=0
+    while :; do
+        # shellcheck disable=SC2086 # the interpreter may be two words
+        complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+            --description="deploys $new ($id)" \
+            -p KillMode=control-group -p Restart=no -p IgnoreOnIsolate=yes -p Delegate=yes -p WorkingDirectory=/ -p UMask=0077 \
+            -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
+            -p RuntimeMaxSec="$runtime_limit" -p TimeoutStopSec="$stop_limit" \
+            -p ExecStopPost="$interpreter $dir/program undo $dir" \
+            ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
+            $interpreter "$dir/program" supervise "$dir" 2>&1) && break
+        # It began, or has even ended and tidied up.
+        if [ -e "$dir/state" ] || [ ! -e "$dir/settings" ]; then break; fi
+        tries=$((tries + 1))
+        active=$(sc show -p ActiveState --value "$unit")
+        read_line "$run_dir/current"
+        holder=$line
+        read_line "$run_dir/$holder/state"
+        case $active in
+        inactive | failed)
+            sc reset-failed "$unit" 2>/dev/null
+            sc stop "$unit" 2>/dev/null
+            ;;
+        deactivating) sleep 0.2 ;;
+        *) is_final "$line" || [ -z "$line" ] || tries=100 ;;
+        esac
+        if [ "$tries" -ge 20 ]; then
+            answer holder "$holder"
+            answer holder_state "$line"
+            answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
+            rm -rf "$dir"
+            [ "$active" != deactivating ] || [ -n "$holder" ] || refuse busy "has processes of an earlier deployment that hang in the kernel and cannot be killed; reboot it"
+            [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is at work: ${holder:-unknown}, $line"
+            no no-unit "systemd could not start $unit: $complaint"
+        fi
+        sleep 0.1
+    done
+}
+
+main </dev/null
+exit
