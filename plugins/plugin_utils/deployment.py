@@ -150,6 +150,12 @@ def start(
             time.sleep(2)
 
 
+def preflight(host: Host, options: Mapping[str, Any]) -> Answer:
+    """What is refused of any system that is to become the boot default, before anything is begun."""
+    deployment = Deployment(host, new_id(), options["reconnect_timeout"])
+    return _look(deployment, options, "boot", _limits(options, 0), check_mode=False, diff=False)
+
+
 def _look(
     deployment: Deployment,
     options: Mapping[str, Any],
@@ -161,7 +167,7 @@ def _look(
 ) -> Answer:
     """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
     host = deployment.host
-    scripts: tuple[str, ...] = ("room", "others", "start")
+    scripts: tuple[str, ...] = ("trial", "room", "others", "start")
     limit = 240
     boot_mib = options["needed_space"].get("boot")
     variables = {
@@ -204,6 +210,7 @@ def _launch(
     host = deployment.host
     return deployment.ask(
         "wait",
+        "trial",
         "others",
         "launch",
         limit=240,

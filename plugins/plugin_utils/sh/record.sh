@@ -34,9 +34,9 @@ unit_journals() {
     done | tail -n 40
 }
 
-# Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it was not tested.
+# Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it does not run.
 reboot_required() {
-    [ "$mode" = test ] || { echo yes && return; }
+    [ "$mode" = test ] || [ "$(readlink -f /run/current-system)" = "$new" ] || { echo yes && return; }
     for part in initrd kernel kernel-modules; do
         [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$new_live/$part")" ] || { echo yes && return; }
     done

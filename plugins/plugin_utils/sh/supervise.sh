@@ -5,6 +5,7 @@ supervise() {
     trap 'why "the supervisor was told to stop ($(read_line "$dir/state"; echo "$line"))"; end_child; exit 143' TERM
     state checking
     repair_others || stop_unchanged "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
+    settle_trial || stop_unchanged "another system is being booted once to try it, since $trial_started: $trial_new"
     printf '%s\n' "$id" >"$run_dir/current.$$" && mv -f "$run_dir/current.$$" "$run_dir/current"
     note_facts || stop_unchanged "could not note the state of the host in $dir"
     # After a power loss it is clear who did that: the loader had started what was about to be committed.
