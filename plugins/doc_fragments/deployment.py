@@ -25,6 +25,7 @@ options:
     description:
       - The hash of the flake's content, for the record on the host.
       - By it M(deploy_flake.nixos.system_info) tells later whether the host runs what the flake says.
+    type: str
   specialisation:
     description:
       - The name of a specialisation of the system (C(specialisation/<name>) in it) that is activated in its place, as

@@ -163,7 +163,7 @@ def _look(
     limits: Mapping[str, int],
     check_mode: bool,
     diff: bool,
-    to: str | None,
+    to: str | None = None,
 ) -> Answer:
     """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
     host = deployment.host

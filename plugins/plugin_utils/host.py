@@ -31,6 +31,7 @@ _MARKER = "\1deploy-flake\1"
 _SCRIPTS = Path(__file__).parent / "sh"
 _FUNCTION = re.compile(r"^(\w+)\(\) \{(?:.*\}\n|\n(?:.*\n)*?\}\n)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _HERE_DOCUMENT = re.compile(r"<<'?(\w+)'?$")
 
 T = TypeVar("T")
@@ -259,16 +260,21 @@ def script(name: str) -> str:
 
 
 def bare(text: str) -> str:
-    """A script without what is there for its readers: a third of it, which would go to every host each time."""
+    """A script without what is there for its readers: a third of it, which would go to every host each time.
+
+    Here-documents, and strings of several lines, stay as they are.
+    """
     lines = []
     end_of_data = ""
+    in_string = False
     for line in text.splitlines():
         stripped = line.strip()
         if end_of_data:
             lines.append(line)
             end_of_data = "" if line == end_of_data else end_of_data
-        elif stripped and not stripped.startswith("#"):
-            lines.append(stripped)
+        elif in_string or (stripped and not stripped.startswith("#")):
+            lines.append(line if in_string else stripped)
+            in_string ^= _QUOTED.sub("", line).count("'") % 2 == 1
             data = _HERE_DOCUMENT.search(stripped)
             end_of_data = data[1] if data else ""
     return "\n".join(lines) + "\n"

@@ -73,8 +73,10 @@ host1:
 class Checked:
     """A run with --check --diff that is over, as far as a display looks at it."""
 
+    operation = "deploy"
     error = ""
     seconds = 3.0
+    table: dict[str, Any] = {}  # noqa: RUF012 (nobody changes it)
 
     def __init__(self, show: Display, **values: Any) -> None:
         told: list[Event] = []
