@@ -79,13 +79,18 @@ def revoke(
 
 def status(
     destinations: Destinations = (),
+    flake: str | None = None,
     *,
     run: RunOptions | None = None,
     on_event: Listener | None = None,
     wait: bool = True,
 ) -> Deployment:
-    """Look at hosts. The results are `HostStatus`, with the outcome `unchanged` where the host answered."""
-    return _begin("status", destinations, run or RunOptions(), {}, [], on_event, wait)
+    """Look at hosts. The results are `HostStatus`, with the outcome `unchanged` where the host answered.
+
+    `flake` is what to compare them with; None for what an inventory says, else for nothing. Else as `deploy`.
+    """
+    variables = {"deploy_flake_show": False} | ({"deploy_flake_flake": flake} if flake is not None else {})
+    return _begin("status", destinations, run or RunOptions(), variables, [], on_event, wait)
 
 
 async def deploy_async(destinations: Destinations = (), flake: str | None = None, **others: Any) -> Deployment:

@@ -59,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
     _rollback(_command(commands, "rollback"))
     revoke = _command(commands, "revoke")
     revoke.add_argument("--reason", metavar="TEXT", help="why, for the record on the hosts")
-    _command(commands, "status")
+    status = _command(commands, "status").add_argument_group("what to compare with")
+    status.add_argument("--flake", metavar="FLAKE", help="a flake that the hosts may have drifted from")
     completion = commands.add_parser("completion", help=COMMANDS["completion"], allow_abbrev=False)
     completion.add_argument("shell", choices=SHELLS)
     return top
@@ -123,6 +124,8 @@ def _deploy(command: argparse.ArgumentParser) -> None:
                        help="'nix build' with further arguments, as one word")  # fmt: skip
     group.add_argument("--copy-timeout", type=_positive, metavar="SECONDS",
                        help="for one attempt to send the flake (default: 600)")  # fmt: skip
+    group.add_argument("--check-builds", choices=("run", "skip"), default="run",
+                       help="skip: with --check evaluate only, and build nothing")  # fmt: skip
     group.add_argument("--build-timeout", type=_positive, metavar="SECONDS",
                        help="for the build on a host (default: 7200)")  # fmt: skip
     _trial(command)
@@ -140,8 +143,8 @@ def _rollback(command: argparse.ArgumentParser) -> None:
 
 def _trial(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("how to try it")
-    group.add_argument("--check", action="store_true", help="look at the hosts and change nothing")
-    group.add_argument("--diff", action="store_true", help="show differences where there are any to show")
+    group.add_argument("--check", action="store_true", help="tell what would happen, and change no host's system")
+    group.add_argument("--diff", action="store_true", help="tell which packages, units and sizes change")
     group.add_argument("--preflight-check", choices=("run", "skip"), default="run",
                        help="skip: take units that have failed already as they are")  # fmt: skip
     group.add_argument("--pre-activate-script", metavar="FILE",

@@ -92,7 +92,7 @@ def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | Non
         return api.rollback(chosen.destinations, chosen.generation, options=how, **common)
     if chosen.command == "revoke":
         return api.revoke(chosen.destinations, reason=chosen.reason, **common)
-    return api.status(chosen.destinations, **common)
+    return api.status(chosen.destinations, chosen.flake, **common)
 
 
 def _run_options(chosen: argparse.Namespace) -> RunOptions:
@@ -132,6 +132,7 @@ def _deploy_options(chosen: argparse.Namespace) -> DeployOptions | None:
         allow=chosen.allow,
         on_reboot_required=chosen.on_reboot_required,
         pre_activate_script=chosen.pre_activate_script,
+        check_builds=not deploys or chosen.check_builds == "run",
         build_args=build_arguments(chosen.build_cmdline or "") if deploys else (),
         copy_timeout=chosen.copy_timeout if deploys else None,
         build_timeout=chosen.build_timeout if deploys else None,

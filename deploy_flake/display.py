@@ -9,11 +9,12 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from deploy_flake.events import Ended, Event, Phase, Progress, Result, Started, Warned
+from deploy_flake.findings import findings
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Plain(Display):
                 self._line(f"{host}: {phase}")
             case Warned(host=host, text=text):
                 self._line(f"{f'{host}: ' if host else ''}warning: {text}")
-            case Result(result=result):
+            # What `status` finds is told in a table at the end.
+            case Result(result=result) if not isinstance(result, HostStatus):
                 self._line(f"{result.name}: {summary(result)}")
 
     def interrupted(self, signal: str) -> None:
@@ -76,13 +78,14 @@ class Plain(Display):
 
     def finish(self, deployment: Deployment) -> None:
         """The errors in full, and how many hosts ended how."""
+        if deployment.operation == "status":
+            for text in [*table_lines(deployment.table), *remarks(deployment), *details(deployment)]:
+                self._line(text)
         for text in errors(deployment):
             self._line(f"\n{text}")
-        if isinstance(next(iter(deployment.hosts.values()), None), HostStatus):
-            for host in deployment.hosts.values():
-                if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED:
-                    self._line("\n" + "\n".join(status_lines(host)))
-            return
+        for host in deployment.hosts.values():
+            if lines := findings(host):
+                self._line("\n" + "\n".join(lines))
         self._line(f"{counted(deployment)} in {deployment.seconds:.1f} s")
 
     def _line(self, text: str) -> None:
@@ -125,7 +128,8 @@ def summary(host: HostResult) -> str:
             runs = f", runs {short(host.system)}" if host.system else ""
             return f"unchanged{runs}{generation}"
         case Outcome.WOULD_CHANGE:
-            return f"would run {short(host.new_system)}" if host.new_system else "would change"
+            verb = "boot" if host.state == "would-boot" else "run"
+            return f"would {verb} {short(host.new_system)}{reboot}" if host.new_system else "would change"
         case Outcome.ROLLED_BACK:
             return f"rolled back, runs {short(host.system) or 'its previous system'} again{generation}"
     first = host.error.splitlines()[0] if host.error else ""
@@ -148,6 +152,37 @@ def counted(deployment: Deployment) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in sorted(numbers.items())) or "no host"
 
 
+def table_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The rows of `status` as lines, with the names of the columns first."""
+    names = columns(rows)
+    cells = [names, *([row[name] for name in names] for row in rows)] if rows else []
+    widths = [max(len(line[number]) for line in cells) for number in range(len(names))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The columns that are not empty throughout."""
+    return [name for name in (rows[0] if rows else {}) if name == "host" or any(row[name] != "-" for row in rows)]
+
+
+def remarks(deployment: Deployment) -> list[str]:
+    """What `status` finds unusual; errors are told by themselves."""
+    failed = {host.name for host in deployment.hosts.values() if host.error}
+    about: dict[str, list[str]] = {}
+    for name, said in deployment.remarks.items():
+        for text in said if name not in failed else ():
+            about.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}" for text, names in about.items()]
+
+
+def details(deployment: Deployment) -> list[str]:
+    """All that `status` knows, where it was asked about one host."""
+    hosts = list(deployment.hosts.values())
+    if len(hosts) != 1 or not isinstance(hosts[0], HostStatus) or hosts[0].outcome is not Outcome.UNCHANGED:
+        return []
+    return ["", *status_lines(hosts[0])]
+
+
 def status_lines(host: HostStatus) -> list[str]:
     """All that `status` tells of a host."""
     lines = [
@@ -156,7 +191,14 @@ def status_lines(host: HostStatus) -> list[str]:
         f"  boots         {host.boot_default or 'nothing'} (generation {host.generation})",
         f"  booted        {host.booted_system}",
         f"  health        {host.health}{': ' if host.failed_units else ''}{', '.join(host.failed_units)}",
+        f"  kernel        {host.kernel_version}",
     ]
+    for name, room in host.room.items():
+        if room:
+            free, total = (round(room[key] / (1 << 20)) for key in ("free_bytes", "total_bytes"))
+            lines.append(
+                f"  room          {free} of {total} MiB are free on {room['path'] if name == 'boot' else '/nix'}"
+            )
     if host.revision:
         lines.append(f"  revision      {host.revision}")
     if host.reboot_needed_for:
@@ -170,4 +212,16 @@ def status_lines(host: HostStatus) -> list[str]:
     return lines
 
 
-__all__ = ["Display", "Ended", "Json", "Plain", "Started", "choose", "counted", "errors", "short", "summary"]
+__all__ = [
+    "Display",
+    "Ended",
+    "Json",
+    "Plain",
+    "Started",
+    "choose",
+    "counted",
+    "errors",
+    "findings",
+    "short",
+    "summary",
+]

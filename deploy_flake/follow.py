@@ -41,6 +41,10 @@ _VALUES = {
     "failed_units": "failed_units",
     "notes": "notes",
     "reason": "reason",
+    "would": "would",
+    "reboot_reasons": "reboot_reasons",
+    "space": "space",
+    "changes": "changes",
 }
 _STATUS = {
     "hostname": "hostname",
@@ -57,6 +61,15 @@ _STATUS = {
     "generations": "generations",
     "deployments": "deployments",
     "open_deployment": "open_deployment",
+    "specialisation": "specialisation",
+    "boot_loader_default": "boot_loader_default",
+    "boot_default_revision": "boot_default_revision",
+    "kernel_version": "kernel_version",
+    "age": "age",
+    "room": "room",
+    "explanations": "explanations",
+    "drift": "drift",
+    "complete": "complete",
 }
 _WORKING = ("testing", "checking", "confirming", "revoking")
 
@@ -78,6 +91,9 @@ class Follower:
         """ansible-playbook's, once it has said anything."""
         self.finished = False
         """Whether ansible-playbook came to its end."""
+        self.table: list[dict[str, str]] = []
+        """What `status` shows."""
+        self.remarks: dict[str, list[str]] = {}
         self._tell = tell
         self._at_end = at_end
         """Whether another host may yet change how a host ends, as in a fleet that commits everywhere or nowhere."""
@@ -145,8 +161,12 @@ class Follower:
                 host.outcome = Outcome.FAILED
             self._end_of(name)
             return
-        if kind == "runner_on_skipped" or (kind == "runner_on_failed" and data.get("ignore_errors")):
+        # The playbook of `status` ignores errors, so that its table has every host.
+        ignored = data.get("ignore_errors") and self.operation != "status"
+        if kind == "runner_on_skipped" or (kind == "runner_on_failed" and ignored):
             return
+        if module == "fleet_status":
+            self.table, self.remarks = list(res.get("rows", [])), dict(res.get("remarks", {}))
         if module in PHASES:
             self._take(host, module, res)
         if kind == "runner_on_failed":

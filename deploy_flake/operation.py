@@ -78,6 +78,16 @@ class Deployment:
         return self._follower.hosts
 
     @property
+    def table(self) -> list[dict[str, str]]:
+        """What `status` shows, a row for each host; empty before it is over."""
+        return self._follower.table
+
+    @property
+    def remarks(self) -> dict[str, list[str]]:
+        """What `status` finds unusual, by the names of the hosts."""
+        return self._follower.remarks
+
+    @property
     def done(self) -> bool:
         """Whether it is over."""
         return self._over.is_set()

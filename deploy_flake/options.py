@@ -66,9 +66,11 @@ class DeployOptions:
     """How to deploy, or to roll back. What is None is what the inventory or the role say."""
 
     check: bool = False
-    """Build, look at the hosts, and change nothing."""
+    """Copy, build, tell what would happen, and change no host's system."""
     diff: bool = False
-    """As ansible-playbook's --diff."""
+    """Tell which packages, units and sizes change; with `check` or without."""
+    check_builds: bool = True
+    """False only evaluates with `check`, and builds nothing: then less is known of what would happen."""
     preflight_check: bool = True
     """False takes units that have failed already as they are (the policy `no_new_failures`)."""
     test: bool = True
@@ -124,6 +126,7 @@ class DeployOptions:
             "on_reboot_required": self.on_reboot_required,
             "pre_activate_script": self.pre_activate_script,
             "build_args": list(self.build_args) or None,
+            "check_builds": None if self.check_builds else False,
             "copy_timeout": self.copy_timeout,
             "build_timeout": self.build_timeout,
             "lock_timeout": self.lock_timeout,

@@ -89,6 +89,15 @@ class HostResult:
     failed_units: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What else the operator should know; also given as warnings."""
+    would: dict[str, Any] | None = None
+    """Check mode: the units that it would `stop`, `start`, `restart`, `reload` and `keep`, as the module system_test
+    says it; None where that is not known."""
+    reboot_reasons: list[str] = field(default_factory=list)
+    """Check mode: why a reboot would be needed."""
+    space: dict[str, Any] = field(default_factory=dict)
+    """Check mode: `free_bytes`, `needed_bytes` and `enough` of `nix` and `boot`."""
+    changes: dict[str, Any] | None = None
+    """Diff mode: `packages`, `closure_bytes`, `kernel` and `units`, as the module system_test says it."""
 
     @property
     def ok(self) -> bool:
@@ -107,13 +116,29 @@ class HostStatus(HostResult):
     health: str = ""
     """What `systemctl is-system-running` says."""
     reboot_needed_for: list[str] = field(default_factory=list)
-    """Which of initrd, kernel and kernel-modules are not those that were booted."""
+    """Which of initrd, kernel and kernel-modules are not those that were booted; `boot-default` if it does not run."""
     generations: list[dict[str, Any]] = field(default_factory=list)
     """`generation`, `date` and `system` of each, oldest first."""
     deployments: list[dict[str, Any]] = field(default_factory=list)
     """The last deployments as the host recorded them, oldest first; empty without root."""
     open_deployment: dict[str, Any] | None = None
     """`deployment`, `state` and `at_work` of one that has not ended."""
+    specialisation: str = ""
+    """The name of the specialisation that runs."""
+    boot_loader_default: str = ""
+    """The system that the boot loader starts by itself; "" if that can't be told."""
+    boot_default_revision: str = ""
+    kernel_version: str = ""
+    age: int | None = None
+    """For how many seconds the system that runs has been a generation."""
+    room: dict[str, Any] = field(default_factory=dict)
+    """`nix` and `boot`, each with `path`, `free_bytes` and `total_bytes`, or None."""
+    explanations: list[dict[str, str]] = field(default_factory=list)
+    """`state` and `text` of what is unusual."""
+    drift: dict[str, Any] | None = None
+    """`state`, `text`, `flake_revision`, `revision` and `why`: how it stands to the flake that was given."""
+    complete: bool = False
+    """Whether it was asked as root."""
 
 
 def exit_code(hosts: Iterable[HostResult], interrupted: bool = False) -> ExitCode:

@@ -85,13 +85,17 @@ class Table(display.Display):
         """The whole table, the errors, and what `status` asked for."""
         self._deployment = deployment
         hosts = list(deployment.hosts.values())
-        if hosts:
+        if deployment.table:
+            self.console.print(self._status(deployment.table))
+            for text in [*display.remarks(deployment), *display.details(deployment)]:
+                self.console.print(Text(text))
+        elif hosts:
             self.console.print(self._grid(hosts, self.console.width))
         for text in display.errors(deployment):
             self.console.print(Text(f"\n{text}"))
         for host in hosts:
-            if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED:
-                self.console.print(Text("\n" + "\n".join(display.status_lines(host))))
+            if lines := display.findings(host):
+                self.console.print(Text("\n" + "\n".join(lines)))
         self.console.print(Text(f"{display.counted(deployment)} in {deployment.seconds:.1f} s", "bold"))
 
     # Drawing
@@ -116,6 +120,15 @@ class Table(display.Display):
         ended = sum(host.name in self._ended for host in hosts)
         text = f"{ended} of {len(hosts)} hosts, {_clock(time.monotonic() - self._began)}"
         return Text(f"{text}  {self._notice}" if self._notice else text, "dim", no_wrap=True, overflow="ellipsis")
+
+    def _status(self, rows: list[dict[str, str]]) -> Grid:
+        grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        names = display.columns(rows)
+        for name in names:
+            grid.add_column(name, no_wrap=True, overflow="ellipsis")
+        for row in rows:
+            grid.add_row(*(Text(row[name]) for name in names))
+        return grid
 
     def _grid(self, hosts: list[HostResult], width: int) -> Grid:
         grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), width=width, header_style="dim")

@@ -17,8 +17,15 @@ in
   kernelVersion = "6.12.1";
   kernelParams = [ "loglevel=4" ];
   initInterfaceVersion = "systemd 2";
-  # A switch is refused when this differs from that of the system that was booted.
-  switchInhibitors = "dbus-1.16.2\n";
+  # A switch is refused when one of these differs from that of the system that runs.
+  switchInhibitors = {
+    dbus-implementation = "dbus";
+  };
+
+  # Programs of the system path: their versions.
+  packages = {
+    hello = "2.12.${version}";
+  };
 
   sshdConfig = builtins.readFile ./sshd_config;
   systemConf = ./system.conf;

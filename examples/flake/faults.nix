@@ -53,7 +53,7 @@ in
   # Needs a reboot, so nothing is changed.
   exit-100 = _: { initInterfaceVersion = "systemd 3"; };
 
-  inhibitor = _: { switchInhibitors = "dbus-broker-37\n"; };
+  inhibitor = _: { switchInhibitors.dbus-implementation = "broker"; };
 
   check-fails = c: { preSwitchChecks = c.preSwitchChecks // { never = "false"; }; };
 
@@ -139,6 +139,10 @@ in
     // {
       lastBuildCommands = "ln -s /dev/null system-units/systemd-logind.service";
     };
+
+  # --- packages ---
+
+  new-package = c: { packages = c.packages // { cowsay = "3.8.4"; }; };
 
   # --- booting ---
 

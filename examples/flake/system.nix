@@ -49,6 +49,17 @@ let
         { echo "initrd ${c.kernelVersion}"; head -c 300000 /dev/zero; } >"$out/initrd"
       '';
 
+      # Likewise: a program that says its version, and as many bytes as make a difference to see.
+      packages = mapAttrs (
+        name: version:
+        run "${name}-${version}" ''
+          mkdir -p "$out/bin" "$out/share/${name}"
+          printf '#!/bin/sh\necho ${name} ${version}\n' >"$out/bin/${name}"
+          chmod +x "$out/bin/${name}"
+          head -c 32768 /dev/zero >"$out/share/${name}/data"
+        ''
+      ) c.packages;
+
       specialisation = mapAttrs (_: change: build (c // { specialisation = { }; } // change)) c.specialisation;
 
       bootspec = toplevel: {
@@ -87,7 +98,7 @@ let
         "system" = system;
         "init-interface-version" = c.initInterfaceVersion;
         "kernel-params" = concatStringsSep " " c.kernelParams;
-        "switch-inhibitors" = c.switchInhibitors;
+        "switch-inhibitors" = builtins.toJSON c.switchInhibitors;
         "boot.json" = builtins.toJSON (bootspec out);
         "etc/os-release" = ''
           ID=nixos
@@ -195,6 +206,7 @@ let
             done
         done
         ln -s $links sw/bin/
+        ${lines (attrValues (mapAttrs (name: package: "ln -s ${package}/bin/${name} sw/bin/${name}") packages))}
         for target in local-fs multi-user network sockets timers; do
             cp "/usr/lib/systemd/system/$target.target" system-units/
         done

@@ -19,6 +19,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.build_log impor
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import configurations, toplevel
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, script
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _POLL = 8
@@ -26,6 +27,8 @@ _QUIET = 2
 _PROGRESS_EVERY = 2.0
 _STILL_EVERY = 10.0
 _NAMES = 20
+_ERROR_LINES = 30
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class ActionModule(HostAction):
@@ -36,6 +39,8 @@ class ActionModule(HostAction):
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Start the build or find it running, and follow its log to the end."""
         configuration = options["configuration"] or host.name
+        if self.check_mode and not options["check_builds"]:
+            return self._evaluate(host, options, configuration)
         installable = toplevel(options["reference"], configuration)
         build = _Build(host, options, installable)
         answer = build.follow()
@@ -54,6 +59,7 @@ class ActionModule(HostAction):
         return {
             "changed": build.log.did_something,
             "toplevel": path,
+            "valid": True,
             "derivation": answer.get("derivation"),
             "configuration": configuration,
             "built": build.log.built,
@@ -61,6 +67,48 @@ class ActionModule(HostAction):
             "downloaded_bytes": build.log.downloaded_bytes,
             "attached": build.attached,
         }
+
+    def _evaluate(self, host: Host, options: dict[str, Any], configuration: str) -> dict[str, Any]:
+        """Which system it would be, without building it; the derivation is put into the store."""
+        host.tell("evaluates its configuration")
+        paths = 's: builtins.unsafeDiscardStringContext (s.outPath + " " + s.drvPath)'
+        arguments = ["--raw", "--apply", paths, toplevel(options["reference"], configuration)]
+        answer = self._nix_eval(host, options, arguments, "evaluating the configuration", options["timeout"])
+        path, _space, derivation = answer.get("value").partition(" ")
+        if answer.get("status") != "0" or not is_store_path(path):
+            error = _nix_error(answer.get("error")) or f"nix eval ended with {answer.get('status')}"
+            parts = [f"{host.name} could not evaluate '{configuration}'; its system is untouched.", error]
+            if "does not provide attribute" in error:
+                parts.append(self._configurations(host, options, configuration))
+            raise HostError("\n".join(parts), "evaluation-failed")
+        valid = path in answer.all("valid")
+        return {
+            "changed": not valid,
+            "toplevel": path,
+            "valid": valid,
+            "derivation": derivation,
+            "configuration": configuration,
+            "built": 0,
+            "copied": 0,
+            "downloaded_bytes": 0,
+            "attached": False,
+        }
+
+    def _nix_eval(self, host: Host, options: dict[str, Any], arguments: list[str], doing: str, limit: int) -> Answer:
+        words = _for_systemd(["eval", *_FEATURES, *options["build_args"], *arguments])
+        return host.persist(
+            options["reconnect_timeout"],
+            lambda: host.run(
+                "nix_eval",
+                limit=limit + 60,
+                eval_limit=str(limit),
+                login_user=host.login_user,
+                nix_arguments=shlex.join(words),
+                nix_config=options["nix_config"],
+                source=_source(options["reference"]),
+            ),
+            doing,
+        )
 
     def _why(
         self,
@@ -92,20 +140,8 @@ class ActionModule(HostAction):
         return "\n".join(parts)
 
     def _configurations(self, host: Host, options: dict[str, Any], wanted: str) -> str:
-        arguments = ["eval", *_FEATURES, *options["build_args"], "--json", "--apply", "builtins.attrNames"]
-        arguments.append(configurations(options["reference"]))
-        answer = host.persist(
-            options["reconnect_timeout"],
-            lambda: host.run(
-                "nix_eval",
-                limit=180,
-                eval_limit="120",
-                login_user=host.login_user,
-                nix_arguments=shlex.join(_for_systemd(arguments)),
-                nix_config=options["nix_config"],
-            ),
-            "listing the configurations",
-        )
+        arguments = ["--json", "--apply", "builtins.attrNames", configurations(options["reference"])]
+        answer = self._nix_eval(host, options, arguments, "listing the configurations", 120)
         try:
             names = json.loads(answer.get("value"))
         except ValueError:
@@ -127,7 +163,7 @@ class _Build:
         arguments = ["build", *_FEATURES, "--print-out-paths", "--log-format", "internal-json", *options["build_args"]]
         self._arguments = shlex.join(_for_systemd([*arguments, installable]))
         self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
-        self._source = options["reference"].partition("?")[0].removeprefix("path:")
+        self._source = _source(options["reference"])
         self._offset = 0
         self._told = ("", 0.0)
         self._began = time.monotonic()
@@ -178,6 +214,18 @@ class _Build:
         if line and quiet_for >= (_PROGRESS_EVERY if line != before else _STILL_EVERY):
             self.host.tell(line if line != before else f"still {line}, for {time.monotonic() - self._began:.0f} s")
             self._told = (line, time.monotonic())
+
+
+def _source(reference: str) -> str:
+    """The store path of a snapshot; of a flake that the host fetches itself what no root is named by."""
+    return reference.partition("?")[0].removeprefix("path:")
+
+
+def _nix_error(text: str) -> str:
+    """Nix's own message; what it warned of before is left out, and a trace that goes on and on."""
+    lines = _COLOUR.sub("", text).splitlines()
+    first = next((number for number, line in enumerate(lines) if line.startswith("error:")), None)
+    return "\n".join(lines[first:][-_ERROR_LINES:]).strip() if first is not None else ""
 
 
 def _for_systemd(arguments: list[str]) -> list[str]:

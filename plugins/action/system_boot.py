@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment, report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, deployment, foresight, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.reboot import reboot
@@ -23,14 +23,18 @@ class ActionModule(HostAction):
         """Confirm the deployment, or start one that has nothing to test; follow it to its end."""
         if options["deployment"]:
             return self._confirm(host, options)
-        begun, before, answer = deployment.start(host, options, "boot", self.check_mode)
-        if begun is None:
-            unchanged = bool(before.get("unchanged"))
-            state = "unchanged" if unchanged else "would-boot"
+        different = {}
+        if self.diff_mode and not self.check_mode:
+            different = changes.look(host, options["toplevel"], "boot", options["reconnect_timeout"])
+        begun, before, answer = deployment.start(host, options, "boot", self.check_mode, diff=self.diff_mode)
+        systems = {"previous_system": before.get("previous_live"), "previous_boot_default": before.get("previous_boot")}
+        if before.get("unchanged"):
             generation = report.number(before.get("generation"))
-            return {"changed": not unchanged, "deployment": "", "state": state, "generation": generation}
+            return {"changed": False, "deployment": "", "state": "unchanged", "generation": generation, **systems}
+        if begun is None:
+            return systems | changes.result_of(host, before) | foresight.result_of(host, options, before, "boot")
         answer = begun.follow(answer, lambda _state: False)
-        return deployment.result_of(host, begun, answer)
+        return systems | different | deployment.result_of(host, begun, answer)
 
     def _confirm(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         addresses = [address for address in (*options["confirm_hosts"], host.address) if address]
@@ -42,7 +46,7 @@ class ActionModule(HostAction):
         # The way in has to work for somebody who comes anew, not only for a connection that was there before.
         host.use_fresh_connections()
         if options["prepare"]:
-            answer = waiting.ask("wait", "prepare")
+            answer = waiting.ask("room", "wait", "prepare")
             result = deployment.result_of(host, waiting, answer)
             return result | {"changed": False} | ({"state": "prepared"} if answer.get("prepared") else {})
         answer = waiting.ask("wait", "confirm", awaited="", meant=options["toplevel"])

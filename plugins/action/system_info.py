@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from pathlib import Path
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import drift, generations, half_states, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import find_flake
+
+_AT_WORK = ("active", "activating", "deactivating")
 
 
 class ActionModule(HostAction):
@@ -21,39 +25,91 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Read everything in one go."""
-        answer = host.run("info", limit=120, deployments=str(options["deployments"]))
-        open_deployment = None
-        if answer.get("open"):
-            open_deployment = {
-                "deployment": answer.get("open"),
-                "state": answer.get("open_state") or "interrupted",
-                "at_work": answer.get("open_unit") in ("active", "activating", "deactivating"),
-            }
-            if not open_deployment["at_work"]:
-                host.warn(f"deployment {answer.get('open')} was left unfinished; the next deployment repairs it")
-        return {
-            "changed": False,
-            "current_system": answer.get("current"),
-            "booted_system": answer.get("booted"),
-            "boot_default": answer.get("boot_default"),
-            "generation": report.number(answer.get("generation")),
-            "hostname": answer.get("hostname"),
-            "nixos_version": answer.get("nixos_version"),
-            "configuration_revision": answer.get("configuration_revision"),
-            "health": answer.get("manager"),
-            "failed_units": answer.all("failed_unit"),
-            "reboot_needed": bool(answer.all("reboot_for")),
-            "reboot_needed_for": answer.all("reboot_for"),
-            "generations": _generations(answer),
-            "deployments": [report.read_record(line) for line in answer.all("deployment")],
-            "open_deployment": open_deployment,
-        }
+        # Before the host is asked: a flake that is not there is no matter of the host's.
+        flake = find_flake(options["flake"], Path.cwd()) if options["flake"] else None
+        answer = host.run("loader", "room", "info", limit=120, deployments=str(options["deployments"]))
+        result = facts(answer)
+        result["drift"] = None
+        if flake is not None:
+            record = report.read_record(answer.get("deployment_of_current"))
+            compared = drift.compare(flake, answer.get("configuration_revision"), record, options["configuration"])
+            result["drift"] = compared.as_value()
+        opened = result["open_deployment"]
+        if opened and not opened["at_work"]:
+            host.warn(f"deployment {opened['deployment']} was left unfinished; the next deployment repairs it")
+        return {"changed": False, **result}
 
 
-def _generations(answer: Answer) -> list[dict[str, Any]]:
-    found = []
-    for line in answer.all("generation_of"):
-        number, seconds, system = line.split(" ", 2)
-        made = datetime.fromtimestamp(int(seconds), UTC)
-        found.append({"generation": int(number), "date": made.isoformat(), "system": system})
-    return sorted(found, key=lambda generation: generation["generation"])
+def facts(answer: Answer) -> dict[str, Any]:
+    """The return values, from what info.sh answers."""
+    found = generations.read(answer)
+    current, booted, default = answer.get("current"), answer.get("booted"), answer.get("boot_default")
+    specialisation, parent = generations.specialisation_of(current, found, default)
+    deployments = [report.read_record(line) for line in answer.all("deployment")]
+    opened = open_deployment(answer)
+    reboot_for = answer.all("reboot_for")
+    # It has never been started, and nobody is about to.
+    if default and current == booted and default not in (current, parent):
+        reboot_for.append("boot-default")
+    explanations = half_states.explain(
+        half_states.Facts(
+            current=current,
+            booted=booted,
+            boot_default=default,
+            loader=answer.get("loader_default"),
+            parent=parent,
+            loader_parent=generations.specialisation_of(answer.get("loader_default"), found, default)[1],
+            open_deployment=opened,
+            last_deployment=deployments[-1] if deployments else None,
+            unfinished_removal=bool(answer.get("unfinished_removal")),
+        )
+    )
+    return {
+        "current_system": current,
+        "specialisation": specialisation,
+        "booted_system": booted,
+        "boot_default": default,
+        "boot_loader_default": answer.get("loader_default"),
+        "generation": report.number(answer.get("generation")),
+        "hostname": answer.get("hostname"),
+        "kernel_version": answer.get("kernel"),
+        "nixos_version": answer.get("nixos_version"),
+        "configuration_revision": answer.get("configuration_revision"),
+        "boot_default_revision": answer.get("boot_default_revision"),
+        "age": _age(answer, found, parent or current),
+        "health": answer.get("manager"),
+        "failed_units": answer.all("failed_unit"),
+        "reboot_needed": bool(reboot_for),
+        "reboot_needed_for": reboot_for,
+        "generations": [one.as_value() for one in found],
+        "deployments": deployments,
+        "open_deployment": opened,
+        "explanations": explanations,
+        "room": {name: room(answer, name) for name in ("nix", "boot")},
+        "complete": answer.get("root") == "0",
+    }
+
+
+def open_deployment(answer: Answer) -> dict[str, Any] | None:
+    """The deployment that has not ended. Without root only one that is at work can be seen, and not where it stands."""
+    at_work = answer.get("open_unit") in _AT_WORK
+    if answer.get("open"):
+        state = answer.get("open_state") or "interrupted"
+        return {"deployment": answer.get("open"), "state": state, "at_work": at_work}
+    about = re.fullmatch(r"deploys \S+ \((\S+)\)", answer.get("open_about"))
+    if at_work and about:
+        return {"deployment": about[1], "state": "unknown", "at_work": True}
+    return None
+
+
+def room(answer: Answer, name: str) -> dict[str, Any] | None:
+    """A file system, and how much room it has."""
+    path, *kib = answer.get(f"room_{name}").split(" ")
+    if not path or len(kib) != 2:
+        return None
+    return {"path": path, "free_bytes": int(kib[0]) * 1024, "total_bytes": int(kib[1]) * 1024}
+
+
+def _age(answer: Answer, found: list[generations.Generation], system: str) -> int | None:
+    made = [one.made for one in found if one.system == system]
+    return max(0, int(answer.get("now")) - max(made)) if made else None

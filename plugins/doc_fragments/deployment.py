@@ -21,6 +21,11 @@ options:
   configuration:
     description: The name of the configuration, for the record on the host.
     type: str
+  nar_hash:
+    description:
+      - The hash of the flake's content, for the record on the host.
+      - By it M(deploy_flake.nixos.system_info) tells later whether the host runs what the flake says.
+    type: str
   health_policy:
     description:
       - Which state of the host is good enough.
@@ -62,9 +67,12 @@ options:
         type: int
         default: 32
       boot:
-        description: MiB on the file system of C(/boot). The commit itself finds out whether the boot loader fits.
+        description:
+          - MiB on the file system of C(/boot).
+          - If not given, what kernels and initrds of the new system need that are not there yet.
+          - V(0) for no look at it. The commit itself finds out whether they fit, and goes back if not.
+          - Room is made by M(deploy_flake.nixos.system_generations).
         type: int
-        default: 0
   on_reboot_required:
     description:
       - What to do with a system that cannot be activated live, as a switch inhibitor or C(switch-to-configuration)

@@ -48,14 +48,23 @@ options:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int
     default: 7200
+  check_builds:
+    description:
+      - Whether to build in check mode as well. V(false) only evaluates the configuration on the host, which takes less
+        time and room; then it is known which system it would be, and not what it would do.
+      - Nothing is rooted then. O(build_args) have to be such that C(nix eval) understands them too.
+      - Without check mode it does nothing.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - deploy_flake.nixos.host
 attributes:
   check_mode:
-    description: In check mode the system is built all the same. The store is not the system.
+    description: In check mode the system is built all the same, unless O(check_builds=false). The store is not the
+      system.
     support: full
   diff_mode:
-    description: Has nothing to show.
+    description: Has nothing to show. M(deploy_flake.nixos.system_test) has.
     support: none
 seealso:
   - module: deploy_flake.nixos.flake_copy
@@ -75,8 +84,12 @@ toplevel:
   description: The store path of the system.
   type: str
   returned: success
+valid:
+  description: Whether the system is in the host's store; V(false) only where it was evaluated and not built.
+  type: bool
+  returned: success
 derivation:
-  description: The store path of the derivation that it was built from.
+  description: The store path of the derivation that it was built from, or would be.
   type: str
   returned: success
 configuration:

@@ -13,15 +13,29 @@ short_description: Tell what a NixOS host runs, what it boots, and how that came
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Reads which system runs, which one was booted and which one would boot, the generations, failed units, and the
-    last deployments.
+  - Reads which system runs, which one was booted and which one would boot, the generations, failed units, room on the
+    disk, and the last deployments.
+  - Says in words what is unusual about it, such as a system that was tried and never confirmed.
   - Changes nothing.
-  - Without root all is told but the deployments.
+  - A login without root is told all but the deployments, and which system the boot loader starts where only root may
+    read its files; RV(complete) is then false.
 options:
   deployments:
     description: How many of the last deployments to return.
     type: int
     default: 5
+  flake:
+    description:
+      - A flake to compare the host with, as M(deploy_flake.nixos.flake_copy) takes it. See RV(drift).
+      - The controller looks at it. Nothing is copied, built or evaluated.
+      - A flake that is not there is an error, and the host is not asked.
+    type: str
+  configuration:
+    description:
+      - The name of the configuration that the host should run. A host to which another one of the flake was deployed
+        has drifted.
+      - Only looked at together with O(flake).
+    type: str
 extends_documentation_fragment:
   - deploy_flake.nixos.host
 attributes:
@@ -31,17 +45,26 @@ attributes:
   diff_mode:
     description: Has nothing to show.
     support: none
+seealso:
+  - module: deploy_flake.nixos.fleet_status
+  - module: deploy_flake.nixos.system_generations
 """
 
 EXAMPLES = r"""
 - name: Look at the host
   deploy_flake.nixos.system_info:
+    flake: .
   become: true
   register: info
 
 - name: Insist that nobody has to restart it
   ansible.builtin.assert:
     that: not info.reboot_needed
+
+- name: Insist that it is whole
+  ansible.builtin.assert:
+    that: info.explanations | length == 0
+    fail_msg: "{{ info.explanations | map(attribute='text') | join('; ') }}"
 """
 
 RETURN = r"""
@@ -49,12 +72,22 @@ current_system:
   description: The system that runs.
   type: str
   returned: success
+specialisation:
+  description: The name of the specialisation that runs; empty if none does.
+  type: str
+  returned: success
 booted_system:
   description: The system that was booted.
   type: str
   returned: success
 boot_default:
-  description: The system that would boot; empty if there is no system profile.
+  description: The system that would boot, as the system profile says; empty if there is no system profile.
+  type: str
+  returned: success
+boot_loader_default:
+  description:
+    - The system that the boot loader starts by itself, as its own files say (systemd-boot, GRUB and extlinux).
+    - Empty if that can't be told, as without the right to read them, or with a choice that is kept in the firmware.
   type: str
   returned: success
 generation:
@@ -65,13 +98,27 @@ hostname:
   description: The name of the host.
   type: str
   returned: success
+kernel_version:
+  description: The version of the kernel that runs.
+  type: str
+  returned: success
 nixos_version:
   description: The NixOS version of the system that runs.
   type: str
   returned: success
 configuration_revision:
-  description: The revision that the system was built from, if it knows.
+  description: The revision that the system that runs was built from; empty if it does not know.
   type: str
+  returned: success
+boot_default_revision:
+  description: The revision that the boot default was built from; empty if it does not know.
+  type: str
+  returned: success
+age:
+  description:
+    - For how many seconds the system that runs has been a generation, by the host's own clock.
+    - V(none) if it is none, as while it is tried.
+  type: int
   returned: success
 health:
   description: What C(systemctl is-system-running) says.
@@ -83,11 +130,13 @@ failed_units:
   elements: str
   returned: success
 reboot_needed:
-  description: Whether the running system has another kernel, initrd or kernel modules than were booted.
+  description: Whether RV(reboot_needed_for) names anything.
   type: bool
   returned: success
 reboot_needed_for:
-  description: Which of C(initrd), C(kernel) and C(kernel-modules) differ.
+  description:
+    - C(initrd), C(kernel) and C(kernel-modules) where those of the system that runs are not those that were booted.
+    - C(boot-default) where the host runs what it has booted, and the boot default is another system.
   type: list
   elements: str
   returned: success
@@ -106,6 +155,50 @@ generations:
     system:
       description: The system.
       type: str
+    kernel_version:
+      description: The version of its kernel; empty if it has none.
+      type: str
+    nixos_version:
+      description: Its NixOS version.
+      type: str
+    specialisations:
+      description: The names of its specialisations.
+      type: list
+      elements: str
+room:
+  description: How much room there is.
+  type: dict
+  returned: success
+  contains:
+    nix:
+      description: The file system of C(/nix).
+      type: dict
+      contains:
+        path:
+          description: The directory that was looked at.
+          type: str
+        free_bytes:
+          description: How much is free.
+          type: int
+        total_bytes:
+          description: Its size.
+          type: int
+    boot:
+      description:
+        - The boot partition. The first of C(/boot), C(/efi) and C(/boot/efi) that is a file system of its own.
+        - Where none is, the file system of C(/boot).
+        - V(none) if there is no C(/boot).
+      type: dict
+      contains:
+        path:
+          description: The directory that was looked at.
+          type: str
+        free_bytes:
+          description: How much is free.
+          type: int
+        total_bytes:
+          description: Its size.
+          type: int
 deployments:
   description: The last deployments, oldest first, as the host has recorded them. Empty without root.
   type: list
@@ -120,9 +213,61 @@ open_deployment:
       description: Its name.
       type: str
     state:
-      description: Where it stands.
+      description: Where it stands; V(unknown) without root.
       type: str
     at_work:
       description: Whether its supervisor is at work. If not, the next deployment repairs it.
       type: bool
+explanations:
+  description:
+    - What is unusual. Empty for a host that runs what it boots, whose boot loader agrees, and on which no deployment is
+      open.
+    - While a deployment is at work, only that is told.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    state:
+      description:
+        - V(deploying), a deployment is under way. V(deployment-interrupted), one was left unfinished.
+        - V(rollback-failed) or V(commit-failed), the last one ended so, and the host still is as it left it.
+        - V(tested-not-confirmed), a system runs that a reboot would end.
+        - V(boot-default-not-live), the boot default was never activated.
+        - V(no-boot-default), there is no system profile.
+        - V(loader-disagrees), system profile and boot loader name different systems.
+        - V(removal-interrupted), M(deploy_flake.nixos.system_generations) was interrupted.
+      type: str
+    text:
+      description: What that means, and what to do.
+      type: str
+drift:
+  description:
+    - How the system that runs stands to O(flake); V(none) if no flake was given.
+    - Compared are the revision from which the system, or the record of its deployment, says that it was built, and the
+      content of the flake where there is a record of it.
+    - A flake that has moved on may well give this host the same system again. Only a deployment in check mode tells.
+  type: dict
+  returned: success
+  contains:
+    state:
+      description: V(none), V(drifted) or V(unknown).
+      type: str
+    text:
+      description:
+        - A few words for a table. V(no), V(3 behind) or V(1 ahead) in commits, V(another commit), V(other content), the
+          other configuration, or V(unknown).
+      type: str
+    flake_revision:
+      description: The revision of the flake; empty for a tree with changes that are not committed.
+      type: str
+    revision:
+      description: The revision that the system was built from; empty if nobody knows.
+      type: str
+    why:
+      description: Why it is unknown.
+      type: str
+complete:
+  description: Whether it was asked as root, so that nothing is missing.
+  type: bool
+  returned: success
 """

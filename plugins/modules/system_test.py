@@ -30,11 +30,18 @@ extends_documentation_fragment:
   - deploy_flake.nixos.host
 attributes:
   check_mode:
-    description: In check mode the host looks at itself and at the new system, and starts nothing.
+    description:
+      - In check mode the host looks at itself and at the new system as it does before a test, runs the pre-switch
+        checks and C(switch-to-configuration dry-activate), and says what would happen. Nothing is activated.
+      - A system that would be refused fails the task, as it would without check mode.
+      - Only O(pre_activate_script) is not run, since nobody knows what it does.
     support: full
   diff_mode:
-    description: Has nothing to show.
-    support: none
+    description:
+      - Shows packages, sizes, kernel and units that change from the running system.
+      - It costs a command more on the host, and in check mode none.
+      - Where the closures cannot be compared, there is a warning and nothing fails.
+    support: full
 seealso:
   - module: deploy_flake.nixos.flake_build
   - module: deploy_flake.nixos.system_boot
@@ -68,7 +75,8 @@ deployment:
 state:
   description:
     - Where it stands. V(window), the system runs and waits for confirmation, V(unchanged) or, in check mode,
-      V(would-test).
+      V(would-test), V(would-boot) for a system that would become the boot default without a test, or
+      V(would-refuse), which fails the task.
     - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
       C(interrupted),
       C(rollback-failed) or C(commit-failed).
@@ -97,7 +105,102 @@ boot_default:
 reboot_required:
   description: Whether the host has to be rebooted before it runs all of the new system.
   type: bool
-  returned: when the deployment has begun
+  returned: when the deployment has begun, and in check mode unless the host has the system
+would:
+  description:
+    - In check mode, what C(switch-to-configuration dry-activate) says it would do with units. A unit that is stopped
+      under the old system and started under the new one is in both lists.
+    - V(null) where that is not known, since the system was not built or would be refused. All is empty where nothing
+      would be activated.
+  type: dict
+  returned: in check mode, unless the host has the system
+  contains:
+    stop:
+      description: Units that would be stopped.
+      type: list
+      elements: str
+    start:
+      description:
+        - Units that would be started. New ones that a target pulls in are not named by C(dry-activate); in diff mode
+          they are in RV(changes).
+      type: list
+      elements: str
+    restart:
+      description: Units that would be restarted.
+      type: list
+      elements: str
+    reload:
+      description: Units that would be reloaded.
+      type: list
+      elements: str
+    keep:
+      description: Units that have changed and would run on as they are, since they do not allow a restart.
+      type: list
+      elements: str
+    swapoff:
+      description: Swap devices that would be taken away.
+      type: list
+      elements: str
+    restart_systemd:
+      description: Whether systemd itself would be executed anew.
+      type: bool
+reboot_reasons:
+  description:
+    - In check mode, why a reboot would be needed. C(kernel), C(initrd) and C(kernel-modules) are not those that were
+      booted; C(inhibitor NAME) is one of NixOS's switch inhibitors that changes; C(boot-only) is a system that would
+      not be activated; or which action of C(switch-to-configuration) exited 100.
+  type: list
+  elements: str
+  returned: in check mode, unless the host has the system
+valid:
+  description: In check mode, whether the system is in the host's store. If not, nothing is known of what it would do.
+  type: bool
+  returned: in check mode, unless the host has the system
+space:
+  description:
+    - In check mode, the room on the file systems C(nix) and, where /boot is one of its own, C(boot). Each has
+      C(free_bytes), C(needed_bytes) and whether that is C(enough).
+    - What is needed is what O(needed_space) says, and on C(boot) at least as much as kernels and initrds take that are
+      not there yet. The boot loader may remove those of older generations first.
+  type: dict
+  returned: in check mode, unless the host has the system
+  sample: {nix: {free_bytes: 5368709120, needed_bytes: 33554432, enough: true}}
+changes:
+  description: What changes from the running system.
+  type: dict
+  returned: in diff mode, when something would change and the host has the new system in its store
+  contains:
+    from:
+      description: The old system.
+      type: str
+    to:
+      description: The new system.
+      type: str
+    packages:
+      description:
+        - The packages that differ between the closures of the two, as C(nix store diff-closures) sees them, each with
+          its C(name), the versions that are only C(before) and only C(after), and C(size_change_bytes), which is
+          V(0) below 8 KiB. At most 1500.
+      type: list
+      elements: dict
+      sample: [{name: hello, before: [2.12.1], after: [2.12.2], size_change_bytes: 0}]
+    packages_left_out:
+      description: How many packages more there are.
+      type: int
+    closure_bytes:
+      description: The sizes of the two closures in bytes, C(before) and C(after); V(null) where they are not known.
+      type: dict
+    kernel:
+      description: The versions of the kernel, C(before) and C(after); empty for a system without one.
+      type: dict
+    units:
+      description: Names of units that are C(added), C(removed) and C(changed). Drop-ins count.
+      type: dict
+diff:
+  description: The same for people, in Ansible's own form.
+  type: list
+  elements: dict
+  returned: in diff mode, when something would change and the host has the new system in its store
 decides_by:
   description: When the host will have gone back at the latest if nobody confirms, ISO 8601 in UTC.
   type: str

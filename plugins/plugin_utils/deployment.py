@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, foresight, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
     Answer,
     Host,
@@ -97,12 +97,13 @@ def new_id() -> str:
 
 
 def start(
-    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0
+    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0, diff: bool = False
 ) -> tuple[Deployment | None, Answer, Answer]:
     """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
 
     The answers are what the host said of itself before, and how the deployment does.
-    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0.
+    `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0. In check
+    mode the host looks at what a deployment would do, and with `diff` at what changes as well.
     """
     toplevel = options["toplevel"]
     if not is_store_path(toplevel):
@@ -114,12 +115,14 @@ def start(
     told = ""
     while True:
         try:
-            before = _look(host, options, mode, check_mode)
+            before = _look(deployment, options, mode, limits, check_mode, diff)
             if before.get("unchanged") or check_mode:
                 return None, before, before
             return deployment, before, _launch(deployment, options, mode, limits, before.get("boot_id"))
         except HostError as error:
             if error.reason != "busy" or time.monotonic() >= patience_ends:
+                if check_mode and error.answer is not None:
+                    error.result = foresight.refused(options, error.answer)
                 raise
             if (text := report.busy(error)) != told:
                 host.tell(f"waits up to {options['lock_timeout']} s: {text}")
@@ -127,23 +130,40 @@ def start(
             time.sleep(2)
 
 
-def _look(host: Host, options: Mapping[str, Any], mode: str, check_mode: bool) -> Answer:
-    """Ask whether there is anything to do, and whether it may be tried."""
+def _look(
+    deployment: Deployment,
+    options: Mapping[str, Any],
+    mode: str,
+    limits: Mapping[str, int],
+    check_mode: bool,
+    diff: bool,
+) -> Answer:
+    """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
+    host = deployment.host
+    scripts: tuple[str, ...] = ("room", "others", "start")
+    limit = 240
+    boot_mib = options["needed_space"].get("boot")
+    variables = {
+        "new": options["toplevel"],
+        "mode": mode,
+        "check_mode": "yes" if check_mode else "no",
+        "over_ssh": "yes" if host.over_ssh else "no",
+        "allow": " ".join(options["allow"]),
+        "need_nix_kib": str(options["needed_space"]["nix"] * 1024),
+        "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
+    }
+    if check_mode:
+        scripts = (*foresight.SCRIPTS, *scripts)
+        limit += foresight.limit(limits) + (changes.LIMIT if diff else 0)
+        variables |= {
+            "id": deployment.id,
+            "settings": _settings(host, options, mode, limits),
+            "foresee": foresight.program(),
+            "foresee_limit": str(foresight.limit(limits)),
+            "diff": "yes" if diff else "no",
+        }
     return host.persist(
-        options["reconnect_timeout"],
-        lambda: host.run(
-            "others",
-            "start",
-            limit=240,
-            new=options["toplevel"],
-            mode=mode,
-            check_mode="yes" if check_mode else "no",
-            over_ssh="yes" if host.over_ssh else "no",
-            allow=" ".join(options["allow"]),
-            need_nix_kib=str(options["needed_space"]["nix"] * 1024),
-            need_boot_kib=str(options["needed_space"]["boot"] * 1024),
-        ),
-        "looking at the host",
+        options["reconnect_timeout"], lambda: host.run(*scripts, limit=limit, **variables), "looking at the host"
     )
 
 
@@ -225,6 +245,7 @@ def _about(deployment_id: str, options: Mapping[str, Any]) -> str:
         "flake": options["flake"] or "",
         "revision": options["revision"] or "",
         "configuration": options["configuration"] or "",
+        "nar_hash": options.get("nar_hash") or "",
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
 

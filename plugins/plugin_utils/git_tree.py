@@ -86,6 +86,15 @@ def commit(root: Path, name: str) -> Commit:
     return Commit(revision, int(found[0]), count)
 
 
+def apart(root: Path, one: str, other: str) -> tuple[int, int] | None:
+    """How many commits only the one revision has and only the other; None where git does not have them both."""
+    try:
+        counts = _git(root, "rev-list", "--left-right", "--count", "--end-of-options", f"{one}...{other}", "--").split()
+    except GitError:
+        return None
+    return int(counts[0]), int(counts[1])
+
+
 def commit_tree(root: Path, revision: str) -> nar.Directory:
     """Read the content of a commit, file by file when it is needed."""
     blobs = _Blobs(root)

@@ -43,6 +43,8 @@ class HostError(Exception):
         super().__init__(message)
         self.reason = reason
         self.answer = answer
+        self.result: Mapping[str, Any] = {}
+        """Return values that are known all the same."""
 
 
 class HostLostError(HostError):

@@ -39,6 +39,7 @@ class HostAction(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars) or {}
         self.task_vars = task_vars or {}
         self.check_mode = bool(self._task.check_mode)
+        self.diff_mode = bool(self._task.diff)
         host = Host(self, str(self.task_vars.get("inventory_hostname", "")))
         spec = argument_spec(self.module)
         _valid, options = self.validate_argument_spec(argument_spec=spec)
@@ -67,7 +68,8 @@ class HostAction(ActionBase):
 
     def details(self, error: Exception) -> dict[str, Any]:
         """Return values that a failure has beside its message."""
-        return {"reason": reason} if (reason := getattr(error, "reason", "")) else {}
+        result = dict(getattr(error, "result", {}))
+        return result | ({"reason": reason} if (reason := getattr(error, "reason", "")) else {})
 
 
 @cache

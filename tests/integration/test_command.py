@@ -94,12 +94,46 @@ def test_status_rollback_and_revoke(command: Command, lab: Lab, fresh: dict[str,
     jsonschema.validate(status, SCHEMA)
     assert code == 0
     assert status["system"] == status["boot_default"] == first
+    assert status["explanations"] == []
     assert [one["outcome"] for one in status["deployments"]] == ["committed", "committed"]
     assert command.run("revoke", *given)[0] == 0
 
     code, output = command.run("rollback", *given, "--generation", "77")
     assert code == 1
     assert "has no generation 77; it has 1, 2" in output
+
+
+def test_check_and_diff(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    host = whole["host1"]
+    before = systems(host)
+    change_the_flake(flake, "checked")
+    given = [destination(host, "host1-new-kernel"), "--flake", str(flake), *reaching([host]), *limits()]
+
+    code, lines = command.json(*given, "--check", "--diff")
+    assert code == 0, lines
+    told = results(lines)[host.address]
+    jsonschema.validate(told, SCHEMA)
+    assert (told["outcome"], told["reboot_required"]) == ("would-change", True)
+    assert "hello.service" in told["would"]["stop"]
+    assert told["reboot_reasons"] == ["initrd", "kernel", "kernel-modules"]
+    assert told["space"]["boot"]["enough"]
+    assert "hello" in [package["name"] for package in told["changes"]["packages"]]
+
+    code, output = command.run(*given, "--check", "--diff", "--instrumentation", "plain")
+    assert code == 0, output
+    assert re.search(r"^  stops +.*hello.service", output, re.MULTILINE)
+    assert re.search(r"^  reboot +needed for initrd, kernel, kernel-modules$", output, re.MULTILINE)
+    assert re.search(r"^  package +hello .* → 2\.12\.checked$", output, re.MULTILINE)
+
+    change_the_flake(flake, "unbuilt")
+    code, output = command.run(*given, "--check", "--check-builds", "skip")
+    assert code == 0, output
+    assert "was not built" in output
+    # A system that would be refused is no success.
+    refused = [destination(host, "host1-check-fails"), *given[1:], "--check"]
+    assert command.run(*refused)[0] == 1
+    assert systems(host) == before
+    assert remains(host) == ""
 
 
 @pytest.mark.parametrize(

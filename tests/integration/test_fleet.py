@@ -84,6 +84,7 @@ def test_window_that_is_too_short_for_the_fleet_is_refused(
 def test_full_boot_partition_keeps_the_whole_fleet(
     lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path
 ) -> None:
+    """Found out when all were tested: nobody has looked before."""
     before = {name: systems(host) for name, host in fresh.items()}
     fresh["host3"].fill_boot()
     played = deploy(
@@ -93,6 +94,7 @@ def test_full_boot_partition_keeps_the_whole_fleet(
         *fresh,
         deploy_flake_all_or_nothing=True,
         deploy_flake_limits=QUICK,
+        deploy_flake_needed_space={"boot": 0},
         deploy_flake_configuration="{{ inventory_hostname }}-new-kernel",
     )
     fresh["host3"].free_boot()

@@ -77,6 +77,12 @@ lend_nix_config() {
     config_files=/run/credentials/$2/nix.conf:$home/.config/nix/nix.conf
 }
 
+# switching_units PATTERN…: what is switching the host beside us; and the units of these names that are at work.
+switching_units() {
+    sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' "$@" |
+        cut -d' ' -f1
+}
+
 boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
 current_generation() {
     link=$(readlink "$profile" 2>/dev/null) || link=

@@ -1,27 +1,39 @@
-# What runs, what booted, what would boot, and how it came to be. Changes nothing.
+# What runs, what booted, what would boot, and how it came to be. Changes nothing. From the controller: deployments.
 # shellcheck shell=sh
 
 main() {
     answer_begin
-    answer current "$(readlink -f /run/current-system)"
+    answer root "$(id -u)"
+    answer now "$(date +%s)"
+    live=$(readlink -f /run/current-system)
+    default=$(boot_default)
+    answer current "$live"
     [ ! -e /run/booted-system ] || answer booted "$(readlink -f /run/booted-system)"
-    answer boot_default "$(boot_default)"
+    answer boot_default "$default"
     answer generation "$(current_generation)"
+    answer loader_default "$(loader_default /boot /efi /boot/efi)"
     answer hostname "$(uname -n)"
+    answer kernel "$(uname -r)"
     answer nixos_version "$(cat /run/current-system/nixos-version 2>/dev/null)"
-    answer configuration_revision "$(timeout -k 5 10 nixos-version --configuration-revision 2>/dev/null)"
+    revision=$(revision_of "$live")
+    answer configuration_revision "$revision"
+    [ "$default" = "$live" ] || revision=$(revision_of "$default")
+    answer boot_default_revision "$revision"
     for part in initrd kernel kernel-modules; do
         [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "/run/current-system/$part")" ] || answer reboot_for "$part"
     done
     answer manager "$(sc is-system-running 2>/dev/null)"
     failed_units | while read -r failed; do answer failed_unit "$failed"; done
-    for link in "$profile"-*-link; do
-        [ -L "$link" ] || continue
-        number=${link#"$profile"-}
-        answer generation_of "${number%-link} $(stat -c %Y "$link") $(readlink -f "$link")"
-    done
+    generations
+    room nix /nix
+    boot=$(boot_partition)
+    [ -z "$boot" ] || room boot "$boot"
+    [ ! -d "$profile-deploy-flake-removed" ] || answer unfinished_removal yes
     if [ "$(id -u)" = 0 ]; then
         [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
+        # A rollback's line does not say what the system was built from; the line of its first deployment does.
+        answer deployment_of_current "$(grep -F "\"to\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null |
+            grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"
         read_line "$run_dir/current"
         open=$line
         [ -n "$open" ] || open=$(open_field id)
@@ -29,10 +41,61 @@ main() {
             answer open "$open"
             read_line "$run_dir/$open/state"
             answer open_state "$line"
-            answer open_unit "$(sc show -p ActiveState --value "$unit")"
+            for field in new previous_live previous_boot; do answer open_system "$(open_field "$field")"; done
         fi
     fi
+    answer open_unit "$(sc show -p ActiveState --value "$unit" 2>/dev/null)"
+    answer open_about "$(sc show -p Description --value "$unit" 2>/dev/null)"
     answer end yes
+}
+
+revision_of() { [ -z "$1" ] || timeout -k 5 10 "$1/sw/bin/nixos-version" --configuration-revision 2>/dev/null; }
+
+# Each as lines: number and time, system, kernel version, NixOS version, and the specialisations with their systems. There may be
+# hundreds, so no command is run for one.
+generations() {
+    set -- "$profile"-*-link
+    [ -L "$1" ] || return 0
+    stat -c '%Y %n' "$@" | while read -r made link; do
+        number=${link#"$profile"-}
+        number=${number%-link}
+        case $number in
+        '' | *[!0-9]*) continue ;;
+        esac
+        resolve "$link"
+        system=$resolved
+        kernel_version "$system"
+        read_line "$system/nixos-version"
+        about="$number $made
+$system
+$kernel
+$line"
+        for specialisation in "$system"/specialisation/*; do
+            [ -e "$specialisation" ] || continue
+            resolve "$specialisation"
+            about="$about
+$resolved ${specialisation##*/}"
+        done
+        answer generation_of "$about"
+    done
+}
+
+# resolve LINK: what it leads to, in $resolved.
+resolve() { if cd -P "$1" 2>/dev/null; then resolved=$PWD; else resolved=$(readlink "$1"); fi; }
+
+# kernel_version SYSTEM: in $kernel.
+kernel_version() {
+    kernel=
+    for modules in "$1"/kernel-modules/lib/modules/*; do
+        [ ! -d "$modules" ] || { kernel=${modules##*/} && return; }
+    done
+    [ -e "$1/kernel" ] || return 0
+    kernel=$(readlink -f "$1/kernel")
+    # …/HASH-linux-6.12.1/bzImage
+    kernel=${kernel#/nix/store/}
+    kernel=${kernel%%/*}
+    kernel=${kernel#*-}
+    kernel=${kernel#linux-}
 }
 
 main </dev/null

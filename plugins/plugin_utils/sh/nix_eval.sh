@@ -1,5 +1,6 @@
 # Evaluates something small as the login user.
-# From the controller: login_user, nix_arguments (quoted), nix_config, eval_limit.
+# From the controller: login_user, nix_arguments (quoted), nix_config, eval_limit, source (the flake, or nothing). If the
+# value is store paths, it says which of them the host has.
 # shellcheck shell=sh
 
 # shellcheck disable=SC2120 # `set` gives them
@@ -12,10 +13,21 @@ main() {
     eval_unit=deploy-flake-eval-${temporary##*.}.service
     lend_nix_config "$temporary" "$eval_unit"
     eval "set -- $nix_arguments"
-    answer value "$(timeout -k 5 "$eval_limit" systemd-run --quiet --collect --wait --pipe --no-ask-password --unit="$eval_unit" \
+    value=$(timeout -k 5 $((eval_limit + 30)) systemd-run --quiet --collect --wait --pipe --no-ask-password --unit="$eval_unit" \
+        -p RuntimeMaxSec="$eval_limit" -p TimeoutStopSec=20 \
         -p User="$login_user" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
-        "$(tool nix)" "$@" 2>/dev/null)"
+        "$(tool nix)" "$@" 2>"$temporary/error")
+    status=$?
+    answer status "$status"
+    answer value "$value"
+    answer error "$(tail -c 16384 "$temporary/error")"
     rm -rf "$temporary"
+    # Nothing will come of this flake.
+    [ "$status" = 0 ] || [ -z "$source" ] || drop_root "$source"
+    set -f
+    case $value in
+    /nix/store/*) for path in $value; do ! nix-store --check-validity "$path" 2>/dev/null || answer valid "$path"; done ;;
+    esac
 }
 
 # shellcheck disable=SC2119

@@ -8,6 +8,6 @@ no() {
 }
 
 others_at_work() {
-    busy=$(sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' | cut -d' ' -f1)
+    busy=$(switching_units)
     [ -z "$busy" ] || { answer busy_by "$busy" && refuse busy "is being switched by $busy"; }
 }

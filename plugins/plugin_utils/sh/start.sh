@@ -1,6 +1,7 @@
 # Looks whether there is anything to do on the host, and whether that may be tried. launch.sh then starts it: what runs in the
 # deployment's units is sent only where it is needed.
-# From the controller: new, mode, over_ssh, allow, need_nix_kib, need_boot_kib, check_mode.
+# From the controller: new, mode, over_ssh, allow, need_nix_kib, need_boot_kib (empty for what the new kernel and initrd need),
+# check_mode. room.sh and others.sh come before this, in check mode look_ahead.sh too.
 # shellcheck shell=sh
 
 main() {
@@ -10,8 +11,12 @@ main() {
         command -v "$needed" >/dev/null || no no-tool "has no $needed in $PATH"
     done
     tools_work || no broken-tool "has a timeout or readlink in $PATH that does not do its work"
-    nix-store --check-validity "$new" 2>/dev/null || no not-valid "does not have $new in its store"
-    look_at_toplevel
+    valid=yes
+    nix-store --check-validity "$new" 2>/dev/null || valid=no
+    # In check mode it may have been evaluated and not built.
+    [ "$valid$check_mode" != nono ] || no not-valid "does not have $new in its store"
+    answer valid "$valid"
+    [ "$valid" = no ] || look_at_toplevel
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
     answer previous_live "$live"
@@ -22,12 +27,13 @@ main() {
         answer generation "$(current_generation)"
         exit 0
     fi
+    [ "$check_mode" = no ] || answer_room
     look_at_host
     others_at_work
+    # Check mode starts nothing, and lets go of the roots; a deployment that is about to begin keeps those of the build.
+    [ "$check_mode" = no ] || { look_ahead; drop_all_roots; exit 0; }
     read -r boot_id </proc/sys/kernel/random/boot_id
     answer boot_id "$boot_id"
-    # A deployment that is about to begin keeps the roots of the build.
-    [ "$check_mode" = no ] || drop_all_roots
 }
 
 look_at_toplevel() {
@@ -59,10 +65,12 @@ look_at_host() {
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
     for path in /nix /boot; do
         [ -d "$path" ] || continue
-        free=$(df -P -k "$path" | awk 'NR == 2 { print $4 }')
-        case $path in /nix) needed=$need_nix_kib ;; *) needed=$need_boot_kib ;; esac
+        free=$(free_kib "$path")
+        case $path in /nix) needed=$need_nix_kib ;; *) needed=${need_boot_kib:-0} ;; esac
         [ "$free" -ge "$needed" ] || no no-space "has $free KiB free on $path, and needs $needed KiB"
     done
+    # Unless the operator has said how much there must be.
+    [ -n "$need_boot_kib" ] || complaint=$(boot_files_fit) || no no-space "$complaint"
 }
 
 main </dev/null

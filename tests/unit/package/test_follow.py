@@ -8,12 +8,14 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
 import pytest
 from rich.console import Console
 
+from deploy_flake.display import Plain, table_lines
 from deploy_flake.events import Ended, Event, Started, Warned
 from deploy_flake.follow import Follower
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
@@ -97,6 +99,35 @@ def test_progress_and_warnings_find_their_host() -> None:
         {"event": "progress", "time": 0, "host": "host1", "text": "activates the new system"},
         {"event": "warning", "time": 0, "host": "host1", "text": "something folded"},
     ]
+
+
+LOOKED = result("host1", "system_info", current_system="/nix/store/n-new", health="running", age=60, room={"nix": None},
+                drift={"state": "none", "text": "no"}, explanations=[])  # fmt: skip
+ROWS = [{"host": "host1", "system": "n-new", "drift": "no", "deployment": "-"}]
+
+
+def test_status_has_a_table_and_remarks() -> None:
+    shown = result("host1", "fleet_status", rows=ROWS, remarks={"host1": ["it is odd"]})
+    follower, _told = follow(LOOKED, shown, STATS, operation="status")
+    host = follower.hosts["host1"]
+    assert isinstance(host, HostStatus)
+    assert (host.outcome, host.age, host.drift) == (Outcome.UNCHANGED, 60, {"state": "none", "text": "no"})
+    assert table_lines(follower.table) == ["host   system  drift", "host1  n-new   no"]
+    out = io.StringIO()
+    Plain(out).finish(SimpleNamespace(operation="status", hosts=follower.hosts, table=follower.table,
+                                      remarks=follower.remarks, error="", seconds=1.0))  # type: ignore[arg-type] # fmt: skip
+    assert "host1: it is odd" in out.getvalue()
+    # Asked about one host, it tells all.
+    assert "runs          /nix/store/n-new" in out.getvalue()
+
+
+def test_status_of_a_host_that_failed_is_no_success() -> None:
+    """Its playbook ignores errors, for the table's sake."""
+    failed = result("host1", "system_info", "failed", msg="a script ended with 2")
+    failed["event_data"]["ignore_errors"] = True
+    follower, _told = follow(failed, STATS, operation="status")
+    assert follower.hosts["host1"].outcome is Outcome.FAILED
+    assert follower.hosts["host1"].error == "a script ended with 2"
 
 
 def test_other_events_keep_to_the_schema() -> None:

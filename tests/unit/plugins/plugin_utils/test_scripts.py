@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import foresight, host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import assignments, bare, join, program, script
 
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
@@ -129,3 +129,51 @@ def test_sockets_and_links_are_no_directory_of_ours(shell: list[str], tmp_path: 
     (tmp_path / "open").mkdir(mode=0o755)
     script = f'{join()}\nfor name in new link open; do own_directory "$name" && echo "$name"; done; :'
     assert run(shell, script, tmp_path).split() == ["new"]
+
+
+def unit_files(directory: Path, **files: str) -> Path:
+    """A toplevel with these files in etc/systemd/system, `__` standing for the dot and `/` by itself."""
+    for name, text in files.items():
+        path = directory / "etc/systemd/system" / name.replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return directory
+
+
+@every_shell
+def test_units_that_differ_between_two_systems(shell: list[str], tmp_path: Path) -> None:
+    common = {"same__service": "x", "wanted__target__wants/a__service": "1"}
+    old = unit_files(tmp_path / "old", **common, gone__service="x", other__service="x", masked__socket="x")
+    new = unit_files(tmp_path / "new", **common, other__service="y", **{r"at@a\x2db__mount": "x"})
+    unit_files(new, **{"same__service__d/overrides__conf": "x", "wanted__target__wants/b__service": "2"})
+    (new / "etc/systemd/system/masked.socket").symlink_to("/dev/null")
+    script = f"{join('differences')}\n{{ unit_files '{old}'; echo ==; unit_files '{new}'; }} | changed_units"
+    assert sorted(run(shell, script).splitlines()) == [
+        r"added at@a\x2db.mount",
+        "changed other.service",
+        "changed same.service",
+        "removed gone.service",
+        "removed masked.socket",
+    ]
+    assert (
+        run(shell, f"{join('differences')}\n{{ unit_files /none; echo ==; unit_files /none; }} | changed_units") == ""
+    )
+
+
+@every_shell
+def test_room_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[str], tmp_path: Path) -> None:
+    for name, size in (("kernel", 10_000), ("initrd", 20_000)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    for system in (tmp_path / "system", tmp_path / "system/specialisation/debug"):
+        system.mkdir(parents=True)
+        for part in ("kernel", "initrd"):
+            (system / part).symlink_to(tmp_path / part)
+    assert run(shell, f"{join('room')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
+        10_000 // 1024 + 20_000 // 1024 + 2
+    )
+
+
+@every_shell
+def test_the_program_that_looks_ahead_is_understood_and_acts_only_at_its_end(shell: list[str]) -> None:
+    subprocess.run([*shell, "-n"], input=foresight.program().encode(), check=True, timeout=30)
+    assert foresight.program().rstrip().endswith("main </dev/null\nexit")

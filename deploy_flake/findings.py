@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host would do (--check) and what changes there (--diff), in lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from deploy_flake.result import HostResult, Outcome
+
+_VERBS = {
+    "stop": "stops",
+    "start": "starts",
+    "restart": "restarts",
+    "reload": "reloads",
+    "keep": "leaves alone",
+    "swapoff": "takes away",
+}
+_PACKAGES = 60
+"""Lines about packages for one host; --instrumentation json has all of them."""
+
+
+def findings(host: HostResult) -> list[str]:
+    """Under the host's name; nothing where there is nothing to tell."""
+    lines = [*_would(host), *_changes(host.changes or {})]
+    return [f"{host.name}:", *lines] if lines else []
+
+
+def _would(host: HostResult) -> Iterable[str]:
+    if host.would is not None:
+        units = {verb: host.would.get(name, []) for name, verb in _VERBS.items()}
+        for verb, names in units.items():
+            if names:
+                yield _line(verb, ", ".join(names))
+        if host.would.get("restart_systemd"):
+            yield _line("restarts", "systemd itself")
+        if not any(units.values()) and host.state == "would-test":
+            yield _line("units", "all stay as they are")
+    if host.reboot_reasons:
+        yield _line("reboot", f"needed for {', '.join(host.reboot_reasons)}")
+    elif host.would is not None and host.outcome is Outcome.WOULD_CHANGE:
+        yield _line("reboot", "not needed")
+    for name, room in host.space.items():
+        short = "" if room["enough"] else ", NOT ENOUGH"
+        text = f"{_size(room['free_bytes'])} free, {_size(room['needed_bytes'])} needed{short}"
+        yield _line("room", f"/{name} {text}")
+
+
+def _changes(changes: Mapping[str, Any]) -> Iterable[str]:
+    if not changes:
+        return
+    kernel, closure, units = changes["kernel"], changes["closure_bytes"], changes["units"]
+    if kernel["before"] != kernel["after"]:
+        yield _line("kernel", f"{kernel['before'] or 'none'} → {kernel['after'] or 'none'}")
+    if None not in closure.values():
+        grown = closure["after"] - closure["before"]
+        yield _line("closure", f"{_size(closure['before'])} → {_size(closure['after'])} ({_size(grown, sign=True)})")
+    packages = changes["packages"]
+    for package in packages[:_PACKAGES]:
+        yield _line("package", _package(package))
+    if more := len(packages[_PACKAGES:]) + changes["packages_left_out"]:
+        yield _line("package", f"and {more} more")
+    for mark, how in (("+", "added"), ("-", "removed"), ("~", "changed")):
+        if units[how]:
+            yield _line("units", ", ".join(f"{mark}{name}" for name in units[how]))
+
+
+def _package(package: Mapping[str, Any]) -> str:
+    sides = [", ".join(version or "no version" for version in package[side]) for side in ("before", "after")]
+    grown = package["size_change_bytes"]
+    size = f" ({_size(grown, sign=True)})" if grown else ""
+    if not any(package[side] for side in ("before", "after")):
+        return f"{package['name']}{size}"
+    return f"{package['name']} {sides[0] or 'none'} → {sides[1] or 'none'}{size}"
+
+
+def _line(title: str, text: str) -> str:
+    return f"  {title:<13} {text}"
+
+
+def _size(number: int, sign: bool = False) -> str:
+    amount, unit = float(abs(number)), 0
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    while amount >= 1024 and unit < len(units) - 1:
+        amount, unit = amount / 1024, unit + 1
+    mark = "-" if number < 0 else "+" if sign else ""
+    return f"{mark}{amount:.1f} {units[unit]}" if unit else f"{mark}{amount:.0f} {units[unit]}"

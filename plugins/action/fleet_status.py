@@ -1,0 +1,31 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Shows one table of what was found on many hosts. See the module's documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import fleet
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.fleet_status`."""
+
+    module = "fleet_status"
+
+    def act(self, _host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Nothing here touches a host."""
+        hosts = options["hosts"]
+        rows = [fleet.row(name, found) for name, found in hosts.items()]
+        remarks = {name: said for name, found in hosts.items() if (said := fleet.remarks(found))}
+        if options["show"]:
+            Display().display("\n".join([*fleet.table(rows), *fleet.grouped(remarks)]))
+        silent = [name for name, found in hosts.items() if fleet.silent(found)]
+        return {"changed": False, "rows": rows, "remarks": remarks, "silent": silent}

@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Removes old generations. See the module's documentation."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.action import system_info
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import generations, report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, assignments, join
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+
+_POLL = 8
+"""Seconds for which one poll waits on the host for the end."""
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.system_generations`."""
+
+    module = "system_generations"
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Look, choose, and have the host do it; it looks again, while no deployment can begin."""
+        keep, days = options["keep"], options["keep_days"]
+        if keep is None and days is None and not options["collect_garbage"]:
+            raise HostError("give 'keep', 'keep_days' or 'collect_garbage: true'; nothing was done", "bad-option")
+        for name in ("keep", "keep_days"):
+            if (options[name] or 0) < 0:
+                raise HostError(
+                    f"'{name}' must not be negative, and is {options[name]}; nothing was done", "bad-option"
+                )
+        answer = host.run("loader", "room", "info", limit=120, deployments="0")
+        if answer.get("root") != "0":
+            raise HostError(f"{host.name} needs root for this", "not-root")
+        found = generations.read(answer)
+        current = report.number(answer.get("generation"))
+        choice = generations.choose(found, _protected(answer), current, int(answer.get("now")), keep, days)
+        result: dict[str, Any] = {
+            "changed": bool(choice.removed),
+            "removed": [one.as_value() for one in choice.removed],
+            "kept": [{"generation": one.number, "why": list(why)} for one, why in choice.kept],
+            "boot_entries_written": False,
+            "garbage": None,
+            "room_before": _room(answer),
+            "room": _room(answer),
+        }
+        idle = not choice.removed and not answer.get("unfinished_removal") and not options["collect_garbage"]
+        if self.check_mode or idle:
+            return result
+        ended = self._wait_for_turn(host, options, choice.removed)
+        return result | _outcome(host, ended, choice.removed)
+
+    def _wait_for_turn(
+        self, host: Host, options: dict[str, Any], removed: tuple[generations.Generation, ...]
+    ) -> Answer:
+        ends = time.monotonic() + options["lock_timeout"]
+        told = ""
+        while True:
+            try:
+                return self._carry_out(host, options, removed)
+            except HostError as error:
+                if error.reason != "busy" or time.monotonic() >= ends:
+                    raise
+                if (text := report.busy(error)) != told:
+                    host.tell(f"waits up to {options['lock_timeout']} s: {text}")
+                    told = text
+                time.sleep(2)
+
+    def _carry_out(self, host: Host, options: dict[str, Any], removed: tuple[generations.Generation, ...]) -> Answer:
+        limit, garbage_limit = options["boot_timeout"], options["garbage_timeout"]
+        values = {
+            "wanted": "\n".join(f"{one.number} {one.system}" for one in removed),
+            "boot_limit": str(limit),
+            "collect": "yes" if options["collect_garbage"] else "no",
+            "garbage_limit": str(garbage_limit),
+        }
+        variables = {
+            "id": secrets.token_hex(8),
+            "program": join("process", "loader", "prune_program"),
+            "values": assignments(values),
+            # The boot loader is tried twice.
+            "runtime_limit": str(2 * limit + 120),
+            "patience": str(_POLL),
+        }
+        ends = time.monotonic() + 2 * limit + 240 + (garbage_limit + 120 if options["collect_garbage"] else 0)
+        if removed:
+            host.tell(f"removes {len(removed)} generations")
+
+        def poll(over: str = "no") -> Answer:
+            return host.run("room", "prune", limit=_POLL + 120, over=over, **variables)
+
+        patience = options["reconnect_timeout"]
+        while not (answer := host.persist(patience, poll, "removing old generations")).get("result"):
+            if time.monotonic() > ends:
+                raise HostError(
+                    f"{host.name} has not ended the removal of old generations in time; it goes on by itself. Look with"
+                    " 'systemctl status deploy-flake*'",
+                    "too-slow",
+                )
+        host.persist(patience, lambda: poll("yes"), "tidying up")
+        what, _space, more = answer.get("result").partition(" ")
+        if what == "busy":
+            raise HostError(f"{host.name} is being switched by {more}", "busy", answer)
+        return answer
+
+
+def _protected(answer: Answer) -> dict[str, str]:
+    """Systems that stay, and why."""
+    found = dict.fromkeys((system for system in answer.all("open_system") if system), "open deployment")
+    for name, why in (("booted", "booted"), ("current", "current"), ("boot_default", "boot default")):
+        if answer.get(name):
+            found[answer.get(name)] = why
+    return found
+
+
+def _room(answer: Answer) -> dict[str, Any]:
+    return {name: system_info.room(answer, name) for name in ("nix", "boot")}
+
+
+def _outcome(host: Host, answer: Answer, chosen: tuple[generations.Generation, ...]) -> dict[str, Any]:
+    """What came of it; failed where not all of it was done."""
+    numbers = {int(number) for number in answer.all("removed")}
+    garbage = _garbage(answer)
+    result: dict[str, Any] = {
+        "removed": [one.as_value() for one in chosen if one.number in numbers],
+        "boot_entries_written": bool(answer.get("boot_written")),
+        "garbage": garbage,
+        "room": _room(answer),
+    }
+    result["changed"] = bool(numbers or answer.get("boot_written") or (garbage and garbage["paths"]))
+    if problem := _problem(host, answer, garbage):
+        reason, said = problem
+        log = [line for line in answer.get("log").splitlines() if line.strip()][-10:]
+        words = (
+            "\nIts last words:\n" + "\n".join(f"  {line}" for line in log) if log and reason == "boot-failed" else ""
+        )
+        result |= {"failed": True, "reason": reason, "msg": f"{host.name}: {said}{words}"}
+    elif left := sorted({one.number for one in chosen} - numbers):
+        host.warn(f"generations that have come to be needed meanwhile were kept: {', '.join(map(str, left))}")
+    return result
+
+
+def _problem(host: Host, answer: Answer, garbage: dict[str, Any] | None) -> tuple[str, str] | None:
+    what, _space, more = answer.get("result").partition(" ")
+    match what:
+        case "boot-failed":
+            return what, (
+                f"the boot loader could not be written (switch-to-configuration boot ended with {more}), so all"
+                " generations are there again and no garbage was collected. Look what the boot loader offers before the"
+                " host is rebooted; make room on the boot partition by hand, and run this again"
+            )
+        case "killed":
+            return what, (
+                "the removal of generations was ended by somebody before it was done. Nothing that a boot loader entry"
+                " needs is gone; run this again, which finishes it"
+            )
+        case "no-profile":
+            return what, "there is no system profile, so no generation was removed"
+        case "no-garbage-unit":
+            return what, f"generations were removed, but no garbage could be collected: {answer.get('log').strip()}"
+    if garbage and garbage["status"]:
+        late = garbage["status"] in (124, 137, 143)
+        why = "did not end in time" if late else f"ended with {garbage['status']}: {answer.get('garbage_log').strip()}"
+        return "garbage", f"generations were removed, but 'nix-store --gc' {why}; what it had freed by then is free"
+    return None
+
+
+def _garbage(answer: Answer) -> dict[str, Any] | None:
+    """What was freed: as Nix says, and as it was measured."""
+    if not answer.get("garbage"):
+        return None
+    status, before, after = (int(number) for number in answer.get("garbage").split())
+    paths, freed = generations.freed(answer.get("garbage_log"))
+    return {"paths": paths, "freed_bytes": freed, "measured_bytes": (after - before) * 1024, "status": status}

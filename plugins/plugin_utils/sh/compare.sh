@@ -1,0 +1,15 @@
+# What would change on this host with a new system. From the controller: new, mode (test: what runs is compared, boot: what
+# would boot).
+# shellcheck shell=sh
+
+main() {
+    answer_begin
+    require_root
+    nix-store --check-validity "$new" 2>/dev/null || return 0
+    # A host that has it already is left alone.
+    if [ "$mode" = boot ]; then old=$(boot_default); else old=$(readlink -f /run/current-system); fi
+    differences "$old" "$new"
+}
+
+main </dev/null
+exit

@@ -1,0 +1,54 @@
+# Finds out what a deployment would do, by the supervisor's own steps up to where it would begin to change the host, and by
+# dry-activate. Before it: the settings of the deployment, new, new_live and dir (goes with the unit); it answers on standard output.
+# shellcheck shell=sh disable=SC2317,SC2329
+
+# The supervisor's words for where it would stop.
+why() { answer why "$1"; }
+note() { answer note "$1"; }
+stop_unchanged() {
+    why "$1"
+    [ ! -s "$dir/failed" ] || answer journal "$(unit_journals <"$dir/failed")"
+    exit 0
+}
+needs_reboot() {
+    answer needs_reboot "$1"
+    [ "$mode" = boot ] || [ "$on_reboot_required" != fail ] || stop_unchanged "the new system needs a reboot, and nothing would be activated: $1"
+    mode=boot
+}
+
+foresee() {
+    : >"$dir/log"
+    complaint=$(ready) || {
+        while read -r failed; do answer failed_unit "$failed"; done <"$dir/failed"
+        stop_unchanged "$complaint"
+    }
+    # A file of the new system that may do anything; it is run where the system is really to be activated.
+    [ -z "$pre_activate_script" ] || [ ! -x "$new_live/$pre_activate_script" ] || note "$pre_activate_script of the new system is not run in check mode"
+    pre_activate_script=
+    check_before_switch
+    [ "$mode" = boot ] || dry_activate
+}
+
+dry_activate() {
+    # A log of its own: what the checks have said is not about units.
+    mv "$dir/log" "$dir/log.check"
+    switch_to "$activate_limit" "$new_live" dry-activate
+    answer dry_activation "$(head -c 262144 "$dir/log")"
+    case $stc in
+    0) ;;
+    100) needs_reboot "switch-to-configuration dry-activate exited 100" ;;
+    *) answer unclear "switch-to-configuration dry-activate $(ended "$stc" "$activate_limit")" ;;
+    esac
+}
+
+# All of the answer at once, so that it is whole or not there.
+main() {
+    cd "$dir" || exit 1
+    (foresee) >answer
+    cat answer
+    answer said "$(cat log.check log 2>/dev/null | tail -n 30)"
+    answer foreseen yes
+}
+
+main </dev/null
+exit

@@ -1,0 +1,84 @@
+# Starts the removal of generations in a unit of its own, or finds it begun, and tells how it ended.
+# From the controller: id, program, values, runtime_limit, patience, over.
+# shellcheck shell=sh
+
+main() {
+    answer_begin
+    require_root
+    dir=$run_dir/prune-$id
+    if [ "$over" = yes ]; then
+        rm -rf "$dir"
+        answer end yes
+        return
+    fi
+    make_directory
+    [ -e "$dir/begun" ] || start_unit
+    deadline=$(($(now) + patience))
+    while [ ! -e "$dir/result" ] && [ "$(now)" -lt "$deadline" ] && at_work; do sleep 0.1; done
+    hand_out
+}
+
+# This script may run twice; each file is whole at once.
+make_directory() {
+    own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
+    mkdir -m 0700 "$dir" 2>/dev/null || [ -d "$dir" ] || refuse no-space "cannot make $dir"
+    shell=$(readlink -f /bin/sh)
+    interpreter=$shell
+    case $shell in */busybox) interpreter="$shell sh" ;; esac
+    printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
+        printf '%s\ninterpreter=%s\n' "$values" "$(quote "$interpreter")" >"$dir/values.$$" && mv -f "$dir/values.$$" "$dir/values" || {
+        rm -rf "$dir"
+        refuse no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
+    }
+}
+
+# The name of a deployment's unit is the lock: while this one has it, none can begin, and the other way round.
+start_unit() {
+    tries=0
+    while [ ! -e "$dir/begun" ]; do
+        # shellcheck disable=SC2086 # the interpreter may be two words
+        complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+            --description="removes old generations ($id)" -p WorkingDirectory=/ -p UMask=0077 -p TimeoutStopSec=30 \
+            -p RuntimeMaxSec="$runtime_limit" ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
+            $interpreter "$dir/program" prune "$dir" 2>&1) && break
+        tries=$((tries + 1))
+        active=$(sc show -p ActiveState --value "$unit")
+        [ "$active" != failed ] || sc reset-failed "$unit" 2>/dev/null
+        if [ "$tries" -ge 10 ]; then
+            read_line "$run_dir/current"
+            answer holder "$line"
+            answer holder_about "$(cat "$run_dir/$line/about" 2>/dev/null)"
+            rm -rf "$dir"
+            [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "is at work on ${line:-something else}"
+            refuse no-unit "could not start $unit: $complaint"
+        fi
+        sleep 0.1
+    done
+}
+
+# at_work: whether some unit still is at this removal; asked a second time where it has just ended.
+at_work() {
+    for name in "$unit" "deploy-flake-garbage-$id.service"; do
+        case $(sc show -p ActiveState -p Description --value "$name" 2>/dev/null) in
+        *active*"($id)"* | *"($id)"*active*) return 0 ;;
+        esac
+    done
+    return 1
+}
+
+hand_out() {
+    if [ ! -e "$dir/result" ] && ! at_work && sleep 0.5 && [ ! -e "$dir/result" ]; then answer result "killed"; fi
+    [ -e "$dir/result" ] || return 0
+    answer result "$(cat "$dir/result")"
+    [ ! -e "$dir/removed" ] || while read -r number; do answer removed "$number"; done <"$dir/removed"
+    answer boot_written "$([ -e "$dir/boot-written" ] && echo yes)"
+    answer garbage "$(cat "$dir/garbage" 2>/dev/null)"
+    answer garbage_log "$(cat "$dir/garbage-log" 2>/dev/null)"
+    answer log "$(tail -n 20 "$dir/log" 2>/dev/null)"
+    room nix /nix
+    boot=$(boot_partition)
+    [ -z "$boot" ] || room boot "$boot"
+}
+
+main </dev/null
+exit

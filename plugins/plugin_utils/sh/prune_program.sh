@@ -1,0 +1,106 @@
+# Removes generations, and what only they have kept. program prune|garbage DIRECTORY; the values are wanted (numbers and systems, one
+# generation a line), boot_limit, collect, garbage_limit.
+# shellcheck shell=sh disable=SC1091
+
+# Links that are here are still roots of the garbage collector, but no generations.
+aside=$profile-deploy-flake-removed
+
+main() {
+    dir=$2
+    . "$dir/values"
+    id=${dir##*/prune-}
+    trap 'end_child; exit 143' TERM
+    cd /
+    case $1 in
+    prune) prune ;;
+    garbage) garbage ;;
+    esac
+}
+
+# ended RESULT: by rename, so that it is whole.
+ended() {
+    printf '%s\n' "$1" >"$dir/result.new" && mv -f "$dir/result.new" "$dir/result"
+    exit 0
+}
+
+prune() {
+    : >>"$dir/removed"
+    # It is started a second time where its first start was not heard of.
+    mkdir "$dir/begun" 2>/dev/null || exit 0
+    busy=$(switching_units 'deploy-flake-guard-*' 'deploy-flake-repair-*' | tr '\n' ' ')
+    [ -z "$busy" ] || ended "busy ${busy% }"
+    default=$(boot_default)
+    [ -n "$default" ] || ended "no-profile"
+    set_aside
+    if [ -d "$aside" ]; then write_boot_entries; fi
+    [ "$collect" = yes ] || ended ok
+    # shellcheck disable=SC2086 # the interpreter may be two words
+    timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="deploy-flake-garbage-$id.service" \
+        --description="collects garbage ($id)" -p WorkingDirectory=/ -p UMask=0077 -p RuntimeMaxSec="$((garbage_limit + 60))" -p Nice=10 \
+        $interpreter "$dir/program" garbage "$dir" >>"$dir/log" 2>&1 || ended "no-garbage-unit"
+}
+
+# What the controller chose, unless it has come to be needed meanwhile.
+set_aside() {
+    needed=" $default $(readlink -f /run/current-system) $(readlink -f /run/booted-system) $(open_field new) $(open_field previous_live) $(open_field previous_boot) "
+    current=$(current_generation)
+    while read -r number system; do
+        link=$profile-$number-link
+        [ -n "$number" ] && [ "$number" != "$current" ] && [ "$(readlink -f "$link")" = "$system" ] && ! is_needed || continue
+        mkdir -p "$aside" && mv -f "$link" "$aside/" && printf '%s\n' "$number" >>"$dir/removed"
+    done <<END
+$wanted
+END
+}
+
+is_needed() {
+    for each in "$link" "$link"/specialisation/*; do
+        [ -e "$each" ] || continue
+        case $needed in *" $(readlink -f "$each") "*) return 0 ;; esac
+    done
+    return 1
+}
+
+# The entries of generations that are gone have to go as well: they would start what garbage collection takes away. Twice, since a
+# lock may be held. If it can't be done, there are the generations again.
+write_boot_entries() {
+    sync -f "${profile%/*}"
+    starts=$default
+    loaded=$(loader_default /boot /efi /boot/efi)
+    for each in "$default"/specialisation/*; do
+        [ -z "$loaded" ] || [ "$(readlink -f "$each")" != "$loaded" ] || starts=$loaded
+    done
+    # This is no switch, so what forbids one does not matter.
+    NIXOS_NO_CHECK=1
+    export NIXOS_NO_CHECK
+    switch_to "$boot_limit" "$starts" boot
+    [ "$stc" = 0 ] || switch_to "$boot_limit" "$starts" boot
+    if [ "$stc" != 0 ]; then
+        for link in "$aside"/*; do
+            # One that an interrupted removal left may have its number taken by now.
+            [ ! -L "$link" ] || [ -L "${profile%/*}/${link##*/}" ] || mv -f "$link" "${profile%/*}/"
+        done
+        rm -rf "$aside"
+        sync -f "${profile%/*}"
+        : >"$dir/removed"
+        ended "boot-failed $stc"
+    fi
+    : >"$dir/boot-written"
+    rm -rf "$aside"
+    sync -f "${profile%/*}"
+}
+
+free_kib() { df -P -k /nix | awk 'NR == 2 { print $4 }'; }
+
+# Without the lock: it may take long, and a deployment keeps what it needs by roots of its own.
+garbage() {
+    before=$(free_kib)
+    # It names each path; the last lines say how much it was.
+    { limited "$garbage_limit" nix-store --gc || echo "$status" >"$dir/garbage-status"; } 2>&1 | tail -n 20 >"$dir/garbage-log"
+    read_line "$dir/garbage-status"
+    printf '%s %s %s\n' "${line:-0}" "$before" "$(free_kib)" >"$dir/garbage"
+    ended ok
+}
+
+main "$@"
+exit

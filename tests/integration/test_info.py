@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hosts tell of themselves: one by one, and as a table."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration.faulting import build
+from integration.playing import change_the_flake, deploy, play, systems
+
+from lab import Host, Lab
+
+STATUS = "deploy_flake.nixos.status"
+PROFILE = "/nix/var/nix/profiles/system"
+
+
+def info(lab: Lab, directory: Path, host: Host, become: bool = True) -> dict[str, Any]:
+    tasks = [{"deploy_flake.nixos.system_info": {}, "become": become}]
+    played = play(lab, directory, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], [host.name])
+    assert played.code == 0, played.output
+    return played.of(host.name, "system_info")
+
+
+def states(found: dict[str, Any]) -> list[str]:
+    return [one["state"] for one in found["explanations"]]
+
+
+def table(output: str) -> dict[str, str]:
+    """The lines of the table by their first word."""
+    lines = output.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("host "))
+    return {line.split()[0]: line for line in lines[first:] if line.split() and ":" not in line.split()[0]}
+
+
+def git(root: Path, *arguments: str) -> None:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(root), *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.core
+def test_table_of_a_fleet(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    """host1 gets a commit, host3 a tree without git, host2 does not answer."""
+    plain = tmp_path / "plain"
+    subprocess.run(["cp", "-r", flake, plain], check=True)
+    git(flake, "init", "--quiet")
+    git(flake, "add", ".")
+    git(flake, "commit", "--quiet", "-m", "one")
+    both = "{{ '%s' if inventory_hostname == 'host3' else '%s' }}" % (plain, flake)  # noqa: UP031
+    assert deploy(lab, tmp_path, both, "host1", "host3").code == 0
+    fresh["host2"].cut()
+    given: dict[str, Any] = {"deploy_flake_flake": both, "ansible_timeout": 3}
+
+    played = play(lab, tmp_path, STATUS, **given)
+    assert played.code != 0
+    assert "Nothing is known of host2" in played.output
+    rows = {row["host"]: row for row in played.of("host1", "fleet_status")["rows"]}
+    assert rows["host2"] | {"host": ""} == dict.fromkeys(rows["host2"], "-") | {"host": "", "health": "unreachable"}
+    assert [(rows[name]["drift"], rows[name]["reboot"]) for name in ("host1", "host3")] == [("no", "no")] * 2
+    shown = table(played.output)
+    assert list(shown)[:4] == ["host", "host1", "host2", "host3"]
+    assert rows["host1"]["revision"] in shown["host1"]
+    fresh["host2"].mend()
+
+    # The flakes move on; host2 was never deployed to.
+    for one in (flake, plain):
+        change_the_flake(one, "2")
+    git(flake, "commit", "--quiet", "-a", "-m", "two")
+    played = play(lab, tmp_path, STATUS, deploy_flake_flake=both)
+    assert played.code == 0, played.output
+    rows = {row["host"]: row["drift"] for row in played.of("host1", "fleet_status")["rows"]}
+    assert rows == {"host1": "1 behind", "host2": "unknown", "host3": "other content"}
+    assert "host2: drift is unknown: the host does not know what its system was built from" in played.output
+
+
+def test_all_of_a_host(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
+    host = fresh["host2"]
+    found = info(lab, tmp_path, host)
+    assert found["complete"] is True
+    assert found["explanations"] == []
+    assert found["boot_loader_default"] == found["current_system"] == found["booted_system"]
+    (first,) = found["generations"]
+    assert (first["kernel_version"], first["nixos_version"]) == ("6.12.1", found["nixos_version"])
+    assert first["specialisations"] == ["debug"]
+    assert found["room"]["boot"]["total_bytes"] == 8 << 20
+    assert found["room"]["boot"]["path"] == "/boot"
+    assert 0 < found["room"]["nix"]["free_bytes"] < found["room"]["nix"]["total_bytes"]
+    assert found["kernel_version"] == host.run("uname -r").stdout.strip()
+
+    # Without root all is told but the deployments.
+    without = info(lab, tmp_path, host, become=False)
+    assert without["complete"] is False
+    same = ("current_system", "boot_default", "boot_loader_default", "generations", "health", "room")
+    assert [without[name] for name in same] == [found[name] for name in same]
+
+
+def test_half_states(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
+    """Each made by hand, as somebody who does not use this collection would."""
+    host = fresh["host3"]
+    first, second, kernel = systems(host).running, build(host, version="2"), build(host, "new-kernel")
+    switch = "{}/bin/switch-to-configuration {}".format
+    become = f"nix-env -p {PROFILE} --set {{}} &&".format
+    steps = [
+        switch(second, "test"),
+        f"nix-env -p {PROFILE} --set {second}",
+        f"{switch(second, 'boot')} && {switch(f'{second}/specialisation/debug', 'test')}",
+        # As it was booted, with a boot default that has never been live.
+        f"{switch(first, 'test')} && {become(kernel)} {switch(kernel, 'boot')}",
+        switch(kernel, "test"),
+    ]
+    tasks: list[dict[str, Any]] = []
+    for step in steps:
+        tasks += [{"ansible.builtin.raw": step}, {"deploy_flake.nixos.system_info": {}}]
+    play_of_steps = {"hosts": "all", "gather_facts": False, "become": True, "tasks": tasks}
+    played = play(lab, tmp_path, [play_of_steps], [host.name])
+    assert played.code == 0, played.output
+    tried, profile, debug, default, live = [
+        one for one in played.results[host.name] if one["action"].endswith("system_info")
+    ]
+
+    assert states(tried) == ["tested-not-confirmed"]
+    assert f"runs {second} and would boot {first}" in tried["explanations"][0]["text"]
+    assert (tried["age"], tried["reboot_needed"]) == (None, False)
+    assert (states(profile), profile["boot_loader_default"]) == (["loader-disagrees"], first)
+    assert (states(debug), debug["specialisation"]) == ([], "debug")
+    assert debug["age"] is not None
+    assert (states(default), default["reboot_needed_for"]) == (["boot-default-not-live"], ["boot-default"])
+    assert (states(live), live["reboot_needed_for"]) == ([], ["initrd", "kernel", "kernel-modules"])
+    assert live["generations"][-1]["kernel_version"] != live["generations"][0]["kernel_version"]

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of many hosts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import fleet
+
+WELL: dict[str, Any] = {
+    "current_system": "/nix/store/abcdefghijkl-nixos-system-web1-25.11",
+    "configuration_revision": "0123456789abcdef-dirty",
+    "age": 7200,
+    "drift": {"text": "3 behind", "revision": "", "why": ""},
+    "reboot_needed_for": [],
+    "health": "running",
+    "failed_units": [],
+    "open_deployment": None,
+    "explanations": [],
+}
+ILL = WELL | {
+    "configuration_revision": "",
+    "drift": {"text": "unknown", "revision": "", "why": "nobody knows"},
+    "reboot_needed_for": ["kernel", "initrd"],
+    "health": "degraded",
+    "failed_units": ["a.service", "b.service"],
+    "open_deployment": {"deployment": "x", "state": "window", "at_work": True},
+    "explanations": [{"state": "deploying", "text": "deployment x is under way"}],
+}
+
+
+def test_rows() -> None:
+    assert fleet.row("web1", WELL) == {
+        "host": "web1",
+        "system": "abcdefg-web1-25.11",
+        "revision": "01234567-dirty",
+        "age": "2h",
+        "drift": "3 behind",
+        "reboot": "no",
+        "health": "running",
+        "deployment": "-",
+    }
+    assert fleet.row("web2", ILL) | {"system": "", "host": "", "age": ""} == {
+        "host": "",
+        "system": "",
+        "revision": "-",
+        "age": "",
+        "drift": "unknown",
+        "reboot": "kernel, initrd",
+        "health": "degraded, 2 failed",
+        "deployment": "window",
+    }
+    left = WELL | {"open_deployment": {"deployment": "x", "state": "window", "at_work": False}}
+    assert fleet.row("web3", left)["deployment"] == "interrupted"
+
+
+def test_hosts_that_do_not_answer_are_rows_too() -> None:
+    assert fleet.row("web1", {"unreachable": True, "msg": "no route"})["health"] == "unreachable"
+    assert fleet.row("web1", {"failed": True, "msg": "a\nb"})["health"] == "failed"
+    assert fleet.remarks({"failed": True, "msg": "\na\nb"}) == ["a"]
+
+
+def test_lines_are_a_table_without_empty_columns() -> None:
+    gone = fleet.row("a-long-name", {"unreachable": True})
+    lines = fleet.table([fleet.row("web1", WELL), gone])
+    assert lines[0].split() == ["host", "system", "revision", "age", "drift", "reboot", "health"]
+    assert [line.index(word) for line, word in zip(lines, ("health", "running", "unreachable"), strict=True)] == [
+        lines[0].index("health")
+    ] * 3
+
+
+def test_remarks() -> None:
+    assert fleet.remarks(WELL) == []
+    assert fleet.remarks(ILL) == [
+        "deployment x is under way",
+        "failed units: a.service, b.service",
+        "drift is unknown: nobody knows",
+    ]
+
+
+def test_hosts_with_the_same_remark_share_a_line() -> None:
+    assert fleet.grouped({"a": ["x", "y"], "b": ["x"]}) == ["a, b: x", "a: y"]
+
+
+def test_spans() -> None:
+    assert [fleet.span(seconds) for seconds in (0, 59, 60, 3600, 86399, 86400 * 400)] == [
+        "0s", "59s", "1m", "1h", "23h", "400d"
+    ]  # fmt: skip

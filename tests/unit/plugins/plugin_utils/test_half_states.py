@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Half states of a host, each with its word and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.half_states import Facts, explain
+
+A, B, C = "/nix/store/a", "/nix/store/b", "/nix/store/c"
+AT_WORK = {"deployment": "the-id", "state": "window", "at_work": True}
+LEFT = {"deployment": "the-id", "state": "activating", "at_work": False}
+FAILED = {"id": "old-id", "outcome": "commit-failed", "live": A, "boot": B, "why": "no room"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "states"),
+    [
+        ({"current": A, "booted": A, "boot_default": A}, []),
+        ({"current": A, "booted": A, "boot_default": A, "loader": A}, []),
+        ({"current": B, "booted": A, "boot_default": B}, []),
+        ({"current": C, "booted": A, "boot_default": A, "parent": A}, []),
+        ({"current": A, "booted": A, "boot_default": A, "loader": C, "loader_parent": A}, []),
+        ({"current": B, "booted": A, "boot_default": A}, ["tested-not-confirmed"]),
+        ({"current": B, "booted": A, "boot_default": C}, ["tested-not-confirmed"]),
+        ({"current": A, "booted": A, "boot_default": B}, ["boot-default-not-live"]),
+        ({"current": A, "booted": A, "boot_default": ""}, ["no-boot-default"]),
+        ({"current": A, "booted": A, "boot_default": A, "loader": B}, ["loader-disagrees"]),
+        ({"current": B, "booted": B, "boot_default": A, "open_deployment": AT_WORK}, ["deploying"]),
+        (
+            {"current": B, "booted": A, "boot_default": A, "open_deployment": LEFT},
+            ["deployment-interrupted", "tested-not-confirmed"],
+        ),
+        (
+            {"current": A, "booted": C, "boot_default": B, "last_deployment": FAILED},
+            ["commit-failed", "tested-not-confirmed"],
+        ),
+        ({"current": B, "booted": B, "boot_default": B, "last_deployment": FAILED}, []),
+        ({"current": A, "booted": A, "boot_default": A, "unfinished_removal": True}, ["removal-interrupted"]),
+    ],
+)
+def test_half_states(facts: dict[str, Any], states: list[str]) -> None:
+    assert [one["state"] for one in explain(Facts(**facts))] == states
+
+
+def test_they_say_which_systems_and_what_to_do() -> None:
+    (tested,) = explain(Facts(current=B, booted=A, boot_default=A))
+    assert f"runs {B} and would boot {A}, what was booted" in tested["text"]
+    (loader,) = explain(Facts(current=A, booted=A, boot_default=A, loader=B))
+    assert f"starts {B}" in loader["text"]
+    assert "switch-to-configuration boot" in loader["text"]
+    (waits,) = explain(Facts(current=B, booted=A, boot_default=A, open_deployment=AT_WORK))
+    assert "waits for confirmation" in waits["text"]
