@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,18 +16,20 @@ from deploy_flake.operation import Deployment, Listener
 from deploy_flake.options import DeployOptions, OptionError, RunOptions
 
 Destinations = Sequence[str | Destination]
+_STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-[0-9a-zA-Z+._?=-]+(?<!\.drv)")
 
 
 def deploy(
     destinations: Destinations = (),
     flake: str | None = None,
     *,
+    toplevel: str | None = None,
     options: DeployOptions | None = None,
     run: RunOptions | None = None,
     on_event: Listener | None = None,
     wait: bool = True,
 ) -> Deployment:
-    """Deploy a flake to hosts.
+    """Deploy a flake to hosts, or a system that is built already: the store path `toplevel`.
 
     `destinations` are written as on the command line; none where `run.inventory` has the hosts. `flake` is a directory
     or a flake reference; None for what an inventory says, else the current directory. `on_event` is called for every
@@ -38,8 +41,16 @@ def deploy(
     """
     options = options or DeployOptions()
     run = run or RunOptions()
-    flake = flake if flake is not None else None if run.inventory else "."
-    variables = options.role_variables() | ({"deploy_flake_flake": flake} if flake is not None else {})
+    if flake is not None and toplevel is not None:
+        raise OptionError("give a flake, or the store path of a built system, and not both")
+    if toplevel is not None:
+        source = {"deploy_flake_toplevel": _store_path(toplevel)}
+    elif flake is not None:
+        # What the command line says goes before an inventory's own systems.
+        source = {"deploy_flake_flake": flake, "deploy_flake_toplevel": ""}
+    else:
+        source = {} if run.inventory else {"deploy_flake_flake": "."}
+    variables = options.role_variables() | source
     return _begin("deploy", destinations, run, variables, options.arguments(), on_event, wait)
 
 
@@ -47,6 +58,7 @@ def rollback(
     destinations: Destinations = (),
     generation: int | None = None,
     *,
+    toplevel: str | None = None,
     options: DeployOptions | None = None,
     run: RunOptions | None = None,
     on_event: Listener | None = None,
@@ -54,10 +66,19 @@ def rollback(
 ) -> Deployment:
     """Deploy an earlier generation of each host: the one before its boot default, or the one of that number.
 
-    It is tried, confirmed and kept as any other system. Else as `deploy`.
+    Or the system `toplevel`, a store path that the host has. It is tried, confirmed and kept as any other system. Else
+    as `deploy`.
     """
     options = options or DeployOptions()
-    variables = options.role_variables() | ({"deploy_flake_generation": generation} if generation is not None else {})
+    if generation is not None and toplevel is not None:
+        raise OptionError("give a generation or a store path, and not both")
+    variables = options.role_variables()
+    if policy := variables.pop("deploy_flake_health_policy", None):
+        variables["deploy_flake_rollback_health_policy"] = policy
+    if generation is not None:
+        variables["deploy_flake_generation"] = generation
+    if toplevel is not None:
+        variables["deploy_flake_rollback_toplevel"] = _store_path(toplevel)
     return _begin("rollback", destinations, run or RunOptions(), variables, options.arguments(), on_event, wait)
 
 
@@ -107,6 +128,12 @@ async def ended(deployment: Deployment) -> Deployment:
         deployment.cancel()
         await waiting
         raise
+
+
+def _store_path(path: str) -> str:
+    if not _STORE_PATH.fullmatch(path):
+        raise OptionError(f"{path!r} is not the path of a system in /nix/store")
+    return path
 
 
 def _begin(

@@ -120,6 +120,7 @@ def _output(group: argparse._ArgumentGroup) -> None:
 def _deploy(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to deploy")
     group.add_argument("--flake", metavar="FLAKE", help="a directory or any flake reference (default: .)")
+    group.add_argument("--toplevel", metavar="PATH", help="the store path of a built system, in place of a flake")
     group.add_argument("--build-cmdline", metavar="COMMAND",
                        help="'nix build' with further arguments, as one word")  # fmt: skip
     group.add_argument("--copy-timeout", type=_positive, metavar="SECONDS",
@@ -137,19 +138,28 @@ def _deploy(command: argparse.ArgumentParser) -> None:
 
 def _rollback(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to go back to")
-    group.add_argument("--generation", type=_positive, metavar="N", help="its number (default: the previous one)")
+    choice = group.add_mutually_exclusive_group()
+    choice.add_argument("--to", type=_target, metavar="GENERATION|PATH",
+                        help="the number of a generation or a store path (default: the previous one)")  # fmt: skip
+    choice.add_argument("--generation", type=_positive, dest="to", metavar="N", help="the number of a generation")
     _trial(command)
 
 
 def _trial(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("how to try it")
+    group.add_argument("--specialisation", metavar="NAME",
+                       help="activate this specialisation of it; after a reboot the system itself runs")  # fmt: skip
     group.add_argument("--check", action="store_true", help="tell what would happen, and change no host's system")
     group.add_argument("--diff", action="store_true", help="tell which packages, units and sizes change")
     group.add_argument("--preflight-check", choices=("run", "skip"), default="run",
                        help="skip: take units that have failed already as they are")  # fmt: skip
     group.add_argument("--pre-activate-script", metavar="FILE",
                        help="a file of the new system that may refuse it")  # fmt: skip
-    group.add_argument("--health-policy", choices=POLICIES, help="which units may have failed (default: strict)")
+    group.add_argument(
+        "--health-policy",
+        choices=POLICIES,
+        help="which units may have failed (default: strict; for a rollback no_new_failures)",
+    )
     group.add_argument("--ignore-unit", action="append", default=[], metavar="PATTERN", help="a unit that may fail")
     group.add_argument("--allow", action="append", default=[], choices=ALLOWABLE, help="what is refused otherwise")
     group.add_argument("--on-reboot-required", choices=REBOOT,
@@ -166,6 +176,10 @@ def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
+
+
+def _target(text: str) -> int | str:
+    return text if text.startswith("/nix/store/") else _positive(text)
 
 
 def _limit(text: str) -> tuple[str, int]:

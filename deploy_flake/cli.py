@@ -87,9 +87,10 @@ def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | Non
 
     common: dict[str, Any] = {"run": run, "on_event": shown.show, "wait": False}
     if chosen.command == "deploy":
-        return api.deploy(chosen.destinations, chosen.flake, options=how, **common)
+        return api.deploy(chosen.destinations, chosen.flake, toplevel=chosen.toplevel, options=how, **common)
     if chosen.command == "rollback":
-        return api.rollback(chosen.destinations, chosen.generation, options=how, **common)
+        to: dict[str, Any] = {"generation" if isinstance(chosen.to, int) else "toplevel": chosen.to}
+        return api.rollback(chosen.destinations, **to, options=how, **common)
     if chosen.command == "revoke":
         return api.revoke(chosen.destinations, reason=chosen.reason, **common)
     return api.status(chosen.destinations, chosen.flake, **common)
@@ -127,6 +128,7 @@ def _deploy_options(chosen: argparse.Namespace) -> DeployOptions | None:
         diff=chosen.diff,
         preflight_check=chosen.preflight_check == "run",
         test=not deploys or chosen.test == "run",
+        specialisation=chosen.specialisation,
         health_policy=chosen.health_policy,
         ignore_units=chosen.ignore_unit,
         allow=chosen.allow,

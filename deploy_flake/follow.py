@@ -17,6 +17,7 @@ PHASES = {
     "flake_copy": "copying",
     "flake_build": "building",
     "system_test": "testing",
+    "system_rollback": "testing",
     "system_check": "checking",
     "system_boot": "confirming",
     "system_revoke": "revoking",
@@ -175,7 +176,7 @@ class Follower:
             if module.endswith("fail") and not self._at_end:
                 host.outcome = self._outcome(name, host, False)
                 self._end_of(name)
-        elif module in ("system_test", "system_boot", "system_revoke") and self._is_done(host):
+        elif module in ("system_test", "system_rollback", "system_boot", "system_revoke") and self._is_done(host):
             host.outcome = self._outcome(name, host, False)
             self._end_of(name)
 
@@ -190,7 +191,7 @@ class Follower:
                 setattr(host, ours, res[theirs])
         if res.get("state"):
             host.state = str(res["state"])
-        if host.state in ("window", "unchanged"):
+        if host.state in ("window", "unchanged") and not res.get("system"):
             host.system = host.new_system
         if host.state in ("committed", "rolled-back", "unchanged"):
             host.decides_by = ""
@@ -237,7 +238,7 @@ class Follower:
             return Outcome.ROLLED_BACK
         if failed:
             return Outcome.FAILED
-        if host.state in ("would-test", "would-boot", "would-revoke"):
+        if host.state in ("would-test", "would-rollback", "would-boot", "would-revoke"):
             return Outcome.WOULD_CHANGE
         if self.finished and self.operation in ("status", "revoke"):
             return self._idle

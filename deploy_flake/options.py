@@ -75,6 +75,8 @@ class DeployOptions:
     """False takes units that have failed already as they are (the policy `no_new_failures`)."""
     test: bool = True
     """False makes the system the boot default untried, and activates nothing."""
+    specialisation: str | None = None
+    """The specialisation to activate in place of the system itself, which becomes the boot default all the same."""
     health_policy: str | None = None
     ignore_units: Sequence[str] = ()
     allow: Sequence[str] = ()
@@ -109,6 +111,8 @@ class DeployOptions:
             raise OptionError("the policy 'strict' can't be had with the preflight check skipped")
         if self.serial is not None and not self.serial.removesuffix("%").isdigit():
             raise OptionError(f"serial is a number of hosts or a share such as 25%, and not {self.serial!r}")
+        if self.specialisation and not self.test:
+            raise OptionError("a specialisation can only be tried live; it can't be with the test skipped")
         if self.all_or_nothing and not self.test:
             raise OptionError("all or nothing is about systems that are tested; it can't be with the test skipped")
 
@@ -120,6 +124,7 @@ class DeployOptions:
         """Variables for the playbooks; only those that were chosen, so that an inventory's stay."""
         given: dict[str, Any] = {
             "test": None if self.test else False,
+            "specialisation": self.specialisation,
             "health_policy": self.health_policy or (None if self.preflight_check else "no_new_failures"),
             "ignore_units": list(self.ignore_units) or None,
             "allow": list(self.allow) or None,

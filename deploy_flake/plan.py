@@ -19,11 +19,13 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
     for one in parse_all(chosen.destinations):
         where = f"{one.user}@{one.host}" if one.user else one.host
         what = ""
-        if chosen.command == "deploy":
+        if chosen.command == "deploy" and not chosen.toplevel:
             what = f"  {one.configuration or 'the configuration with its own hostname'}"
         lines.append(f"  {where}{f' port {one.port}' if one.port else ''}{what}")
     if run.inventory:
         lines.append(f"  {run.limit or 'every host'} of {', '.join(run.inventory)}")
+    if getattr(chosen, "specialisation", None):
+        lines.append(f"The specialisation {chosen.specialisation} is activated; after a reboot the system itself runs.")
     if getattr(chosen, "test", "run") == "skip":
         lines.append("It becomes the boot default WITHOUT being tried.")
     if getattr(chosen, "all_or_nothing", False):
@@ -37,7 +39,9 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
 
 def _title(chosen: argparse.Namespace) -> str:
     if chosen.command == "deploy":
-        return f"Deploy {chosen.flake or ('what the inventory says' if chosen.inventory else 'the flake in .')} to"
+        otherwise = "what the inventory says" if chosen.inventory else "the flake in ."
+        return f"Deploy {chosen.toplevel or chosen.flake or otherwise} to"
     if chosen.command == "rollback":
-        return f"Roll back to {f'generation {chosen.generation}' if chosen.generation else 'the previous generation'}"
+        to = f"generation {chosen.to}" if isinstance(chosen.to, int) else chosen.to
+        return f"Roll back to {to or 'the previous generation'}"
     return _VERB[chosen.command]

@@ -4,6 +4,8 @@ let
   options = config.deploy-flake;
 in
 {
+  imports = [ ./trial.nix ];
+
   options.deploy-flake = {
     user = {
       enable = lib.mkEnableOption "a user that logs in to deploy, in place of root";

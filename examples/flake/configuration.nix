@@ -41,6 +41,7 @@ in
       "sshd.service"
     ];
     "sockets.target" = [ "nix-daemon.socket" ];
+    "sysinit.target" = [ "deploy-flake-trial.service" ];
     "sysinit-reactivation.target" = [ ];
     "timers.target" = [ "tidy.timer" ];
   };

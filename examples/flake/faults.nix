@@ -19,6 +19,13 @@ let
       ${name} = text;
     };
   };
+  panics =
+    c:
+    withoutUnit "deploy-flake-trial.service" c
+    // {
+      kernelVersion = "6.12.3";
+      lastBuildCommands = "printf '#!/usr/bin/dash\\necho Kernel panic - not syncing\\n' >init";
+    };
   # While a system boots there is no systemd to talk to.
   whenRunning = text: "[ ! -d /run/systemd/system ] || {\n${text}\n}";
 in
@@ -69,6 +76,11 @@ in
 
   # Too late for the switch to see.
   dies-later = service "dies-later.service" "[Service]\nExecStart=/bin/sh -c 'sleep 2; exit 1'\n";
+
+  # The system is well, and its specialisation is not.
+  specialisation-fails = c: {
+    specialisation.broken = service "broken.service" "[Service]\nType=oneshot\nExecStart=/bin/false\n" c;
+  };
 
   # Units that no other system has, so that a way back must not ask for them.
   new-units = service "onlynew.service" "[Service]\nExecStart=/usr/bin/sleep infinity\n";
@@ -148,6 +160,20 @@ in
 
   # Runs at once only after a reboot.
   new-kernel = _: { kernelVersion = "6.12.2"; };
+
+  # A kernel that does not come up: nothing runs any more until somebody switches the power off and on.
+  inherit panics;
+
+  # Comes up, and nobody can reach it.
+  boots-without-network = service "no-network.service" "[Service]\nExecStart=/bin/sh -c 'ip link set eth0 down; sleep infinity'\n";
+
+  # No EFI variables, so no entry can be booted once.
+  no-one-shot = _: { tools.bootctl = "#!/usr/bin/dash\necho 'Not booted with UEFI.' >&2\nexit 1\n"; };
+
+  # Another boot loader.
+  grub = _: { installBootLoader = "${./install-boot-loader-grub}"; };
+
+  grub-panics = c: { installBootLoader = "${./install-boot-loader-grub}"; } // panics c;
 
   boot-fails = _: { installBootLoader = "/bin/false"; };
 

@@ -113,6 +113,7 @@ let
           127.0.0.2 ${toString ([ c.hostName ] ++ c.extraHosts)}
         '';
         "etc/ssh/sshd_config" = c.sshdConfig;
+        "etc/deploy-flake-trial.sh" = readFile ./trial.sh;
         "user-units/nixos-activation.service" =
           replaceStrings [ "@userActivation@" ] [ c.userActivation ]
             (readFile ./nixos-activation.service);
@@ -157,6 +158,7 @@ let
           (toString c.revision)
           (builtins.toJSON versionJson)
         ] (readFile ./nixos-version);
+        "sw/bin/bootctl" = readFile ./bootctl;
         # As on NixOS: the sudo of the system path lacks the rights, the one in /run/wrappers/bin has them.
         "sw/bin/sudo" = ''
           #!/usr/bin/dash

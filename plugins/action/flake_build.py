@@ -38,22 +38,22 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Start the build or find it running, and follow its log to the end."""
-        configuration = options["configuration"] or host.name
-        if self.check_mode and not options["check_builds"]:
+        prebuilt = _prebuilt(options)
+        configuration = "" if prebuilt else options["configuration"] or host.name
+        if self.check_mode and not options["check_builds"] and not prebuilt:
             return self._evaluate(host, options, configuration)
-        installable = toplevel(options["reference"], configuration)
+        installable = prebuilt or toplevel(options["reference"], configuration)
         build = _Build(host, options, installable)
         answer = build.follow()
         result, _space, status = answer.get("result").partition(" ")
         path = answer.get("toplevel")
         if result != "success" or not path:
+            if prebuilt:
+                raise HostError(_why_not_there(host, options, build.log, answer, result, status), "not-there")
             raise HostError(self._why(host, options, configuration, build.log, answer, result, status), "build-failed")
         if lacks := answer.all("lacks"):
-            raise HostError(
-                f"the configuration '{configuration}' built {path}, which is not a NixOS system: it has no"
-                f" {' and no '.join(lacks)}",
-                "not-a-system",
-            )
+            what = path if prebuilt else f"the configuration '{configuration}' built {path}, which"
+            raise HostError(f"{what} is not a NixOS system: it has no {' and no '.join(lacks)}", "not-a-system")
         for warning in build.log.warnings:
             host.tell_more(warning)
         return {
@@ -133,8 +133,8 @@ class ActionModule(HostAction):
             parts.append(f"Failing derivation: {', '.join(log.failed_derivations)}")
         if log.log_tail:
             parts.append("\n".join(("Its last lines:", *(f"  {line}" for line in log.log_tail))))
-        if re.search(r"No space left|disk is full|database or disk is full", message + "\n".join(log.log_tail)):
-            parts.append(f"There are {int(answer.get('free') or 0) // 1024} MiB free on /nix; make room there.")
+        if space := _space(log, answer):
+            parts.append(space)
         if "lock file" in message and "write" in message:
             parts.append("The lock file does not name every input: run 'nix flake lock' and deploy again.")
         return "\n".join(parts)
@@ -152,6 +152,43 @@ class ActionModule(HostAction):
         return f"The flake has these nixosConfigurations: {', '.join(names) or 'none'}."
 
 
+def _prebuilt(options: dict[str, Any]) -> str:
+    """The store path of a system that is built already; "" where a flake is to be built."""
+    path = str(options["toplevel"] or "")
+    if bool(path) == bool(options["reference"]):
+        raise HostError("give 'reference', a flake, or 'toplevel', a system that is built already", "bad-option")
+    if path and (not is_store_path(path) or path.endswith(".drv")):
+        raise HostError(f"toplevel must be the store path of a system, and is {path!r}", "not-a-store-path")
+    return path
+
+
+def _why_not_there(host: Host, options: dict[str, Any], log: BuildLog, answer: Answer, result: str, status: str) -> str:
+    what = f"{host.name} does not have {options['toplevel']}, and could not get it; its system is untouched"
+    if result == "timeout":
+        return f"{what}. Fetching it did not end within {options['timeout']} s ('timeout')."
+    if result == "killed":
+        return f"{what}. Fetching it was killed, or the host was restarted, before it could end."
+    parts = [f"{what}.", log.error or f"nix ended with {status or result}", *log.warnings]
+    if space := _space(log, answer):
+        parts.append(space)
+    else:
+        parts.append(
+            f"Copy it there ('nix copy --to ssh://{host.address or host.name} {options['toplevel']}'), or name a"
+            " substituter that has it and the key that it is signed with ('substituters' and 'trusted-public-keys' in"
+            " nix_config)."
+        )
+    return "\n".join(parts)
+
+
+def _space(log: BuildLog, answer: Answer) -> str:
+    """What to do if the disk is full; "" if it is not."""
+    if not re.search(
+        r"No space left|disk is full|database or disk is full", "\n".join((log.error or "", *log.log_tail))
+    ):
+        return ""
+    return f"There are {int(answer.get('free') or 0) // 1024} MiB free on /nix; make room there."
+
+
 class _Build:
     """One build on one host."""
 
@@ -163,7 +200,9 @@ class _Build:
         arguments = ["build", *_FEATURES, "--print-out-paths", "--log-format", "internal-json", *options["build_args"]]
         self._arguments = shlex.join(_for_systemd([*arguments, installable]))
         self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
-        self._source = _source(options["reference"])
+        # No flake is evaluated where the system is built already, and only root may name a substituter to everybody.
+        self._user = host.login_user if options["reference"] else "root"
+        self._source = _source(options["reference"] or "")
         self._offset = 0
         self._told = ("", 0.0)
         self._began = time.monotonic()
@@ -185,7 +224,7 @@ class _Build:
                 "build",
                 limit=_POLL + 120,
                 name=self._name,
-                login_user=self.host.login_user,
+                login_user=self._user,
                 build_limit=str(self.options["timeout"]),
                 nix_arguments=self._arguments,
                 at_end=script("build_ended"),

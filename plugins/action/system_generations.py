@@ -34,7 +34,7 @@ class ActionModule(HostAction):
                 raise HostError(
                     f"'{name}' must not be negative, and is {options[name]}; nothing was done", "bad-option"
                 )
-        answer = host.run("loader", "room", "info", limit=120, deployments="0")
+        answer = host.run("loader", "room", "trial", "info", limit=120, deployments="0")
         if answer.get("root") != "0":
             raise HostError(f"{host.name} needs root for this", "not-root")
         found = generations.read(answer)

@@ -27,7 +27,7 @@ class ActionModule(HostAction):
         """Read everything in one go."""
         # Before the host is asked: a flake that is not there is no matter of the host's.
         flake = find_flake(options["flake"], Path.cwd()) if options["flake"] else None
-        answer = host.run("loader", "room", "info", limit=120, deployments=str(options["deployments"]))
+        answer = host.run("loader", "room", "trial", "info", limit=120, deployments=str(options["deployments"]))
         result = facts(answer)
         result["drift"] = None
         if flake is not None:
@@ -84,6 +84,7 @@ def facts(answer: Answer) -> dict[str, Any]:
         "generations": [one.as_value() for one in found],
         "deployments": deployments,
         "open_deployment": opened,
+        "trial": trial(answer),
         "explanations": explanations,
         "room": {name: room(answer, name) for name in ("nix", "boot")},
         "complete": answer.get("root") == "0",
@@ -100,6 +101,17 @@ def open_deployment(answer: Answer) -> dict[str, Any] | None:
     if at_work and about:
         return {"deployment": about[1], "state": "unknown", "at_work": True}
     return None
+
+
+def trial(answer: Answer) -> dict[str, Any] | None:
+    """A system that was booted once and was not kept, or is being tried."""
+    if not (toplevel := answer.get("trial")):
+        return None
+    return {
+        "toplevel": toplevel,
+        "at_work": answer.get("trial_at_work") == "yes",
+        "outcome": answer.get("trial_outcome"),
+    }
 
 
 def room(answer: Answer, name: str) -> dict[str, Any] | None:

@@ -25,6 +25,15 @@ options:
     description:
       - The hash of the flake's content, for the record on the host.
       - By it M(deploy_flake.nixos.system_info) tells later whether the host runs what the flake says.
+  specialisation:
+    description:
+      - The name of a specialisation of the system (C(specialisation/<name>) in it) that is activated in its place, as
+        C(nixos-rebuild --specialisation) does.
+      - The boot default becomes the system itself, so after a reboot the host runs that, unless the specialisation is
+        chosen in the boot menu.
+      - Without it the system itself is activated, also on a host that runs one of its specialisations.
+      - A name that the system does not have is an error, which lists those that it has. So is one where nothing is
+        tried live, but only made the boot default.
     type: str
   health_policy:
     description:
@@ -52,7 +61,8 @@ options:
       - V(other_hostname), a system whose C(etc/hostname) is another host's.
       - V(no_ssh), a system that starts no ssh unit, on a host that is deployed over ssh.
       - V(other_architecture), a system for another kind of machine.
-      - V(untested_boot_default), a host that runs one system and would boot another.
+      - V(untested_boot_default), a host that runs one system and would boot another. One that runs a specialisation
+        of what it would boot is not meant.
     type: list
     elements: str
     choices: [other_hostname, no_ssh, other_architecture, untested_boot_default]

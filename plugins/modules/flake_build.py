@@ -19,16 +19,27 @@ description:
   - While it runs, lines say how far it is. It fails with Nix's own message, the failing derivation and the end of its
     log.
   - The flakes feature is asked for by the command itself; the host's configuration need not enable it.
+  - With O(toplevel) nothing is built. The host has the system already, or fetches it.
   - The system is kept from garbage collection until the deployment has ended. The host's running system is not
     touched.
 options:
   reference:
-    description: The flake reference, as RV(deploy_flake.nixos.flake_copy#module:reference) returns it.
+    description: The flake reference, as RV(deploy_flake.nixos.flake_copy#module:reference) returns it. This or
+      O(toplevel) is needed.
     type: str
-    required: true
+  toplevel:
+    description:
+      - The store path of a system that was built already, in place of O(reference).
+      - If the host does not have it, it is fetched from the substituters that the host is configured with or that
+        O(nix_config) names. If none has it, or not with a signature that the host trusts, the task fails.
+      - That is done as root, since no flake is evaluated. So O(nix_config) may name any substituter and any key,
+        whoever logs in; C(trusted-users) and C(trusted-substituters) of the host's C(nix.conf) restrict only other
+        users.
+      - O(timeout) is the limit for it.
+    type: str
   configuration:
     description:
-      - The name in C(nixosConfigurations). The host's C(inventory_hostname) if not given.
+      - The name in C(nixosConfigurations); not used with O(toplevel). The host's C(inventory_hostname) if not given.
       - A name that the flake does not have is an error, which lists those that it has.
     type: str
   build_args:
@@ -39,7 +50,9 @@ options:
     default: []
   nix_config:
     description:
-      - Lines in the form of C(nix.conf) for this build alone, such as C(access-tokens) to fetch private inputs.
+      - Lines in the form of C(nix.conf) for this build alone, such as C(access-tokens) to fetch private inputs, or
+        C(substituters) with C(trusted-public-keys). The latter two need a login user among the host's C(trusted-users)
+        unless O(toplevel) is given.
       - They go to the host on standard input and to Nix as a credential of the unit, so they appear in no log,
         process list or unit property.
     type: str
@@ -77,6 +90,15 @@ EXAMPLES = r"""
     reference: "{{ flake.reference }}"
   become: true
   register: build
+
+- name: Fetch a system that was built elsewhere
+  deploy_flake.nixos.flake_build:
+    toplevel: "{{ system_of_this_host }}"
+    nix_config: |
+      extra-substituters = https://cache.example.org
+      extra-trusted-public-keys = cache.example.org-1:nFwXrFGM2Xfq2hXnTdZRuMTNjFrEPSYbnzUlgS1aSS8=
+  become: true
+  register: build
 """
 
 RETURN = r"""
@@ -89,11 +111,11 @@ valid:
   type: bool
   returned: success
 derivation:
-  description: The store path of the derivation that it was built from, or would be.
+  description: The store path of the derivation that it was built from, or would be, where the host knows it.
   type: str
   returned: success
 configuration:
-  description: The name of the configuration.
+  description: The name of the configuration; empty with O(toplevel).
   type: str
   returned: success
 built:

@@ -20,6 +20,7 @@ description:
   - Without O(deployment) it makes a system the boot default that was not tested and is not activated. It runs after
     the next reboot, with
     no promise that it works.
+  - Of a specialisation, the system that it belongs to becomes the boot default.
 options:
   toplevel:
     description: The store path of the system. A deployment that is about another one is not confirmed.

@@ -218,6 +218,22 @@ open_deployment:
     at_work:
       description: Whether its supervisor is at work. If not, the next deployment repairs it.
       type: bool
+trial:
+  description:
+    - A system that is or was booted once with the module system_reboot, and was not kept; V(none) if there is none.
+    - The next deployment or trial forgets it.
+  type: dict
+  returned: success
+  contains:
+    toplevel:
+      description: The system.
+      type: str
+    at_work:
+      description: Whether the trial is under way.
+      type: bool
+    outcome:
+      description: What has become of it, in words; empty while it is under way.
+      type: str
 explanations:
   description:
     - What is unusual. Empty for a host that runs what it boots, whose boot loader agrees, and on which no deployment is

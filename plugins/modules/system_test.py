@@ -61,11 +61,21 @@ EXAMPLES = r"""
     limits:
       confirm: 600
   become: true
+
+- name: Try a specialisation of it
+  deploy_flake.nixos.system_test:
+    toplevel: "{{ build.toplevel }}"
+    specialisation: no-gpu
+  become: true
 """
 
 RETURN = r"""
 toplevel:
   description: The system that was to be tried.
+  type: str
+  returned: always
+specialisation:
+  description: The specialisation of it that was to be activated; empty for the system itself.
   type: str
   returned: always
 deployment:
@@ -95,9 +105,9 @@ previous_boot_default:
   type: str
   returned: always, once the deployment has begun
 system:
-  description: The system that runs now.
+  description: The system that runs now. Of a specialisation it is the store path of its own.
   type: str
-  returned: when the deployment has ended
+  returned: always, once the deployment has begun
 boot_default:
   description: The system that would boot now.
   type: str

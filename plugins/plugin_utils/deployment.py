@@ -48,6 +48,8 @@ class Deployment:
         self.reconnect_timeout = reconnect_timeout
         self.state = ""
         self.time_to_undo = 0
+        self.changes: dict[str, Any] = {}
+        """Return values about what is different in the new system, where somebody asked for it."""
 
     def ask(self, *scripts: str, awaited: str = "window", limit: float = 60, **variables: str) -> Answer:
         """Run a script that ends in `wait.sh`'s answer, and note the state that it says.
@@ -97,17 +99,31 @@ def new_id() -> str:
 
 
 def start(
-    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, batches: int = 0, diff: bool = False
+    host: Host,
+    options: Mapping[str, Any],
+    mode: str,
+    check_mode: bool,
+    batches: int = 0,
+    diff: bool = False,
+    to: str | None = None,
 ) -> tuple[Deployment | None, Answer, Answer]:
     """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
 
     The answers are what the host said of itself before, and how the deployment does.
     `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0. In check
-    mode the host looks at what a deployment would do, and with `diff` at what changes as well.
+    mode the host looks at what a deployment would do. With `diff` it is asked what changes. `to` is for a rollback: the
+    host itself finds the system where it says `previous` or the number of a generation.
     """
-    toplevel = options["toplevel"]
-    if not is_store_path(toplevel):
+    toplevel = options["toplevel"] or ""
+    if not to and not is_store_path(toplevel):
         raise HostError(f"toplevel must be a store path, and is {toplevel!r}", "not-a-store-path")
+    specialisation = options["specialisation"] or ""
+    if specialisation and mode == "boot":
+        raise HostError(
+            "a specialisation can only be tried live: what boots by default is always the system that it belongs to;"
+            " leave 'specialisation' out, or test the system",
+            "specialisation-without-test",
+        )
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
     limits = _limits(options, batches)
     deployment.time_to_undo = _time_to_undo(limits)
@@ -115,10 +131,14 @@ def start(
     told = ""
     while True:
         try:
-            before = _look(deployment, options, mode, limits, check_mode, diff)
+            before = _look(deployment, options, mode, limits, check_mode, diff, to)
             if before.get("unchanged") or check_mode:
                 return None, before, before
-            return deployment, before, _launch(deployment, options, mode, limits, before.get("boot_id"))
+            toplevel = before.get("toplevel") or toplevel
+            if diff:
+                activated = before.get("new_live") if mode == "test" else toplevel
+                deployment.changes = changes.look(host, activated, mode, options["reconnect_timeout"])
+            return deployment, before, _launch(deployment, options, mode, limits, toplevel, before)
         except HostError as error:
             if error.reason != "busy" or time.monotonic() >= patience_ends:
                 if check_mode and error.answer is not None:
@@ -130,6 +150,12 @@ def start(
             time.sleep(2)
 
 
+def preflight(host: Host, options: Mapping[str, Any]) -> Answer:
+    """What is refused of any system that is to become the boot default, before anything is begun."""
+    deployment = Deployment(host, new_id(), options["reconnect_timeout"])
+    return _look(deployment, options, "boot", _limits(options, 0), check_mode=False, diff=False)
+
+
 def _look(
     deployment: Deployment,
     options: Mapping[str, Any],
@@ -137,14 +163,16 @@ def _look(
     limits: Mapping[str, int],
     check_mode: bool,
     diff: bool,
+    to: str | None,
 ) -> Answer:
     """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
     host = deployment.host
-    scripts: tuple[str, ...] = ("room", "others", "start")
+    scripts: tuple[str, ...] = ("trial", "room", "others", "start")
     limit = 240
     boot_mib = options["needed_space"].get("boot")
     variables = {
-        "new": options["toplevel"],
+        "new": options["toplevel"] or "",
+        "specialisation": options["specialisation"] or "",
         "mode": mode,
         "check_mode": "yes" if check_mode else "no",
         "over_ssh": "yes" if host.over_ssh else "no",
@@ -152,6 +180,9 @@ def _look(
         "need_nix_kib": str(options["needed_space"]["nix"] * 1024),
         "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
     }
+    if to is not None:
+        scripts = ("target", *scripts)
+        variables["to"] = to
     if check_mode:
         scripts = (*foresight.SCRIPTS, *scripts)
         limit += foresight.limit(limits) + (changes.LIMIT if diff else 0)
@@ -168,25 +199,32 @@ def _look(
 
 
 def _launch(
-    deployment: Deployment, options: Mapping[str, Any], mode: str, limits: Mapping[str, int], boot: str
+    deployment: Deployment,
+    options: Mapping[str, Any],
+    mode: str,
+    limits: Mapping[str, int],
+    toplevel: str,
+    before: Answer,
 ) -> Answer:
     """Start the supervisor, and wait for first news in the same go."""
     host = deployment.host
     return deployment.ask(
         "wait",
+        "trial",
         "others",
         "launch",
         limit=240,
         awaited="window" if mode == "test" else "",
-        since_boot=boot,
-        new=options["toplevel"],
+        since_boot=before.get("boot_id"),
+        new=toplevel,
+        new_live=before.get("new_live"),
         allow=" ".join(options["allow"]),
         install_bootloader="yes" if options["install_bootloader"] else "",
         login_user=host.login_user,
         runtime_limit=str(_runtime(limits)),
         stop_limit=str(_time_to_undo(limits)),
         settings=_settings(host, options, mode, limits),
-        about=_about(deployment.id, options),
+        about=_about(deployment.id, options, before.get("generation_to")),
         program=_PROGRAM,
     )
 
@@ -224,7 +262,7 @@ def _time_to_undo(limits: Mapping[str, int]) -> int:
 
 def _settings(host: Host, options: Mapping[str, Any], mode: str, limits: Mapping[str, int]) -> str:
     values = {
-        "new": options["toplevel"],
+        "specialisation": options["specialisation"] or "",
         "mode": mode,
         "over_ssh": "yes" if host.over_ssh else "no",
         "policy": options["health_policy"],
@@ -236,16 +274,20 @@ def _settings(host: Host, options: Mapping[str, Any], mode: str, limits: Mapping
     return assignments(values | {f"{name}_limit": str(seconds) for name, seconds in limits.items()})
 
 
-def _about(deployment_id: str, options: Mapping[str, Any]) -> str:
-    """What the controller knows of the deployment, as the beginning of its line in deployments.jsonl."""
+def _about(deployment_id: str, options: Mapping[str, Any], generation: str) -> str:
+    """What the controller knows of the deployment, as the beginning of its line in deployments.jsonl.
+
+    `generation` is the one that a rollback leads to, if any.
+    """
     values = {
         "id": deployment_id,
         "by": getpass.getuser(),
         "controller": socket.gethostname(),
         "flake": options["flake"] or "",
         "revision": options["revision"] or "",
-        "configuration": options["configuration"] or "",
+        "configuration": options["configuration"] or (f"generation {generation}" if generation else ""),
         "nar_hash": options.get("nar_hash") or "",
+        "specialisation": options["specialisation"] or "",
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
 

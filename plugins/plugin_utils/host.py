@@ -182,6 +182,12 @@ class Host:
             connection.set_option("ssh_extra_args", f"{extra} -o HostKeyAlias={shlex.quote(alias)}".strip())
         connection.set_option("host", address)
 
+    def give_up_soon(self) -> None:
+        """A host that is not there is asked again soon, and not waited for."""
+        if self._transport == "ssh":
+            connection = self._action._connection
+            connection.set_option("timeout", min(int(connection.get_option("timeout") or 5), 5))
+
     def use_fresh_connections(self) -> None:
         """From here on each command gets a TCP connection and a login of its own, and gives up on a silent one soon."""
         connection = self._action._connection
@@ -288,8 +294,8 @@ def _ends_quoted(line: str, quoted: bool) -> bool:
 
 def program() -> str:
     """What runs on the host in a deployment's units: one text, read whole before it acts."""
-    parts = ("process", "record", "settings", "reach", "health", "commit", "undo", "repair", "supervise", "guard")
-    return join(*parts, "program")
+    parts = ("process", "record", "settings", "reach", "health", "commit", "undo", "repair")
+    return join(*parts, "oneshot", "trial", "supervise", "guard", "program")
 
 
 def assignments(values: Mapping[str, str]) -> str:

@@ -81,7 +81,8 @@ def argument_spec(module: str) -> dict[str, Any]:
         if fragment.startswith("deploy_flake.nixos."):
             name = fragment.removeprefix("deploy_flake.nixos.")
             shared = import_module(f"{_COLLECTION}.doc_fragments.{name}").ModuleDocFragment.DOCUMENTATION
-            options.update(_load(shared).get("options", {}))
+            # What the module says itself goes first, as it does in ansible-doc.
+            options = {**_load(shared).get("options", {}), **options}
     return _spec(options)
 
 

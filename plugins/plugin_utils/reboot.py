@@ -6,44 +6,172 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError
 
+_UP = ("running", "degraded")
+_POLL = 20
+"""Seconds for which one look waits on the host until it has finished starting."""
+
+
+class NotBackError(HostError):
+    """The host was told to reboot, and cannot be reached; `said` is what the last attempt came to."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(f"{message} (last: {said})", "not-back")
+        self.said = said
+
+
+def look(host: Host, patience: float, toplevel: str = "") -> Answer:
+    """How the host is now; tries again for `patience` seconds where the connection fails."""
+    return host.persist(patience, lambda: _ask(host, toplevel=toplevel, trying=toplevel), "about to reboot")
+
 
 def reboot(host: Host, expected: str, limit: float) -> None:
     """Reboot into the boot default and make sure that it is the expected system; HostError after `limit` seconds."""
-    before = host.persist(limit, lambda: host.run("reboot", boot_id="", may_reboot="no"), "about to reboot").get(
-        "boot_id"
-    )
-    host.tell("reboots")
-    ends = time.monotonic() + limit
-    try:
-        host.run("reboot", boot_id=before, may_reboot="yes", limit=30)
-    except AnsibleConnectionFailure as error:
-        host.tell_more(f"the connection ended with the reboot: {error}")
-    while True:
-        answer = _look(host)
-        if answer and answer.get("boot_id") != before and answer.get("manager") in ("running", "degraded"):
-            break
-        if time.monotonic() > ends:
-            raise HostError(
-                f"{host.name} was told to reboot into {expected} and is not up again after {limit:.0f} s;"
-                " look at its console",
-                "not-back",
-            )
-        time.sleep(1)
-    if answer.get("booted") != expected:
-        raise HostError(f"{host.name} has rebooted, but into {answer.get('booted')} and not {expected}", "other-system")
+    before = look(host, limit)
+    answer = boot(host, before, expected, limit, may_reboot="after-commit")
+    require_up(host, answer, limit)
+    require_system(host, answer, expected)
     host.tell("has rebooted into the new system")
 
 
-def _look(host: Host) -> Answer | None:
-    host.reset()
+def boot(
+    host: Host,
+    before: Answer,
+    expected: str,
+    limit: float,
+    addresses: Sequence[str] = (),
+    may_reboot: str = "yes",
+    trying: str = "",
+) -> Answer:
+    """Reboot, and wait until the host is up with another boot id; the last look, which may say that it isn't.
+
+    NotBackError when no look came through within `limit` seconds. `addresses` are tried in turn, where there are any.
+    """
+    boot_id = before.get("boot_id")
+    host.tell("reboots")
+    ends = time.monotonic() + limit
     try:
-        return host.run("reboot", boot_id="", may_reboot="no", limit=30)
-    except (AnsibleConnectionFailure, HostError) as error:
-        host.tell_more(f"not up yet: {error}")
-        return None
+        _ask(host, boot_id=boot_id, may_reboot=may_reboot, trying=trying)
+    except AnsibleConnectionFailure as error:
+        host.tell_more(f"the connection ended with the reboot: {error}")
+    answer, said = wait(host, boot_id, ends - time.monotonic(), addresses)
+    if answer is None:
+        raise NotBackError(
+            f"{host.name} was told to reboot into {expected} and has not come back within {limit:.0f} s;"
+            f" look at its console; a power cycle boots {before.get('boot_default') or 'nothing'}",
+            said,
+        )
+    return answer
+
+
+def wait(host: Host, boot_id: str, limit: float, addresses: Sequence[str] = ()) -> tuple[Answer | None, str]:
+    """Wait until the host answers from another boot and has finished starting.
+
+    The last look at that boot, if there was one, and what the last attempt came to.
+    """
+    ends = time.monotonic() + limit
+    turn = itertools.cycle(addresses)
+    seen: Answer | None = None
+    said = "it was never asked"
+    pause = 0.1
+    host.give_up_soon()
+    while True:
+        left = ends - time.monotonic()
+        if left <= 0:
+            return seen, said
+        host.reset()
+        try:
+            answer = _ask(host, boot_id=boot_id, patience=min(left, _POLL))
+        except (AnsibleConnectionFailure, HostError) as error:
+            # HostError: while it shuts down or starts, what a login says may be no answer.
+            said = str(error)
+            host.tell_more(f"not up yet: {said}")
+            if addresses:
+                host.go_to(next(turn))
+        else:
+            said = f"it answers, and is {answer.get('manager')}"
+            if answer.get("boot_id") != boot_id:
+                seen = answer
+                if answer.get("manager") in _UP:
+                    return answer, ""
+        time.sleep(max(min(pause, ends - time.monotonic()), 0))
+        pause = min(pause * 1.3, 1)
+
+
+def require_up(host: Host, answer: Answer, limit: float) -> None:
+    """HostError unless the host has finished starting."""
+    if answer.get("manager") not in _UP:
+        raise HostError(
+            f"{host.name} has rebooted into {answer.get('booted')}, and has not finished starting after {limit:.0f} s:"
+            f" systemctl is-system-running says {answer.get('manager') or 'nothing'};"
+            f" these still start: {answer.get('jobs').strip() or 'none'}",
+            "not-up",
+            answer,
+        )
+
+
+def require_system(host: Host, answer: Answer, expected: str) -> None:
+    """HostError unless the host has booted the system that was meant."""
+    if answer.get("booted") != expected:
+        raise HostError(
+            f"{host.name} has rebooted, but into {answer.get('booted')} and not {expected}", "other-system", answer
+        )
+
+
+def require_health(host: Host, answer: Answer, policy: str, ignored: Collection[str], before: Answer) -> None:
+    """HostError where units have failed that the policy does not let pass."""
+    if units := failed_units(answer, policy, ignored, before):
+        journal = "".join(f"\n  {line}" for line in answer.get("journal").splitlines()[-20:])
+        raise HostError(
+            f"{host.name} has booted {answer.get('booted')}, and units have failed: {' '.join(units)}{journal}",
+            "unhealthy",
+            answer,
+        )
+
+
+def failed_units(answer: Answer, policy: str, ignored: Collection[str], before: Answer) -> list[str]:
+    """The failed units that count."""
+    known = before.all("failed_unit") if policy == "no_new_failures" else []
+    return [
+        unit
+        for unit in answer.all("failed_unit")
+        if unit not in known and not any(fnmatchcase(unit, pattern) for pattern in ignored)
+    ]
+
+
+def facts(answer: Answer) -> Mapping[str, Any]:
+    """A look, as return values."""
+    return {
+        "booted_system": answer.get("booted"),
+        "system": answer.get("current"),
+        "boot_default": answer.get("boot_default"),
+        "failed_units": answer.all("failed_unit"),
+    }
+
+
+def _ask(
+    host: Host,
+    boot_id: str = "",
+    may_reboot: str = "no",
+    toplevel: str = "",
+    trying: str = "",
+    patience: float = _POLL,
+) -> Answer:
+    return host.run(
+        *("record", "trial", "reboot"),
+        limit=patience + 15,
+        boot_id=boot_id,
+        may_reboot=may_reboot,
+        toplevel=toplevel,
+        trying=trying,
+        patience=f"{max(patience, 1):.0f}",
+    )

@@ -97,7 +97,11 @@ def _now(record: Mapping[str, Any]) -> str:
     live, boot = record.get("live", ""), record.get("boot", "")
     if not live:
         return ""
-    said = {record.get("to"): "the new system", record.get("from"): "the previous system"}
+    said = {
+        record.get("to"): "the new system",
+        record.get("to_live"): "the new system",
+        record.get("from"): "the previous system",
+    }
     runs = f"It runs {live} ({said.get(live, 'another system')})"
     return f"{runs} and would boot the same." if boot == live else f"{runs} and would boot {boot or 'nothing'}."
 

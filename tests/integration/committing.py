@@ -14,6 +14,7 @@ from integration.faulting import (
     Deploying,
     locked,
     processes,
+    setting_profile,
     stopped,
     switching,
     wait_for,
@@ -58,6 +59,7 @@ def profile_moved(deployment: Deploying, host: Host, new: str) -> Iterator[None]
         deployment.wait_for("window", "confirmed")
         with locked(host, STORE_LOCK):
             deployment.wait_for("commit-profile")
+            wait_for(lambda: setting_profile(host))
             held.enter_context(stopped(processes(host)[0]))
         wait_for(lambda: systems(host).boot_default == new)
         yield

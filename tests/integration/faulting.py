@@ -114,6 +114,15 @@ def switching(host: Host) -> bool:
     return True
 
 
+def setting_profile(host: Host) -> bool:
+    """Whether the deployment's nix-env has begun."""
+    for pid in processes(host):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_text().startswith("nix-env\0"):
+                return True
+    return False
+
+
 def guard(host: Host) -> str:
     """The name of the guard's unit."""
     units = (host.cgroup / "machine/payload/system.slice").glob("deploy-flake-guard-*.service")

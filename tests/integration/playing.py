@@ -119,8 +119,13 @@ def systems(host: Host) -> Systems:
     readlink -f /run/current-system
     readlink -f /nix/var/nix/profiles/system
     readlink -f /run/booted-system
-    entry=$(sed -n 's/^default //p' /boot/loader/loader.conf)
-    sed -n 's|.*init=\\([^ ]*\\)/init.*|\\1|p' "/boot/loader/entries/$entry"
+    if [ -e /boot/loader/loader.conf ]; then
+        file=/boot/loader/entries/$(sed -n 's/^default //p' /boot/loader/loader.conf)
+    else
+        # GRUB, whose first entry is the default.
+        file=/boot/grub/grub.cfg
+    fi
+    sed -n 's|.*init=\\([^ ]*\\)/init.*|\\1|p' "$file" | head -n 1
     """
     return Systems(*host.run(script).stdout.split())
 
@@ -131,7 +136,8 @@ def remains(host: Host) -> str:
     ls /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake 2>/dev/null |
         grep -v -e : -e '^deployments.jsonl$' -e '^$'
     ls -d /nix/var/nix/deploy-flake.* /run/deploy-flake-* 2>/dev/null
-    systemctl list-units --all --plain --no-legend --full 'deploy-flake*'
+    systemctl list-units --all --plain --no-legend --full 'deploy-flake*' |
+        grep -v '^deploy-flake-trial.service .* inactive '
     find /nix/var/nix/gcroots/auto -lname '*deploy-flake*'
     """
     return host.run(script, check=False).stdout.strip()

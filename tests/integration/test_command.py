@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 from integration.commanding import ROOT, Command, destination, limits, reaching, results
+from integration.faulting import build
 from integration.playing import change_the_flake, remains, systems
 
 from lab import Host, Lab
@@ -100,7 +101,31 @@ def test_status_rollback_and_revoke(command: Command, lab: Lab, fresh: dict[str,
 
     code, output = command.run("rollback", *given, "--generation", "77")
     assert code == 1
-    assert "has no generation 77; it has 1, 2" in output
+    assert "has no generation 77; it has 1 (20" in output
+    assert systems(host).running == first
+
+
+def test_built_system_specialisation_and_store_path(command: Command, lab: Lab, whole: dict[str, Host]) -> None:
+    """Without a flake: a system that the host has, a specialisation of it, and back to it by its path."""
+    host = whole["host3"]
+    first, new = systems(host).running, build(host, version="built")
+    given = [destination(host, "anything"), *reaching([host]), *limits()]
+    code, lines = command.json(*given, "--toplevel", new, "--specialisation", "debug")
+    assert code == 0, lines
+    now = systems(host)
+    assert (now.boot_default, now.loader) == (new, new)
+    assert now.running == results(lines)[host.address]["system"] == f"{_special(host, new)}"
+    code, lines = command.json("rollback", *given, "--to", first)
+    assert code == 0, lines
+    assert systems(host).running == systems(host).boot_default == first
+    assert results(lines)[host.address]["new_system"] == first
+    code, lines = command.json("rollback", *given, "--to", "1", "--check")
+    assert code == 0, lines
+    assert results(lines)[host.address]["outcome"] in ("would-change", "unchanged")
+
+
+def _special(host: Host, toplevel: str) -> str:
+    return host.run(f"readlink -f {toplevel}/specialisation/debug", check=True).stdout.strip()
 
 
 def test_check_and_diff(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:

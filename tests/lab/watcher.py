@@ -28,7 +28,7 @@ def power(host: Host) -> None:
 
 
 def _boot(host: Host) -> int:
-    init = bootloader.init_of(host.boot)
+    init = bootloader.next_init(host.boot)
     _console(host, f"booting {init}")
     netns = network.plug_in(host.state, host.number, cut=host.is_cut)
     if host.is_cut:  # perhaps meanwhile

@@ -1,5 +1,5 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything goes back,
-# after it forward.
+# after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # shellcheck shell=sh
 
 # Only the file systems that matter: a network mount that hangs must not hold up a commit.
@@ -26,7 +26,7 @@ boot_untouched() {
 }
 
 commit() {
-    if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
+    if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new_live" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
         give_up "somebody else has switched the host meanwhile"
     fi
     boot_files "$dir/boot-files"

@@ -96,9 +96,19 @@ open_field() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$var_dir/open.
 
 allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 
+# is_system_of LIVE TOPLEVEL: whether what runs is this system, or one of its specialisations.
+is_system_of() {
+    [ "$1" != "$2" ] || return 0
+    for specialised in "$2"/specialisation/*; do
+        [ ! -e "$specialised" ] || [ "$(readlink -f "$specialised")" != "$1" ] || return 0
+    done
+    return 1
+}
+
 # tested_boot_default LIVE DEFAULT: whether the host would boot what it runs, or that does not matter; says what is wrong.
+# A specialisation boots from the entry of its own; the boot default is the system that it belongs to.
 tested_boot_default() {
-    [ "$mode" = boot ] || [ -z "$2" ] || [ "$1" = "$2" ] || [ "$2" = "$new" ] || allowed untested_boot_default || {
+    [ "$mode" = boot ] || [ -z "$2" ] || is_system_of "$1" "$2" || [ "$2" = "$new" ] || allowed untested_boot_default || {
         echo "runs $1, but would boot $2: somebody tested the one or did not restart into the other"
         return 1
     }
@@ -107,6 +117,7 @@ tested_boot_default() {
 # drop_root PATH, drop_all_roots: lets garbage collection have a flake or a system again that no deployment came of. The
 # roots of a deployment itself are its own business.
 drop_root() {
+    [ -n "$1" ] || return 0
     rm -f "$roots/${1##*/}"
     rmdir "$roots" 2>/dev/null
 }

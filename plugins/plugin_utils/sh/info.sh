@@ -43,6 +43,10 @@ main() {
             answer open_state "$line"
             for field in new previous_live previous_boot; do answer open_system "$(open_field "$field")"; done
         fi
+        if load_trial; then
+            answer trial "$trial_new"
+            if trial_under_way; then answer trial_at_work yes; else answer trial_outcome "$(trial_outcome)"; fi
+        fi
     fi
     answer open_unit "$(sc show -p ActiveState --value "$unit" 2>/dev/null)"
     answer open_about "$(sc show -p Description --value "$unit" 2>/dev/null)"

@@ -1,5 +1,5 @@
 # Starts the supervisor of a new deployment, and waits for news of it.
-# From the controller: since_boot, new, program, settings, about, login_user, allow, install_bootloader, runtime_limit,
+# From the controller: since_boot, new, new_live, program, settings, about, login_user, allow, install_bootloader, runtime_limit,
 # stop_limit, and what wait.sh wants.
 # shellcheck shell=sh
 
@@ -32,6 +32,7 @@ make_directory() {
         printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
         {
             printf '%s\n' "$settings"
+            printf 'new=%s\nnew_live=%s\n' "$(quote "$new")" "$(quote "$new_live")"
             printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\nallow=%s\n' "$(quote "$interpreter")" \
                 "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline" "$(quote "$allow")"
         } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {

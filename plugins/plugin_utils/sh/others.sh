@@ -1,4 +1,4 @@
-# What both parts of a deployment's start need.
+# What both parts of a deployment's start need; trial.sh comes before this.
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this toplevel.
@@ -10,4 +10,6 @@ no() {
 others_at_work() {
     busy=$(switching_units)
     [ -z "$busy" ] || { answer busy_by "$busy" && refuse busy "is being switched by $busy"; }
+    load_trial && [ "$trial_new" != "$new" ] && trial_under_way || return 0
+    refuse busy "is being booted once with another system to try it, since $trial_started: $trial_new"
 }

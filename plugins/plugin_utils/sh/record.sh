@@ -34,11 +34,11 @@ unit_journals() {
     done | tail -n 40
 }
 
-# Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it was not tested.
+# Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it does not run.
 reboot_required() {
-    [ "$mode" = test ] || { echo yes && return; }
+    [ "$mode" = test ] || [ "$(readlink -f /run/current-system)" = "$new" ] || { echo yes && return; }
     for part in initrd kernel kernel-modules; do
-        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$new/$part")" ] || { echo yes && return; }
+        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$new_live/$part")" ] || { echo yes && return; }
     done
     echo no
 }
@@ -48,7 +48,7 @@ record() {
     rung=$line
     printf '{%s, ' "$(cat "$dir/about")"
     for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "reboot_required $(reboot_required)" \
-        "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" \
+        "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" "to_live $new_live" \
         "live $(readlink -f /run/current-system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
         json_field "${field%% *}" "${field#* }"
         printf ', '

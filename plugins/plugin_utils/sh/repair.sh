@@ -44,6 +44,9 @@ repair_after_power_loss() (
     lost=$open_id
     id=$lost
     new=$(open_field new)
+    new_live=$(open_field new_live)
+    # One that was begun by a release that knew nothing of specialisations.
+    new_live=${new_live:-$new}
     started=$(open_field started)
     previous_live=$(open_field previous_live)
     previous_boot=$(open_field previous_boot)

@@ -5,6 +5,7 @@ supervise() {
     trap 'why "the supervisor was told to stop ($(read_line "$dir/state"; echo "$line"))"; end_child; exit 143' TERM
     state checking
     repair_others || stop_unchanged "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
+    settle_trial || stop_unchanged "another system is being booted once to try it, since $trial_started: $trial_new"
     printf '%s\n' "$id" >"$run_dir/current.$$" && mv -f "$run_dir/current.$$" "$run_dir/current"
     note_facts || stop_unchanged "could not note the state of the host in $dir"
     # After a power loss it is clear who did that: the loader had started what was about to be committed.
@@ -48,13 +49,13 @@ give_up() {
 }
 
 check_before_switch() {
-    if [ -n "$pre_activate_script" ] && [ -x "$new/$pre_activate_script" ]; then
-        limited "$check_limit" "$new/$pre_activate_script" >>"$dir/log" 2>&1 </dev/null ||
+    if [ -n "$pre_activate_script" ] && [ -x "$new_live/$pre_activate_script" ]; then
+        limited "$check_limit" "$new_live/$pre_activate_script" >>"$dir/log" 2>&1 </dev/null ||
             stop_unchanged "$pre_activate_script of the new system exited $status: activation would not be safe"
     fi
     # Releases before the variable print their usage for `check`, and exit 1 as a failed check does.
-    grep -q PRE_SWITCH_CHECK "$new/bin/switch-to-configuration" || return 0
-    switch_to "$check_limit" "$new" check
+    grep -q PRE_SWITCH_CHECK "$new_live/bin/switch-to-configuration" || return 0
+    switch_to "$check_limit" "$new_live" check
     case $stc in
     0) ;;
     100) needs_reboot "switch-to-configuration check exited 100" ;;
@@ -68,9 +69,9 @@ check_before_switch() {
 
 # Whether a switch inhibitor may be why a check failed: programs that must not be exchanged under a running system.
 inhibited() {
-    [ "$mode" = test ] && [ -e "$new/switch-inhibitors" ] || return 1
+    [ "$mode" = test ] && [ -e "$new_live/switch-inhibitors" ] || return 1
     for running in /run/booted-system /run/current-system; do
-        [ ! -e "$running/switch-inhibitors" ] || cmp -s "$running/switch-inhibitors" "$new/switch-inhibitors" || return 0
+        [ ! -e "$running/switch-inhibitors" ] || cmp -s "$running/switch-inhibitors" "$new_live/switch-inhibitors" || return 0
     done
     return 1
 }
@@ -80,6 +81,7 @@ inhibited() {
 needs_reboot() {
     [ "$mode" = boot ] || [ "$on_reboot_required" != fail ] || stop_unchanged "the new system needs a reboot, and nothing was activated: $1"
     note "the new system needs a reboot, so it was not tested: $1"
+    [ "$new_live" = "$new" ] || note "after the reboot it runs without its specialisation $specialisation, unless that is chosen in the boot menu"
     printf 'boot\n' >"$dir/mode.new" && mv -f "$dir/mode.new" "$dir/mode"
     mode=boot
 }
@@ -91,7 +93,7 @@ ended() {
 try_live() {
     state activating
     # Our own limit counts from the first byte of `test`.
-    switch_to "$activate_limit" "$new" test
+    switch_to "$activate_limit" "$new_live" test
     test_status=$stc
     case $test_status in
     0 | 4) ;;
@@ -107,8 +109,8 @@ try_live() {
     state settling
     [ "$settle_limit" = 0 ] || pause "$settle_limit"
     complaint=$(healthy) || give_up "$complaint"
-    [ "$(readlink -f /run/current-system)" = "$new" ] || give_up "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
-    (PATH=$new/sw/bin:$PATH && tools_work) || give_up "the new system's timeout or readlink does not do its work"
+    [ "$(readlink -f /run/current-system)" = "$new_live" ] || give_up "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
+    (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up "the new system's timeout or readlink does not do its work"
     if [ "$over_ssh" = yes ]; then complaint=$(still_reachable) || give_up "$complaint"; fi
 }
 

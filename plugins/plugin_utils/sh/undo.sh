@@ -38,7 +38,7 @@ undo() {
         undo_at_shutdown
     elif somebody_else_switched; then
         note "somebody else switched the host meanwhile, so nothing was touched"
-        [ "$live" != "$new" ] || [ "$mode" = boot ] || note "the host still runs the new system, which nobody has confirmed"
+        [ "$live" != "$new_live" ] || [ "$mode" = boot ] || note "the host still runs the new system, which nobody has confirmed"
         end_as superseded
     else
         undo_fully
@@ -65,7 +65,7 @@ machine_stopping() {
 somebody_else_switched() {
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
-    { [ "$live" != "$previous_live" ] && [ "$live" != "$new" ]; } || { [ "$default" != "$previous_boot" ] && [ "$default" != "$new" ]; }
+    { [ "$live" != "$previous_live" ] && [ "$live" != "$new_live" ]; } || { [ "$default" != "$previous_boot" ] && [ "$default" != "$new" ]; }
 }
 
 # Whether the commit point was passed.

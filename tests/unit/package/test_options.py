@@ -19,6 +19,7 @@ from deploy_flake.destination import parse_all
 from deploy_flake.inventory import write
 from deploy_flake.options import ALLOWABLE, PHASES, POLICIES, REBOOT, DeployOptions, OptionError, build_arguments
 
+SYSTEM = f"/nix/store/{'0' * 32}-nixos-system-web-25.11"
 ROLE = Path(__file__).parents[3] / "roles" / "deploy"
 
 
@@ -64,6 +65,7 @@ def test_choices_are_the_role_s() -> None:
         {"serial": "some"},
         {"test": False, "all_or_nothing": True},
         {"preflight_check": False, "health_policy": "strict"},
+        {"test": False, "specialisation": "debug"},
     ],
 )
 def test_makes_no_sense(options: dict[str, Any]) -> None:
@@ -87,6 +89,12 @@ def test_build_command_line() -> None:
         ["host1", "--inventory", "x"],
         ["host1", "--time-limit", "lunch=3"],
         ["host1", "--parallel", "0"],
+        ["host1", "--toplevel", "/etc"],
+        ["host1", "--toplevel", f"{SYSTEM}.drv"],
+        ["host1", "--toplevel", SYSTEM, "--flake", "."],
+        ["rollback", "host1", "--to", "yesterday"],
+        ["rollback", "host1", "--to", "/nix/store/x; reboot"],
+        ["rollback", "host1", "--to", "3", "--generation", "3"],
         ["status"],
         ["completion", "tcsh"],
     ],
@@ -98,6 +106,31 @@ def test_usage_errors_exit_with_2(argv: list[str], capsys: pytest.CaptureFixture
         code = exit_.code
     assert code == 2
     assert "deploy-flake" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "target"),
+    [
+        ([], {}),
+        (["--to", "3"], {"deploy_flake_generation": 3}),
+        (["--generation", "3"], {"deploy_flake_generation": 3}),
+        (["--to", SYSTEM], {"deploy_flake_rollback_toplevel": SYSTEM}),
+    ],
+)
+def test_where_a_rollback_leads(given: list[str], target: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[dict[str, Any]] = []
+
+    class Begun(Exception):
+        pass
+
+    def begin(_operation: str, _where: object, _run: object, variables: dict[str, Any], *_others: object) -> None:
+        begun.append(variables)
+        raise Begun
+
+    monkeypatch.setattr("deploy_flake.api._begin", begin)
+    with pytest.raises(Begun):
+        main(["rollback", "host1", "--yes", *given])
+    assert begun == [target]
 
 
 def test_command_may_be_left_out() -> None:

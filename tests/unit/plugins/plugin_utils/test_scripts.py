@@ -180,3 +180,60 @@ def test_room_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[
 def test_the_program_that_looks_ahead_is_understood_and_acts_only_at_its_end(shell: list[str]) -> None:
     subprocess.run([*shell, "-n"], input=foresight.program().encode(), check=True, timeout=30)
     assert foresight.program().rstrip().endswith("main </dev/null\nexit")
+
+
+def _profile(directory: Path, *systems: str) -> str:
+    """A system profile whose generations have these systems; the last one is the boot default."""
+    for number, name in enumerate(systems, 1):
+        (directory / name).mkdir(exist_ok=True)
+        (directory / f"system-{number}-link").symlink_to(directory / name)
+    (directory / "system").symlink_to(f"system-{len(systems)}-link")
+    return f"profile={directory}/system"
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("systems", "to", "chosen"),
+    [
+        ("abc", "previous", "2"),
+        ("abcb", "previous", "3"),
+        ("abb", "previous", "1"),
+        ("aaaaaaaaabc", "previous", "10"),
+        ("abc", "1", "1"),
+        ("abc", "3", "3"),
+        ("aa", "previous", ""),
+        ("abc", "4", ""),
+        ("abc", "0", ""),
+        ("abc", "-1", ""),
+    ],
+)
+def test_where_a_rollback_leads(shell: list[str], tmp_path: Path, systems: str, to: str, chosen: str) -> None:
+    script = f"to={to} new=\n{join('target')}\n{_profile(tmp_path, *systems)}\nchoose_target"
+    fields = run(shell, script).split("\0")
+    if not chosen:
+        assert fields[:2] == ["refused", "no-generation"]
+        assert "it has 1 (20" in fields[3]
+        return
+    values = dict(zip(fields[0:-1:2], fields[1::2], strict=True))
+    expected = {"toplevel": str(tmp_path / systems[int(chosen) - 1]), "generation_from": str(len(systems))}
+    assert values == expected | {"generation_to": chosen}
+
+
+@every_shell
+def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
+    """A specialisation of the boot default is no untested boot default; another system's is."""
+    for system in ("one", "two"):
+        (tmp_path / system / "specialisation").mkdir(parents=True)
+        (tmp_path / f"{system}-debug").mkdir()
+        (tmp_path / system / "specialisation/debug").symlink_to(tmp_path / f"{system}-debug")
+    script = f"mode=test allow= new=/new\n{join()}\ncd {tmp_path}\n"
+    for live, default in (
+        ("one", "one"),
+        ("one-debug", "one"),
+        ("two-debug", "one"),
+        ("one", "one-debug"),
+        ("", "one"),
+    ):
+        given = " ".join(f'"{tmp_path / name}"' if name else '""' for name in (live, default))
+        script += f"tested_boot_default {given} >/dev/null && echo yes || echo no\n"
+    assert run(shell, script).split() == ["yes", "yes", "no", "no", "no"]

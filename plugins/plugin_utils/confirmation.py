@@ -1,0 +1,35 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Confirms a deployment that waits for it, over connections that nobody had before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.deployment import Deployment, result_of
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.reboot import reboot
+
+
+def addresses(host: Host, options: Mapping[str, Any]) -> list[str]:
+    """Where the host may answer; none where only Ansible's own way is meant."""
+    others = options["confirm_hosts"]
+    return [address for address in (*others, host.address) if address] if others else []
+
+
+def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
+    # The way in has to work for somebody who comes anew, not only for a connection that was there before.
+    host.use_fresh_connections()
+    answer = waiting.ask("wait", "confirm", meant=toplevel)
+    answer = waiting.follow(answer, lambda _state: False, "confirm", meant=toplevel)
+    result = result_of(host, waiting, answer)
+    was_not_tested = report.read_record(answer.get("record")).get("mode") == "boot"
+    if was_not_tested and waiting.state == "committed" and options["on_reboot_required"] == "boot_and_reboot":
+        reboot(host, toplevel, options["limits"]["reboot"])
+        result |= {"reboot_required": False, "rebooted": True, "system": toplevel}
+    return result

@@ -1,0 +1,84 @@
+# Has trial_work.sh done in a unit of its own, and hands out its answer.
+# From the controller: id, step (as trial_work.sh has them), program, settings, time_limit (seconds).
+# shellcheck shell=sh
+
+main() {
+    answer_begin
+    require_root
+    for needed in nix-store systemctl systemd-run flock timeout awk; do
+        command -v "$needed" >/dev/null || refuse no-tool "has no $needed in $PATH"
+    done
+    tools_work || refuse broken-tool "has a timeout or readlink in $PATH that does not do its work"
+    own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
+    own_directory "$var_dir" || refuse no-directory "$var_dir is not a directory of root's alone"
+    dir=$run_dir/trial-$id-$step
+    # Not there: the first run of this very script has lost its connection and goes on; then its answer is waited for.
+    if mkdir -m 0700 "$dir" 2>/dev/null; then begin; fi
+    ends=$(($(now) + time_limit + 30))
+    while [ ! -e "$dir/result" ]; do
+        [ "$(now)" -lt "$ends" ] || refuse no-answer "did not end '$step' of the trial within $time_limit s: journalctl -u $unit"
+        case $(sc show -p ActiveState --value "$unit" 2>/dev/null) in
+        active | activating | deactivating | reloading | '') ;;
+        *)
+            sleep 0.2
+            [ -e "$dir/result" ] || {
+                rm -rf "$dir"
+                refuse no-answer "has ended '$step' of the trial without an answer: journalctl -u $unit"
+            }
+            ;;
+        esac
+        sleep 0.1
+    done
+    cat "$dir/result"
+    # The unit is gone when this is over: its name is the lock.
+    tries=0
+    while [ "$tries" -lt 50 ] && [ "$(sc show -p ActiveState --value "$unit" 2>/dev/null)" != inactive ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    # What is asked once more in a minute gets the same answer.
+    find "$run_dir" -maxdepth 1 -name 'trial-*' ! -name "trial-$id-*" -exec rm -rf {} + 2>/dev/null
+    case $step in failed | end) ;; *) return ;; esac
+    rm -rf "$run_dir/trial-$id"-*
+}
+
+begin() {
+    printf '%s\n' "$program" >"$dir/program" && printf '%s\n' "$settings" >"$dir/settings.sh" || {
+        rm -rf "$dir"
+        refuse no-space "cannot write to $run_dir"
+    }
+    shell=$(readlink -f /bin/sh)
+    interpreter=$shell
+    case $shell in */busybox) interpreter="$shell sh" ;; esac
+    tries=0
+    # shellcheck disable=SC2086 # the interpreter may be two words
+    until complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+        --description="tries a boot of ${new-} ($id)" \
+        -p KillMode=control-group -p IgnoreOnIsolate=yes -p WorkingDirectory=/ -p UMask=0077 \
+        -p RuntimeMaxSec="$time_limit" -p TimeoutStopSec=30 ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
+        $interpreter "$dir/program" "$dir" "$step" 2>&1); do
+        [ ! -e "$dir/result" ] || return 0
+        tries=$((tries + 1))
+        case $(sc show -p ActiveState --value "$unit") in
+        inactive | failed)
+            sc reset-failed "$unit" 2>/dev/null
+            sc stop "$unit" 2>/dev/null
+            ;;
+        deactivating) ;;
+        *)
+            read_line "$run_dir/current"
+            read_line "$run_dir/$line/state"
+            is_final "$line" || [ -z "$line" ] || tries=100
+            ;;
+        esac
+        [ "$tries" -lt 30 ] || {
+            rm -rf "$dir"
+            read_line "$run_dir/current"
+            refuse busy "has a deployment at work: ${line:-unknown} ($complaint)"
+        }
+        sleep 0.2
+    done
+}
+
+main </dev/null
+exit

@@ -1,0 +1,248 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Boots a system once, and makes it the boot default if it came up well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment, reboot
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
+    Answer,
+    Host,
+    HostError,
+    HostLostError,
+    assignments,
+    join,
+)
+
+_GRACE = 20
+"""Seconds that a system which goes back by itself has after `timeout`, for the commit to begin."""
+
+_BOOT = 120
+"""Seconds that a system which goes back by itself may take to shut down, and its boot default to come up."""
+
+
+class TrialError(HostError):
+    """The system was to be booted once and is not kept; `result` says how the host is now."""
+
+    def __init__(self, message: str, reason: str, result: Mapping[str, Any]) -> None:
+        super().__init__(message, reason)
+        self.result = result
+
+
+class Trial:
+    """One boot of one system that is not the boot default."""
+
+    def __init__(self, host: Host, options: Mapping[str, Any], before: Answer) -> None:
+        self.host = host
+        self.options = options
+        self.before = before
+        self.id = deployment.new_id()
+        self.new = options["toplevel"]
+        self.old = before.get("boot_default")
+        self.notes: list[str] = []
+
+    def run(self, check_mode: bool) -> dict[str, Any]:
+        """From the preparation to the boot default."""
+        if self.old == self.new:
+            if self.before.get("booted") == self.new:
+                return {"state": "unchanged"}
+            raise HostError(
+                f"{self.host.name} boots {self.new} by default already, so there is nothing that it could go back to;"
+                " reboot it without 'trial'",
+                "is-default",
+            )
+        # What is refused of any deployment, before anything is changed.
+        deployment.preflight(self.host, self._deployment_options())
+        if check_mode:
+            return {"state": "would-try", "changed": True}
+        # It came up before, and whoever waited for it is gone.
+        came_up = self.before.get("booted") == self.before.get("current") == self.new
+        if came_up:
+            self._note(f"{self.new} has been booted already, so it is not booted again")
+            up, _said = reboot.wait(self.host, "none", self.options["timeout"], self.options["addresses"])
+            return self._keep(up or self.before) | {"notes": self.notes}
+        prepared = self._ask("prepare")
+        if earlier := prepared.get("earlier"):
+            self._note(f"an earlier trial: {earlier}")
+        self.host.tell(
+            f"boots {self.new} once, as generation {prepared.get('generation')}; its boot default stays {self.old}"
+        )
+        told = time.monotonic()
+        answer = self._boot(prepared)
+        elapsed = round(time.monotonic() - told, 1)
+        return self._keep(answer) | {"rebooted": True, "elapsed": elapsed, "notes": self.notes}
+
+    def _boot(self, prepared: Answer) -> Answer:
+        limit, addresses = self.options["timeout"], self.options["addresses"]
+        began = time.monotonic()
+        try:
+            answer = reboot.boot(self.host, self.before, self.new, limit, addresses, trying=self.new)
+        except reboot.NotBackError as error:
+            answer = self._wait_for_return(prepared, began, error)
+        except HostError as error:
+            # It could not begin to reboot.
+            self._end("failed", str(error))
+            raise
+        if answer.get("booted") != self.new:
+            why = (
+                f"{self.host.name} was told to boot {self.new} once, and has booted {answer.get('booted')}: the new"
+                " system did not come up, or somebody has switched the host off and on"
+            )
+            raise self._failed(why, "other-system", answer)
+        return answer
+
+    def _wait_for_return(self, prepared: Answer, began: float, error: reboot.NotBackError) -> Answer:
+        """The system can't be reached: if it has the unit for that, it goes back by itself."""
+        limit = self.options["timeout"]
+        by_itself = prepared.get("returns") == "yes"
+        if by_itself:
+            left = self._host_limit + _BOOT - (time.monotonic() - began)
+            self.host.tell(f"has not come back; if the new system came up it reboots by itself, so waits {left:.0f} s")
+            answer, _said = reboot.wait(self.host, self.before.get("boot_id"), left, self.options["addresses"])
+            if answer:
+                return answer
+        raise TrialError(
+            f"{self.host.name} was told to boot {self.new} once, and has not come back within {limit} s"
+            f"{', nor has it gone back by itself' if by_itself else ''}; a power cycle boots {self.old} ({error.said})",
+            "not-back",
+            {"state": "unknown", "changed": True, "notes": self.notes},
+        ) from error
+
+    def _keep(self, answer: Answer) -> dict[str, Any]:
+        """The system runs. If it is well it becomes the boot default, by a deployment that has nothing to activate."""
+        options = self.options
+        try:
+            reboot.require_up(self.host, answer, options["timeout"])
+            # What had failed before is no excuse where it was this system already.
+            known = self.before if self.before.get("booted") != self.new else Answer()
+            reboot.require_health(self.host, answer, options["health_policy"], options["ignore_units"], known)
+        except HostError as error:
+            raise self._revert(str(error), error.reason, answer) from error
+        self.host.tell("has booted the new system, which is well; makes it the boot default")
+        self.host.use_fresh_connections()
+        try:
+            begun, _before, said = deployment.start(self.host, self._deployment_options(), "boot", check_mode=False)
+            if begun is None:
+                raise HostError(f"{self.host.name} boots {self.new} by default already", "is-default")
+            said = begun.follow(said, lambda _state: False)
+        except HostLostError:
+            raise
+        except HostError as error:
+            why = f"the new system came up well, and could not be kept: {error}"
+            raise self._revert(why, error.reason, answer) from error
+        result = deployment.result_of(self.host, begun, said)
+        if begun.state != "committed":
+            why = f"the new system came up well, and could not be made the boot default. {result['msg']}"
+            if begun.state == "commit-failed":
+                # What the host would boot is not known, so it stays up.
+                raise TrialError(why, begun.state, {"state": "unconfirmed", "changed": True, "notes": self.notes})
+            raise self._revert(why, begun.state, answer)
+        self._end("end")
+        self.notes += result.pop("notes", [])
+        kept = ("deployment", "generation", "boot_default", "system", "state")
+        return {
+            "changed": True,
+            "booted_system": answer.get("booted"),
+            "failed_units": answer.all("failed_unit"),
+            **{name: result[name] for name in kept if name in result},
+        }
+
+    def _revert(self, why: str, reason: str, answer: Answer) -> TrialError:
+        """The system that was tried is not kept: the host goes back, if it may."""
+        if not self.options["revert"]:
+            self._end("failed", why)
+            why = f"{why}\n{self.host.name} runs it, and boots {self.old} next time ('revert' is off)."
+            return TrialError(why, reason, {"state": "unconfirmed", "changed": True, "notes": self.notes})
+        self.host.tell("is not well; goes back to its boot default")
+        # Should the boot loader not have forgotten its choice.
+        self._end("unchoose")
+        try:
+            back = reboot.boot(self.host, answer, self.old, self.options["timeout"], self.options["addresses"])
+            reboot.require_up(self.host, back, self.options["timeout"])
+            reboot.require_system(self.host, back, self.old)
+        except HostError as error:
+            why = f"{why}\nIt was told to go back to {self.old}, and {error}."
+            return TrialError(why, reason, {"state": "unknown", "changed": True, "notes": self.notes})
+        return self._failed(why, reason, back)
+
+    def _failed(self, why: str, reason: str, answer: Answer) -> TrialError:
+        """The host has booted its boot default again: nothing is left of the trial but why it failed."""
+        if said := self._end("failed", why.splitlines()[0]):
+            why = f"{why}\nThe new system says that {said}."
+        text = f"{why}\n{self.host.name} runs {answer.get('current')}, and its boot default is {self.old}, as before."
+        result = {"state": "reverted", "changed": True, "notes": self.notes, **reboot.facts(answer)}
+        return TrialError(text, reason, result)
+
+    @property
+    def _host_limit(self) -> int:
+        return int(self.options["timeout"]) + _GRACE
+
+    def _ask(self, step: str, why: str = "") -> Answer:
+        commit = int(self.options["commit_timeout"])
+        # Two runs of switch-to-configuration, and what waits for the disks.
+        limit = 4 * commit + 120
+        settings = {
+            "id": self.id,
+            "new": self.new,
+            "commit_limit": str(commit),
+            # While the preparation, and what makes the system the boot default, may take so long nobody else begins.
+            "prepare_limit": str(limit),
+            "keep_limit": str(3 * commit + 60),
+            "host_limit": str(self._host_limit),
+            "pre_activate_script": self.options["pre_activate_script"] or "",
+            "why": why,
+        }
+        return self.host.persist(
+            self.options["reconnect_timeout"],
+            lambda: self.host.run(
+                "trial_start",
+                limit=limit + 60,
+                id=self.id,
+                step=step,
+                new=self.new,
+                time_limit=str(limit),
+                settings=assignments(settings),
+                program=join("process", "record", "settings", "oneshot", "trial", "trial_work"),
+            ),
+            "preparing a boot of the new system" if step == "prepare" else "ending the trial",
+        )
+
+    def _end(self, step: str, why: str = "") -> str:
+        """Tidy up; what does not work out is a note, and the next deployment or trial does it. What the host knows."""
+        try:
+            answer = self._ask(step, why)
+        except HostError as error:
+            self._note(f"what is left of the trial could not be taken away: {error}")
+            return ""
+        if entries := answer.get("entries"):
+            self._note(entries)
+        return answer.get("why")
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.host.warn(text)
+
+    def _deployment_options(self) -> dict[str, Any]:
+        """The commit as a deployment of its own: what is not about this one is as a deployment has it by default."""
+        options = self.options
+        commit, timeout = options["commit_timeout"], options["timeout"]
+        limits = {"health": 60, "check": 60, "activate": 60, "settle": 0, "confirm": 60, "rollback": commit}
+        return {
+            **{name: options[name] for name in ("toplevel", "reconnect_timeout", "lock_timeout", "allow")},
+            **{name: options[name] for name in ("flake", "revision", "configuration")},
+            "limits": limits | {"commit": commit, "reboot": timeout},
+            "needed_space": {"nix": 0, "boot": 0},
+            "install_bootloader": False,
+            # Looked at already.
+            "health_policy": "no_new_failures",
+            "ignore_units": options["ignore_units"],
+            "pre_activate_script": "",
+            "last_resort_reboot": False,
+            "on_reboot_required": "boot",
+        }
