@@ -16,7 +16,7 @@ from bench.figures import Figures
 from bench.fleet import Fleet
 from bench.measurement import Measurement
 from bench.process import Broken
-from bench.scale import measure_scale
+from bench.scale import PLAYERS, measure_scale
 from lab import Lab
 
 COUNTED_ON = 3
@@ -36,7 +36,7 @@ def main() -> int:
     contenders: list[Contender] = [Floor(), playbook, Command(chosen.command), *peers()]
     figures = Figures()
     lab = Lab()
-    lab.up(max([*chosen.hosts, COUNTED_ON]))
+    lab.up(max([*chosen.hosts, COUNTED_ON, *([PLAYERS] if chosen.scale else [])]))
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             if chosen.hosts:

@@ -68,7 +68,10 @@ def _inventory(fleet: Fleet, size: int) -> Path:
     hosts = {}
     for number in range(size):
         host = fleet.hosts[number % len(fleet.hosts)]
-        hosts[f"name{number}"] = known[host.name] | {"deploy_flake_configuration": host.name}
+        # A build of its own for each name, as it is with as many hosts: the arguments are what tells one from another.
+        own = ["--option", "connect-timeout", str(1000 + number)]
+        variables = {"deploy_flake_configuration": host.name, "deploy_flake_build_args": own}
+        hosts[f"name{number}"] = known[host.name] | variables
     file = fleet.directory / f"{size}.json"
     file.write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
     return file

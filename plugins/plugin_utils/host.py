@@ -31,7 +31,8 @@ _MARKER = "\1deploy-flake\1"
 _SCRIPTS = Path(__file__).parent / "sh"
 _FUNCTION = re.compile(r"^(\w+)\(\) \{(?:.*\}\n|\n(?:.*\n)*?\}\n)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Up to a single quote that begins something: words, what is in double quotes, a comment at the end.
+_UNQUOTED = re.compile(r"""^(?:(?<=\s)\#.*|\\.|"(?:\\.|[^"\\])*"|[^'"\\]|["\\])*""")
 _HERE_DOCUMENT = re.compile(r"<<'?(\w+)'?$")
 
 T = TypeVar("T")
@@ -260,24 +261,35 @@ def script(name: str) -> str:
 
 
 def bare(text: str) -> str:
-    """A script without what is there for its readers: a third of it, which would go to every host each time.
-
-    Here-documents, and strings of several lines, stay as they are.
-    """
+    """A script without what is there for its readers: a third of it, which would go to every host each time."""
     lines = []
     end_of_data = ""
-    in_string = False
+    quoted = False
     for line in text.splitlines():
         stripped = line.strip()
         if end_of_data:
             lines.append(line)
             end_of_data = "" if line == end_of_data else end_of_data
-        elif in_string or (stripped and not stripped.startswith("#")):
-            lines.append(line if in_string else stripped)
-            in_string ^= _QUOTED.sub("", line).count("'") % 2 == 1
+        elif quoted or (stripped and not stripped.startswith("#")):
+            lines.append(line if quoted else line.lstrip())
             data = _HERE_DOCUMENT.search(stripped)
             end_of_data = data[1] if data else ""
+            quoted = _ends_quoted(line, quoted)
     return "\n".join(lines) + "\n"
+
+
+def _ends_quoted(line: str, quoted: bool) -> bool:
+    """Whether the next line is within single quotes, as a program for awk is."""
+    rest = line
+    while True:
+        if quoted:
+            _inside, end, rest = rest.partition("'")
+            if not end:
+                return True
+        rest = _UNQUOTED.sub("", rest, count=1)
+        if not rest:
+            return False
+        rest, quoted = rest[1:], True
 
 
 def program() -> str:

@@ -64,6 +64,9 @@ def test_what_a_script_uses_of_the_library_comes_with_it(name: str) -> None:
 def test_data_within_a_script_is_sent_as_it_is() -> None:
     text = "cat <<END\n  # no comment\n\nEND\n# comment\n\n  x=1 # stays\n"
     assert bare(text) == "cat <<END\n  # no comment\n\nEND\nx=1 # stays\n"
+    text = "  awk '\n    # awks own\n\n    { print \"it\" }' file # isn't open\n    # away\n  echo \"it's\"\n  # away\n"
+    kept = "awk '\n    # awks own\n\n    { print \"it\" }' file # isn't open\necho \"it's\"\n"
+    assert bare(text) == kept
 
 
 @every_shell
