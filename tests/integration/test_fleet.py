@@ -28,6 +28,7 @@ def changed(flake: Path) -> Path:
     return flake
 
 
+@pytest.mark.core
 def test_one_failure_does_not_stop_the_others(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
     played = deploy(lab, tmp_path, changed, *fresh, deploy_flake_configuration=ONE_FAILS)
 
@@ -39,6 +40,7 @@ def test_one_failure_does_not_stop_the_others(lab: Lab, fresh: dict[str, Host], 
     }
 
 
+@pytest.mark.core
 def test_all_or_nothing_goes_back_everywhere(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
     before = {name: systems(host) for name, host in fresh.items()}
 
