@@ -25,7 +25,7 @@ def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str
     """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
     # The way in has to work for somebody who comes anew, not only for a connection that was there before.
     host.use_fresh_connections()
-    answer = waiting.ask("wait", "confirm", meant=toplevel)
+    answer = waiting.ask("wait", "confirm", awaited="", meant=toplevel)
     answer = waiting.follow(answer, lambda _state: False, "confirm", meant=toplevel)
     result = result_of(host, waiting, answer)
     was_not_tested = report.read_record(answer.get("record")).get("mode") == "boot"

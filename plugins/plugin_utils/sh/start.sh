@@ -15,7 +15,7 @@ main() {
     valid=yes
     nix-store --check-validity "$new" 2>/dev/null || valid=no
     # In check mode it may have been evaluated and not built.
-    [ "$valid$check_mode" != nono ] || no not-valid "does not have $new in its store"
+    [ "$valid" = yes ] || { [ "$check_mode" = yes ] && [ -z "${to+given}" ]; } || no not-valid "does not have $new in its store"
     answer valid "$valid"
     new_live=$new
     if [ "$valid" = yes ]; then
