@@ -236,6 +236,7 @@ class Trial:
         return {
             **{name: options[name] for name in ("toplevel", "reconnect_timeout", "lock_timeout", "allow")},
             **{name: options[name] for name in ("flake", "revision", "configuration")},
+            "specialisation": "",
             "limits": limits | {"commit": commit, "reboot": timeout},
             "needed_space": {"nix": 0, "boot": 0},
             "install_bootloader": False,

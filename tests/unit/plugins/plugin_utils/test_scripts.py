@@ -49,8 +49,8 @@ def test_what_is_sent_means_what_is_written(name: str) -> None:
         sent = script(name)
     functions = [run(["bash", "--posix"], f"{_ACTS.sub('', text)}\ndeclare -f") for text in (written, sent)]
     # The text of an awk program keeps its layout.
-    written, sent = ([line.strip() for line in text.splitlines()] for text in functions)
-    assert written == sent != []
+    lines = [[line.strip() for line in text.splitlines()] for text in functions]
+    assert lines[0] == lines[1] != []
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "the program"])
