@@ -153,7 +153,7 @@ def start(
 def preflight(host: Host, options: Mapping[str, Any]) -> Answer:
     """What is refused of any system that is to become the boot default, before anything is begun."""
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
-    return _look(deployment, options, "boot", _limits(options, 0), check_mode=False, diff=False)
+    return _look(deployment, options, "boot", _limits(options, 0), check_mode=False, diff=False, to=None)
 
 
 def _look(
