@@ -80,13 +80,15 @@ class Command:
         code, output = self.run(*arguments, "--instrumentation", "json")
         return code, [json.loads(line) for line in output.splitlines()]
 
-    def at_terminal(self, *arguments: str, width: int = 80, height: int = 24, **environment: str) -> pexpect.spawn:
+    def at_terminal(
+        self, *arguments: str, width: int = 80, height: int = 24, environment: Mapping[str, str] | None = None
+    ) -> pexpect.spawn:
         """Run it on a pseudo-terminal, with further variables in its environment."""
         return pexpect.spawn(
             str(self.program),
             list(arguments),
             cwd=str(self.directory),
-            env=self.environment() | environment,
+            env={**self.environment(), **(environment or {})},
             dimensions=(height, width),
             timeout=90,
             encoding="utf-8",

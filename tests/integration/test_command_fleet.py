@@ -120,7 +120,7 @@ def test_no_colour_is_used_where_none_is_wanted(
 ) -> None:
     host = whole["host1"]
     environment = {} if colour else {"NO_COLOR": "1"}
-    child = command.at_terminal("status", destination(host), *reaching([host]), width=120, **environment)
+    child = command.at_terminal("status", destination(host), *reaching([host]), width=120, environment=environment)
     child.expect(r"in \d+\.\d s")
     child.wait()
     coloured = re.search(r"\x1b\[[0-9;]*3[0-9]m", child.before or "")
