@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import subprocess
 import time
+from contextlib import ExitStack
+from pathlib import Path
 
 from integration.faulting import (
     SHORT,
     SWITCH_LOCK,
     UNIT,
+    Deploying,
     build,
     deploying,
     directory,
@@ -25,7 +28,7 @@ from integration.faulting import (
     state,
     wait_for,
 )
-from integration.playing import remains, systems
+from integration.playing import change_the_flake, remains, systems
 
 from lab import Host, Lab
 
@@ -116,6 +119,19 @@ def test_two_controllers_at_once(lab: Lab, whole: dict[str, Host]) -> None:
             assert winner.end() == 0, winner.output
             assert patient.end() == 0, patient.output
     is_whole(host, second, "committed")
+
+
+def test_same_build_for_several_controllers(lab: Lab, fresh: dict[str, Host], flake: Path) -> None:
+    """One begins it, the others find it running, or built."""
+    host = fresh["host1"]
+    change_the_flake(flake, "together")
+    copy = {"deploy_flake.nixos.flake_copy": {"flake": str(flake)}, "register": "copied"}
+    build = {"deploy_flake.nixos.flake_build": {"reference": "{{ copied.reference }}", "configuration": "host1"}}
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": [copy, build]}]
+    with ExitStack() as block:
+        controllers = [block.enter_context(Deploying(lab, host, plays)) for _number in range(4)]
+        for controller in controllers:
+            assert controller.end() == 0, controller.output
 
 
 def test_another_tool_switches_in_between(lab: Lab, whole: dict[str, Host]) -> None:

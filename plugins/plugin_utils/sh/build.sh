@@ -16,10 +16,25 @@ main() {
     build=$run_dir/build-$name
     build_unit=deploy-flake-build-$name.service
     if [ "$may_start" = yes ]; then
+        take_turn
         # shellcheck disable=SC2119
-        if sc --quiet is-active "$build_unit"; then answer attached yes; else start_build; fi
+        if at_work; then answer attached yes; else start_build; fi
+        exec 8<&-
     fi
     hand_out
+}
+
+# take_turn: several controllers may want the same build at the same moment. Until descriptor 8 is closed.
+take_turn() {
+    exec 8<"$run_dir"
+    flock -w 90 8 || no no-lock "has been starting builds for others for more than 90 s"
+}
+
+# at_work: also while the unit's last words are written.
+at_work() {
+    case $(sc show -p ActiveState --value "$build_unit" 2>/dev/null) in
+    inactive | failed | '') return 1 ;;
+    esac
 }
 
 # shellcheck disable=SC2120 # `set` gives them
@@ -45,7 +60,7 @@ END
         -p ExecStopPost="+$shell $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
         "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1) || {
         # This script may run a second time, after a connection that was lost.
-        sc --quiet is-active "$build_unit" || [ -e "$build/result" ] || no no-unit "systemd could not start $build_unit: $complaint"
+        at_work || [ -e "$build/result" ] || no no-unit "systemd could not start $build_unit: $complaint"
     }
 }
 
@@ -61,6 +76,8 @@ hand_out() {
         sleep 0.1
         clock
     done
+    # From its result on, whoever reads it tidies up.
+    [ ! -e "$build/result" ] || take_turn
     [ -d "$build" ] || { answer gone yes && return; }
     # The result is looked for first: a log read after it is whole.
     result=
@@ -91,6 +108,11 @@ hand_out() {
     *) drop_root "$source" ;;
     esac
     answer free "$(df -P -k /nix | awk 'NR == 2 { print $4 }')"
+    # Whoever looks for one that is gone begins it anew.
+    if [ "$result" = killed ]; then
+        take_turn
+        ! at_work || return 0
+    fi
     rm -rf "$build"
 }
 
