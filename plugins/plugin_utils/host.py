@@ -231,11 +231,11 @@ class Host:
 
 
 def join(*scripts: str) -> str:
-    """Scripts of the directory sh/ as one text, with what they use of common.sh before them; all of that for none."""
+    """The last of these scripts, after what it uses of the others and of common.sh; for none all of common.sh."""
     if not scripts:
         return script("common")
-    text = "".join(script(name) for name in scripts)
-    return _used(_text("common"), text) + text
+    *libraries, last = scripts
+    return _used("".join(_text(name) for name in ("common", *libraries)), script(last)) + script(last)
 
 
 @cache
@@ -246,12 +246,13 @@ def _text(name: str) -> str:
 def _used(library: str, text: str) -> str:
     """A library without the functions whose names are nowhere in the text, nor in functions that stay."""
     parts = {match[1]: bare(match[0]) for match in _FUNCTION.finditer(library)}
+    rest = bare(_FUNCTION.sub("", library))
     names: set[str] = set()
-    new = parts.keys() & set(_WORD.findall(text))
+    new = parts.keys() & set(_WORD.findall(text + rest))
     while new:
         names |= new
         new = parts.keys() & {word for name in new for word in _WORD.findall(parts[name])} - names
-    return bare(_FUNCTION.sub("", library)) + "".join(part for name, part in parts.items() if name in names)
+    return rest + "".join(part for name, part in parts.items() if name in names)
 
 
 @cache
@@ -295,7 +296,9 @@ def _ends_quoted(line: str, quoted: bool) -> bool:
 def program() -> str:
     """What runs on the host in a deployment's units: one text, read whole before it acts."""
     parts = ("process", "record", "settings", "reach", "health", "commit", "undo", "repair")
-    return join(*parts, "oneshot", "trial", "supervise", "guard", "program")
+    # All of them, since the undo makes names of functions as it goes.
+    text = "".join(script(name) for name in (*parts, "oneshot", "trial", "supervise", "guard", "program"))
+    return _used(_text("common"), text) + text
 
 
 def assignments(values: Mapping[str, str]) -> str:
