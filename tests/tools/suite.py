@@ -32,7 +32,7 @@ def other_pairs() -> list[str]:
         say(f"skipped: {pair}: no such Python here")
     *others, newest = possible
     failed = []
-    cores = set()
+    cores: set[str] = set()
     for pair in others:
         failed += _pytest(pair, [UNIT])
         # Of each ansible-core, with the oldest Python.
