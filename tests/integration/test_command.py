@@ -200,8 +200,9 @@ def test_interrupted_once_it_sends_the_host_back(
     host = whole["host1"]
     change_the_flake(flake, "interrupted")
     before = systems(host)
-    process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *limits())
-    _wait_for(process, "activates the new system")
+    given = [*limits(), "--time-limit", "settle=8"]
+    process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *given)
+    _wait_for(process, "watches its units settle")
     process.send_signal(signal.SIGINT)
     output, _nothing = process.communicate(timeout=60)
     assert process.returncode == 130, output
@@ -213,10 +214,9 @@ def test_interrupted_once_it_sends_the_host_back(
 def test_killed_ansible_playbook_is_told(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
     host = whole["host1"]
     change_the_flake(flake, "killed")
-    process = command.start(
-        destination(host, "host1"), "--flake", str(flake), *reaching([host]), *limits(), "--time-limit", "confirm=10"
-    )
-    _wait_for(process, "activates the new system")
+    given = [*limits(), "--time-limit", "settle=8", "--time-limit", "confirm=10"]
+    process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *given)
+    _wait_for(process, "watches its units settle")
     children = Path(f"/proc/{process.pid}/task")
     pids = [pid for task in children.iterdir() for pid in (task / "children").read_text().split()]
     for pid in pids:
