@@ -161,7 +161,7 @@ class Watch:
             return True
         for directory in Path(f"/proc/{self.host.leader}/root/run/deploy-flake").glob("2*"):
             try:
-                if (directory / "confirmed").exists() and f"new={system}\n" in (directory / "settings").read_text():
+                if (directory / "confirmed").exists() and f"new='{system}'\n" in (directory / "settings").read_text():
                     self._confirmed.add(system)
             except OSError:
                 continue
