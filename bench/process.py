@@ -36,7 +36,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], directory
     """Run it to its end. Raises Broken with the tail of its output if it fails."""
     with _groups() as (cpu, memory), log.open("wb") as output:
         # Both versions of cgroups may be there, each with a part of it.
-        files = [str(group / "cgroup.procs") for group in {cpu, memory} if group]
+        files = [str(group / "cgroup.procs") for group in dict.fromkeys((cpu, memory)) if group]
         enter = 'for file do case $file in --) shift; break ;; esac; echo $$ >"$file"; shift; done; exec "$@"'
         began = time.monotonic()
         process = subprocess.Popen(
@@ -64,7 +64,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], directory
 def _groups() -> Iterator[tuple[Path, Path | None]]:
     """New cgroups that count processor time and memory; everything in them is ended afterwards."""
     name = f"deploy-flake-bench-{os.getpid()}"
-    unified = next(path for path in (_TREE, _TREE / "unified") if (path / "cgroup.procs").exists() and _is_v2(path))
+    unified = _TREE if _is_v2(_TREE) else _TREE / "unified"
     cpu = unified / name
     memory: Path | None = cpu if "memory" in (unified / "cgroup.subtree_control").read_text().split() else None
     if memory is None and (_TREE / "memory" / "cgroup.procs").exists():

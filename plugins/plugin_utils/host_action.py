@@ -69,7 +69,8 @@ class HostAction(ActionBase):
     def details(self, error: Exception) -> dict[str, Any]:
         """Return values that a failure has beside its message."""
         result = dict(getattr(error, "result", {}))
-        return result | ({"reason": reason} if (reason := getattr(error, "reason", "")) else {})
+        reason = getattr(error, "reason", "")
+        return result | ({"reason": reason} if reason else {})
 
 
 @cache

@@ -330,7 +330,7 @@ def test_trial_that_is_refused_or_cut_short(lab: Lab, whole: dict[str, Host]) ->
         plays = [{"hosts": "all", "gather_facts": False, "tasks": [task(toplevel=new, trial=True)]}]
         with Deploying(lab, host, plays) as lost:
             with locked(host, SWITCH_LOCK):
-                wait_for(lambda: (host.root / TRIAL_FILE).exists())
+                wait_for((host.root / TRIAL_FILE).exists)
                 assert result(reboot(lab, host, lock_timeout=1), host)["reason"] == "busy"
                 # Its generation is there, and its boot entry cannot be written yet.
                 wait_for(lambda: len(generations(host)) > len(links))
