@@ -206,9 +206,9 @@ in
 
   # --- building ---
 
-  # 12 seconds, a line for each.
+  # 16 seconds, a line for each.
   slow-build = _: {
-    lastBuildCommands = ''for step in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "step $step of 12"; sleep 1; done'';
+    lastBuildCommands = ''for step in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo "step $step of 16"; sleep 1; done'';
   };
 
   build-fails = _: { lastBuildCommands = "echo 'hello.c:1:1: error: no such thing' >&2; exit 1"; };

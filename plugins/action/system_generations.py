@@ -10,10 +10,11 @@ import secrets
 import time
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.action import system_info
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import generations, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, assignments, join
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.room import room
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.turn import in_turn
 
 _POLL = 8
 """Seconds for which one poll waits on the host for the end."""
@@ -46,30 +47,14 @@ class ActionModule(HostAction):
             "kept": [{"generation": one.number, "why": list(why)} for one, why in choice.kept],
             "boot_entries_written": False,
             "garbage": None,
-            "room_before": _room(answer),
-            "room": _room(answer),
+            "room_before": room(answer),
+            "room": room(answer),
         }
         idle = not choice.removed and not answer.get("unfinished_removal") and not options["collect_garbage"]
         if self.check_mode or idle:
             return result
-        ended = self._wait_for_turn(host, options, choice.removed)
+        ended = in_turn(host, options["lock_timeout"], lambda: self._carry_out(host, options, choice.removed))
         return result | _outcome(host, ended, choice.removed)
-
-    def _wait_for_turn(
-        self, host: Host, options: dict[str, Any], removed: tuple[generations.Generation, ...]
-    ) -> Answer:
-        ends = time.monotonic() + options["lock_timeout"]
-        told = ""
-        while True:
-            try:
-                return self._carry_out(host, options, removed)
-            except HostError as error:
-                if error.reason != "busy" or time.monotonic() >= ends:
-                    raise
-                if (text := report.busy(error)) != told:
-                    host.tell(f"waits up to {options['lock_timeout']} s: {text}")
-                    told = text
-                time.sleep(2)
 
     def _carry_out(self, host: Host, options: dict[str, Any], removed: tuple[generations.Generation, ...]) -> Answer:
         limit, garbage_limit = options["boot_timeout"], options["garbage_timeout"]
@@ -81,7 +66,7 @@ class ActionModule(HostAction):
         }
         variables = {
             "id": secrets.token_hex(8),
-            "program": join("process", "loader", "prune_program"),
+            "program": join("process", "loader", "room", "prune_program"),
             "values": assignments(values),
             # The boot loader is tried twice.
             "runtime_limit": str(2 * limit + 120),
@@ -118,10 +103,6 @@ def _protected(answer: Answer) -> dict[str, str]:
     return found
 
 
-def _room(answer: Answer) -> dict[str, Any]:
-    return {name: system_info.room(answer, name) for name in ("nix", "boot")}
-
-
 def _outcome(host: Host, answer: Answer, chosen: tuple[generations.Generation, ...]) -> dict[str, Any]:
     """What came of it; failed where not all of it was done."""
     numbers = {int(number) for number in answer.all("removed")}
@@ -130,7 +111,7 @@ def _outcome(host: Host, answer: Answer, chosen: tuple[generations.Generation, .
         "removed": [one.as_value() for one in chosen if one.number in numbers],
         "boot_entries_written": bool(answer.get("boot_written")),
         "garbage": garbage,
-        "room": _room(answer),
+        "room": room(answer),
     }
     result["changed"] = bool(numbers or answer.get("boot_written") or (garbage and garbage["paths"]))
     if problem := _problem(host, answer, garbage):

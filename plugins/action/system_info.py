@@ -14,6 +14,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import drift, g
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import find_flake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.room import room
 
 _AT_WORK = ("active", "activating", "deactivating")
 
@@ -86,7 +87,7 @@ def facts(answer: Answer) -> dict[str, Any]:
         "open_deployment": opened,
         "trial": trial(answer),
         "explanations": explanations,
-        "room": {name: room(answer, name) for name in ("nix", "boot")},
+        "room": room(answer),
         "complete": answer.get("root") == "0",
     }
 
@@ -112,14 +113,6 @@ def trial(answer: Answer) -> dict[str, Any] | None:
         "at_work": answer.get("trial_at_work") == "yes",
         "outcome": answer.get("trial_outcome"),
     }
-
-
-def room(answer: Answer, name: str) -> dict[str, Any] | None:
-    """A file system, and how much room it has."""
-    path, *kib = answer.get(f"room_{name}").split(" ")
-    if not path or len(kib) != 2:
-        return None
-    return {"path": path, "free_bytes": int(kib[0]) * 1024, "total_bytes": int(kib[1]) * 1024}
 
 
 def _age(answer: Answer, found: list[generations.Generation], system: str) -> int | None:

@@ -10,7 +10,6 @@ import getpass
 import json
 import secrets
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +23,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
     program,
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.turn import in_turn
 
 # Read before Ansible starts a process for each host, as the options are.
 _PROGRAM = program()
@@ -127,27 +127,23 @@ def start(
     deployment = Deployment(host, new_id(), options["reconnect_timeout"])
     limits = _limits(options, batches)
     deployment.time_to_undo = _time_to_undo(limits)
-    patience_ends = time.monotonic() + options["lock_timeout"]
-    told = ""
-    while True:
-        try:
-            before = _look(deployment, options, mode, limits, check_mode, diff, to)
-            if before.get("unchanged") or check_mode:
-                return None, before, before
-            toplevel = before.get("toplevel") or toplevel
-            if diff:
-                activated = before.get("new_live") if mode == "test" else toplevel
-                deployment.changes = changes.look(host, activated, mode, options["reconnect_timeout"])
-            return deployment, before, _launch(deployment, options, mode, limits, toplevel, before)
-        except HostError as error:
-            if error.reason != "busy" or time.monotonic() >= patience_ends:
-                if check_mode and error.answer is not None:
-                    error.result = foresight.refused(options, error.answer)
-                raise
-            if (text := report.busy(error)) != told:
-                host.tell(f"waits up to {options['lock_timeout']} s: {text}")
-                told = text
-            time.sleep(2)
+
+    def attempt() -> tuple[Deployment | None, Answer, Answer]:
+        before = _look(deployment, options, mode, limits, check_mode, diff, to)
+        if before.get("unchanged") or check_mode:
+            return None, before, before
+        chosen = before.get("toplevel") or toplevel
+        if diff:
+            activated = before.get("new_live") if mode == "test" else chosen
+            deployment.changes = changes.look(host, activated, mode, options["reconnect_timeout"])
+        return deployment, before, _launch(deployment, options, mode, limits, chosen, before)
+
+    try:
+        return in_turn(host, options["lock_timeout"], attempt)
+    except HostError as error:
+        if check_mode and error.answer is not None:
+            error.result = foresight.refused(options, error.answer)
+        raise
 
 
 def preflight(host: Host, options: Mapping[str, Any]) -> Answer:

@@ -208,7 +208,7 @@ class Trial:
                 new=self.new,
                 time_limit=str(limit),
                 settings=assignments(settings),
-                program=join("process", "record", "settings", "oneshot", "trial", "trial_work"),
+                program=join("process", "record", "settings", "commit", "oneshot", "trial", "trial_work"),
             ),
             "preparing a boot of the new system" if step == "prepare" else "ending the trial",
         )

@@ -54,12 +54,13 @@ def frozen(host: Host, directory: str, image: Path) -> Iterator[None]:
         subprocess.run(["losetup", "--detach", device], check=True)
 
 
-def hanging(host: Host) -> list[int]:
-    """The deployment's processes that are in an uninterruptible sleep."""
+def hanging(host: Host, directory: str) -> list[int]:
+    """The deployment's processes that wait for this directory; others may sleep like that for a moment."""
     found = []
     for pid in processes(host):
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D":
+            sleeps = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
+            if sleeps and directory in Path(f"/proc/{pid}/cmdline").read_text():
                 found.append(pid)
     return found
 
@@ -72,7 +73,7 @@ def test_process_hangs_in_the_kernel(lab: Lab, whole: dict[str, Host], tmp_path:
         limits = SHORT | {"activate": 4}
         with deploying(lab, host, system, limits=limits, reconnect_timeout=60) as deployment:
             deployment.wait_for("activating")
-            stuck = wait_for(lambda: hanging(host))
+            stuck = wait_for(lambda: hanging(host, "/var/frozen"))
             # As soon as switch-to-configuration lets go of it, which it would not if it hung itself.
             with locked(host, SWITCH_LOCK):
                 assert deployment.end(150) != 0, deployment.output

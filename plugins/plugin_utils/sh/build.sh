@@ -45,8 +45,7 @@ start_build() {
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
     id -- "$login_user" >/dev/null 2>&1 || no no-user "has no user $login_user to build as"
     eval "set -- $nix_arguments"
-    shell=$(readlink -f /bin/sh)
-    case $shell in */busybox) shell="$shell sh" ;; esac
+    find_interpreter
     cat >"$build/ended" <<END
 PATH='$PATH'
 $(printf '%s\n' "$at_end")
@@ -57,7 +56,7 @@ END
     complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
         --description="builds a system for deploy-flake" -p User="$login_user" -p RuntimeDirectory="deploy-flake-build-$name" \
         -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=20 \
-        -p ExecStopPost="+$shell $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
+        -p ExecStopPost="+$interpreter $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
         "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1) || {
         # This script may run a second time, after a connection that was lost.
         at_work || [ -e "$build/result" ] || no no-unit "systemd could not start $build_unit: $complaint"

@@ -92,7 +92,24 @@ current_generation() {
 }
 
 # open_field NAME: of the durable record of the deployment that is open or was interrupted; nothing where there is none.
-open_field() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$var_dir/open.json" 2>/dev/null; }
+open_field() { field_of "$1" "$var_dir/open.json"; }
+
+# field_of NAME FILE: of a durable record, which has a line for each field.
+field_of() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$2" 2>/dev/null; }
+
+# find_interpreter: what a unit runs a script with, in $interpreter, which may be two words; /bin/sh itself may be another
+# system's by the time that it is run.
+find_interpreter() {
+    interpreter=$(readlink -f /bin/sh)
+    case $interpreter in */busybox) interpreter="$interpreter sh" ;; esac
+}
+
+# answer_reboot_for SYSTEM: which of the kernel and what belongs to it are not those that were booted.
+answer_reboot_for() {
+    for part in initrd kernel kernel-modules; do
+        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$1/$part")" ] || answer reboot_for "$part"
+    done
+}
 
 allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 

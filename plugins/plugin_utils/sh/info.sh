@@ -19,9 +19,7 @@ main() {
     answer configuration_revision "$revision"
     [ "$default" = "$live" ] || revision=$(revision_of "$default")
     answer boot_default_revision "$revision"
-    for part in initrd kernel kernel-modules; do
-        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "/run/current-system/$part")" ] || answer reboot_for "$part"
-    done
+    answer_reboot_for /run/current-system
     answer manager "$(sc is-system-running 2>/dev/null)"
     failed_units | while read -r failed; do answer failed_unit "$failed"; done
     generations

@@ -24,9 +24,7 @@ make_directory() {
         [ ! -e "$dir/state" ] || return 1
     fi
     guard_deadline=$(($(now) + runtime_limit + 2 * stop_limit + 30))
-    shell=$(readlink -f /bin/sh)
-    interpreter=$shell
-    case $shell in */busybox) interpreter="$shell sh" ;; esac
+    find_interpreter
     # Whole at once: a first run that has lost its connection may have started a shell which is just reading them.
     printf '%s\n' "$about" >"$dir/about.$$" && mv -f "$dir/about.$$" "$dir/about" &&
         printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&

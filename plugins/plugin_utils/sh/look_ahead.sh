@@ -33,9 +33,7 @@ another_deployment() {
 }
 
 answer_reboot() {
-    for part in initrd kernel kernel-modules; do
-        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$activated/$part")" ] || answer reboot_for "$part"
-    done
+    answer_reboot_for "$activated"
     answer inhibitors_new "$(inhibitors "$activated")"
     answer inhibitors_current "$(inhibitors /run/current-system)"
     answer inhibitors_booted "$(inhibitors /run/booted-system)"
@@ -49,8 +47,7 @@ run_foresee() {
     foresee_unit=deploy-flake-check-$id
     # This script may run a second time, after a connection that was lost.
     sc stop "$foresee_unit.service" 2>/dev/null
-    interpreter=$(readlink -f /bin/sh)
-    case $interpreter in */busybox) interpreter="$interpreter sh" ;; esac
+    find_interpreter
     # shellcheck disable=SC2086 # the interpreter may be two words
     printf '%s\n' "$settings" "new=$(quote "$new")" "new_live=$(quote "$activated")" "dir=$(quote "/run/$foresee_unit")" "$foresee" |
         timeout -k 5 $((foresee_limit + 45)) systemd-run --quiet --collect --wait --pipe --no-ask-password --service-type=exec \

@@ -22,9 +22,7 @@ main() {
 make_directory() {
     own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
     mkdir -m 0700 "$dir" 2>/dev/null || [ -d "$dir" ] || refuse no-space "cannot make $dir"
-    shell=$(readlink -f /bin/sh)
-    interpreter=$shell
-    case $shell in */busybox) interpreter="$shell sh" ;; esac
+    find_interpreter
     printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
         printf '%s\ninterpreter=%s\n' "$values" "$(quote "$interpreter")" >"$dir/values.$$" && mv -f "$dir/values.$$" "$dir/values" || {
         rm -rf "$dir"

@@ -90,15 +90,13 @@ write_boot_entries() {
     sync -f "${profile%/*}"
 }
 
-free_kib() { df -P -k /nix | awk 'NR == 2 { print $4 }'; }
-
 # Without the lock: it may take long, and a deployment keeps what it needs by roots of its own.
 garbage() {
-    before=$(free_kib)
+    before=$(free_kib /nix)
     # It names each path; the last lines say how much it was.
     { limited "$garbage_limit" nix-store --gc || echo "$status" >"$dir/garbage-status"; } 2>&1 | tail -n 20 >"$dir/garbage-log"
     read_line "$dir/garbage-status"
-    printf '%s %s %s\n' "${line:-0}" "$before" "$(free_kib)" >"$dir/garbage"
+    printf '%s %s %s\n' "${line:-0}" "$before" "$(free_kib /nix)" >"$dir/garbage"
     ended ok
 }
 

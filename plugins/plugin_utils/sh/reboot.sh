@@ -23,13 +23,6 @@ unfinished() {
     [ -z "$open" ] || echo "deployment $open was left unfinished on it; the next deployment repairs that"
 }
 
-# Whether the host has another kernel than it would boot, or another of what belongs to it.
-reboot_for() {
-    for part in initrd kernel kernel-modules; do
-        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$1/$part")" ] || answer reboot_for "$part"
-    done
-}
-
 main() {
     answer_begin
     require_root
@@ -41,7 +34,7 @@ main() {
     default=$(boot_default)
     answer boot_default "$default"
     answer generation "$(current_generation)"
-    reboot_for "${toplevel:-$default}"
+    answer_reboot_for "${toplevel:-$default}"
     if [ -n "$boot_id" ] && [ "$this" != "$boot_id" ]; then
         # It has rebooted: told as soon as it is up.
         manager=$(timeout -k 5 "$patience" systemctl is-system-running --wait 2>/dev/null)

@@ -5,13 +5,11 @@
 
 trial_file=$var_dir/trial.json
 
-trial_field() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$trial_file" 2>/dev/null; }
-
 # load_trial: the fields as trial_NAME; fails where there is none.
 load_trial() {
     [ -e "$trial_file" ] || return 1
     for name in id state new old generation made loader entry boot_id started reboot_until until host_limit; do
-        eval "trial_$name=\$(trial_field $name)"
+        eval "trial_$name=\$(field_of $name \"\$trial_file\")"
     done
 }
 

@@ -47,9 +47,7 @@ begin() {
         rm -rf "$dir"
         refuse no-space "cannot write to $run_dir"
     }
-    shell=$(readlink -f /bin/sh)
-    interpreter=$shell
-    case $shell in */busybox) interpreter="$shell sh" ;; esac
+    find_interpreter
     tries=0
     # shellcheck disable=SC2086 # the interpreter may be two words
     until complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \

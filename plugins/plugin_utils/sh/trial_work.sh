@@ -21,12 +21,6 @@ write_entries_again() {
     [ "$stc" = 0 ]
 }
 
-sync_boot_side() {
-    limited "$commit_limit" sync -f "${profile%/*}"
-    [ ! -d /boot ] || limited "$commit_limit" sync -f /boot
-    return 0
-}
-
 prepare() {
     if load_trial; then
         ! trial_under_way || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
@@ -116,7 +110,7 @@ over() {
     load_trial && [ "$trial_new" = "$new" ] || return 0
     if [ "$trial_state" = failed ]; then
         # The new system has gone back by itself, and knows better why.
-        why=$(trial_field why)
+        why=$(field_of why "$trial_file")
         answer why "$why"
     fi
     forget_trial
