@@ -33,6 +33,10 @@ become_the_undo() { exec $interpreter "$dir/program" undo "$dir"; }
 # while a process hangs in the kernel, but waits for it, for as long as an undo may take; so that is waited for 15 s at most.
 supervisor_there() {
     [ -d "/sys/fs/cgroup$cgroup" ] || return 1
+    if main_process_there; then
+        waiting=0
+        return 0
+    fi
     shown=$(sc show -p ActiveState -p MainPID -p ControlPID "$unit" 2>/dev/null) || return 0
     case $shown in
     *ActiveState=inactive* | *ActiveState=failed*) return 1 ;;
@@ -45,4 +49,12 @@ supervisor_there() {
     esac
     [ "$waiting" -lt 15 ] || return 1
     holds_unit
+}
+
+# main_process_there: no process is started for this, since it is asked every second. Whatever else is in the cgroup does not count.
+main_process_there() {
+    while read -r process; do
+        [ "$process" != "$main_process" ] || return 0
+    done 2>/dev/null <"/sys/fs/cgroup$cgroup/cgroup.procs"
+    return 1
 }

@@ -16,36 +16,56 @@ ssh_command() {
 }
 
 # sshd exits 255 for a bad configuration, which would look like a dead connection.
-effective_sshd_config() { timeout -k 5 20 "$sshd" -T -f "$sshd_config" "$@" 2>/dev/null || return 1; }
+sshd_settings() { timeout -k 5 20 "$sshd" -T -f "$sshd_config" "$@" 2>/dev/null || return 1; }
 
-host_keys() {
-    ssh_command || return 0
-    effective_sshd_config | sed -n 's/^hostkey //p' | sort | while read -r key; do
-        [ ! -r "$key" ] || cksum "$key"
-    done
+# look_at_sshd: what sshd would do for the login user if it were started now, in $settings_of_sshd; no, if there is none.
+look_at_sshd() {
+    settings_of_sshd=
+    ssh_command || return 1
+    settings_of_sshd=$(sshd_settings -C "user=$login_user,host=localhost,addr=127.0.0.1" || sshd_settings)
+    return 0
 }
 
-# login_keys: the files that hold keys of the login user, in the configuration that is loaded now.
+# each_setting FUNCTION: calls it with each of them, name and value.
+each_setting() {
+    while read -r name value; do "$1" "$name" "$value"; done <<END
+$settings_of_sshd
+END
+}
+
+host_keys() { each_setting host_key; }
+host_key() { [ "$1" != hostkey ] || [ ! -r "$2" ] || cksum "$2"; }
+
+# login_keys: where keys of the login user are found.
 login_keys() {
-    ssh_command || return 0
     entry=$(getent passwd "$login_user") || return 0
     home=$(printf '%s' "$entry" | cut -d: -f6)
-    login_config=$(effective_sshd_config -C "user=$login_user,host=localhost,addr=127.0.0.1") || return 0
-    printf '%s\n' "$login_config" | grep -v '^authorizedkeyscommand none' | sed -n 's/^authorizedkeyscommand \//command \//p'
-    printf '%s\n' "$login_config" | sed -n 's/^authorizedkeysfile //p' | tr ' ' '\n' | while read -r file; do
-        file=$(printf '%s' "$file" | sed -e "s|%u|$login_user|g" -e "s|%h|$home|g")
-        case $file in /*) ;; *) file=$home/$file ;; esac
-        [ ! -s "$file" ] || printf '%s\n' "$file"
-    done
+    each_setting login_key
 }
 
+login_key() {
+    case $1:$2 in
+    authorizedkeyscommand:/*) printf 'command %s\n' "$2" ;;
+    authorizedkeysfile:*)
+        for file in $2; do
+            case $file in *%*) file=$(printf '%s' "$file" | sed -e "s|%u|$login_user|g" -e "s|%h|$home|g") ;; esac
+            case $file in /*) ;; *) file=$home/$file ;; esac
+            [ ! -s "$file" ] || printf '%s\n' "$file"
+        done
+        ;;
+    esac
+}
+
+# ssh_wanted: whether the target that the host boots into brings ssh up. Asked from below, which is a much shorter list.
 ssh_wanted() {
-    sc list-dependencies --plain --full default.target 2>/dev/null | grep -q -E '^ *sshd?\.(service|socket)$'
+    booted_into=$(sc show -p Id --value default.target)
+    sc list-dependencies --reverse --plain --full sshd.service sshd.socket ssh.service ssh.socket 2>/dev/null |
+        while read -r wanting; do [ "$wanting" != "$booted_into" ] || echo yes; done | grep -q yes
 }
 
 # still_reachable: says what is wrong, on one line.
 still_reachable() {
-    ssh_command || { echo "the new system has no ssh unit" && return 1; }
+    look_at_sshd || { echo "the new system has no ssh unit" && return 1; }
     complaint=$(timeout -k 5 20 "$sshd" -t -f "$sshd_config" 2>&1) || {
         echo "sshd refuses the new configuration: $(printf '%s' "$complaint" | tail -n 1)"
         return 1

@@ -1,13 +1,23 @@
 # The state of a deployment in its directory, and its line for ever in deployments.jsonl.
 # shellcheck shell=sh
 
+# json TEXT: most texts are what they are in JSON too, and start no process.
 json() {
-    printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\010\013-\037\177' |
-        sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }')"
+    case $1 in
+    *[!A-Za-z0-9" "._/:,+=@%-]*)
+        printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\010\013-\037\177' |
+            sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }')"
+        ;;
+    *) printf '"%s"' "$1" ;;
+    esac
 }
 
 # One line a field, so that repair after a power loss can read it back with sed.
-json_field() { printf '%s: %s' "$(json "$1")" "$(json "$2")"; }
+json_field() {
+    json "$1"
+    printf ': '
+    json "$2"
+}
 
 # state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal.
 state() {

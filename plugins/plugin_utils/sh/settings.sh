@@ -19,7 +19,11 @@ load() {
     cd /
 }
 
-fact() { printf '%s=%s\n' "$1" "$(quote "$2")"; }
+fact() {
+    printf '%s=' "$1"
+    quote "$2"
+    echo
+}
 
 wanted_units() {
     # Not what comes and goes with a login, a connection or a mount of systemd's own.
@@ -33,6 +37,7 @@ note_facts() {
     previous_live=$(readlink -f /run/current-system)
     previous_boot=$(boot_default)
     wanted_units active >"$dir/active" && failed_units >"$dir/failed-before" || return 1
+    look_at_sshd
     host_keys >"$dir/host-keys"
     login_keys >"$dir/login-keys"
     tools=$previous_live/sw/bin:$previous_live/systemd/bin:$PATH
@@ -44,6 +49,7 @@ note_facts() {
         fact tools "$tools"
         fact cgroup "$(sed -n 's/^0:://p' /proc/self/cgroup)"
         fact invocation "${INVOCATION_ID-}"
+        fact main_process "$$"
         fact started "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
         fact boot_id "$(cat /proc/sys/kernel/random/boot_id)"
     } >"$dir/facts.new" || return 1
