@@ -64,8 +64,8 @@ class Plain(Display):
         match event:
             case Progress(host=host, text=text):
                 self._line(f"{host}: {text}")
-            case Phase(host=host, phase=phase) if phase in ("copying", "building"):
-                self._line(f"{host}: {phase}")
+            case Phase(host=host, phase="building"):
+                self._line(f"{host}: building")
             case Warned(host=host, text=text):
                 self._line(f"{f'{host}: ' if host else ''}warning: {text}")
             # What `status` finds is told in a table at the end.

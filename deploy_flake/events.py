@@ -48,7 +48,7 @@ class Phase(Event):
     event = "phase"
     host: str
     phase: str
-    """asking, copying, building, testing, checking, confirming, revoking, looking or working."""
+    """asking, building, testing, checking, confirming, revoking, looking or working."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ from deploy_flake.events import Event, Phase, Progress, Result, Warned
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 PHASES = {
-    "flake_copy": "copying",
     "flake_build": "building",
     "system_test": "testing",
     "system_rollback": "testing",

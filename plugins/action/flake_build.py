@@ -19,6 +19,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.build_log impor
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import configurations, toplevel
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, script
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.sources import Sources
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
@@ -37,13 +38,24 @@ class ActionModule(HostAction):
     module = "flake_build"
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
-        """Start the build or find it running, and follow its log to the end."""
+        """Send what the host lacks of the flake; start the build or find it running, and follow its log to the end."""
         prebuilt = _prebuilt(options)
+        if not options["flake"]:
+            return self._build(host, options, prebuilt)
+        with Sources(host, options["flake"]) as sources:
+            result = self._build(host, options | {"reference": sources.reference}, prebuilt, sources)
+            return result | sources.facts() | {"changed": result["changed"] or sources.bytes_sent > 0}
+
+    def _build(
+        self, host: Host, options: dict[str, Any], prebuilt: str, sources: Sources | None = None
+    ) -> dict[str, Any]:
         configuration = "" if prebuilt else options["configuration"] or host.name
         if self.check_mode and not options["check_builds"] and not prebuilt:
+            if sources:
+                sources.bring(options)
             return self._evaluate(host, options, configuration)
         installable = prebuilt or toplevel(options["reference"], configuration)
-        build = _Build(host, options, installable)
+        build = _Build(host, options, installable, sources)
         answer = build.follow()
         result, _space, status = answer.get("result").partition(" ")
         path = answer.get("toplevel")
@@ -155,8 +167,11 @@ class ActionModule(HostAction):
 def _prebuilt(options: dict[str, Any]) -> str:
     """The store path of a system that is built already; "" where a flake is to be built."""
     path = str(options["toplevel"] or "")
-    if bool(path) == bool(options["reference"]):
-        raise HostError("give 'reference', a flake, or 'toplevel', a system that is built already", "bad-option")
+    if sum(bool(options[name]) for name in ("flake", "reference", "toplevel")) != 1:
+        raise HostError(
+            "give one of 'flake' and 'reference', what is to be built, or 'toplevel', a system that is built already",
+            "bad-option",
+        )
     if path and (not is_store_path(path) or path.endswith(".drv")):
         raise HostError(f"toplevel must be the store path of a system, and is {path!r}", "not-a-store-path")
     return path
@@ -192,8 +207,9 @@ def _space(log: BuildLog, answer: Answer) -> str:
 class _Build:
     """One build on one host."""
 
-    def __init__(self, host: Host, options: dict[str, Any], installable: str) -> None:
+    def __init__(self, host: Host, options: dict[str, Any], installable: str, sources: Sources | None) -> None:
         self.host = host
+        self._sources = sources
         self.options = options
         self.log = BuildLog()
         self.attached = False
@@ -209,18 +225,29 @@ class _Build:
 
     def follow(self) -> Answer:
         """Poll until there is a result. What the host does meanwhile does not depend on us."""
-        answer = self._poll("yes")
+        answer = self._start()
+        if missing := answer.all("missing"):
+            assert self._sources is not None
+            self._sources.send(missing, self.options)
+            answer = self._start()
         while not answer.get("result"):
+            if answer.all("missing"):
+                raise HostError(f"{self.host.name} has lost what it was sent of the flake", "not-valid")
             # Another controller that followed the same build has tidied up: the result is in the store.
-            answer = self._poll("yes" if answer.get("gone") else "no")
+            answer = self._start() if answer.get("gone") else self._poll("no")
         return answer
 
+    def _start(self) -> Answer:
+        self._offset, self.log = 0, BuildLog()
+        return self._poll("yes")
+
     def _poll(self, may_start: str) -> Answer:
-        if may_start == "yes":
-            self._offset, self.log = 0, BuildLog()
-        answer = self.host.persist(
+        # With a reference, somebody has spoken with the host before.
+        wait_for = self.host.persist if self.options["reference"] and not self._sources else self.host.contact
+        answer = wait_for(
             self.options["reconnect_timeout"],
             lambda: self.host.run(
+                "snapshots",
                 "build",
                 limit=_POLL + 120,
                 name=self._name,
@@ -234,6 +261,7 @@ class _Build:
                 quiet=str(_QUIET),
                 may_start=may_start,
                 source=self._source,
+                paths=self._sources.paths if self._sources else "",
             ),
             "building (the build goes on there)",
         )

@@ -22,14 +22,24 @@ description:
   - With O(toplevel) nothing is built. The host has the system already, or fetches it.
   - The system is kept from garbage collection until the deployment has ended. The host's running system is not
     touched.
+  - With O(flake) it first does what M(deploy_flake.nixos.flake_copy) does, in the same go.
 options:
+  flake:
+    description:
+      - The flake, as M(deploy_flake.nixos.flake_copy) takes it; a local one is copied first.
+      - One of O(flake), O(reference) and O(toplevel) is needed.
+    type: str
+  copy_timeout:
+    description: How many seconds one attempt to send the snapshot of O(flake) may take.
+    type: int
+    default: 600
   reference:
-    description: The flake reference, as RV(deploy_flake.nixos.flake_copy#module:reference) returns it. This or
-      O(toplevel) is needed.
+    description: The flake reference of a snapshot that was copied before, as
+      RV(deploy_flake.nixos.flake_copy#module:reference) returns it, or of a remote flake.
     type: str
   toplevel:
     description:
-      - The store path of a system that was built already, in place of O(reference).
+      - The store path of a system that was built already, in place of a flake.
       - If the host does not have it, it is fetched from the substituters that the host is configured with or that
         O(nix_config) names. If none has it, or not with a signature that the host trusts, the task fails.
       - That is done as root, since no flake is evaluated. So O(nix_config) may name any substituter and any key,
@@ -87,7 +97,7 @@ seealso:
 EXAMPLES = r"""
 - name: Build the system of this host
   deploy_flake.nixos.flake_build:
-    reference: "{{ flake.reference }}"
+    flake: .
   become: true
   register: build
 
@@ -134,4 +144,41 @@ attached:
   description: Whether the build was already running, and was followed to its end.
   type: bool
   returned: success
+reference:
+  description: The flake reference to build from on the host; locked, for a local flake.
+  type: str
+  returned: with O(flake)
+  sample: path:/nix/store/0cdv5i6zbdcxhqp3g9nrwvn9hqx1h7kp-source?narHash=sha256-…&lastModified=1767225600
+flake:
+  description: The flake reference that was given.
+  type: str
+  returned: with O(flake)
+bytes_sent:
+  description: How many bytes of snapshots were sent to the host; 0 if it had them.
+  type: int
+  returned: with O(flake)
+store_path:
+  description: Where the snapshot is on the host.
+  type: str
+  returned: with O(flake), a local one
+nar_hash:
+  description: The snapshot's hash, as in a lock file.
+  type: str
+  returned: with O(flake), a local one
+nar_size:
+  description: The snapshot's size in bytes.
+  type: int
+  returned: with O(flake), a local one
+revision:
+  description: The git commit; V(none) for a dirty tree or without git.
+  type: str
+  returned: with O(flake), a local one
+dirty:
+  description: Whether tracked files differ from the commit.
+  type: bool
+  returned: with O(flake), a local one
+last_modified:
+  description: Seconds since 1970, of the commit or the youngest file.
+  type: int
+  returned: with O(flake), a local one
 """

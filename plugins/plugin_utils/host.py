@@ -28,6 +28,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 _MARKER = "\1deploy-flake\1"
+_BEGUN = "deploy-flake has begun"
 _SCRIPTS = Path(__file__).parent / "sh"
 _FUNCTION = re.compile(r"^(\w+)\(\) \{(?:.*\}\n|\n(?:.*\n)*?\}\n)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
@@ -158,6 +159,16 @@ class Host:
                 self.reached = True
                 return result
 
+    def contact(self, patience: float, attempt: Callable[[], T], doing: str) -> T:
+        """As `persist`, but a host that was never reached is not waited for: raises AnsibleConnectionFailure."""
+        if not self.reached:
+            try:
+                return attempt()
+            except AnsibleConnectionFailure:
+                if not self.reached:
+                    raise
+        return self.persist(patience, attempt, doing)
+
     def reset(self) -> None:
         """Let go of a connection that may be dead, a shared one included."""
         try:
@@ -202,14 +213,18 @@ class Host:
     def _execute(self, command: str, data: bytes, limit: float) -> Answer:
         environment = self._action._compute_environment_string()
         self._notice_silence()
-        with _time_limit(limit):
-            result = self._action._low_level_execute_command(f"{environment} {command}".strip(), in_data=data)
-        if result["rc"] == 255:
-            raise AnsibleConnectionFailure(f"ssh exited 255: {_last_line(result['stderr'])}")
+        try:
+            with _time_limit(limit):
+                result = self._action._low_level_execute_command(f"{environment} {command}".strip(), in_data=data)
+            if result["rc"] == 255:
+                raise AnsibleConnectionFailure(f"ssh exited 255: {result['stderr']}")
+        except AnsibleConnectionFailure as error:
+            self.reached = self.reached or _BEGUN in str(error)
+            raise
         try:
             answer = Answer.parse(result["stdout"])
         except ValueError:
-            said = _last_line(result["stderr"]) or _last_line(result["stdout"]) or "nothing"
+            said = _last_line(result["stderr"].replace(_BEGUN, "")) or _last_line(result["stdout"]) or "nothing"
             raise HostError(
                 f"a script on {self.name} ended with {result['rc']} and no answer; it said: {said}", "no-answer"
             ) from None

@@ -77,7 +77,7 @@ def test_host_without_nix(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_pat
     host = fresh["host1"]
     host.run("for tool in /usr/bin/nix*; do mv $tool $tool.away; done")
     try:
-        assert "has no nix-store in" in refused(lab, host, tmp_path, flake)
+        assert "has no nix in" in refused(lab, host, tmp_path, flake)
     finally:
         lab.reset([host])
 

@@ -13,7 +13,7 @@ from integration.playing import change_the_flake, deploy, outcomes, play, remain
 
 from lab import Host, Lab
 
-MODULES = ("flake_copy", "flake_build", "system_test", "system_boot")
+MODULES = ("flake_build", "system_test", "system_boot")
 
 
 @pytest.mark.core
@@ -27,11 +27,11 @@ def test_three_hosts_and_again(lab: Lab, fresh: dict[str, Host], flake: Path, tm
     assert first.code == 0, first.output
     for name, host in fresh.items():
         assert [action.rpartition(".")[2] for action in first.changed(name)] == list(MODULES)
-        copied, built = first.of(name, "flake_copy"), first.of(name, "flake_build")
-        assert copied["bytes_sent"] == copied["nar_size"] > 0
-        assert copied["dirty"] is False
-        assert copied["revision"] is None
-        assert host.run(f"nix-store --query --hash {copied['store_path']}").stdout.startswith("sha256:")
+        built = first.of(name, "flake_build")
+        assert built["bytes_sent"] == built["nar_size"] > 0
+        assert built["dirty"] is False
+        assert built["revision"] is None
+        assert host.run(f"nix-store --query --hash {built['store_path']}").stdout.startswith("sha256:")
         assert built["configuration"] == name
         assert built["derivation"].endswith(".drv")
         tested, booted = first.of(name, "system_test"), first.of(name, "system_boot")
@@ -52,7 +52,7 @@ def test_three_hosts_and_again(lab: Lab, fresh: dict[str, Host], flake: Path, tm
     assert second.code == 0, second.output
     for name, host in fresh.items():
         assert second.changed(name) == []
-        assert second.of(name, "flake_copy")["bytes_sent"] == 0
+        assert second.of(name, "flake_build")["bytes_sent"] == 0
         assert second.of(name, "system_test")["state"] == "unchanged"
         assert systems(host).boot_default == first.of(name, "flake_build")["toplevel"]
         assert len(outcomes(host)) == 1
@@ -101,8 +101,8 @@ def test_git_tree_is_named_by_its_revision(lab: Lab, fresh: dict[str, Host], fla
     clean = deploy(lab, tmp_path, flake, "host3")
 
     assert clean.code == 0, clean.output
-    assert clean.of("host3", "flake_copy")["revision"] == revision
-    assert clean.of("host3", "flake_copy")["dirty"] is False
+    assert clean.of("host3", "flake_build")["revision"] == revision
+    assert clean.of("host3", "flake_build")["dirty"] is False
     assert "untracked.nix" in clean.output
     asked = play(lab, tmp_path, [info_play()], ["host3"])
     assert asked.of("host3", "system_info")["configuration_revision"] == revision
@@ -111,8 +111,8 @@ def test_git_tree_is_named_by_its_revision(lab: Lab, fresh: dict[str, Host], fla
     change_the_flake(flake, "2")
     dirty = deploy(lab, tmp_path, flake, "host3")
     assert dirty.code == 0, dirty.output
-    assert dirty.of("host3", "flake_copy")["revision"] is None
-    assert dirty.of("host3", "flake_copy")["dirty"] is True
+    assert dirty.of("host3", "flake_build")["revision"] is None
+    assert dirty.of("host3", "flake_build")["dirty"] is True
 
 
 def test_boot_only_deploy_leaves_the_running_system(

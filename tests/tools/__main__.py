@@ -23,7 +23,7 @@ def test() -> list[str]:
     install()
     need_programs(suite.PROGRAMS | checks.PROGRAMS)
     with Background([sys.executable, "-m", "tools", "newest"], BUILD / "newest.log") as newest:
-        failed = checks.every_check() + suite.other_pairs()
+        failed = checks.every_check() + suite.beside_the_newest_pair()
         return failed + ([] if newest.follow() else ["the tests with the newest ansible-core and Python"])
 
 

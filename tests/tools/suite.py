@@ -19,6 +19,13 @@ OTHER_LAB = "/var/cache/deploy-flake-lab-2"
 
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
+# Of the integration tests those of the Python package; they take a quarter of the time.
+COMMAND = "test_command*.py"
+
+
+def beside_the_newest_pair() -> list[str]:
+    """What `newest_pair` leaves: every other pair, and the newest pair's tests of the command."""
+    return other_pairs() + command(environments.newest(), lab=OTHER_LAB)
 
 
 def other_pairs() -> list[str]:
@@ -43,8 +50,14 @@ def other_pairs() -> list[str]:
 
 
 def newest_pair() -> list[str]:
-    """All tests with the newest pair."""
-    return _pytest(environments.newest(), [UNIT, INTEGRATION])
+    """All tests with the newest pair but those of the command."""
+    return _pytest(environments.newest(), [UNIT, INTEGRATION, f"--ignore-glob=*/{COMMAND}"])
+
+
+def command(pair: Pair, lab: str) -> list[str]:
+    """The integration tests of the command."""
+    files = sorted(str(file.relative_to(ROOT)) for file in (ROOT / INTEGRATION).glob(COMMAND))
+    return _pytest(pair, files, lab=lab)
 
 
 def unit_without_plugin(pair: Pair) -> list[str]:

@@ -1,5 +1,6 @@
 # Starts a build in a unit of its own, or finds it running, and hands out its log.
-# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, quiet, may_start, source (the flake), nix_config.
+# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, quiet, may_start, source (the flake), nix_config,
+# and paths: snapshots that it needs and that the controller could send.
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this flake.
@@ -16,6 +17,10 @@ main() {
     build=$run_dir/build-$name
     build_unit=deploy-flake-build-$name.service
     if [ "$may_start" = yes ]; then
+        if [ -n "$paths" ]; then
+            root_snapshots
+            [ "$lacking" = no ] || return 0
+        fi
         take_turn
         # shellcheck disable=SC2119
         if at_work; then answer attached yes; else start_build; fi

@@ -16,7 +16,11 @@ PATH=/run/wrappers/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/
 export PATH
 
 # Answers are fields "name NUL value NUL" behind a marker, so that no byte of a value can be mistaken for structure.
-answer_begin() { printf '\001deploy-flake\001'; }
+# The line on standard error is for a controller that loses the connection later on: it tells that the host was there.
+answer_begin() {
+    echo "deploy-flake has begun" >&2
+    printf '\001deploy-flake\001'
+}
 answer() { printf '%s\0%s\0' "$1" "$2"; }
 # refuse CODE MESSAGE: the one way in which a script says no.
 refuse() { answer refused "$1"; answer message "$2"; exit 0; }

@@ -61,7 +61,7 @@ TESTED = result("host1", "system_test", state="window", toplevel="/nix/store/n-n
         ([result("host1", "system_test", "failed", state="refused", msg="no"), STATS], Outcome.FAILED),
         ([result("host1", "system_test", "failed", state="rollback-failed", msg="no"), STATS], Outcome.FAILED),
         ([result("host1", "flake_build", "failed", msg="no"), STATS], Outcome.FAILED),
-        ([result("host1", "flake_copy", "unreachable", msg="no"), STATS], Outcome.UNREACHABLE),
+        ([result("host1", "flake_build", "unreachable", msg="no"), STATS], Outcome.UNREACHABLE),
         ([started("host1", "system_boot"), result("host1", "x.y.z", "unreachable", msg="no"), STATS], Outcome.FAILED),
         ([STATS], Outcome.FAILED),
         ([started("host1", "system_test")], Outcome.UNKNOWN),
@@ -175,7 +175,7 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
     for name in names[:30]:
         follower.handle(started(name, "flake_build"))
         follower.handle({"event": "verbose", "stdout": f"{name}: building 3 of 700: {'long-name-' * 20}"})
-    follower.handle(result(names[40], "flake_copy", "unreachable", msg="gone"))
+    follower.handle(result(names[40], "flake_build", "unreachable", msg="gone"))
     table._deployment = Fifty(follower)  # type: ignore[assignment]
     table.console.print(table._live_view())
     lines = out.getvalue().splitlines()

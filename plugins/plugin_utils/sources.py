@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host needs of the controller's files to build a flake: a snapshot of it, and of its inputs that lie there too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import (
+    LocalFlake,
+    LocalInput,
+    RemoteFlake,
+    find_flake,
+    local_inputs,
+)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.snapshot import Snapshot
+
+
+class Sources:
+    """The sources of one flake for one host; none for a flake that the host fetches itself."""
+
+    def __init__(self, host: Host, reference: str) -> None:
+        self._host = host
+        self._reference = reference
+        self._flake = find_flake(reference, Path.cwd())
+        self._snapshot: Snapshot | None = None
+        self._sources: dict[str, Snapshot | LocalInput] = {}
+        self.bytes_sent = 0
+        if isinstance(self._flake, LocalFlake):
+            self._find(self._flake)
+
+    @property
+    def reference(self) -> str:
+        """The flake reference to build from on the host; locked, for a local flake."""
+        if isinstance(self._flake, RemoteFlake) or self._snapshot is None:
+            return self._reference
+        return self._flake.locked_reference(self._snapshot)
+
+    @property
+    def paths(self) -> str:
+        """Their store paths, one a line."""
+        return "\n".join(self._sources)
+
+    def bring(self, options: Mapping[str, Any]) -> None:
+        """Ask the host which of them it lacks, and send those."""
+        if self._sources:
+            self.send(self._host.run("snapshots", "copy_ask", paths=self.paths, limit=60).all("missing"), options)
+
+    def send(self, missing: Iterable[str], options: Mapping[str, Any]) -> None:
+        """Send those that the host lacks; what is sent in part only never gets a valid path."""
+        for path in missing:
+            source = self._sources[path]
+            self._send(source if isinstance(source, Snapshot) else source.snapshot(), options)
+
+    def facts(self) -> dict[str, Any]:
+        """The return values about the flake."""
+        result = {"reference": self.reference, "flake": self._reference, "bytes_sent": self.bytes_sent}
+        flake, snapshot = self._flake, self._snapshot
+        if isinstance(flake, RemoteFlake) or snapshot is None:
+            return result
+        return result | {
+            "store_path": snapshot.store_path,
+            "nar_hash": snapshot.nar_hash,
+            "nar_size": snapshot.nar_size,
+            "revision": flake.revision,
+            "dirty": flake.dirty,
+            "last_modified": flake.last_modified,
+        }
+
+    def _find(self, flake: LocalFlake) -> None:
+        inputs = local_inputs(flake)
+        for name, why in inputs.left_out.items():
+            self._host.warn(f"the input '{name}' is local to the controller and cannot be sent along: {why}")
+        if flake.untracked_nix_files:
+            files = ", ".join(flake.untracked_nix_files[:5])
+            self._host.warn(f"git does not track these files, so the flake does not contain them: {files}")
+        self._sources = {one.store_path: one for one in inputs.found}
+        self._snapshot = flake.snapshot()
+        self._sources[self._snapshot.store_path] = self._snapshot
+
+    def _send(self, snapshot: Snapshot, options: Mapping[str, Any]) -> None:
+        self._host.tell(f"gets {snapshot.store_path}, {_size(snapshot.nar_size)}")
+        with snapshot:
+            nar = snapshot.nar.read()
+
+        def send() -> None:
+            limit = options["copy_timeout"]
+            variables = {"path": snapshot.store_path, "nar_size": str(snapshot.nar_size)}
+            self._host.send("copy_receive", data=nar, limit=limit, **variables)
+
+        self._host.persist(options["reconnect_timeout"], send, "copying the flake")
+        self.bytes_sent += snapshot.nar_size
+
+    def __enter__(self) -> Self:
+        """Use in a `with` statement, which lets go of the snapshot at its end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the snapshot."""
+        if self._snapshot is not None:
+            self._snapshot.nar.close()
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024:.0f} KiB" if size < 1 << 20 else f"{size / (1 << 20):.1f} MiB"
