@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,10 @@ def publish(builder: Host, toplevel: str, to: Host) -> str:
 def test_system_that_the_host_fetches(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
     """From a substituter that only the task names; the login user is not one whom Nix trusts."""
     builder, host = whole["host1"], whole["host3"]
-    flake = builder.root / "var/lib/lab-flake-elsewhere"
-    build(builder, version="elsewhere")
+    # Another one each time: hosts of a lab that was up before may have it already.
+    version = f"elsewhere-{os.getpid()}"
+    flake = builder.root / f"var/lib/lab-flake-{version}"
+    build(builder, version=version)
     installable = f"path:/var/lib/{flake.name}#nixosConfigurations.{host.name}.config.system.build.toplevel"
     new = builder.run(f"nix {FEATURES} build --no-link --print-out-paths '{installable}'", check=True).stdout.strip()
     key = publish(builder, new, host)

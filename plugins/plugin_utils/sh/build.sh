@@ -96,9 +96,10 @@ hand_out() {
     [ -n "$result" ] && [ $(($(stat -c %s "$build/log" 2>/dev/null || echo 0) - offset)) -le 262144 ] || return 0
     answer result "$result"
     toplevel=$(tail -n 1 "$build/out" 2>/dev/null)
-    if [ -n "$toplevel" ] && nix-store --check-validity "$toplevel" 2>/dev/null; then
+    # It has no answer about a path that is not valid.
+    if [ -n "$toplevel" ] && derivation=$(nix-store --query --deriver "$toplevel" 2>/dev/null); then
         answer toplevel "$toplevel"
-        answer derivation "$(nix-store --query --deriver "$toplevel" 2>/dev/null)"
+        answer derivation "$derivation"
         for part in nixos-version bin/switch-to-configuration; do
             [ -e "$toplevel/$part" ] || {
                 answer lacks "$part"
@@ -109,9 +110,11 @@ hand_out() {
     fi
     case $result in
     "success "*) ;;
-    *) drop_root "$source" ;;
+    *)
+        drop_root "$source"
+        answer free "$(df -P -k /nix | awk 'NR == 2 { print $4 }')"
+        ;;
     esac
-    answer free "$(df -P -k /nix | awk 'NR == 2 { print $4 }')"
     # Whoever looks for one that is gone begins it anew.
     if [ "$result" = killed ]; then
         take_turn
