@@ -121,6 +121,25 @@ in
 
   sshd-broken-config = c: { sshdConfig = c.sshdConfig + "NoSuchOption yes\n"; };
 
+  # A login works until sshd is started again: it is wanted by no target that the host boots into.
+  sshd-not-wanted = c: {
+    wants =
+      (withoutUnit "sshd.service" c).wants
+      // {
+        "rescue.target" = [ "sshd.service" ];
+      };
+  };
+
+  # Nobody who knows the host would connect to it.
+  other-host-key =
+    c:
+    activation "key" "[ -e /run/other-key ] || /usr/bin/ssh-keygen -q -t ed25519 -N '' -f /run/other-key" c
+    // {
+      sshdConfig = builtins.replaceStrings [ "/etc/ssh/ssh_host_ed25519_key" ] [ "/run/other-key" ] c.sshdConfig;
+    };
+
+  no-authorized-keys = c: { sshdConfig = c.sshdConfig + "AuthorizedKeysFile /etc/ssh/keys/%u\n"; };
+
   # Lets no new connection in; those that there are go on.
   firewall = service "firewall.service" ''
     [Unit]
