@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -174,22 +177,54 @@ def test_failed_check_on_the_controller_undoes_at_once(
     assert remains(fresh["host1"]) == ""
 
 
-def test_declared_checks(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
-    well = {"units": ["hello.service"], "ports": ["{{ ansible_port }}"], "timeout": 20}
-    played = deploy(lab, tmp_path, changed, "host3", deploy_flake_health_checks=well)
+class Site(BaseHTTPRequestHandler):
+    """A page that is well from its third answer on."""
+
+    answers = 0
+
+    def do_GET(self) -> None:
+        """Answer."""
+        Site.answers += 1
+        self.send_response(204 if Site.answers > 2 else 503)
+        self.end_headers()
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    """The address of the page, on the controller."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_checks_before_it_stays(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path, site: str) -> None:
+    """The declared ones, again and again until they are well or the time is up; and the operator's own from here."""
+    own = tmp_path / "checks.yml"
+    page = {"url": site, "status_code": 204}
+    own.write_text(yaml.safe_dump([{"ansible.builtin.uri": page, "delegate_to": "localhost", "name": "Look"}]), "utf-8")
+    well = {
+        "units": ["hello.service"],
+        "ports": ["{{ ansible_port }}"],
+        "urls": [{"url": site, "status": 204}],
+        "timeout": 20,
+    }
+    played = deploy(lab, tmp_path, changed, "host3", deploy_flake_health_checks=well, deploy_flake_checks=str(own))
     assert played.code == 0, played.output
+    assert played.of("host3", "system_check")["attempts"] == 3
+    assert Site.answers == 4
 
     change_the_flake(changed, "fleet-2")
     ill = {
         "units": ["nothing.service"],
         "ports": [81],
-        "urls": [{"url": f"http://{fresh['host3'].address}:81/"}],
+        "urls": [{"url": f"http://{fresh['host3'].address}:81/"}, {"url": site}],
         "timeout": 2,
     }
     played = deploy(lab, tmp_path, changed, "host3", deploy_flake_health_checks=ill)
     assert played.code != 0
     message = played.of("host3", "system_check")["msg"]
-    for words in ("nothing.service is inactive", "port 81 of", ":81/ does not answer"):
+    for words in ("nothing.service is inactive", "port 81 of", ":81/ does not answer", "answers with 204 and not 200"):
         assert words in message
     assert list(outcomes(fresh["host3"]).values()) == ["committed", "rolled-back"]
 
