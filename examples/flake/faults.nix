@@ -62,6 +62,8 @@ in
 
   inhibitor = _: { switchInhibitors.dbus-implementation = "broker"; };
 
+  check-hangs = c: { preSwitchChecks = c.preSwitchChecks // { never = "sleep infinity"; }; };
+
   check-fails = c: { preSwitchChecks = c.preSwitchChecks // { never = "false"; }; };
 
   # Once it is active, the checks of every system refuse.
@@ -85,6 +87,14 @@ in
   # Units that no other system has, so that a way back must not ask for them.
   new-units = service "onlynew.service" "[Service]\nExecStart=/usr/bin/sleep infinity\n";
 
+  # Its end takes its time, and whoever goes back waits for it.
+  stop-hangs = service "stubborn.service" ''
+    [Service]
+    ExecStart=/usr/bin/sleep infinity
+    ExecStop=/usr/bin/sleep infinity
+    TimeoutStopSec=9
+  '';
+
   # Its start never ends, and switch-to-configuration waits for it without a limit. Cut off there, it leaves a list that
   # names a unit which no other system has.
   start-hangs =
@@ -106,7 +116,29 @@ in
 
   no-sshd = withoutUnit "sshd.service";
 
+  # The way in is a unit of another name.
+  other-sshd = c: service "door.service" c.units."sshd.service" (c // withoutUnit "sshd.service" c);
+
   sshd-broken-config = c: { sshdConfig = c.sshdConfig + "NoSuchOption yes\n"; };
+
+  # A login works until sshd is started again: it is wanted by no target that the host boots into.
+  sshd-not-wanted = c: {
+    wants =
+      (withoutUnit "sshd.service" c).wants
+      // {
+        "rescue.target" = [ "sshd.service" ];
+      };
+  };
+
+  # Nobody who knows the host would connect to it.
+  other-host-key =
+    c:
+    activation "key" "[ -e /run/other-key ] || /usr/bin/ssh-keygen -q -t ed25519 -N '' -f /run/other-key" c
+    // {
+      sshdConfig = builtins.replaceStrings [ "/etc/ssh/ssh_host_ed25519_key" ] [ "/run/other-key" ] c.sshdConfig;
+    };
+
+  no-authorized-keys = c: { sshdConfig = c.sshdConfig + "AuthorizedKeysFile /etc/ssh/keys/%u\n"; };
 
   # Lets no new connection in; those that there are go on.
   firewall = service "firewall.service" ''
@@ -174,6 +206,8 @@ in
   grub = _: { installBootLoader = "${./install-boot-loader-grub}"; };
 
   grub-panics = c: { installBootLoader = "${./install-boot-loader-grub}"; } // panics c;
+
+  boot-hangs = _: { installBootLoader = "/usr/bin/dash ${builtins.toFile "hangs" "sleep infinity"}"; };
 
   boot-fails = _: { installBootLoader = "/bin/false"; };
 

@@ -310,7 +310,7 @@ def _ends_quoted(line: str, quoted: bool) -> bool:
 
 def program() -> str:
     """What runs on the host in a deployment's units: one text, read whole before it acts."""
-    parts = ("process", "record", "settings", "reach", "health", "commit", "undo", "repair")
+    parts = ("process", "record", "settings", "reach", "health", "loader", "commit", "undo", "repair")
     # All of them, since the undo makes names of functions as it goes.
     text = "".join(script(name) for name in (*parts, "oneshot", "trial", "supervise", "guard", "program"))
     return _used(_text("common"), text) + text

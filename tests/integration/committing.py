@@ -12,6 +12,7 @@ from integration.faulting import (
     STORE_LOCK,
     SWITCH_LOCK,
     Deploying,
+    directory,
     locked,
     processes,
     setting_profile,
@@ -92,6 +93,29 @@ def verify(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
         yield
 
 
+def only_confirmed(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
+    """It is confirmed, and the supervisor has not seen it."""
+    deployment.wait_for("window")
+    with stopped(processes(host)[0]):
+        where = wait_for(lambda: directory(host))
+        wait_for(lambda: (where / "confirmed").exists())
+        yield
+
+
+def stray_generation(deployment: Deploying, host: Host, new: str) -> Iterator[None]:
+    """The new generation is there and the link has not moved: nix-env leaves that on a full disk."""
+    deployment.wait_for("window", "confirmed")
+    with locked(host, STORE_LOCK):
+        deployment.wait_for("commit-profile")
+        (host.root / f"nix/var/nix/profiles/system-{generations(host)[-1] + 1}-link").symlink_to(new)
+        yield
+
+
+def generations(host: Host) -> list[int]:
+    """The numbers of the host's generations."""
+    return sorted(int(link.name.split("-")[1]) for link in (host.root / "nix/var/nix/profiles").glob("system-*-link"))
+
+
 POINTS: list[tuple[Point, bool]] = [
     (trial_before, False),
     (trial_after, False),
@@ -100,4 +124,6 @@ POINTS: list[tuple[Point, bool]] = [
     (boot_before, True),
     (boot_after, True),
     (verify, True),
+    (only_confirmed, False),
+    (stray_generation, False),
 ]

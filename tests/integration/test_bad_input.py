@@ -57,7 +57,7 @@ def test_flake_that_does_not_parse(lab: Lab, hosts: dict[str, Host], flake: Path
         ("nobody", ["nobody", "The flake has ", "nixosConfigurations, among them", "host"]),
         ("host2", ["it is for a host named host2, and this one is host1"]),
         ("host1-other-architecture", ["refuses the new system: it is for"]),
-        ("host1-no-sshd", ["it starts no ssh unit"]),
+        ("host1-other-sshd", ["it starts no ssh unit"]),
     ],
 )
 def test_configuration_that_cannot_be_deployed(
@@ -67,6 +67,12 @@ def test_configuration_that_cannot_be_deployed(
     for word in words:
         assert word in said
     assert remains(hosts["host1"]) == ""
+
+
+def test_build_that_takes_too_long(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    slow = {"deploy_flake_configuration": "host2-slow-build", "deploy_flake_build_timeout": 3}
+    assert "The build did not end within 3 s" in refused(lab, hosts["host2"], tmp_path, flake, **slow)
+    assert remains(hosts["host2"]) == ""
 
 
 def test_name_that_nix_cannot_express(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
-from integration.faulting import SHORT, at_once, build, deploying, is_whole, last_record, settled
+from integration.faulting import SHORT, at_once, build, deploying, is_whole, last_record, next_system, settled
 from integration.playing import systems
 
 from lab import Host, Lab
@@ -40,7 +40,7 @@ FAULTS = [
     Fault("dies-later", "rolled-back", "units have failed: dies-later.service", {"settle": 4}),
     Fault("sshd-broken-config", "rolled-back", "sshd"),
     Fault("broken-timeout", "rolled-back", "timeout or readlink does not do its work"),
-    Fault("no-sshd", "rolled-back", "ssh unit", {}, {"allow": ["no_ssh"]}),
+    Fault("no-sshd", "rolled-back", "nobody confirmed the new system within 5 s", NOBODY, {"allow": ["no_ssh"]}),
     Fault("broken-dbus", "rolled-back", "switch-to-configuration test exited 1"),
     Fault("broken-path", "rolled-back", "timeout or readlink does not do its work"),
     Fault("firewall", "rolled-back", "nobody confirmed the new system within 5 s", NOBODY),
@@ -54,9 +54,12 @@ FAULTS = [
     # Every user who is logged in is switched as well, and host2 and host3 are reached as one.
     Fault("user-activation-fails", "rolled-back", "units failed to start while the system was activated (exit 4)"),
     Fault("user-activation-hangs", "rolled-back", "did not end within 6 s", {"activate": 6}),
-    Fault("unsafe", "refused", "pre-activate-safety-checks of the new system exited 1"),
-    Fault("other-architecture", "", "it is for aarch64-linux"),
-    Fault("wrong-hostname", "", "it is for a host named somebody-else"),
+    Fault("sshd-not-wanted", "rolled-back", "the ssh unit is not started with the new system's default target"),
+    Fault("other-host-key", "rolled-back", "host keys have changed or gone: /etc/ssh/ssh_host_ed25519_key"),
+    Fault("no-authorized-keys", "rolled-back", "the new system has no authorized keys for deploy"),
+    Fault("check-hangs", "refused", "switch-to-configuration check did not end within 3 s", {"check": 3}),
+    Fault("boot-hangs", "rolled-back", "switch-to-configuration boot did not end within 6 s", {"commit": 6}),
+    Fault("stop-hangs", "rolled-back", "nobody confirmed", {"confirm": 2, "rollback": 6}, confirm=False),
 ]
 
 
@@ -67,15 +70,18 @@ def tried(lab: Lab, host: Host, fault: Fault) -> None:
     with deploying(lab, host, build(host, fault.name), **settings) as deployment:
         assert (deployment.end() != 0) == fault.confirm, deployment.output
         assert (fault.said in deployment.output) == fault.confirm, deployment.output
+        if fault.said.startswith("units have failed: "):
+            unit = fault.said.rpartition(" ")[2]
+            assert f"{unit}: {unit}: Failed with result 'exit-code'" in deployment.output, deployment.output
     settled(host)
     record = last_record(host)
-    if not fault.outcome:
-        assert systems(host).running == before
-        return
     is_whole(host, before, fault.outcome)
     assert fault.said in record["why"] or fault.said in record["notes"], record
     assert fault.outcome != "rolled-back" or record["rung"], record
     if fault.name == "broken-dbus":
+        assert record["rung"] == "restart-bus", record
+    if fault.name == "stop-hangs":
+        # The first way back took too long.
         assert record["rung"] == "restart-bus", record
     if fault.name == "hangs-orphan":
         # Else it would make the new system the current one some seconds later.
@@ -87,6 +93,20 @@ def test_faults_of_a_system(lab: Lab, whole: dict[str, Host], first: int) -> Non
     """Three at a time; busybox as /bin/sh, on host3, has tools of its own, so that broken ones do not matter there."""
     cases = dict(zip(whole.values(), FAULTS[first : first + 3], strict=True))
     at_once({host: partial(tried, lab, fault=fault) for host, fault in cases.items()})
+
+
+def test_timeout_that_does_nothing(lab: Lab, whole: dict[str, Host]) -> None:
+    """First in PATH it would make all commands look as if they had worked: a host that has one is refused."""
+    host = whole["host1"]
+    before, tool = systems(host), "/run/wrappers/bin/timeout"
+    host.run(f"printf '#!/bin/sh\\nexit 0\\n' >{tool} && chmod +x {tool}", check=True)
+    try:
+        with deploying(lab, host, next_system(host)) as deployment:
+            assert deployment.end() != 0
+            assert "has a timeout or readlink in /run/wrappers/bin:" in deployment.output, deployment.output
+    finally:
+        host.run(f"rm {tool}", check=True)
+    assert systems(host) == before
 
 
 def test_systemd_is_executed_anew(lab: Lab, whole: dict[str, Host]) -> None:

@@ -9,16 +9,20 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from integration.committing import POINTS
+from integration.committing import POINTS, boot_after, generations
 from integration.faulting import (
     SHORT,
     at_once,
     deploying,
+    deploys_again,
     is_whole,
     kill_both_units,
     kill_main_process,
     kill_whole_cgroup,
+    last_record,
     next_system,
+    state,
+    wait_for,
 )
 from integration.playing import systems
 
@@ -34,12 +38,34 @@ def test_kills_between_the_steps_of_the_commit(lab: Lab, whole: dict[str, Host],
     def case(number: int, host: Host) -> None:
         point, forward = POINTS[(turn + number) % len(POINTS)]
         kill = KILLS[number]
-        before, new = systems(host).running, next_system(host)
+        before, new, links = systems(host).running, next_system(host), generations(host)
         with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
             with contextmanager(point)(deployment, host, new):
                 kill(host)
             failed = deployment.end() != 0
         is_whole(host, *((new, "committed") if forward else (before, "rolled-back")))
         assert failed != forward, deployment.output
+        assert (generations(host) == links) != forward
 
     at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
+
+
+def test_boot_loader_can_not_be_put_back(lab: Lab, whole: dict[str, Host]) -> None:
+    """It starts the new system, and cannot be written any more: said, and both systems are kept."""
+    host = whole["host1"]
+    before, new = systems(host).running, next_system(host)
+    with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+        with contextmanager(boot_after)(deployment, host, new):
+            host.run("mount -o remount,ro /boot", check=True)
+            kill_main_process(host)
+        assert deployment.end() != 0
+        assert f"the boot loader starts {new}, and the system profile is {before}" in deployment.output
+        assert "do not reboot before" in deployment.output
+    wait_for(lambda: not state(host))
+    now = systems(host)
+    assert last_record(host)["outcome"] == "commit-failed", last_record(host)
+    assert (now.running, now.boot_default, now.loader) == (before, before, new), last_record(host)
+    kept = host.run("readlink /nix/var/nix/gcroots/deploy-flake/*").stdout.split()
+    assert {before, new} <= set(kept)
+    host.run("mount -o remount,rw /boot", check=True)
+    deploys_again(lab, host)

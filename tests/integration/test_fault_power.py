@@ -10,7 +10,16 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from integration.committing import POINTS
+from integration.committing import (
+    POINTS,
+    Point,
+    boot_after,
+    boot_before,
+    profile_moved,
+    stray_generation,
+    trial_after,
+    verify,
+)
 from integration.faulting import (
     SHORT,
     Deploying,
@@ -70,12 +79,19 @@ def test_power_lost_while_a_system_is_tried(lab: Lab, whole: dict[str, Host]) ->
     at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
 
 
-@pytest.mark.parametrize("first", [1, 4])
-def test_power_lost_between_the_steps_of_the_commit(lab: Lab, whole: dict[str, Host], first: int) -> None:
+@pytest.mark.parametrize(
+    "points",
+    [(trial_after, stray_generation, profile_moved), (boot_before, boot_after, verify)],
+    ids=["back", "forward"],
+)
+def test_power_lost_between_the_steps_of_the_commit(
+    lab: Lab, whole: dict[str, Host], points: tuple[Point, ...]
+) -> None:
     """Whatever the boot loader starts then: the next run makes boot loader and profile agree, and goes on."""
 
     def case(number: int, host: Host) -> None:
-        point, forward = POINTS[(first + number) % len(POINTS)]
+        point = points[number]
+        forward = dict(POINTS)[point]
         new = next_system(host)
         with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
             lost = wait_for(lambda: directory(host)).name

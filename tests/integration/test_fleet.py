@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from integration.faulting import build, settled
 from integration.playing import change_the_flake, deploy, outcomes, play, remains, systems
 
 from lab import Host, Lab
@@ -106,6 +110,55 @@ def test_full_boot_partition_keeps_the_whole_fleet(
     assert {name: systems(host) for name, host in fresh.items()} == before
 
 
+CHECKS = """
+- name: Another tool switches one of the hosts
+  ansible.builtin.raw: {theirs}/bin/switch-to-configuration test
+  become: true
+  when: inventory_hostname == 'host2'
+- name: Pull the cable of another
+  ansible.builtin.raw: nohup sh -c 'sleep 1; ip link set eth0 down' >/dev/null 2>&1 &
+  become: true
+  when: inventory_hostname == 'host3'
+- name: Wait until it is out
+  ansible.builtin.pause:
+    seconds: 2
+"""
+
+
+def test_all_or_nothing_says_what_is_not_known(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
+    """Found out before the first commit: somebody has switched one host, another does not answer any more."""
+    before = systems(fresh["host1"])
+    theirs = build(fresh["host2"], version="theirs")
+    checks = tmp_path / "checks.yml"
+    checks.write_text(CHECKS.format(theirs=theirs), encoding="utf-8")
+    played = deploy(
+        lab,
+        tmp_path,
+        changed,
+        *fresh,
+        deploy_flake_all_or_nothing=True,
+        deploy_flake_checks=str(checks),
+        deploy_flake_limits=QUICK,
+        deploy_flake_reconnect_timeout=3,
+        ansible_ssh_timeout=3,
+    )
+    # It would wait for confirmation for minutes.
+    fresh["host3"].run("ip link set eth0 up; cd /run/deploy-flake/*-*/ && mv window expired", check=True)
+    for host in fresh.values():
+        settled(host)
+
+    assert played.code != 0
+    assert "committed: none" in played.output
+    assert "previous: host1" in played.output
+    assert re.search(r"unknown: host2 \(superseded\), host3 \(decides by itself by 20\S+\)", played.output), (
+        played.output
+    )
+    assert "host2 was switched by somebody else meanwhile" in played.of("host2", "system_boot")["msg"]
+    assert systems(fresh["host1"]) == before
+    assert systems(fresh["host2"]).running == theirs
+    assert list(outcomes(fresh["host3"]).values()) == ["rolled-back"]
+
+
 def test_failed_check_on_the_controller_undoes_at_once(
     lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path
 ) -> None:
@@ -124,22 +177,54 @@ def test_failed_check_on_the_controller_undoes_at_once(
     assert remains(fresh["host1"]) == ""
 
 
-def test_declared_checks(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
-    well = {"units": ["hello.service"], "ports": ["{{ ansible_port }}"], "timeout": 20}
-    played = deploy(lab, tmp_path, changed, "host3", deploy_flake_health_checks=well)
+class Site(BaseHTTPRequestHandler):
+    """A page that is well from its third answer on."""
+
+    answers = 0
+
+    def do_GET(self) -> None:
+        """Answer."""
+        Site.answers += 1
+        self.send_response(204 if Site.answers > 2 else 503)
+        self.end_headers()
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    """The address of the page, on the controller."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_checks_before_it_stays(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path, site: str) -> None:
+    """The declared ones, again and again until they are well or the time is up; and the operator's own from here."""
+    own = tmp_path / "checks.yml"
+    page = {"url": site, "status_code": 204}
+    own.write_text(yaml.safe_dump([{"ansible.builtin.uri": page, "delegate_to": "localhost", "name": "Look"}]), "utf-8")
+    well = {
+        "units": ["hello.service"],
+        "ports": ["{{ ansible_port }}"],
+        "urls": [{"url": site, "status": 204}],
+        "timeout": 20,
+    }
+    played = deploy(lab, tmp_path, changed, "host3", deploy_flake_health_checks=well, deploy_flake_checks=str(own))
     assert played.code == 0, played.output
+    assert played.of("host3", "system_check")["attempts"] == 3
+    assert Site.answers == 4
 
     change_the_flake(changed, "fleet-2")
     ill = {
         "units": ["nothing.service"],
         "ports": [81],
-        "urls": [{"url": f"http://{fresh['host3'].address}:81/"}],
+        "urls": [{"url": f"http://{fresh['host3'].address}:81/"}, {"url": site}],
         "timeout": 2,
     }
     played = deploy(lab, tmp_path, changed, "host3", deploy_flake_health_checks=ill)
     assert played.code != 0
     message = played.of("host3", "system_check")["msg"]
-    for words in ("nothing.service is inactive", "port 81 of", ":81/ does not answer"):
+    for words in ("nothing.service is inactive", "port 81 of", ":81/ does not answer", "answers with 204 and not 200"):
         assert words in message
     assert list(outcomes(fresh["host3"]).values()) == ["committed", "rolled-back"]
 
@@ -194,3 +279,19 @@ def test_share_of_hosts_that_may_fail(lab: Lab, fresh: dict[str, Host], changed:
         "host2": ["rolled-back"],
         "host3": ["committed"],
     }
+
+    change_the_flake(changed, "fleet-2")
+    plays = yaml.safe_load((EXAMPLES / "max_fail_percentage.yml").read_text(encoding="utf-8"))
+    plays[0]["max_fail_percentage"] = 49
+    played = play(
+        lab,
+        tmp_path,
+        plays,
+        deploy_flake_flake=str(changed),
+        deploy_flake_limits=QUICK,
+        deploy_flake_configuration=ONE_FAILS,
+    )
+    # Now it is more than that, and the third host is left alone.
+    assert played.code != 0
+    assert set(played.results) == {"host1", "host2"}
+    assert list(outcomes(fresh["host3"]).values()) == ["committed"]

@@ -65,11 +65,16 @@ def test_failing_unit_that_is_ignored(lab: Lab, host: Host, flake: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("fault", "allowance"), [("wrong-hostname", "other_hostname"), ("other-architecture", "other_architecture")]
+    ("fault", "allowance"),
+    [
+        ("wrong-hostname", "other_hostname"),
+        ("other-architecture", "other_architecture"),
+        ("other-sshd", "no_ssh"),
+    ],
 )
 def test_allowances(lab: Lab, host: Host, flake: Path, tmp_path: Path, fault: str, allowance: str) -> None:
+    """Without them they are refused: test_bad_input.py has that."""
     choice = {"deploy_flake_configuration": f"host1-{fault}", "deploy_flake_limits": QUICK}
-    assert deploy(lab, tmp_path, flake, "host1", **choice).code != 0
     allowed = deploy(lab, tmp_path, flake, "host1", deploy_flake_allow=[allowance], **choice)
     assert allowed.code == 0, allowed.output
 
@@ -136,7 +141,7 @@ def test_reboot_into_a_system_that_needs_it(lab: Lab, host: Host, flake: Path, t
 
 
 def test_host_that_answers_at_another_address(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
-    """The new system has another address: only the second way in works while it waits."""
+    """The new system has another address: only that way in works. A stranger's key is not taken for its own."""
     address, other = host.address, f"{host.address.rpartition('.')[0]}.201"
     host.run(f"ip address add {other}/24 dev eth0")
     checks = tmp_path / "checks.yml"
@@ -158,7 +163,7 @@ def test_host_that_answers_at_another_address(lab: Lab, host: Host, flake: Path,
         flake,
         "host1",
         deploy_flake_checks=str(checks),
-        deploy_flake_confirm_hosts=[other],
+        deploy_flake_confirm_hosts=[lab.hosts["host2"].address, other],
         deploy_flake_limits=QUICK,
         deploy_flake_reconnect_timeout=40,
     )

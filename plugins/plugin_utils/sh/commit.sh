@@ -42,7 +42,7 @@ commit() {
 
 # finish_commit: from the moved profile link on.
 finish_commit() {
-    sync -f "$profile"
+    limited "$commit_limit" sync -f "$profile"
     state commit-boot
     switch_to "$commit_limit" "$new" boot
     [ "$stc" = 0 ] || switch_to "$commit_limit" "$new" boot
@@ -77,7 +77,7 @@ put_profile_back() {
         [ "$(readlink -f "$profile-$ours-link")" != "$new" ] || [ "$ours" = "$(current_generation)" ] || rm -f "$profile-$ours-link"
         ours=$((ours - 1))
     done
-    sync -f "${profile%/*}"
+    limited "$rollback_limit" sync -f "${profile%/*}"
 }
 
 # boot_back: profile and boot loader as they were.
@@ -93,7 +93,11 @@ boot_back() {
     if [ "$stc" != 0 ]; then
         if boot_untouched; then kept="not be written, and is as it was"; else kept="not be put back"; fi
         note "the boot loader could $kept: switch-to-configuration boot of $previous_boot $(ended "$stc" "$commit_limit")"
-        [ "$kept" != "not be put back" ] || return 1
+        [ "$kept" != "not be put back" ] || {
+            starts=$(loader_default /boot /efi /boot/efi)
+            note "the boot loader starts ${starts:-a system that is not known}, and the system profile is $(boot_default)"
+            return 1
+        }
     fi
     sync_boot_side
 }

@@ -32,7 +32,15 @@ clock() { read -r uptime _ </proc/uptime && uptime=${uptime%.*}; }
 # With PID 1 frozen, systemctl blocks for ever.
 sc() { timeout -k 5 30 systemctl --no-pager "$@"; }
 
-failed_units() { sc list-units --failed --plain --no-legend --full 2>/dev/null | cut -d' ' -f1 | grep -v '^deploy-flake' | sort; }
+# units_in STATES OPTION…: their names; fails where systemd does not answer, which is something else than a list without a name.
+units_in() {
+    wanted_state=$1
+    shift
+    listed=$(sc list-units --state="$wanted_state" "$@" --plain --no-legend --full 2>/dev/null) || return 1
+    printf '%s\n' "$listed" | cut -d' ' -f1 | grep -v -e '^deploy-flake' -e '^$' | sort
+}
+
+failed_units() { units_in failed; }
 
 # Root's own directory: no link, nobody else's, no rights for others.
 own_directory() {
@@ -155,7 +163,7 @@ drop_all_roots() {
 # quote VALUE: as a word of a shell.
 quote() {
     case $1 in
-    *"'"*) printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")" ;;
+    *"'"*) printf "'" && printf '%s' "$1" | sed "s/'/'\\\\''/g" && printf "'" ;;
     *) printf "'%s'" "$1" ;;
     esac
 }

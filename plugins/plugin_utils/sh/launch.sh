@@ -63,7 +63,8 @@ start_supervisor() {
         case $active in
         inactive | failed)
             sc reset-failed "$unit" 2>/dev/null
-            sc stop "$unit" 2>/dev/null
+            # It frees a name that has stuck; but somebody else may have got the name meanwhile, and would be stopped.
+            [ "$tries" -lt 5 ] || sc stop "$unit" 2>/dev/null
             ;;
         deactivating) sleep 0.2 ;;
         *) is_final "$line" || [ -z "$line" ] || tries=100 ;;

@@ -7,8 +7,9 @@ main() {
     if [ -e "$dir/window" ]; then
         # shellcheck disable=SC1091 # made by start.sh
         . "$dir/settings"
-        if [ ! -e "$dir/mode" ] && [ "$(readlink -f /run/current-system)" != "${new_live:-$new}" ] ||
-            [ -e "$profile" ] && [ "$(readlink -f "$profile")" != "$previous_boot" ]; then
+        # `&&` and `||` of a shell have one rank.
+        if { [ ! -e "$dir/mode" ] && [ "$(readlink -f /run/current-system)" != "${new_live:-$new}" ]; } ||
+            [ "$(boot_default)" != "$previous_boot" ]; then
             refuse superseded "was switched by somebody else meanwhile"
         fi
         complaint=$(boot_files_fit) || refuse no-space "$complaint"

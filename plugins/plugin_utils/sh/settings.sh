@@ -27,9 +27,8 @@ fact() {
 
 wanted_units() {
     # Not what comes and goes with a login, a connection or a mount of systemd's own.
-    sc list-units --state="$1" --type=service,socket,timer,mount,path --plain --no-legend --full | cut -d' ' -f1 |
-        grep -v -e '^deploy-flake' -e '^user@' -e '^user-runtime-dir@' -e '^run-user-' -e '^run-credentials' -e '^session-' -e '^sshd\{0,1\}@' |
-        sort
+    wanted=$(units_in "$1" --type=service,socket,timer,mount,path) || return 1
+    printf '%s\n' "$wanted" | grep -v -e '^user@' -e '^user-runtime-dir@' -e '^run-user-' -e '^run-credentials' -e '^session-' -e '^sshd\{0,1\}@'
 }
 
 # note_facts: all that the undo needs, before anything is changed.

@@ -60,7 +60,7 @@ begin() {
         case $(sc show -p ActiveState --value "$unit") in
         inactive | failed)
             sc reset-failed "$unit" 2>/dev/null
-            sc stop "$unit" 2>/dev/null
+            [ "$tries" -lt 5 ] || sc stop "$unit" 2>/dev/null
             ;;
         deactivating) ;;
         *)
