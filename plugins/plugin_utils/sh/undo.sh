@@ -197,7 +197,13 @@ rung_reboot() {
     exit 0
 }
 
-there() { [ "$(sc show -p LoadState --value -- "$1")" = loaded ]; }
+# gone UNIT: whether there is no such unit any more. No answer is not a no: systemd may be about to start anew.
+gone() {
+    case $(sc show -p LoadState --value -- "$1" 2>/dev/null) in
+    not-found | masked) return 0 ;;
+    *) return 1 ;;
+    esac
+}
 
 # Without an answer from logind every login and every sudo hangs. It may be active and yet have lost its connection.
 wake_logind() {
@@ -212,31 +218,40 @@ verify_previous() {
     [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complaint="/run/current-system is another" && return 1; }
     [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complaint="/etc is another system's" && return 1; }
     tries=0
-    while :; do
-        wanted_units active,activating,reloading | grep -F -x -v -f - "$dir/active" >"$dir/missing"
-        failed_units | grep -F -x -v -f "$dir/failed-before" >"$dir/failed-now"
-        [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || break
+    until units_are_as_before; do
         tries=$((tries + 1))
-        if [ "$tries" = 10 ]; then
-            complaint="units are not as before: $(cat "$dir/missing" "$dir/failed-now" | sort -u | tr '\n' ' ')"
-            return 1
-        fi
-        while read -r service; do
-            if there "$service"; then
-                sc reset-failed -- "$service" 2>/dev/null
-                sc start --no-block -- "$service" 2>/dev/null
-            else
-                # It was transient, and is gone for good.
-                grep -F -x -v -e "$service" "$dir/active" >"$dir/active.new"
-                mv -f "$dir/active.new" "$dir/active"
-            fi
-        done <"$dir/missing"
-        # A unit that only the new system had is history, not a fault of the previous one.
-        while read -r service; do there "$service" || sc reset-failed -- "$service" 2>/dev/null; done <"$dir/failed-now"
+        [ "$tries" -lt 10 ] || return 1
+        mend_units
         pause 0.5
     done
-    if [ "$over_ssh" = yes ]; then
-        grep -q -E '^sshd?\.(service|socket)$' "$dir/active" || return 0
-        { wanted_units active,activating | grep -q -E '^sshd?\.(service|socket)$'; } || { complaint="no ssh unit is active" && return 1; }
-    fi
+    [ "$over_ssh" = no ] || ! ssh_unit_in "$dir/active" || ssh_unit_in "$dir/active-now" || { complaint="no ssh unit is active" && return 1; }
+}
+
+ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
+
+# units_are_as_before: leaves lists of those that are not. Where systemd does not answer nobody knows, and the lists are empty.
+units_are_as_before() {
+    : >"$dir/missing"
+    : >"$dir/failed-now"
+    { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all"; } || { complaint="systemd does not answer" && return 1; }
+    grep -F -x -v -f "$dir/active-now" "$dir/active" >"$dir/missing"
+    grep -F -x -v -f "$dir/failed-before" "$dir/failed-all" >"$dir/failed-now"
+    [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || return 0
+    complaint="units are not as before: $(cat "$dir/missing" "$dir/failed-now" | sort -u | tr '\n' ' ')"
+    return 1
+}
+
+mend_units() {
+    while read -r service; do
+        if gone "$service"; then
+            # It was transient.
+            grep -F -x -v -e "$service" "$dir/active" >"$dir/active.new"
+            mv -f "$dir/active.new" "$dir/active"
+        else
+            sc reset-failed -- "$service" 2>/dev/null
+            sc start --no-block -- "$service" 2>/dev/null
+        fi
+    done <"$dir/missing"
+    # A unit that only the new system had is history, not a fault of the previous one.
+    while read -r service; do ! gone "$service" || sc reset-failed -- "$service" 2>/dev/null; done <"$dir/failed-now"
 }

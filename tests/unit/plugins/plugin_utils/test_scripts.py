@@ -118,6 +118,25 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
 
 
 @every_shell
+def test_units_are_not_forgotten_while_systemd_starts_anew(shell: list[str], tmp_path: Path) -> None:
+    """Only a unit that systemd says is not there any more need not be active after a way back."""
+    script = f"{join()}\n{join('settings')}\n{join('undo')}\ndir=.\n"
+    script += "echo hello.service >active; : >failed-before\n"
+    script += 'look() { units_are_as_before && echo as before || echo "$complaint"; mend_units; cat active; }\n'
+    script += "sc() { return 1; }\nlook\n"
+    script += "sc() { case $1 in show) return 1 ;; esac; }\nlook\n"
+    script += "sc() { case $1 in show) echo loaded ;; start) echo starts ;; esac; }\nlook\n"
+    script += "sc() { case $1 in show) echo not-found ;; esac; }\nlook\nlook"
+    assert run(shell, script, tmp_path).splitlines() == [
+        *("systemd does not answer", "hello.service"),
+        *("units are not as before: hello.service ", "hello.service"),
+        *("units are not as before: hello.service ", "starts", "hello.service"),
+        "units are not as before: hello.service ",
+        "as before",
+    ]
+
+
+@every_shell
 def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
     for name in ("system-9-link", "system-10-link", "system-x-link", "system"):
         (tmp_path / name).symlink_to("/nowhere")
