@@ -166,9 +166,11 @@ class Deployment:
         values = private / f"{playbook}-variables.json"
         self._write(values, {**options.role_variables(), **self._variables, **options.variables})
         sources = [os.path.abspath(one) if os.path.exists(one) else one for one in options.inventory]
-        if self._destinations:
-            sources.insert(0, str(inventory.write(self._destinations, {}, private)))
         environment = ansible.environment(ansible.our_collections(_made(private / "c" / playbook)))
+        if self._destinations:
+            sources = [str(inventory.write(self._destinations, private))]
+            # The plugins that the user has enabled may not read it.
+            environment["ANSIBLE_INVENTORY_ENABLED"] = "ansible.builtin.yaml"
         forks = options.parallel or (None if environment["ANSIBLE_FORKS"] else FORKS)
         environment = {name: value for name, value in environment.items() if value or name == "ANSIBLE_SKIP_TAGS"}
         given = [f"--extra-vars=@{values}", *options.arguments(), *(self._arguments if playbook != "revoke" else [])]

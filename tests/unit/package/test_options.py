@@ -140,7 +140,7 @@ def test_command_may_be_left_out() -> None:
 
 
 def test_inventory_says_no_more_than_the_destination(tmp_path: Path) -> None:
-    file = write(parse_all(["host1", "nixos://deploy@[2001:db8::1]:2222/web"]), {}, tmp_path)
+    file = write(parse_all(["host1", "nixos://deploy@[2001:db8::1]:2222/web"]), tmp_path)
     written = json.loads(file.read_text())["all"]
     # What is left out is left to ssh_config.
     assert written["hosts"]["host1"] == {"ansible_host": "host1"}
