@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from deploy_flake.api import deploy, deploy_async, revoke, rollback, status
+    from deploy_flake.api import (
+        deploy,
+        deploy_async,
+        ended,
+        revoke,
+        revoke_async,
+        rollback,
+        rollback_async,
+        status,
+        status_async,
+    )
     from deploy_flake.destination import Destination, DestinationError
     from deploy_flake.events import Ended, Event, Phase, Progress, Result, Started, Warned
     from deploy_flake.operation import Deployment
@@ -28,7 +38,17 @@ if TYPE_CHECKING:
     from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome
 
 _WHERE = {
-    "api": ("deploy", "deploy_async", "revoke", "rollback", "status"),
+    "api": (
+        "deploy",
+        "deploy_async",
+        "ended",
+        "revoke",
+        "revoke_async",
+        "rollback",
+        "rollback_async",
+        "status",
+        "status_async",
+    ),
     "destination": ("Destination", "DestinationError"),
     "events": ("Ended", "Event", "Phase", "Progress", "Result", "Started", "Warned"),
     "operation": ("Deployment",),
@@ -57,9 +77,13 @@ __all__ = [
     "Warned",
     "deploy",
     "deploy_async",
+    "ended",
     "revoke",
+    "revoke_async",
     "rollback",
+    "rollback_async",
     "status",
+    "status_async",
 ]
 
 

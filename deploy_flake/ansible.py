@@ -68,6 +68,11 @@ def environment(collections: Path, environ: Mapping[str, str] | None = None) -> 
         "ANSIBLE_FORCE_COLOR": "False",
         "ANSIBLE_VERBOSITY": "0",
         "ANSIBLE_NO_LOG": "False",
+        # Nobody is there to answer: it would wait for ever. The password of sudo is asked for before, and given.
+        "ANSIBLE_ASK_PASS": "False",
+        "ANSIBLE_ASK_VAULT_PASS": "False",
+        "ANSIBLE_BECOME_ASK_PASS": "False",
+        "ANSIBLE_ENABLE_TASK_DEBUGGER": "False",
         # All of the sequence, for all hosts, in its order.
         "ANSIBLE_STRATEGY": "ansible.builtin.linear",
         "ANSIBLE_RUN_TAGS": "all",
@@ -75,15 +80,22 @@ def environment(collections: Path, environ: Mapping[str, str] | None = None) -> 
     }
 
 
-class _Settings:
-    """The section [defaults] of the user's ansible.cfg."""
+def asks_become_password(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the user's settings say that ansible-playbook is to ask for the password of sudo."""
+    environ = os.environ if environ is None else environ
+    said = environ.get("ANSIBLE_BECOME_ASK_PASS") or _settings(environ).get("become_ask_pass", "privilege_escalation")
+    return said.lower() in ("1", "on", "t", "true", "y", "yes")
 
-    def __init__(self, values: Mapping[str, str], directory: Path) -> None:
-        self._values = values
+
+class _Settings:
+    """The user's ansible.cfg."""
+
+    def __init__(self, parser: configparser.RawConfigParser, directory: Path) -> None:
+        self._parser = parser
         self._directory = directory
 
-    def get(self, name: str) -> str:
-        return self._values.get(name, "")
+    def get(self, name: str, section: str = "defaults") -> str:
+        return self._parser.get(section, name, fallback="")
 
     @property
     def collections_path(self) -> str:
@@ -98,13 +110,12 @@ def _settings(environ: Mapping[str, str]) -> _Settings:
     for path in _candidates(environ):
         parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
         try:
-            if not path.is_file() or not parser.read(path, encoding="utf-8"):
-                continue
+            if path.is_file() and parser.read(path, encoding="utf-8"):
+                return _Settings(parser, path.parent)
         except (OSError, ValueError, configparser.Error):
             # Ansible will complain of it in its own words.
-            return _Settings({}, path.parent)
-        return _Settings(dict(parser.items("defaults")) if parser.has_section("defaults") else {}, path.parent)
-    return _Settings({}, Path.cwd())
+            return _Settings(configparser.RawConfigParser(), path.parent)
+    return _Settings(configparser.RawConfigParser(), Path.cwd())
 
 
 def _candidates(environ: Mapping[str, str]) -> list[Path]:

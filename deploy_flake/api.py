@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 from deploy_flake.destination import Destination, parse_all
 from deploy_flake.operation import Deployment, Listener
 from deploy_flake.options import DeployOptions, OptionError, RunOptions
 
 Destinations = Sequence[str | Destination]
+_P = ParamSpec("_P")
 _STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-[0-9a-zA-Z+._?=-]+(?<!\.drv)")
 
 
@@ -114,20 +116,38 @@ def status(
     return _begin("status", destinations, run or RunOptions(), variables, [], on_event, wait)
 
 
-async def deploy_async(destinations: Destinations = (), flake: str | None = None, **others: Any) -> Deployment:
-    """As `deploy`, for asyncio. Cancelling the task cancels the deployment, and waits until it has ended."""
-    return await ended(deploy(destinations, flake, **others, wait=False))
+def _for_asyncio(begin: Callable[_P, Deployment]) -> Callable[_P, Awaitable[Deployment]]:
+    @wraps(begin)
+    async def run(*args: _P.args, **kwargs: _P.kwargs) -> Deployment:
+        return await ended(begin(*args, **(kwargs | {"wait": False})))  # type: ignore[arg-type]
+
+    run.__name__ = run.__qualname__ = f"{begin.__name__}_async"
+    run.__doc__ = f"""As `{begin.__name__}`, for asyncio; `wait` means nothing here.
+
+    Cancelling the task cancels the deployment as `Deployment.cancel` does, and waits until it has ended.
+    """
+    return run
+
+
+deploy_async = _for_asyncio(deploy)
+rollback_async = _for_asyncio(rollback)
+revoke_async = _for_asyncio(revoke)
+status_async = _for_asyncio(status)
 
 
 async def ended(deployment: Deployment) -> Deployment:
-    """Wait for any deployment that was begun with `wait=False`, for asyncio."""
+    """Wait for any deployment that was begun with `wait=False`, for asyncio. Cancelled twice, it leaves at once."""
     waiting = asyncio.ensure_future(asyncio.to_thread(deployment.wait))
-    try:
-        return await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        deployment.cancel()
-        await waiting
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not waiting.done():
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            deployment.cancel()
+    if cancelled is not None:
+        raise cancelled
+    return waiting.result()
 
 
 def _store_path(path: str) -> str:

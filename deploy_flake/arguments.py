@@ -37,6 +37,31 @@ Where hosts ended differently, the first of 1, 4 and 3 that fits.
 Interrupt once (Ctrl-C) to stop, and to send hosts back that wait for confirmation; twice to leave at once. The hosts
 then go back by themselves.
 """
+_EXAMPLES = """\
+examples:
+  deploy-flake web1                                 the flake here, the configuration that has web1's own hostname
+  deploy-flake nixos://admin@web2:2222/webserver --flake github:me/hosts
+  deploy-flake web1 web2 --check --diff             what would happen, and what would change
+  deploy-flake -i hosts.yml -l 'web*' --serial 25%  hosts of an Ansible inventory, a quarter at a time
+  deploy-flake status web1 web2 --flake .           what they run, and how far that is from the flake
+  deploy-flake rollback web1                        the generation before
+  deploy-flake web1 --yes --instrumentation json    for programs; docs/command.md has the objects
+
+environment:
+  NO_COLOR    no colours in the table
+  TERM        with 'dumb' lines in place of the table
+  TMPDIR      where ansible-runner's files are while it runs
+  ANSIBLE_…   and ansible.cfg hold, but for what would make a deploy lie about how it went (such as the strategy,
+              tags and no_log)
+
+files:
+  ~/.ssh/config                            users, ports, keys and jump hosts
+  ./ansible.cfg, ~/.ansible.cfg, /etc/ansible/ansible.cfg
+                                           settings for Ansible, the first one that there is
+  /var/lib/deploy-flake/deployments.jsonl  on a host: every deployment that there was
+
+To complete words in bash: deploy-flake completion bash >~/.local/share/bash-completion/completions/deploy-flake
+"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         usage="deploy-flake [COMMAND] [OPTION]... [DESTINATION]...",
         description="Deploy Nix flakes to NixOS hosts, which build, try and keep their new system, or go back.\n\n"
         f"commands:\n{names}\n\n'deploy-flake COMMAND --help' tells the options of a command.",
-        epilog=f"{_DESTINATIONS}\n{_EXIT}",
+        epilog=f"{_DESTINATIONS}\n{_EXIT}\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from deploy_flake.display import Display
+    from deploy_flake.events import Event
     from deploy_flake.operation import Deployment
     from deploy_flake.options import DeployOptions, RunOptions
 
@@ -46,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         return _operate(chosen)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
+        # At a question; while hosts are at work, a signal ends the deployment first.
         return INTERRUPTED
     except ValueError as error:
         print(f"deploy-flake: {error}", file=sys.stderr)
@@ -74,7 +77,8 @@ def _operate(chosen: argparse.Namespace) -> int:
     if not _agreed(chosen, run):
         print("deploy-flake: nothing was done", file=sys.stderr)
         return INTERRUPTED
-    shown = display.choose(chosen.instrumentation, chosen.command)
+    run = _with_password(chosen, run)
+    shown = display.choose(chosen.instrumentation)
     deployment = _begin(chosen, run, how, shown)
     with _interruptible(deployment, shown), shown.showing(deployment):
         _wait(deployment)
@@ -85,7 +89,7 @@ def _operate(chosen: argparse.Namespace) -> int:
 def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | None, shown: Display) -> Deployment:
     from deploy_flake import api
 
-    common: dict[str, Any] = {"run": run, "on_event": shown.show, "wait": False}
+    common: dict[str, Any] = {"run": run, "on_event": _reads(shown.show), "wait": False}
     if chosen.command == "deploy":
         return api.deploy(chosen.destinations, chosen.flake, toplevel=chosen.toplevel, options=how, **common)
     if chosen.command == "rollback":
@@ -99,22 +103,27 @@ def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | Non
 def _run_options(chosen: argparse.Namespace) -> RunOptions:
     from deploy_flake.options import RunOptions
 
-    password = None
-    if chosen.ask_become_pass:
-        from getpass import getpass
-
-        password = getpass("Password of sudo on the hosts: ")
     return RunOptions(
         inventory=chosen.inventory,
         limit=chosen.limit,
         parallel=chosen.parallel,
-        become_password=password,
         extra_vars=chosen.extra_vars,
         ssh_args=chosen.ssh_args,
         verbosity=chosen.verbose,
         reconnect_timeout=chosen.reconnect_timeout,
         artifacts=chosen.artifacts,
     )
+
+
+def _with_password(chosen: argparse.Namespace, run: RunOptions) -> RunOptions:
+    from deploy_flake import ansible
+
+    if not chosen.ask_become_pass and not (sys.stdin.isatty() and ansible.asks_become_password()):
+        return run
+    from dataclasses import replace
+    from getpass import getpass
+
+    return replace(run, become_password=getpass("Password of sudo on the hosts: "))
 
 
 def _deploy_options(chosen: argparse.Namespace) -> DeployOptions | None:
@@ -184,13 +193,32 @@ def _interruptible(deployment: Deployment, shown: Display) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _reads(show: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Whoever read our output may go, as `head` does. The hosts are not to feel it."""
+
+    def tell(event: Event) -> None:
+        try:
+            show(event)
+        except BrokenPipeError:
+            _read_no_more()
+
+    return tell
+
+
+def _read_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run() -> None:
     """The console script."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Not every locale has an arrow.
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone; do not complain of it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Do not complain of it once more at exit.
+        _read_no_more()
         code = 1
     sys.exit(code)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from deploy_flake.events import Ended, Event, Phase, Progress, Result, Started, Warned
+from deploy_flake.events import Event, Phase, Progress, Result, Warned
 from deploy_flake.findings import findings
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
@@ -92,7 +92,7 @@ class Plain(Display):
         print(text, file=self._out, flush=True)
 
 
-def choose(wanted: str | None, _command: str) -> Display:
+def choose(wanted: str | None) -> Display:
     """The display that was asked for, else the one that fits where the output goes."""
     if wanted == "json":
         return Json()
@@ -126,7 +126,8 @@ def summary(host: HostResult) -> str:
             return f"runs {short(host.system)}, {host.health}{generation}"
         case Outcome.UNCHANGED:
             runs = f", runs {short(host.system)}" if host.system else ""
-            return f"unchanged{runs}{generation}"
+            waits = ", nothing waits for confirmation" if host.reason == "nothing-waits" else ""
+            return f"unchanged{runs}{generation}{waits}"
         case Outcome.WOULD_CHANGE:
             verb = "boot" if host.state == "would-boot" else "run"
             return f"would {verb} {short(host.new_system)}{reboot}" if host.new_system else "would change"
@@ -149,6 +150,8 @@ def errors(deployment: Deployment) -> list[str]:
 def counted(deployment: Deployment) -> str:
     """How many hosts ended how."""
     numbers = Counter(str(host.outcome) for host in deployment.hosts.values())
+    if deployment.operation == "status" and (answered := numbers.pop(Outcome.UNCHANGED, 0)):
+        numbers["answered"] = answered
     return ", ".join(f"{number} {outcome}" for outcome, number in sorted(numbers.items())) or "no host"
 
 
@@ -210,18 +213,3 @@ def status_lines(host: HostStatus) -> list[str]:
     for one in host.deployments[-3:]:
         lines.append(f"  deployment    {one.get('id')} {one.get('outcome')} {short(str(one.get('to', '')))}")
     return lines
-
-
-__all__ = [
-    "Display",
-    "Ended",
-    "Json",
-    "Plain",
-    "Started",
-    "choose",
-    "counted",
-    "errors",
-    "findings",
-    "short",
-    "summary",
-]

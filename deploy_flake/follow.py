@@ -127,7 +127,7 @@ class Follower:
 
     def may_wait(self) -> list[str]:
         """The hosts that may have a deployment under way which nobody will confirm any more."""
-        return [name for name, host in self.hosts.items() if name not in self._told and self.phase(name) in _WORKING]
+        return [name for name in self.hosts if name not in self._told and self._is_tried(name)]
 
     def end(self, interrupted: bool) -> None:
         """Nothing more will come: tell of the hosts that have not ended."""
@@ -157,7 +157,7 @@ class Follower:
             self._unreachable.add(name)
             host.outcome, host.error = Outcome.UNREACHABLE, _first(host.error, str(res.get("msg", "")).strip())
             # One that answered before is no host that was never touched.
-            if self._phases.get(name) in _WORKING:
+            if self._is_tried(name):
                 host.outcome = Outcome.FAILED
             self._end_of(name)
             return
@@ -183,8 +183,9 @@ class Follower:
         """Take over the return values of one of the collection's modules."""
         names: Mapping[str, str] = _VALUES
         if module == "system_info":
-            # A rollback asks too, and there only where it leads is of interest.
-            names = _STATUS if isinstance(host, HostStatus) else {"current_system": "previous_system"}
+            # Others ask too, and there only what ran before is of interest.
+            before = {} if host.previous_system else {"current_system": "previous_system"}
+            names = _STATUS if isinstance(host, HostStatus) else before
         for theirs, ours in names.items():
             if res.get(theirs) is not None:
                 setattr(host, ours, res[theirs])
@@ -222,6 +223,10 @@ class Follower:
 
     # What it means
 
+    def _is_tried(self, name: str) -> bool:
+        """Whether a system may be on trial there. The operator's own checks are a phase of no module of ours."""
+        return self.phase(name) in _WORKING or self.hosts[name].state in ("window", "prepared")
+
     def _is_done(self, host: HostResult) -> bool:
         if self._at_end:
             return False
@@ -240,8 +245,9 @@ class Follower:
         if host.state in ("would-test", "would-rollback", "would-boot", "would-revoke"):
             return Outcome.WOULD_CHANGE
         if self.finished and self.operation in ("status", "revoke"):
+            host.reason = host.reason or ("nothing-waits" if self.operation == "revoke" else "")
             return self._idle
-        if interrupted and self.phase(name) not in _WORKING:
+        if interrupted and not self._is_tried(name):
             return Outcome.INTERRUPTED
         # Ansible ended before it began with this host.
         return Outcome.UNKNOWN if self.phase(name) else Outcome.FAILED
@@ -253,7 +259,7 @@ class Follower:
         host = self.hosts[name]
         host.seconds = round(time.monotonic() - self._began, 3)
         if not host.error and host.outcome is Outcome.FAILED:
-            host.error = f"nothing was done on {name}"
+            host.error = f"nothing was done on {name}: the run ended before its turn"
         if not host.error and host.outcome is Outcome.UNKNOWN:
             by = f", at the latest by {host.decides_by}" if host.decides_by else ""
             host.error = (

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ ASK = "deploy_flake_own_hostname"
 """The group of hosts whose configuration has the name that the host itself reports."""
 
 
-def write(destinations: Iterable[Destination], variables: Mapping[str, Any], directory: Path) -> Path:
+def write(destinations: Iterable[Destination], directory: Path) -> Path:
     """Write it and return the file. JSON is YAML."""
     hosts: dict[str, dict[str, Any]] = {}
     own: dict[str, dict[str, Any]] = {}
@@ -33,5 +33,5 @@ def write(destinations: Iterable[Destination], variables: Mapping[str, Any], dir
     asked = {"deploy_flake_configuration": "{{ deploy_flake_asked.hostname }}"}
     groups = {ASK: {"hosts": own, "vars": asked}} if own else {}
     file = directory / "hosts.yml"
-    file.write_text(json.dumps({"all": {"hosts": hosts, "vars": dict(variables), "children": groups}}), "utf-8")
+    file.write_text(json.dumps({"all": {"hosts": hosts, "children": groups}}), "utf-8")
     return file

@@ -29,6 +29,10 @@ from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_
 _COLLECTION = "deploy_flake.nixos"
 _TO_END = 15.0
 """Seconds that ansible-playbook gets to end when it is told to."""
+_TO_LEAVE = 3.0
+"""And when it is told to twice."""
+_AGAIN = 1.0
+"""Seconds until it is told again."""
 
 Listener = Callable[[Event], None]
 
@@ -69,6 +73,7 @@ class Deployment:
         self._follower = self._running = Follower(operation, hosts, self._tell, at_end)
         self._cancels = 0
         self._signalled_at: float | None = None
+        self._signal_at = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"deploy-flake {operation}", daemon=True)
 
@@ -166,16 +171,20 @@ class Deployment:
         values = private / f"{playbook}-variables.json"
         self._write(values, {**options.role_variables(), **self._variables, **options.variables})
         sources = [os.path.abspath(one) if os.path.exists(one) else one for one in options.inventory]
-        if self._destinations:
-            sources.insert(0, str(inventory.write(self._destinations, {}, private)))
         environment = ansible.environment(ansible.our_collections(_made(private / "c" / playbook)))
+        if self._destinations:
+            sources = [str(inventory.write(self._destinations, private))]
+            # The plugins that the user has enabled may not read it.
+            environment["ANSIBLE_INVENTORY_ENABLED"] = "ansible.builtin.yaml"
         forks = options.parallel or (None if environment["ANSIBLE_FORKS"] else FORKS)
         environment = {name: value for name, value in environment.items() if value or name == "ANSIBLE_SKIP_TAGS"}
         given = [f"--extra-vars=@{values}", *options.arguments(), *(self._arguments if playbook != "revoke" else [])]
         given += [f"--limit={','.join(limit)}"] if limit else []
         asks = playbook == "deploy" and any(one.configuration is None for one in self._destinations)
+        # How often it asks whether to go on. Given as an argument it is forgotten where there is no such file.
+        self._write(_made(private / "runner" / "env") / "settings", {"pexpect_timeout": 0.5})
         run = ansible_runner.run(
-            private_data_dir=str(_made(private / "runner")),
+            private_data_dir=str(private / "runner"),
             ident=playbook,
             # Where it is run, so that ansible.cfg and relative paths mean what they always do.
             project_dir=str(Path.cwd()),
@@ -185,7 +194,6 @@ class Deployment:
             cmdline=shlex.join(given),
             envvars=environment,
             passwords={r"BECOME password[^\n]*: *$": options.become_password} if options.become_password else None,
-            settings={"pexpect_timeout": 0.5, "fact_cache_type": "memory"},
             fact_cache_type="",
             suppress_env_files=True,
             quiet=True,
@@ -212,17 +220,25 @@ class Deployment:
 
     def _signal(self) -> None:
         """Ask ansible-playbook to end as Ctrl-C at a terminal does: it then ends its workers itself."""
+        now = time.monotonic()
         if self._signalled_at is None:
-            self._signalled_at = time.monotonic()
-        if pid := self._running.pid:
+            self._signalled_at = self._signal_at = now
+        # One that comes while it starts a worker is lost in Python; others too soon would disturb it while it ends.
+        if (pid := self._running.pid) and now >= self._signal_at:
+            self._signal_at = now + _AGAIN
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT)
 
     def _must_kill(self) -> bool:
-        """Whether ansible-runner is to kill ansible-playbook's process group: it began nothing yet, or does not end."""
+        """Whether ansible-runner is to kill ansible-playbook: it began nothing yet, or does not end.
+
+        Its workers have sessions of their own and would survive that.
+        """
         if self._signalled_at is None:
             return False
-        return self._running.pid is None or self._cancels > 1 or time.monotonic() - self._signalled_at > _TO_END
+        self._signal()
+        limit = _TO_END if self._cancels < 2 else _TO_LEAVE
+        return self._running.pid is None or time.monotonic() - self._signalled_at > limit
 
     # Help
 

@@ -47,6 +47,10 @@ class RunOptions:
     artifacts: Path | None = None
     """A directory in which ansible-runner's files stay; None for a temporary one that is removed."""
 
+    def __post_init__(self) -> None:
+        _lists(inventory=self.inventory, extra_vars=self.extra_vars)
+        _positive(parallel=self.parallel, reconnect_timeout=self.reconnect_timeout)
+
     def arguments(self) -> list[str]:
         """Arguments for ansible-playbook."""
         found = [f"--limit={self.limit}"] if self.limit else []
@@ -78,15 +82,23 @@ class DeployOptions:
     specialisation: str | None = None
     """The specialisation to activate in place of the system itself, which becomes the boot default all the same."""
     health_policy: str | None = None
+    """Which units may have failed: `strict` for none, `no_new_failures` for those that had failed before."""
     ignore_units: Sequence[str] = ()
+    """Units that may fail, such as `backup.service` or `backup-*`."""
     allow: Sequence[str] = ()
+    """What is refused otherwise: other_hostname, no_ssh, other_architecture, untested_boot_default."""
     on_reboot_required: str | None = None
+    """What to do with a system that needs a reboot: `fail`, `boot` (make it the boot default) or `boot_and_reboot`."""
     pre_activate_script: str | None = None
+    """A file of the new system that is run before it is activated, and may refuse it; "" for none."""
     build_args: Sequence[str] = ()
     """Further arguments for `nix build` on the hosts."""
     copy_timeout: int | None = None
+    """For one attempt to send the flake to a host."""
     build_timeout: int | None = None
+    """For the build on a host."""
     lock_timeout: int | None = None
+    """How long to wait while somebody else deploys to a host."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """Time limits of the phases on a host: health, check, activate, settle, confirm, commit, rollback, reboot."""
     all_or_nothing: bool = False
@@ -95,6 +107,8 @@ class DeployOptions:
     """How many hosts, or what share of them ("25%"), are dealt with before the next are."""
 
     def __post_init__(self) -> None:
+        _lists(ignore_units=self.ignore_units, allow=self.allow, build_args=self.build_args)
+        _positive(copy_timeout=self.copy_timeout, build_timeout=self.build_timeout, lock_timeout=self.lock_timeout)
         for name, value, possible in (
             ("health_policy", self.health_policy, POLICIES),
             ("on_reboot_required", self.on_reboot_required, REBOOT),
@@ -140,6 +154,19 @@ class DeployOptions:
             "serial": self.serial,
         }
         return {f"deploy_flake_{name}": value for name, value in given.items() if value is not None}
+
+
+def _lists(**values: Sequence[str]) -> None:
+    """A string is a sequence of strings too, and never what was meant."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            raise OptionError(f"{name} is a list")
+
+
+def _positive(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise OptionError(f"{name} is a positive number, and not {value!r}")
 
 
 def build_arguments(command_line: str) -> list[str]:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from deploy_flake import display
 from deploy_flake.events import Event, Phase, Progress, Result, Warned
+from deploy_flake.findings import findings
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Table(display.Display):
         for text in display.errors(deployment):
             self.console.print(Text(f"\n{text}"))
         for host in hosts:
-            if lines := display.findings(host):
+            if lines := findings(host):
                 self.console.print(Text("\n" + "\n".join(lines)))
         self.console.print(Text(f"{display.counted(deployment)} in {deployment.seconds:.1f} s", "bold"))
 
@@ -125,9 +126,10 @@ class Table(display.Display):
         grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         names = display.columns(rows)
         for name in names:
-            grid.add_column(name, no_wrap=True, overflow="ellipsis")
+            # Where there is too little room, it is the longest that is cut off, and not the health.
+            grid.add_column(name, no_wrap=name != "system")
         for row in rows:
-            grid.add_row(*(Text(row[name]) for name in names))
+            grid.add_row(*(Text(row[name], no_wrap=True, overflow="ellipsis") for name in names))
         return grid
 
     def _grid(self, hosts: list[HostResult], width: int) -> Grid:

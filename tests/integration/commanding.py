@@ -29,7 +29,12 @@ HOSTILE = {
     "ANSIBLE_NO_LOG": "True",
     "ANSIBLE_VERBOSITY": "2",
     "ANSIBLE_FORCE_COLOR": "True",
+    "ANSIBLE_ENABLE_TASK_DEBUGGER": "True",
+    "ANSIBLE_ASK_PASS": "True",
+    "ANSIBLE_ASK_VAULT_PASS": "True",
 }
+# And another collection of our name, where Ansible looks first.
+OTHER = Path(".ansible", "collections", "ansible_collections", "deploy_flake", "nixos")
 
 
 @dataclass
@@ -49,7 +54,10 @@ class Command:
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         (wheel,) = wheels.glob("*.whl")
         subprocess.run([str(venv / "bin/pip"), "install", "--quiet", str(wheel)], check=True)
-        home.mkdir()
+        for playbook in ("deploy", "deploy_by_hostname", "status", "rollback", "revoke"):
+            other = home / OTHER / "playbooks" / f"{playbook}.yml"
+            other.parent.mkdir(parents=True, exist_ok=True)
+            other.write_text("[{hosts: all, tasks: [{fail: {msg: another collection}}]}]", encoding="utf-8")
         return cls(venv / "bin/deploy-flake", home)
 
     def environment(self) -> dict[str, str]:
@@ -57,21 +65,21 @@ class Command:
         kept = {name: value for name, value in os.environ.items() if name in ("LANG", "LC_ALL", "TMPDIR")}
         return {**kept, **HOSTILE, "HOME": str(self.directory), "PATH": "/usr/bin:/bin", "TERM": "xterm"}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start it with its output in a pipe."""
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start it with its output in a pipe, and with further variables in its environment."""
         return subprocess.Popen(
             [str(self.program), *arguments],
             cwd=self.directory,
-            env=self.environment(),
+            env={**self.environment(), **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def run(self, *arguments: str) -> tuple[int, str]:
+    def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Run it to its end."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, environment=environment)
         output, _nothing = process.communicate(timeout=120)
         return process.returncode, output
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -34,19 +35,8 @@ def test_help_comes_at_once_and_without_ansible(command: Command) -> None:
     )
     done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True, cwd="/")
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "exit codes:" in done.stdout
-    assert "--preflight-check" in done.stdout
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_a_script_of_its_shell(command: Command, shell: str) -> None:
-    code, script = command.run("completion", shell)
-    assert code == 0
-    assert "preflight-check" in script
-    if shell == "bash":
-        tried = f'{script}\nCOMP_WORDS=(deploy-flake --tes); COMP_CWORD=1; _deploy_flake; echo "${{COMPREPLY[@]}}"'
-        done = subprocess.run(["bash", "-c", tried], capture_output=True, text=True, check=True)
-        assert done.stdout.split() == ["--test"]
+    for told in ("exit codes:", "examples:", "environment:", "files:", "--preflight-check", "25%  "):
+        assert told in done.stdout
 
 
 def test_deploys_asks_for_names_and_tells_it_in_json(
@@ -195,20 +185,57 @@ def _wait_for(process: subprocess.Popen[str], text: str) -> str:
 
 
 def test_interrupted_once_it_sends_the_host_back(
-    command: Command, lab: Lab, whole: dict[str, Host], flake: Path
+    command: Command, lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path
 ) -> None:
+    """While a check of the operator's own looks at the new system."""
     host = whole["host1"]
     change_the_flake(flake, "interrupted")
     before = systems(host)
-    given = [*limits(), "--time-limit", "settle=8"]
+    check = tmp_path / "check.yml"
+    check.write_text("[{command: sleep 60, delegate_to: localhost, vars: {ansible_connection: local}}]")
+    given = [*limits(), "-e", f"deploy_flake_checks={check}"]
     process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *given)
-    _wait_for(process, "watches its units settle")
+    _wait_for(process, "waits for confirmation")
+    time.sleep(1)
     process.send_signal(signal.SIGINT)
     output, _nothing = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "rolled back" in output
     assert systems(host) == before
     assert remains(host) == ""
+    assert _running(command) == []
+
+
+def test_interrupted_twice_it_leaves_at_once(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    host = whole["host1"]
+    change_the_flake(flake, "twice")
+    before = systems(host)
+    given = [destination(host, "host1"), *reaching([host])]
+    process = command.start(*given, "--flake", str(flake), *limits(), "--time-limit", "settle=6")
+    _wait_for(process, "watches its units settle")
+    for _each in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    output, _nothing = process.communicate(timeout=10)
+    assert process.returncode == 130, output
+    assert f"{host.address}: unknown" in output
+    assert "finishes or undoes by itself" in output
+    assert _running(command) == []
+    # It would go back by itself; that is tested where it takes its time.
+    code, lines = command.json("revoke", *given)
+    assert code == 0, lines
+    assert results(lines)[host.address]["outcome"] == "rolled-back"
+    assert systems(host) == before
+
+
+def _running(command: Command) -> list[str]:
+    """What is left of the command and of what it has started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (process / "cmdline").read_text().replace("\0", " ")
+            found += [line] if str(command.program.parent) in line else []
+    return found
 
 
 def test_killed_ansible_playbook_is_told(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
@@ -265,6 +292,18 @@ done = asyncio.run(d.deploy_async(flake={str(flake)!r}, run=d.RunOptions(**{run!
 assert done.ok, done.output
 assert done.hosts["host1"].outcome in ("deployed", "unchanged"), done.hosts
 assert isinstance(seen[0], d.Started) and isinstance(seen[-1], d.Ended)
+seen = asyncio.run(d.status_async(run=d.RunOptions(**{run!r})))
+assert seen.hosts["host1"].health == "running", seen.output
+async def cancelled():
+    task = asyncio.create_task(d.status_async(run=d.RunOptions(**{run!r}), on_event=begun.append))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    await task
+begun = []
+try:
+    asyncio.run(cancelled())
+except asyncio.CancelledError:
+    assert begun[-1].exit_code == 130, begun
 try:
     d.deploy(["host1:22"])
 except d.DestinationError:
@@ -277,4 +316,26 @@ except d.DestinationError:
     )
     assert done.stdout.strip() == "fine", done.stderr
     assert remains(host) == ""
-    assert list(Path("/tmp").glob("deploy-flake-*/runner/env")) == []
+
+
+def test_nothing_stays_on_disk(command: Command, lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
+    """What is kept has neither the password nor the environment in it; what is not kept is gone."""
+    host = whole["host2"]
+    kept, temporary = tmp_path / "kept", tmp_path / "temporary"
+    temporary.mkdir()
+    program = f"""
+import deploy_flake as d
+run = {{"ssh_args": {reaching([host])[0].removeprefix("--ssh-args=")!r}, "become_password": {host.sudo_password!r}}}
+for artifacts in (None, d.options.Path({str(kept)!r})):
+    done = d.revoke([{destination(host)!r}], run=d.RunOptions(**run, artifacts=artifacts))
+    assert done.ok, done.output
+"""
+    environment = {**command.environment(), "TMPDIR": str(temporary), "A_SECRET": "hunter2"}
+    python = command.program.with_name("python")
+    subprocess.run([python, "-c", f"import deploy_flake.options{program}"], env=environment, cwd="/", check=True)
+    files = [file for file in kept.rglob("*") if file.is_file()]
+    assert "stdout" in [file.name for file in files]
+    for file in files:
+        for secret in ("hunter2", str(host.sudo_password)):
+            assert secret not in file.read_text(), file
+    assert list(temporary.iterdir()) == []

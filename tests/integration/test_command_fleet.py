@@ -41,6 +41,30 @@ def test_all_or_nothing(command: Command, lab: Lab, fresh: dict[str, Host], flak
     is_whole(three, results(lines)[three.address]["system"], "committed")
 
 
+def test_options_of_the_rust_tool(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    host = whole["host1"]
+    change_the_flake(flake, "rust")
+    before = systems(host)
+    given = ["--flake", str(flake), *reaching([host]), *limits(), "--preflight-check", "run", "--copy-timeout", "60"]
+    builds = ["--build-cmdline", "nix build --option cores 1", "--pre-activate-script", "pre-activate-safety-checks"]
+    code, lines = command.json(destination(host, "host1-unsafe"), *given, *builds, "--test", "run")
+    assert code == 1, lines
+    assert "the database is not backed up" in results(lines)[host.address]["error"]
+    assert systems(host) == before
+
+    # Refused by Nix, on the host.
+    nonsense = [*given, "--preflight-check", "skip", "--build-cmdline", "nix build --no-such-option"]
+    code, lines = command.json(destination(host, "host1-exit-4"), *nonsense)
+    assert code == 1, lines
+    assert "no-such-option" in results(lines)[host.address]["error"]
+
+    code, lines = command.json(destination(host, "host1"), *given, "--preflight-check", "skip", "--test", "skip")
+    assert code == 0, lines
+    assert results(lines)[host.address]["outcome"] == "deployed"
+    assert systems(host).running == before.running
+    assert systems(host).boot_default == results(lines)[host.address]["new_system"] != before.boot_default
+
+
 def test_serial(command: Command, lab: Lab, fresh: dict[str, Host], flake: Path) -> None:
     """A batch is done with before the next begins, and one in which every host fails is the last."""
     one, three = fresh["host1"], fresh["host3"]
@@ -125,6 +149,60 @@ def test_no_colour_is_used_where_none_is_wanted(
     child.wait()
     coloured = re.search(r"\x1b\[[0-9;]*3[0-9]m", child.before or "")
     assert bool(coloured) == colour, child.before
+
+
+@pytest.mark.parametrize("width", [50, 120])
+def test_fifty_destinations(command: Command, lab: Lab, whole: dict[str, Host], flake: Path, width: int) -> None:
+    """All but one are not there, and that one is deployed to; the table is never higher or wider than the terminal."""
+    host = whole["host1"]
+    nobody = [f"nixos://root@127.1.0.{number}:1" for number in range(1, 50)]
+    # What the user has set for Ansible asks for a password, and reads no inventory of ours.
+    theirs = {"ANSIBLE_BECOME_ASK_PASS": "True", "ANSIBLE_INVENTORY_ENABLED": "ini"}
+    given = ["--flake", str(flake), "--reconnect-timeout", "1", *reaching([host]), *limits()]
+    child = command.at_terminal(*nobody, destination(host, "host1"), *given, width=width, environment=theirs)
+    child.expect(r"Go on\? \[y/N\] ")
+    child.sendline("y")
+    child.expect("Password of sudo")
+    child.sendline("nothing")
+    child.expect("127.1.0.49: unreachable")
+    drawn = child.before or ""
+    child.expect(r"49 unreachable in \d")
+    child.wait()
+    assert child.exitstatus == 3, drawn
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn).replace("\r", "\n")
+    *tables, whole_table = re.split(r"^host +phase.*$", text, flags=re.MULTILINE)[1:]
+    lines = [[line for line in table.splitlines() if line.strip()] for table in tables]
+    assert all(len(table) < 24 and len(line) <= width for table in lines for line in table), tables
+    # Those that failed are the first, and what is not shown is counted.
+    last = lines[-1]
+    assert "unreachable" in last[0]
+    assert re.fullmatch(r"and \d+ failed(, .*)?", last[-2])
+    assert re.match(r"\d+ of 50 hosts, 0:\d\d", last[-1])
+    assert len(re.findall(r"^(?:127\.1\.0\.\d+|198\S+) ", whole_table, re.MULTILINE)) == 50
+
+
+def test_host_keys_are_checked(command: Command, lab: Lab, whole: dict[str, Host]) -> None:
+    """ansible-runner would not. Who has switched it off has switched it off."""
+    host = whole["host1"]
+    nowhere = "-o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=/dev/null -o ControlPath=none"
+    given = ["status", destination(host), f"--ssh-args=-i {host.state.keys / 'login'} {nowhere}"]
+    code, output = command.run(*given)
+    assert code == 3, output
+    assert "Host key verification failed" in output
+    code, output = command.run(*given, environment={"ANSIBLE_HOST_KEY_CHECKING": "False"})
+    assert code == 0, output
+
+
+def test_nobody_reads_the_output(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    """As with `| head -1`. The host does not feel it."""
+    host = whole["host1"]
+    process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *limits())
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert "-host1-" in systems(host).boot_default
+    assert remains(host) == ""
 
 
 def test_host_that_is_busy(command: Command, lab: Lab, whole: dict[str, Host]) -> None:

@@ -11,8 +11,10 @@ from tools import collection, environments
 from tools.environments import Pair
 from tools.shell import ROOT, need_programs, run, say
 
-# The scripts that run on a host are tried under these shells too; the lab is reached with ssh.
-PROGRAMS = {"busybox": "busybox", "dash": "dash", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
+# The scripts that run on a host are tried under the first two of these shells too, and the others complete words.
+# The lab is reached with ssh.
+SHELLS = {shell: shell for shell in ("busybox", "dash", "fish", "zsh")}
+PROGRAMS = {**SHELLS, "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
 
 # A second lab, beside the one that is used where none is named.
 OTHER_LAB = "/var/cache/deploy-flake-lab-2"

@@ -72,6 +72,16 @@ def test_outcome(events: list[dict[str, Any]], outcome: Outcome) -> None:
     assert follower.hosts["host1"].outcome is outcome
 
 
+def test_host_whose_new_system_the_operator_checks_is_not_forgotten() -> None:
+    checks = {"event": "runner_on_start", "event_data": {"host": "host1", "task_action": "ansible.builtin.uri"}}
+    follower, _told = follow(started("host1", "system_test"), TESTED, checks)
+    assert follower.phase("host1") == "working"
+    assert follower.may_wait() == ["host1"]
+    follower.end(interrupted=True)
+    assert follower.hosts["host1"].outcome is Outcome.UNKNOWN
+    assert "by itself" in follower.hosts["host1"].error
+
+
 def test_own_commit_stands_when_another_host_of_the_fleet_fails() -> None:
     told = "another host of the fleet failed"
     boots = result("host1", "system_boot", state="committed")

@@ -13,11 +13,20 @@ import pytest
 import yaml
 
 from deploy_flake import arguments
-from deploy_flake.ansible import environment
+from deploy_flake.ansible import asks_become_password, environment
 from deploy_flake.cli import main
 from deploy_flake.destination import parse_all
 from deploy_flake.inventory import write
-from deploy_flake.options import ALLOWABLE, PHASES, POLICIES, REBOOT, DeployOptions, OptionError, build_arguments
+from deploy_flake.options import (
+    ALLOWABLE,
+    PHASES,
+    POLICIES,
+    REBOOT,
+    DeployOptions,
+    OptionError,
+    RunOptions,
+    build_arguments,
+)
 
 SYSTEM = f"/nix/store/{'0' * 32}-nixos-system-web-25.11"
 ROLE = Path(__file__).parents[3] / "roles" / "deploy"
@@ -66,6 +75,8 @@ def test_choices_are_the_role_s() -> None:
         {"test": False, "all_or_nothing": True},
         {"preflight_check": False, "health_policy": "strict"},
         {"test": False, "specialisation": "debug"},
+        {"ignore_units": "backup.service"},
+        {"copy_timeout": 0},
     ],
 )
 def test_makes_no_sense(options: dict[str, Any]) -> None:
@@ -108,6 +119,50 @@ def test_usage_errors_exit_with_2(argv: list[str], capsys: pytest.CaptureFixture
     assert "deploy-flake" in capsys.readouterr().err
 
 
+def test_every_option_reaches_the_playbook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for those that say what is shown, and those that the other tests are about."""
+    begun: list[Any] = []
+
+    def begin(
+        operation: str, where: object, run: RunOptions, variables: dict[str, Any], more: list[str], *_: object
+    ) -> None:
+        begun.extend([operation, run, variables, more])
+        raise ValueError
+
+    monkeypatch.setattr("deploy_flake.api._begin", begin)
+    options = (
+        "-i one -i two -l web* --parallel 3 --ssh-args=-Jgate --reconnect-timeout 4 -e a=b -e @c -vv --flake f"
+        " --copy-timeout 5 --check-builds skip --build-timeout 6 --check --diff --preflight-check skip"
+        " --pre-activate-script s --ignore-unit u --ignore-unit v --allow no_ssh --allow other_hostname"
+        " --on-reboot-required boot --time-limit settle=0 --time-limit confirm=7 --lock-timeout 8 --all-or-nothing"
+        " --serial 25%"
+    )
+    assert main(["--yes", *options.split(), "--build-cmdline", "nix build --option cores 2"]) == 2
+    operation, run, variables, more = begun
+    assert operation == "deploy"
+    assert (run.inventory, run.parallel, run.artifacts) == (["one", "two"], 3, None)
+    ansibles = ["--limit=web*", "--extra-vars=a=b", "--extra-vars=@c", "--ssh-extra-args=-Jgate", "-vv"]
+    assert (run.arguments(), more) == (ansibles, ["--check", "--diff"])
+    assert run.role_variables() == {"deploy_flake_reconnect_timeout": 4}
+    assert {name.removeprefix("deploy_flake_"): value for name, value in variables.items()} == {
+        "flake": "f",
+        "toplevel": "",
+        "copy_timeout": 5,
+        "check_builds": False,
+        "build_timeout": 6,
+        "health_policy": "no_new_failures",
+        "pre_activate_script": "s",
+        "ignore_units": ["u", "v"],
+        "allow": ["no_ssh", "other_hostname"],
+        "on_reboot_required": "boot",
+        "limits": {"settle": 0, "confirm": 7},
+        "lock_timeout": 8,
+        "all_or_nothing": True,
+        "serial": "25%",
+        "build_args": ["--option", "cores", "2"],
+    }
+
+
 @pytest.mark.parametrize(
     ("given", "target"),
     [
@@ -140,7 +195,7 @@ def test_command_may_be_left_out() -> None:
 
 
 def test_inventory_says_no_more_than_the_destination(tmp_path: Path) -> None:
-    file = write(parse_all(["host1", "nixos://deploy@[2001:db8::1]:2222/web"]), {}, tmp_path)
+    file = write(parse_all(["host1", "nixos://deploy@[2001:db8::1]:2222/web"]), tmp_path)
     written = json.loads(file.read_text())["all"]
     # What is left out is left to ssh_config.
     assert written["hosts"]["host1"] == {"ansible_host": "host1"}
@@ -156,6 +211,21 @@ def test_users_settings_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert made["ANSIBLE_COLLECTIONS_PATH"] == f"/ours:{tmp_path}/theirs:/opt/collections"
     assert made["ANSIBLE_HOST_KEY_CHECKING"] == "False"
     assert made["ANSIBLE_FORKS"] == "3"
+
+
+def test_whether_the_password_of_sudo_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ansible.cfg").write_text("[privilege_escalation]\nbecome_ask_pass = yes\n")
+    assert asks_become_password({})
+    assert not asks_become_password({"ANSIBLE_BECOME_ASK_PASS": "false"})
+    # ansible-playbook itself would wait for ever.
+    assert environment(Path("/ours"), {})["ANSIBLE_BECOME_ASK_PASS"] == "False"
+
+
+def test_run_options_that_make_no_sense() -> None:
+    for options in ({"inventory": "hosts.yml"}, {"parallel": 0}):
+        with pytest.raises(OptionError):
+            RunOptions(**options)
 
 
 def test_host_keys_are_checked_unless_the_user_says_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
