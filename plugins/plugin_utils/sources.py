@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host needs of the controller's files to build a flake: a snapshot of it, and of its inputs that lie there too."""
+"""What a host needs of the controller to build a flake: a snapshot of it, and of its inputs that lie there as well."""
 
 from __future__ import annotations
 
