@@ -78,13 +78,15 @@ def generation(host: Host) -> int:
 def test_one_command_does_it_all(lab: Lab, fresh: dict[str, Host]) -> None:
     """To the previous generation; and what is there already stays as it is."""
     host = fresh["host2"]
-    first, second = systems(host).running, build(host)
+    first, second = systems(host).running, build(host, version="2")
     with deploying(lab, host, second, limits=QUICK) as deployment:
         assert deployment.end() == 0, deployment.output
 
     before = systems(host)
-    would = ad_hoc(lab, host, "--check")
+    would = ad_hoc(lab, host, "--check", "--diff")
     assert (would["state"], would["changed"], would["toplevel"]) == ("would-rollback", True, first)
+    assert "hello.service" in would["would"]["stop"]
+    assert (would["changes"]["from"], would["changes"]["to"]) == (second, first)
     assert systems(host) == before
 
     # Why somebody goes back is no reason to refuse.
