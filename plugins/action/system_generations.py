@@ -66,7 +66,7 @@ class ActionModule(HostAction):
         }
         variables = {
             "id": secrets.token_hex(8),
-            "program": join("process", "loader", "room", "prune_program"),
+            "program": join("process", "loader", "room", "trial", "prune_program"),
             "values": assignments(values),
             # The boot loader is tried twice.
             "runtime_limit": str(2 * limit + 120),
@@ -97,6 +97,8 @@ class ActionModule(HostAction):
 def _protected(answer: Answer) -> dict[str, str]:
     """Systems that stay, and why."""
     found = dict.fromkeys((system for system in answer.all("open_system") if system), "open deployment")
+    if answer.get("trial_at_work"):
+        found[answer.get("trial")] = "trial"
     for name, why in (("booted", "booted"), ("current", "current"), ("boot_default", "boot default")):
         if answer.get(name):
             found[answer.get(name)] = why
