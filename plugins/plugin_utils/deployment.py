@@ -130,6 +130,9 @@ def start(
 
     def attempt() -> tuple[Deployment | None, Answer, Answer]:
         before = _look(deployment, options, mode, limits, check_mode, diff, to)
+        if to and not before.get("unchanged"):
+            goes = "would go" if check_mode else "goes"
+            host.tell(f"{goes} back to generation {before.get('generation_to')}, {before.get('toplevel')}")
         if before.get("unchanged") or check_mode:
             return None, before, before
         chosen = before.get("toplevel") or toplevel

@@ -62,8 +62,13 @@ class Trial:
         # It came up before, and whoever waited for it is gone.
         came_up = self.before.get("booted") == self.before.get("current") == self.new
         if check_mode:
-            if not came_up:
+            if came_up:
+                self.host.tell(f"would look at {self.new}, which it has booted once, and make it the boot default")
+            else:
                 self._ask("look")
+                self.host.tell(
+                    f"would boot {self.new} once, and keep it if it comes up well; boots {self.old} otherwise"
+                )
             return {"state": "would-try", "changed": True}
         if came_up:
             self._note(f"{self.new} has been booted already, so it is not booted again")

@@ -63,7 +63,9 @@ def numbers(found: list[dict[str, Any]]) -> list[int]:
 @pytest.mark.core
 def test_removes_by_number_and_age_and_collects_garbage(lab: Lab, host: Host, tmp_path: Path) -> None:
     # The second is eight days old, each that follows a day less; the first one was made today.
-    by_age = result(prune(lab, tmp_path, host, "--check", keep_days=8))
+    foretold = prune(lab, tmp_path, host, "--check", keep_days=8)
+    assert "host1: would remove generations 2; keeps 1 (current, young), 3 (young), 4 (young)," in foretold.output
+    by_age = result(foretold)
     assert (by_age["changed"], numbers(by_age["removed"])) == (True, [2])
     assert generations(host) == [1, 2, 3, 4, 5]
 
@@ -82,6 +84,10 @@ def test_removes_by_number_and_age_and_collects_garbage(lab: Lab, host: Host, tm
     assert host.run(f"ls -d {' '.join(gone)} 2>/dev/null").stdout == ""
     assert told["garbage"]["paths"] >= 2
     assert told["garbage"]["freed_bytes"] > 0
+    assert "host1: removes generations 2, 3; keeps 1 (current)," in played.output
+    assert re.search(
+        r"host1: freed [1-9][\d.]* KiB in \d+ store paths; there are .* on /nix and .* on /boot free now", played.output
+    ), played.output
     assert told["room"]["boot"]["free_bytes"] > told["room_before"]["boot"]["free_bytes"]
     assert remains(host) == ""
 

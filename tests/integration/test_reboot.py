@@ -123,6 +123,7 @@ def test_reboot(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
         runs_and_boots(host, before[name].boot_default)
     again = play(lab, tmp_path, "deploy_flake.nixos.reboot", limit=["host1"])
     assert (again.code, result(again, whole["host1"])["state"]) == (0, "not-needed"), again.output
+    assert "host1: needs no reboot" in again.output
 
 
 def test_what_a_reboot_waits_for(lab: Lab, whole: dict[str, Host]) -> None:
