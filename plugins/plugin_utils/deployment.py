@@ -64,10 +64,11 @@ class Deployment:
             self.addresses,
         )
         # The directory of a deployment that has ended may be gone between two looks at it; its line is not.
-        state = str(report.read_record(answer.get("record")).get("outcome") or answer.get("state"))
+        record = report.read_record(answer.get("record"))
+        state = str(record.get("outcome") or answer.get("state"))
         if state and state != self.state:
             self.state = state
-            self.host.tell(report.progress(state, answer.get("mode")))
+            self.host.tell(report.progress(state, answer.get("mode"), record))
         return answer
 
     def follow(self, answer: Answer, until: Callable[[str], bool], script: str = "watch", **variables: str) -> Answer:

@@ -156,5 +156,5 @@ def _refusal(host: str, answer: Answer, why: str) -> str:
     for title, name in (("Journal", "journal"), ("Last words of switch-to-configuration", "said")):
         if text := report.lines(answer.get(name)):
             parts.append("\n".join((f"{title}:", *(f"  {line}" for line in text[-20:]))))
-    parts.append("Next: mend what is named above and check again.")
+    parts.append(f"Next: {report.after_refusal(why, 'check')}.")
     return "\n".join(parts)

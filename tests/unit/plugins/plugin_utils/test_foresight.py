@@ -131,8 +131,9 @@ def test_system_that_is_not_there() -> None:
             "would leave all units as they are; no reboot is needed; there is NOT enough room on /boot",
         ),
         (
-            [("needs_reboot", "100")],
-            "would make the new system its boot default and activate nothing; a reboot is needed: 100; there is room",
+            [("needs_reboot", "exited 100")],
+            "would make the new system its boot default and activate nothing;"
+            + " a reboot is needed: exited 100; there is room",
         ),
         ([("why", "no")], ""),
     ],
