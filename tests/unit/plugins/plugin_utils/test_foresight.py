@@ -132,8 +132,10 @@ def test_system_that_is_not_there() -> None:
         ),
         (
             [("needs_reboot", "exited 100")],
-            "would make the new system its boot default and activate nothing;"
-            + " a reboot is needed: exited 100; there is room",
+            (
+                "would make the new system its boot default and activate nothing;"
+                " a reboot is needed: exited 100; there is room"
+            ),
         ),
         ([("why", "no")], ""),
     ],
