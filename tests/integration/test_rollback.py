@@ -109,8 +109,12 @@ def test_one_command_does_it_all(lab: Lab, fresh: dict[str, Host]) -> None:
     there = ad_hoc(lab, host, generation=1)
     assert (there["state"], there["changed"], there["generation"]) == ("unchanged", False, 3)
     # The highest generation below with another system is that of before the rollback.
-    assert ad_hoc(lab, host)["generation_to"] == 2
-    is_whole(host, second, "committed")
+    special = ad_hoc(lab, host, specialisation="debug")
+    assert (special["generation_to"], special["specialisation"], special["state"]) == (2, "debug", "committed")
+    now = systems(host)
+    assert (now.boot_default, now.loader) == (second, second)
+    assert host.run(f"readlink -f {second}/specialisation/debug").stdout.strip() == now.running == special["system"]
+    assert remains(host) == ""
     assert list(outcomes(host).values()) == ["committed", "refused", "committed", "committed"]
 
 
