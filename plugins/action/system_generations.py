@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import generations, report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import closure_diff, generations, report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, assignments, join
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.room import room
@@ -50,11 +50,16 @@ class ActionModule(HostAction):
             "room_before": room(answer),
             "room": room(answer),
         }
+        if choice.removed:
+            host.tell(_choice_in_words(choice, self.check_mode))
         idle = not choice.removed and not answer.get("unfinished_removal") and not options["collect_garbage"]
         if self.check_mode or idle:
             return result
         ended = in_turn(host, options["lock_timeout"], lambda: self._carry_out(host, options, choice.removed))
-        return result | _outcome(host, ended, choice.removed)
+        result |= _outcome(host, ended, choice.removed)
+        if not result.get("failed"):
+            host.tell(_in_words(result))
+        return result
 
     def _carry_out(self, host: Host, options: dict[str, Any], removed: tuple[generations.Generation, ...]) -> Answer:
         limit, garbage_limit = options["boot_timeout"], options["garbage_timeout"]
@@ -66,15 +71,13 @@ class ActionModule(HostAction):
         }
         variables = {
             "id": secrets.token_hex(8),
-            "program": join("process", "loader", "room", "prune_program"),
+            "program": join("process", "loader", "room", "trial", "prune_program"),
             "values": assignments(values),
             # The boot loader is tried twice.
             "runtime_limit": str(2 * limit + 120),
             "patience": str(_POLL),
         }
         ends = time.monotonic() + 2 * limit + 240 + (garbage_limit + 120 if options["collect_garbage"] else 0)
-        if removed:
-            host.tell(f"removes {len(removed)} generations")
 
         def poll(over: str = "no") -> Answer:
             return host.run("room", "prune", limit=_POLL + 120, over=over, **variables)
@@ -97,10 +100,28 @@ class ActionModule(HostAction):
 def _protected(answer: Answer) -> dict[str, str]:
     """Systems that stay, and why."""
     found = dict.fromkeys((system for system in answer.all("open_system") if system), "open deployment")
+    if answer.get("trial_at_work"):
+        found[answer.get("trial")] = "trial"
     for name, why in (("booted", "booted"), ("current", "current"), ("boot_default", "boot default")):
         if answer.get(name):
             found[answer.get(name)] = why
     return found
+
+
+def _choice_in_words(choice: generations.Choice, check_mode: bool) -> str:
+    """Which generations go, and why the others stay."""
+    gone = ", ".join(str(one.number) for one in choice.removed)
+    stay = ", ".join(f"{one.number} ({', '.join(why)})" for one, why in choice.kept)
+    return f"{'would remove' if check_mode else 'removes'} generations {gone}; keeps {stay or 'none'}"
+
+
+def _in_words(result: dict[str, Any]) -> str:
+    """What was freed, and how much room there is now."""
+    rooms = [room for room in result["room"].values() if room]
+    free = " and ".join(f"{closure_diff.size(room['free_bytes'])} on {room['path']}" for room in rooms)
+    garbage = result["garbage"]
+    freed = f"freed {closure_diff.size(garbage['freed_bytes'])} in {garbage['paths']} store paths; " if garbage else ""
+    return f"{freed}there are {free} free now"
 
 
 def _outcome(host: Host, answer: Answer, chosen: tuple[generations.Generation, ...]) -> dict[str, Any]:

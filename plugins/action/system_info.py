@@ -49,8 +49,14 @@ def facts(answer: Answer) -> dict[str, Any]:
     deployments = [report.read_record(line) for line in answer.all("deployment")]
     opened = open_deployment(answer)
     reboot_for = answer.all("reboot_for")
+    tried = trial(answer)
     # It has never been started, and nobody is about to.
-    if default and current == booted and default not in (current, parent):
+    if (
+        default
+        and current == booted
+        and default not in (current, parent)
+        and (not tried or tried["toplevel"] != current)
+    ):
         reboot_for.append("boot-default")
     explanations = half_states.explain(
         half_states.Facts(
@@ -62,6 +68,7 @@ def facts(answer: Answer) -> dict[str, Any]:
             loader_parent=generations.specialisation_of(answer.get("loader_default"), found, default)[1],
             open_deployment=opened,
             last_deployment=deployments[-1] if deployments else None,
+            trial=tried,
             unfinished_removal=bool(answer.get("unfinished_removal")),
         )
     )
@@ -85,7 +92,7 @@ def facts(answer: Answer) -> dict[str, Any]:
         "generations": [one.as_value() for one in found],
         "deployments": deployments,
         "open_deployment": opened,
-        "trial": trial(answer),
+        "trial": tried,
         "explanations": explanations,
         "room": room(answer),
         "complete": answer.get("root") == "0",

@@ -40,6 +40,7 @@ class ActionModule(HostAction):
             **reboot.facts(before),
         }
         if options["only_if_needed"] and not needed_for:
+            host.tell("needs no reboot")
             return result | {"state": "not-needed"}
         if options["trial"]:
             return result | Trial(host, options, before).run(self.check_mode)
@@ -70,6 +71,10 @@ class ActionModule(HostAction):
                 "not-default",
             )
         if self.check_mode:
+            reasons = ", ".join(before.all("reboot_for"))
+            host.tell(
+                f"would reboot into {expected}{f', needed for {reasons}' if reasons else ', which is not needed'}"
+            )
             return {"state": "would-reboot", "changed": True}
         told = time.monotonic()
         answer = reboot.boot(host, before, expected, options["timeout"], options["addresses"])

@@ -16,7 +16,8 @@ description:
   - Removes generations of the system profile by number and by age, and then has the boot loader written anew for the
     boot default, so that the entries of those generations go and room is made on the boot partition.
   - Never removes the system that runs, the one that was booted, the boot default, one that a deployment needs which has
-    not ended, or a generation one of whose specialisations is any of these.
+    not ended, one that is about to be booted once (M(deploy_flake.nixos.system_reboot)), or a generation one of whose
+    specialisations is any of these.
   - Works in a systemd unit on the host that has the name of a deployment's, so that no deployment can begin meanwhile.
     It waits while one is at work. A lost connection ends nothing; the task finds it again.
   - If the boot loader can't be written, the generations are put back as they were, and no garbage is collected.
@@ -110,8 +111,8 @@ kept:
       type: int
     why:
       description:
-        - Why it stays. V(current), V(booted), V(boot default), V(open deployment), V(newest) for O(keep), V(young) for
-          O(keep_days), V(not asked for) if neither was given.
+        - Why it stays. V(current), V(booted), V(boot default), V(open deployment), V(trial), V(newest) for O(keep),
+          V(young) for O(keep_days), V(not asked for) if neither was given.
       type: list
       elements: str
 boot_entries_written:

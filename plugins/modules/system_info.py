@@ -136,7 +136,8 @@ reboot_needed:
 reboot_needed_for:
   description:
     - C(initrd), C(kernel) and C(kernel-modules) where those of the system that runs are not those that were booted.
-    - C(boot-default) where the host runs what it has booted, and the boot default is another system.
+    - C(boot-default) where the host runs what it has booted, and the boot default is another system; not while a
+      system runs that was booted once with M(deploy_flake.nixos.system_reboot).
   type: list
   elements: str
   returned: success
@@ -249,6 +250,8 @@ explanations:
         - V(rollback-failed) or V(commit-failed), the last one ended so, and the host still is as it left it.
         - V(tested-not-confirmed), a system runs that a reboot would end.
         - V(boot-default-not-live), the boot default was never activated.
+        - V(booted-once), a system runs that M(deploy_flake.nixos.system_reboot) has booted once, and that is not the
+          boot default yet.
         - V(no-boot-default), there is no system profile.
         - V(loader-disagrees), system profile and boot loader name different systems.
         - V(removal-interrupted), M(deploy_flake.nixos.system_generations) was interrupted.

@@ -27,7 +27,8 @@ options:
     type: str
   only_if_needed:
     description:
-      - Reboot only if the kernel, its modules or the initrd that were booted are not those of the system to boot.
+      - Reboot only if the kernel, its modules or the initrd that were booted are not those of the system to boot; or if
+        that is the boot default, and has never been live while the host runs what it has booted.
       - Otherwise nothing is done, also with O(trial), and the task has not changed anything.
     type: bool
     default: false
@@ -110,9 +111,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     description:
-      - Says whether the host would be rebooted, and refuses what is refused of a system itself; whether the boot loader
-        can boot an entry once is not looked at.
-    support: partial
+      - Says whether the host would be rebooted. Nothing is, and no boot entry is made or chosen.
+      - What would be refused fails the task, as it would without check mode; with O(trial) also a boot loader that
+        cannot boot an entry once. Only O(pre_activate_script) is not run, since nobody knows what it does.
+    support: full
   diff_mode:
     description: Has nothing to show.
     support: none
@@ -150,7 +152,9 @@ rebooted:
   type: bool
   returned: success
 reboot_needed_for:
-  description: What of V(kernel), V(kernel-modules) and V(initrd) was not that of the system to boot before.
+  description:
+    - What of V(kernel), V(kernel-modules) and V(initrd) was not that of the system to boot before.
+    - V(boot-default) where the host ran what it had booted, and the boot default was another system.
   type: list
   elements: str
   returned: success

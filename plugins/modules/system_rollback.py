@@ -65,12 +65,14 @@ extends_documentation_fragment:
   - deploy_flake.nixos.host
 attributes:
   check_mode:
-    description: In check mode the host looks at itself and at the earlier system, says which one it is, and starts
-      nothing.
+    description:
+      - In check mode the host looks at itself and at the earlier system, says which one it is and what would happen, as
+        M(deploy_flake.nixos.system_test) does, and starts nothing.
+      - A system that would be refused fails the task, as it would without check mode.
     support: full
   diff_mode:
-    description: Has nothing to show.
-    support: none
+    description: Shows packages, sizes, kernel and units that change from the running system.
+    support: full
 notes:
   - The record on the host says C(generation <number>) where O(configuration) is not given.
   - With O(all_or_nothing) it needs O(confirm=false), since every host has to be ready before one commits.
@@ -130,7 +132,8 @@ deployment:
 state:
   description:
     - Where it stands. V(committed), V(unchanged), with O(confirm=false) V(window), the system runs and waits for
-      confirmation, or in check mode V(would-rollback).
+      confirmation, or in check mode V(would-rollback), V(would-boot) for a system that would become the boot default
+      without a test, or V(would-refuse), which fails the task.
     - A rollback that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
       C(interrupted), C(rollback-failed) or C(commit-failed). C(rolled-back) says that the rollback itself was undone.
   type: str
@@ -156,9 +159,31 @@ boot_default:
   type: str
   returned: when the deployment has ended
 reboot_required:
-  description: Whether the host has to be rebooted before it runs all of the new system.
+  description: Whether the host has to be rebooted before it runs all of the earlier system.
   type: bool
-  returned: when the deployment has begun
+  returned: when the deployment has begun, and in check mode unless the host runs the system
+would:
+  description: What would happen to units. As RV(deploy_flake.nixos.system_test#module:would).
+  type: dict
+  returned: in check mode, unless the host runs the system
+reboot_reasons:
+  description: Why a reboot would be needed. As RV(deploy_flake.nixos.system_test#module:reboot_reasons).
+  type: list
+  elements: str
+  returned: in check mode, unless the host runs the system
+space:
+  description: The room that there is. As RV(deploy_flake.nixos.system_test#module:space).
+  type: dict
+  returned: in check mode, unless the host runs the system
+changes:
+  description: What changes from the running system. As RV(deploy_flake.nixos.system_test#module:changes).
+  type: dict
+  returned: in diff mode, when something would change
+diff:
+  description: The same for people, in Ansible's own form.
+  type: list
+  elements: dict
+  returned: in diff mode, when something would change
 rebooted:
   description: Whether the host was rebooted into the system.
   type: bool

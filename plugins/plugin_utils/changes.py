@@ -91,9 +91,9 @@ def diff(changes: dict[str, Any]) -> dict[str, str]:
         after += [f"package {label}{size if label == new[-1] else ''}" for label in new]
     if changes["packages_left_out"]:
         after.append(f"and {changes['packages_left_out']} packages more")
-    before += _units(units["removed"])
+    before += _units(units["removed"], ", removed")
     before += _units(units["changed"])
-    after += _units(units["added"])
+    after += _units(units["added"], ", added")
     after += _units(units["changed"], ", changed")
     return {
         "before_header": changes["from"],

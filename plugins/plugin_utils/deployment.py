@@ -64,10 +64,11 @@ class Deployment:
             self.addresses,
         )
         # The directory of a deployment that has ended may be gone between two looks at it; its line is not.
-        state = str(report.read_record(answer.get("record")).get("outcome") or answer.get("state"))
+        record = report.read_record(answer.get("record"))
+        state = str(record.get("outcome") or answer.get("state"))
         if state and state != self.state:
             self.state = state
-            self.host.tell(report.progress(state, answer.get("mode")))
+            self.host.tell(report.progress(state, answer.get("mode"), record))
         return answer
 
     def follow(self, answer: Answer, until: Callable[[str], bool], script: str = "watch", **variables: str) -> Answer:
@@ -130,6 +131,9 @@ def start(
 
     def attempt() -> tuple[Deployment | None, Answer, Answer]:
         before = _look(deployment, options, mode, limits, check_mode, diff, to)
+        if to and not before.get("unchanged"):
+            goes = "would go" if check_mode else "goes"
+            host.tell(f"{goes} back to generation {before.get('generation_to')}, {before.get('toplevel')}")
         if before.get("unchanged") or check_mode:
             return None, before, before
         chosen = before.get("toplevel") or toplevel

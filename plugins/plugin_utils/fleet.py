@@ -53,6 +53,9 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
     if silent(found):
         return [_first_line(str(found.get("msg", "")))]
     said = [str(one["text"]) for one in found["explanations"]]
+    trial = found.get("trial")
+    if trial and trial["toplevel"] not in (found["current_system"], found["boot_default"]):
+        said.append(trial["outcome"] or f"{trial['toplevel']} is about to be booted once, to try it")
     if found["failed_units"]:
         said.append(f"failed units: {', '.join(found['failed_units'])}")
     if why := (found.get("drift") or {}).get("why"):

@@ -65,11 +65,14 @@ def in_words(result: Mapping[str, Any]) -> str:
     verbs = ("stop", "start", "restart", "reload")
     parts = [f"{verb} {', '.join(would[verb])}" for verb in verbs if would[verb]]
     parts += ["restart systemd"] if would["restart_systemd"] else []
+    parts += [f"take away the swap device {', '.join(would['swapoff'])}"] if would["swapoff"] else []
     what = "; ".join(parts) or "leave all units as they are"
     if result["state"] == "would-boot":
         what = "make the new system its boot default and activate nothing"
     reasons = ", ".join(result["reboot_reasons"])
-    return f"would {what}; {f'a reboot is needed: {reasons}' if reasons else 'no reboot is needed'}"
+    full = [f"/{name}" for name, room in result["space"].items() if not room["enough"]]
+    room = f"there is NOT enough room on {' and '.join(full)}" if full else "there is room"
+    return f"would {what}; {f'a reboot is needed: {reasons}' if reasons else 'no reboot is needed'}; {room}"
 
 
 def refused(options: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
@@ -153,5 +156,5 @@ def _refusal(host: str, answer: Answer, why: str) -> str:
     for title, name in (("Journal", "journal"), ("Last words of switch-to-configuration", "said")):
         if text := report.lines(answer.get(name)):
             parts.append("\n".join((f"{title}:", *(f"  {line}" for line in text[-20:]))))
-    parts.append("Next: mend what is named above and check again.")
+    parts.append(f"Next: {report.after_refusal(why, 'check')}.")
     return "\n".join(parts)

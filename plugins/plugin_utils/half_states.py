@@ -29,6 +29,7 @@ class Facts:
     loader_parent: str = ""
     open_deployment: Mapping[str, Any] | None = None
     last_deployment: Mapping[str, Any] | None = None
+    trial: Mapping[str, Any] | None = None
     unfinished_removal: bool = False
 
 
@@ -89,6 +90,8 @@ def _of_systems(facts: Facts) -> list[dict[str, str]]:
     if default in (current, facts.parent):
         return []
     if current == booted:
+        if facts.trial and facts.trial["toplevel"] == current:
+            return [_booted_once(facts.trial, default)]
         return [
             _half(
                 "boot-default-not-live",
@@ -104,6 +107,20 @@ def _of_systems(facts: Facts) -> list[dict[str, str]]:
             " reboot ends it; a deployment of what runs keeps it",
         )
     ]
+
+
+def _booted_once(trial: Mapping[str, Any], default: str) -> dict[str, str]:
+    if trial["at_work"]:
+        return _half(
+            "booted-once",
+            f"{trial['toplevel']} was booted once, and its trial is under way; if that does not end well, the next boot"
+            f" starts {default}",
+        )
+    return _half(
+        "booted-once",
+        f"{trial['outcome']}. The playbook trial, or system_reboot with trial and this toplevel, looks at it and keeps"
+        " it; a reboot ends it",
+    )
 
 
 def _of_loader(facts: Facts) -> list[dict[str, str]]:

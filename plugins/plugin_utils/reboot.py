@@ -63,7 +63,10 @@ def boot(
         _ask(host, boot_id=boot_id, may_reboot=may_reboot, trying=trying)
     except AnsibleConnectionFailure as error:
         host.tell_more(f"the connection ended with the reboot: {error}")
-    answer, said = wait(host, boot_id, ends - time.monotonic(), addresses)
+    else:
+        may_reboot = "no"
+    # It may have ended before the host was told: then each look tells it once more, until it reboots.
+    answer, said = wait(host, boot_id, ends - time.monotonic(), addresses, may_reboot, trying)
     if answer is None:
         raise NotBackError(
             f"{host.name} was told to reboot into {expected} and has not come back within {limit:.0f} s;"
@@ -73,7 +76,9 @@ def boot(
     return answer
 
 
-def wait(host: Host, boot_id: str, limit: float, addresses: Sequence[str] = ()) -> tuple[Answer | None, str]:
+def wait(
+    host: Host, boot_id: str, limit: float, addresses: Sequence[str] = (), may_reboot: str = "no", trying: str = ""
+) -> tuple[Answer | None, str]:
     """Wait until the host answers from another boot and has finished starting.
 
     The last look at that boot, if there was one, and what the last attempt came to.
@@ -90,7 +95,7 @@ def wait(host: Host, boot_id: str, limit: float, addresses: Sequence[str] = ()) 
             return seen, said
         host.reset()
         try:
-            answer = _ask(host, boot_id=boot_id, patience=min(left, _POLL))
+            answer = _ask(host, boot_id=boot_id, may_reboot=may_reboot, trying=trying, patience=min(left, _POLL))
         except (AnsibleConnectionFailure, HostError) as error:
             # HostError: while it shuts down or starts, what a login says may be no answer.
             said = str(error)

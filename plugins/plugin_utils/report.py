@@ -33,8 +33,10 @@ _PROGRESS = {
 }
 
 
-def progress(state: str, mode: str = "") -> str:
-    """A line for a state of a deployment."""
+def progress(state: str, mode: str = "", record: Mapping[str, Any] | None = None) -> str:
+    """A line for a state of a deployment; `record` is the host's, of one that has ended."""
+    if state == "committed" and record and record.get("live") not in (record.get("to"), record.get("to_live")):
+        return "has committed: the new system is the boot default, and runs after a reboot"
     if state == "window" and mode == "boot":
         return "needs a reboot for the new system; waits for confirmation to make it the boot default"
     return _PROGRESS.get(state, state)
@@ -86,7 +88,7 @@ def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -
         if text := lines(record.get(name, "")):
             parts.append("\n".join((f"{title}:", *(f"  {line}" for line in text[-20:]))))
     parts.append(
-        f"Next: {_next(state)}; the record is the line {deployment} in /var/lib/deploy-flake/deployments.jsonl."
+        f"Next: {_next(state, record)}; the record is the line {deployment} in /var/lib/deploy-flake/deployments.jsonl."
     )
     return "\n".join(part for part in parts if part)
 
@@ -106,9 +108,19 @@ def _now(record: Mapping[str, Any]) -> str:
     return f"{runs} and would boot the same." if boot == live else f"{runs} and would boot {boot or 'nothing'}."
 
 
-def _next(state: str) -> str:
+def after_refusal(why: str, again: str) -> str:
+    """What to do about a refusal."""
+    if "needs a reboot" in why:
+        return (
+            f"set on_reboot_required to 'boot' or 'boot_and_reboot' and {again} again, or boot the system once with the"
+            " playbook trial"
+        )
+    return f"mend what is named above and {again} again"
+
+
+def _next(state: str, record: Mapping[str, Any]) -> str:
     return {
-        "refused": "mend what is named above and deploy again",
+        "refused": after_refusal(record.get("why") or "", "deploy"),
         "rolled-back": "mend the configuration and deploy again; nothing has to be done on the host",
         "rollback-failed": "log in and look ('systemctl --failed', 'journalctl -u deploy-flake');"
         " a reboot starts the boot default",

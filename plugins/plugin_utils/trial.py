@@ -59,10 +59,17 @@ class Trial:
             )
         # What is refused of any deployment, before anything is changed.
         deployment.preflight(self.host, self._deployment_options())
-        if check_mode:
-            return {"state": "would-try", "changed": True}
         # It came up before, and whoever waited for it is gone.
         came_up = self.before.get("booted") == self.before.get("current") == self.new
+        if check_mode:
+            if came_up:
+                self.host.tell(f"would look at {self.new}, which it has booted once, and make it the boot default")
+            else:
+                self._ask("look")
+                self.host.tell(
+                    f"would boot {self.new} once, and keep it if it comes up well; boots {self.old} otherwise"
+                )
+            return {"state": "would-try", "changed": True}
         if came_up:
             self._note(f"{self.new} has been booted already, so it is not booted again")
             up, _said = reboot.wait(self.host, "none", self.options["timeout"], self.options["addresses"])
@@ -210,7 +217,7 @@ class Trial:
                 settings=assignments(settings),
                 program=join("process", "record", "settings", "commit", "oneshot", "trial", "trial_work"),
             ),
-            "preparing a boot of the new system" if step == "prepare" else "ending the trial",
+            "preparing a boot of the new system" if step in ("look", "prepare") else "ending the trial",
         )
 
     def _end(self, step: str, why: str = "") -> str:

@@ -103,6 +103,7 @@ def test_what_is_foretold_is_what_happens(lab: Lab, fresh: dict[str, Host], flak
         # It is in the store, and a deploy has nothing left to copy or to build.
         host.run(f"nix-store --check-validity {tested['toplevel']}", check=True)
         assert f"{name}: would stop hello.service, welcome.service; start hello.service; restart" in foretold.output
+        assert "no reboot is needed; there is room" in foretold.output
     assert "-package hello 2.12.1" in foretold.output
     assert "+package hello 2.12.2" in foretold.output
     assert "-unit welcome.service" in foretold.output

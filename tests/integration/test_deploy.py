@@ -126,6 +126,7 @@ def test_boot_only_deploy_leaves_the_running_system(
     after = systems(fresh["host1"])
     assert after.running == before.running
     assert after.boot_default == after.loader == played.of("host1", "flake_build")["toplevel"]
+    assert "the new system is the boot default, and runs after a reboot" in played.output
     assert remains(fresh["host1"]) == ""
     again = deploy(lab, tmp_path, flake, "host1", deploy_flake_test=False)
     assert again.changed("host1") == []

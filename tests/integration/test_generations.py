@@ -13,6 +13,7 @@ import pytest
 from integration.faulting import SWITCH_LOCK, Deploying, build, inside, locked, next_system, wait_for
 from integration.playing import Played, play, remains, systems
 
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import join
 from lab import Host, Lab
 
 PROFILE = "/nix/var/nix/profiles/system"
@@ -62,7 +63,9 @@ def numbers(found: list[dict[str, Any]]) -> list[int]:
 @pytest.mark.core
 def test_removes_by_number_and_age_and_collects_garbage(lab: Lab, host: Host, tmp_path: Path) -> None:
     # The second is eight days old, each that follows a day less; the first one was made today.
-    by_age = result(prune(lab, tmp_path, host, "--check", keep_days=8))
+    foretold = prune(lab, tmp_path, host, "--check", keep_days=8)
+    assert "host1: would remove generations 2; keeps 1 (current, young), 3 (young), 4 (young)," in foretold.output
+    by_age = result(foretold)
     assert (by_age["changed"], numbers(by_age["removed"])) == (True, [2])
     assert generations(host) == [1, 2, 3, 4, 5]
 
@@ -81,6 +84,10 @@ def test_removes_by_number_and_age_and_collects_garbage(lab: Lab, host: Host, tm
     assert host.run(f"ls -d {' '.join(gone)} 2>/dev/null").stdout == ""
     assert told["garbage"]["paths"] >= 2
     assert told["garbage"]["freed_bytes"] > 0
+    assert "host1: removes generations 2, 3; keeps 1 (current)," in played.output
+    assert re.search(
+        r"host1: freed [1-9][\d.]* KiB in \d+ store paths; there are .* on /nix and .* on /boot free now", played.output
+    ), played.output
     assert told["room"]["boot"]["free_bytes"] > told["room_before"]["boot"]["free_bytes"]
     assert remains(host) == ""
 
@@ -96,6 +103,30 @@ def test_what_an_open_deployment_needs_stays(lab: Lab, host: Host, tmp_path: Pat
     told = result(prune(lab, tmp_path, host, keep=1))
     assert numbers(told["removed"]) == [2, 4]
     assert {"generation": 3, "why": ["open deployment"]} in told["kept"]
+
+
+def test_what_is_about_to_be_booted_once_stays(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Between the preparation of a trial and its boot nobody has the lock."""
+    two, three = host.run(f"readlink -f {PROFILE}-2-link {PROFILE}-3-link").stdout.split()
+    record = inside(host, "/var/lib/deploy-flake")
+    record.mkdir(mode=0o700)
+    boot_id, until = host.run("cat /proc/sys/kernel/random/boot_id; date +%s").stdout.split()
+    armed = {"state": "armed", "new": two, "boot_id": boot_id, "reboot_until": str(int(until) + 60)}
+    text = ",\n".join(f'"{name}": "{value}"' for name, value in armed.items())
+    (record / "trial.json").write_text(f"{{\n{text}\n}}\n", encoding="utf-8")
+    told = result(prune(lab, tmp_path, host, keep=1))
+    assert {"generation": 2, "why": ["trial"]} in told["kept"]
+    assert generations(host) == [1, 2, 5]
+
+    # One that has begun since the choice was made.
+    (record / "trial.json").write_text(f"{{\n{text.replace(two, three)}\n}}\n", encoding="utf-8")
+    script = f"""{join("process", "loader", "room", "trial", "prune_program").rpartition('main "$@"')[0]}
+    dir=$(mktemp -d) default=$(boot_default) wanted='2 {two}
+3 {three}'
+    ln -s {three} {PROFILE}-3-link
+    set_aside
+    cat "$dir/removed" """
+    assert host.run(["sh", "-c", script]).stdout.split() == ["2"]
 
 
 def test_not_while_a_deployment_is_at_work_and_the_other_way_round(lab: Lab, host: Host, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,9 @@ def table(output: str) -> dict[str, str]:
     return {line.split()[0]: line for line in lines[first:] if line.split() and ":" not in line.split()[0]}
 
 
-def git(root: Path, *arguments: str) -> None:
+def git(root: Path, *arguments: str) -> str:
     command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(root), *arguments]
-    subprocess.run(command, check=True, capture_output=True)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.core
@@ -51,7 +53,8 @@ def test_table_of_a_fleet(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_pat
     git(flake, "add", ".")
     git(flake, "commit", "--quiet", "-m", "one")
     both = "{{ '%s' if inventory_hostname == 'host3' else '%s' }}" % (plain, flake)  # noqa: UP031
-    assert deploy(lab, tmp_path, both, "host1", "host3").code == 0
+    special = "{{ 'debug' if inventory_hostname == 'host3' else '' }}"
+    assert deploy(lab, tmp_path, both, "host1", "host3", deploy_flake_specialisation=special).code == 0
     fresh["host2"].cut()
     given: dict[str, Any] = {"deploy_flake_flake": both, "ansible_timeout": 3}
 
@@ -63,7 +66,15 @@ def test_table_of_a_fleet(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_pat
     assert [(rows[name]["drift"], rows[name]["reboot"]) for name in ("host1", "host3")] == [("no", "no")] * 2
     shown = table(played.output)
     assert list(shown)[:4] == ["host", "host1", "host2", "host3"]
-    assert rows["host1"]["revision"] in shown["host1"]
+    revision = git(flake, "rev-parse", "HEAD").strip()
+    assert rows["host1"]["revision"] == revision[:8]
+    assert revision[:8] in shown["host1"]
+    found = played.of("host1", "system_info")
+    assert (found["configuration_revision"], found["boot_default_revision"]) == (revision, revision)
+    (deployed,) = found["deployments"]
+    assert (deployed["outcome"], deployed["revision"], deployed["flake"]) == ("committed", revision, str(flake))
+    assert deployed["to"] == found["current_system"] == found["generations"][-1]["system"]
+    assert abs(datetime.fromisoformat(found["generations"][-1]["date"]).timestamp() - time.time()) < 600
     fresh["host2"].mend()
 
     # The flakes move on; host2 was never deployed to.
@@ -79,9 +90,13 @@ def test_table_of_a_fleet(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_pat
 
 def test_all_of_a_host(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
     host = fresh["host2"]
+    host.run(
+        "systemd-run --quiet --unit=sore.service /bin/false; sleep 0.3; systemctl is-failed sore.service", check=True
+    )
     found = info(lab, tmp_path, host)
     assert found["complete"] is True
     assert found["explanations"] == []
+    assert (found["health"], found["failed_units"]) == ("degraded", ["sore.service"])
     assert found["boot_loader_default"] == found["current_system"] == found["booted_system"]
     (first,) = found["generations"]
     assert (first["kernel_version"], first["nixos_version"]) == ("6.12.1", found["nixos_version"])
@@ -108,19 +123,22 @@ def test_half_states(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
         switch(second, "test"),
         f"nix-env -p {PROFILE} --set {second}",
         f"{switch(second, 'boot')} && {switch(f'{second}/specialisation/debug', 'test')}",
-        # As it was booted, with a boot default that has never been live.
-        f"{switch(first, 'test')} && {become(kernel)} {switch(kernel, 'boot')}",
+        # As it was booted, with a boot default that has never been live; of the same kernel, and of another one.
+        f"{switch(first, 'test')} && {switch(second, 'boot')}",
+        f"{become(kernel)} {switch(kernel, 'boot')}",
         switch(kernel, "test"),
     ]
     tasks: list[dict[str, Any]] = []
     for step in steps:
-        tasks += [{"ansible.builtin.raw": step}, {"deploy_flake.nixos.system_info": {}}]
+        reboot = {"deploy_flake.nixos.system_reboot": {"only_if_needed": True}, "check_mode": True}
+        tasks += [{"ansible.builtin.raw": step}, {"deploy_flake.nixos.system_info": {}}, reboot]
     play_of_steps = {"hosts": "all", "gather_facts": False, "become": True, "tasks": tasks}
     played = play(lab, tmp_path, [play_of_steps], [host.name])
     assert played.code == 0, played.output
-    tried, profile, debug, default, live = [
+    tried, profile, debug, waits, default, live = [
         one for one in played.results[host.name] if one["action"].endswith("system_info")
     ]
+    reboots = [one for one in played.results[host.name] if one["action"].endswith("system_reboot")]
 
     assert states(tried) == ["tested-not-confirmed"]
     assert f"runs {second} and would boot {first}" in tried["explanations"][0]["text"]
@@ -128,6 +146,12 @@ def test_half_states(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
     assert (states(profile), profile["boot_loader_default"]) == (["loader-disagrees"], first)
     assert (states(debug), debug["specialisation"]) == ([], "debug")
     assert debug["age"] is not None
+    assert (states(waits), waits["reboot_needed_for"]) == (["boot-default-not-live"], ["boot-default"])
     assert (states(default), default["reboot_needed_for"]) == (["boot-default-not-live"], ["boot-default"])
     assert (states(live), live["reboot_needed_for"]) == ([], ["initrd", "kernel", "kernel-modules"])
+    # A reboot where it is needed is one where it is said to be.
+    parts = ["initrd", "kernel", "kernel-modules"]
+    expected = [[], [], [], ["boot-default"], [*parts, "boot-default"], parts]
+    assert [one["reboot_needed_for"] for one in reboots] == expected
+    assert [one["state"] for one in reboots] == ["not-needed"] * 3 + ["would-reboot"] * 3
     assert live["generations"][-1]["kernel_version"] != live["generations"][0]["kernel_version"]

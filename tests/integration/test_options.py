@@ -112,6 +112,7 @@ def test_system_that_needs_a_reboot(lab: Lab, host: Host, flake: Path, tmp_path:
     refused = deploy(lab, tmp_path, flake, "host1", **choice)
     assert refused.of("host1", "system_test")["state"] == "refused"
     assert "needs a reboot" in refused.of("host1", "system_test")["msg"]
+    assert "set on_reboot_required" in refused.of("host1", "system_test")["msg"]
     assert systems(host) == before
 
     made_default = deploy(lab, tmp_path, flake, "host1", deploy_flake_on_reboot_required="boot", **choice)

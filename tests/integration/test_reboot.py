@@ -123,6 +123,7 @@ def test_reboot(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
         runs_and_boots(host, before[name].boot_default)
     again = play(lab, tmp_path, "deploy_flake.nixos.reboot", limit=["host1"])
     assert (again.code, result(again, whole["host1"])["state"]) == (0, "not-needed"), again.output
+    assert "host1: needs no reboot" in again.output
 
 
 def test_what_a_reboot_waits_for(lab: Lab, whole: dict[str, Host]) -> None:
@@ -140,6 +141,20 @@ def test_what_a_reboot_waits_for(lab: Lab, whole: dict[str, Host]) -> None:
             # As a revocation does.
             host.run("mv /run/deploy-flake/*-*/window $(echo /run/deploy-flake/*-*)/revoked", check=True)
         settled(host)
+        not_told(host)
+
+    def not_told(host: Host) -> None:
+        """The connection is lost just before the host would have been told to reboot."""
+        counted = Path(tempfile.mkdtemp(prefix="df-"))
+        # The second command that is run on it.
+        (counted / "ssh").write_text(
+            f"#!/bin/sh\ncase $* in *' -O '*) exec ssh \"$@\" ;; esac\n"
+            f'echo x >>{counted}/runs\n[ $(wc -l <{counted}/runs) != 2 ] || exit 255\nexec ssh "$@"\n'
+        )
+        (counted / "ssh").chmod(0o755)
+        plays = [{"hosts": "all", "gather_facts": False, "tasks": [task()]}]
+        played = play(lab, counted, plays, [host.name], ansible_ssh_executable=str(counted / "ssh"))
+        assert result(played, host).get("state") == "rebooted", played.output
 
     def unwell(host: Host) -> None:
         system = systems(host).boot_default
@@ -312,6 +327,7 @@ def test_trial_that_is_refused_or_cut_short(lab: Lab, whole: dict[str, Host]) ->
         with deploying(lab, host, system) as deployment:
             assert deployment.end() == 0, deployment.output
         unchanged(host, no_one_shot={"toplevel": new})
+        unchanged(host, no_one_shot={"toplevel": new, "check_mode": True})
 
     def wrong_boot_partition(host: Host) -> None:
         new = build(host, "new-kernel")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,13 +79,15 @@ def generation(host: Host) -> int:
 def test_one_command_does_it_all(lab: Lab, fresh: dict[str, Host]) -> None:
     """To the previous generation; and what is there already stays as it is."""
     host = fresh["host2"]
-    first, second = systems(host).running, build(host)
+    first, second = systems(host).running, build(host, version="2")
     with deploying(lab, host, second, limits=QUICK) as deployment:
         assert deployment.end() == 0, deployment.output
 
     before = systems(host)
-    would = ad_hoc(lab, host, "--check")
+    would = ad_hoc(lab, host, "--check", "--diff")
     assert (would["state"], would["changed"], would["toplevel"]) == ("would-rollback", True, first)
+    assert "hello.service" in would["would"]["stop"]
+    assert (would["changes"]["from"], would["changes"]["to"]) == (second, first)
     assert systems(host) == before
 
     # Why somebody goes back is no reason to refuse.
@@ -106,8 +109,12 @@ def test_one_command_does_it_all(lab: Lab, fresh: dict[str, Host]) -> None:
     there = ad_hoc(lab, host, generation=1)
     assert (there["state"], there["changed"], there["generation"]) == ("unchanged", False, 3)
     # The highest generation below with another system is that of before the rollback.
-    assert ad_hoc(lab, host)["generation_to"] == 2
-    is_whole(host, second, "committed")
+    special = ad_hoc(lab, host, specialisation="debug")
+    assert (special["generation_to"], special["specialisation"], special["state"]) == (2, "debug", "committed")
+    now = systems(host)
+    assert (now.boot_default, now.loader) == (second, second)
+    assert host.run(f"readlink -f {second}/specialisation/debug").stdout.strip() == now.running == special["system"]
+    assert remains(host) == ""
     assert list(outcomes(host).values()) == ["committed", "refused", "committed", "committed"]
 
 
@@ -227,6 +234,7 @@ def test_playbook(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
 
     alone = play(lab, tmp_path, PLAYBOOK, names, **given)
     assert alone.code != 0
+    assert re.search(rf"host3: goes back to generation \d+, {earlier['host3']}", alone.output), alone.output
     is_whole(whole["host1"], now["host1"], "rolled-back")
     is_whole(whole["host3"], earlier["host3"], "committed")
     assert alone.of("host3", "system_boot")["generation"] == alone.of("host3", "system_rollback")["generation_from"] + 1

@@ -30,7 +30,7 @@ main() {
     if [ "$(id -u)" = 0 ]; then
         [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
         # A rollback's line does not say what the system was built from; the line of its first deployment does.
-        answer deployment_of_current "$(grep -F "\"to\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null |
+        answer deployment_of_current "$(grep -F -e "\"to\": \"$live\"" -e "\"to_live\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null |
             grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"
         read_line "$run_dir/current"
         open=$line

@@ -87,8 +87,9 @@ entry_of() {
 
 # can_boot_once: whether the loader could, with nothing changed; says why not.
 can_boot_once() {
+    # An earlier trial's own choice is taken back before another one is made.
     chosen=$(chosen_once)
-    [ -z "$chosen" ] || { echo "somebody has chosen the entry '$chosen' for the next boot already" && return 1; }
+    [ -z "$chosen" ] || [ "$chosen" = "${trial_entry-}" ] || { echo "somebody has chosen the entry '$chosen' for the next boot already" && return 1; }
     if [ "$loader" = grub ]; then
         grep -q 'next_entry' "$grub_cfg" || { echo "$grub_cfg does not heed an entry for the next boot" && return 1; }
         for needed in grub-reboot grub-editenv; do

@@ -43,6 +43,8 @@ prune() {
 # What the controller chose, unless it has come to be needed meanwhile.
 set_aside() {
     needed=" $default $(readlink -f /run/current-system) $(readlink -f /run/booted-system) $(open_field new) $(open_field previous_live) $(open_field previous_boot) "
+    # Between its preparation and its boot.
+    ! load_trial || ! trial_under_way || needed="$needed$trial_new "
     current=$(current_generation)
     while read -r number system; do
         link=$profile-$number-link

@@ -23,6 +23,13 @@ unfinished() {
     [ -z "$open" ] || echo "deployment $open was left unfinished on it; the next deployment repairs that"
 }
 
+# never_started: whether the host runs what it has booted, and its boot default is another system. A system that was booted once
+# is no reason to leave it.
+never_started() {
+    [ -n "$default" ] && [ "$live" = "$(readlink -f /run/booted-system)" ] && ! is_system_of "$live" "$default" || return 1
+    ! load_trial || [ "$trial_new" != "$live" ]
+}
+
 main() {
     answer_begin
     require_root
@@ -30,11 +37,13 @@ main() {
     this=$line
     answer boot_id "$this"
     answer booted "$(readlink -f /run/booted-system)"
-    answer current "$(readlink -f /run/current-system)"
+    live=$(readlink -f /run/current-system)
+    answer current "$live"
     default=$(boot_default)
     answer boot_default "$default"
     answer generation "$(current_generation)"
     answer_reboot_for "${toplevel:-$default}"
+    [ "${toplevel:-$default}" != "$default" ] || ! never_started || answer reboot_for boot-default
     if [ -n "$boot_id" ] && [ "$this" != "$boot_id" ]; then
         # It has rebooted: told as soon as it is up.
         manager=$(timeout -k 5 "$patience" systemctl is-system-running --wait 2>/dev/null)

@@ -1,6 +1,6 @@
 # Prepares a boot that is tried once, or ends one. Runs as deploy-flake.service, whose name is the lock, so that no deployment is
 # at work meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
-# prepare, unchoose, failed or end.
+# look (which changes nothing), prepare, unchoose, failed or end.
 # shellcheck shell=sh disable=SC1091
 
 # stop_here REASON MESSAGE: whatever was done is taken back first.
@@ -21,12 +21,8 @@ write_entries_again() {
     [ "$stc" = 0 ]
 }
 
-prepare() {
-    if load_trial; then
-        ! trial_under_way || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
-        answer earlier "$(trial_outcome)"
-        forget_trial
-    fi
+# look: what has to be so before a system can be booted once. Changes nothing.
+look() {
     trial_old=$(boot_default)
     complaint=$(may_begin) || refuse "${complaint%%:*}" "${complaint#*: }"
     # Not in the subshell above: it names the loader.
@@ -34,6 +30,15 @@ prepare() {
     find_loader "$trial_old" >"$dir/complaint" || refuse no-one-shot "cannot boot a system once: $(cat "$dir/complaint")"
     is_default "$trial_old" || refuse other-default "is not as it should be: its boot loader would not start the boot default $trial_old; run '$profile/bin/switch-to-configuration boot' on it first"
     complaint=$(can_boot_once) || refuse no-one-shot "cannot boot a system once: $complaint"
+}
+
+prepare() {
+    if load_trial; then
+        ! trial_under_way || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
+        answer earlier "$(trial_outcome)"
+        forget_trial
+    fi
+    look
     run_checks
     trial_id=$id trial_new=$new trial_loader=$loader trial_entry='' trial_started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
     trial_boot_id=$(cat /proc/sys/kernel/random/boot_id)
@@ -128,6 +133,10 @@ main() {
     cd /
     (
         case $2 in
+        look)
+            ! load_trial || ! trial_under_way || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
+            look
+            ;;
         prepare) prepare ;;
         unchoose) ! load_trial || { loader=$trial_loader && not_once "$trial_entry"; } ;;
         *) over "$2" ;;

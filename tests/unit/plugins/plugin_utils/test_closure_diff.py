@@ -113,7 +113,7 @@ def test_changes_and_their_diff() -> None:
         "package old 3, -9.0 KiB",
         "package same",
         "unit hello.service",
-        "unit old.service",
+        "unit old.service, removed",
     ]
     assert diff["after"].splitlines() == [
         "kernel 6.12.2",
@@ -122,7 +122,7 @@ def test_changes_and_their_diff() -> None:
         "package hello 2",
         "package same, +12.0 KiB",
         "unit hello.service, changed",
-        "unit new.timer",
+        "unit new.timer, added",
     ]
 
 

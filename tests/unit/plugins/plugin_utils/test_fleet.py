@@ -18,6 +18,8 @@ WELL: dict[str, Any] = {
     "health": "running",
     "failed_units": [],
     "open_deployment": None,
+    "boot_default": "/nix/store/abcdefghijkl-nixos-system-web1-25.11",
+    "trial": None,
     "explanations": [],
 }
 ILL = WELL | {
@@ -78,6 +80,14 @@ def test_remarks() -> None:
         "failed units: a.service, b.service",
         "drift is unknown: nobody knows",
     ]
+
+
+def test_trials_are_remarked_on_where_nothing_else_tells_of_them() -> None:
+    failed = {"toplevel": "/nix/store/x", "at_work": False, "outcome": "x was not kept"}
+    assert fleet.remarks(WELL | {"trial": failed}) == ["x was not kept"]
+    (about,) = fleet.remarks(WELL | {"trial": failed | {"at_work": True, "outcome": ""}})
+    assert "/nix/store/x is about to be booted once" in about
+    assert fleet.remarks(WELL | {"trial": failed | {"toplevel": WELL["current_system"]}}) == []
 
 
 def test_hosts_with_the_same_remark_share_a_line() -> None:

@@ -116,12 +116,26 @@ def test_system_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ([STOPS], "would stop a.service; no reboot is needed"),
-        ([], "would leave all units as they are; no reboot is needed"),
-        ([("reboot_for", "kernel")], "would leave all units as they are; a reboot is needed: kernel"),
+        ([STOPS], "would stop a.service; no reboot is needed; there is room"),
+        ([], "would leave all units as they are; no reboot is needed; there is room"),
         (
-            [("needs_reboot", "check exited 100")],
-            "would make the new system its boot default and activate nothing; a reboot is needed: check exited 100",
+            [("reboot_for", "kernel")],
+            "would leave all units as they are; a reboot is needed: kernel; there is room",
+        ),
+        (
+            [("dry_activation", "would stop swap device: /dev/sda2\n")],
+            "would take away the swap device /dev/sda2; no reboot is needed; there is room",
+        ),
+        (
+            [("free_boot_kib", "100"), ("boot_files_kib", "200")],
+            "would leave all units as they are; no reboot is needed; there is NOT enough room on /boot",
+        ),
+        (
+            [("needs_reboot", "exited 100")],
+            (
+                "would make the new system its boot default and activate nothing;"
+                " a reboot is needed: exited 100; there is room"
+            ),
         ),
         ([("why", "no")], ""),
     ],

@@ -16,6 +16,8 @@ AT_WORK = {"deployment": "the-id", "state": "window", "at_work": True}
 LEFT = {"deployment": "the-id", "state": "activating", "at_work": False}
 FAILED = {"id": "old-id", "outcome": "commit-failed", "live": A, "boot": B, "why": "no room"}
 
+LOST_TRIAL = {"toplevel": A, "at_work": False, "outcome": "it was booted once and runs"}
+
 
 @pytest.mark.parametrize(
     ("facts", "states"),
@@ -28,6 +30,12 @@ FAILED = {"id": "old-id", "outcome": "commit-failed", "live": A, "boot": B, "why
         ({"current": B, "booted": A, "boot_default": A}, ["tested-not-confirmed"]),
         ({"current": B, "booted": A, "boot_default": C}, ["tested-not-confirmed"]),
         ({"current": A, "booted": A, "boot_default": B}, ["boot-default-not-live"]),
+        ({"current": A, "booted": A, "boot_default": B, "trial": LOST_TRIAL}, ["booted-once"]),
+        (
+            {"current": A, "booted": A, "boot_default": B, "trial": LOST_TRIAL | {"toplevel": C}},
+            ["boot-default-not-live"],
+        ),
+        ({"current": B, "booted": B, "boot_default": B, "trial": LOST_TRIAL}, []),
         ({"current": A, "booted": A, "boot_default": ""}, ["no-boot-default"]),
         ({"current": A, "booted": A, "boot_default": A, "loader": B}, ["loader-disagrees"]),
         ({"current": B, "booted": B, "boot_default": A, "open_deployment": AT_WORK}, ["deploying"]),
@@ -55,3 +63,8 @@ def test_they_say_which_systems_and_what_to_do() -> None:
     assert "switch-to-configuration boot" in loader["text"]
     (waits,) = explain(Facts(current=B, booted=A, boot_default=A, open_deployment=AT_WORK))
     assert "waits for confirmation" in waits["text"]
+    (lost,) = explain(Facts(current=A, booted=A, boot_default=B, trial=LOST_TRIAL))
+    assert lost["text"].startswith("it was booted once and runs. ")
+    assert "keeps it" in lost["text"]
+    (tried,) = explain(Facts(current=A, booted=A, boot_default=B, trial=LOST_TRIAL | {"at_work": True}))
+    assert f"if that does not end well, the next boot starts {B}" in tried["text"]

@@ -54,6 +54,17 @@ def test_failure_says_what_where_and_what_next(state: str) -> None:
     assert "\nNext: " in text
 
 
+def test_what_was_not_activated_is_not_said_to_run() -> None:
+    assert "runs after a reboot" in report.progress("committed", "", {"to": NEW, "to_live": NEW, "live": OLD})
+    for ended in ({"to": NEW, "to_live": "/x", "live": "/x"}, {"to": NEW, "to_live": NEW, "live": NEW}, {}):
+        assert report.progress("committed", "", ended).endswith("the new system runs and is the boot default")
+
+
+def test_refusal_for_a_reboot_says_how_to_allow_it() -> None:
+    text = report.failure("web1", "the-id", "refused", record(why="the new system needs a reboot"))
+    assert "set on_reboot_required to 'boot' or 'boot_and_reboot' and deploy again" in text
+
+
 def test_failure_tells_running_and_boot_default_apart() -> None:
     text = report.failure("web1", "the-id", "rollback-failed", record(live=NEW))
     assert f"It runs {NEW} (the new system) and would boot {OLD}." in text
