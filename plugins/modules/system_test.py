@@ -202,6 +202,7 @@ changes:
       type: dict
     kernel:
       description: The versions of the kernel, C(before) and C(after); empty for a system without one.
+        C(after) ends with C(built anew) where the version is the same and the kernel another.
       type: dict
     units:
       description: Names of units that are C(added), C(removed) and C(changed). Drop-ins count.

@@ -71,17 +71,17 @@ def test_kills_while_a_system_is_tried(lab: Lab, whole: dict[str, Host], turn: i
 def test_guard_is_killed(lab: Lab, whole: dict[str, Host]) -> None:
     """It is started again, and the deployment goes on to its end."""
 
-    def case(host: Host) -> None:
+    def case(how: str, host: Host) -> None:
         system = next_system(host)
         with deploying(lab, host, system, limits=SHORT | {"settle": 4}) as deployment:
             deployment.wait_for("settling")
             first = processes(host, guard(host))
-            host.run(f"systemctl kill -s KILL {guard(host)}", check=True)
+            host.run(f"systemctl kill -s {how} {guard(host)}", check=True)
             wait_for(lambda: set(processes(host, guard(host))) - set(first), 10)
             assert deployment.end() == 0, deployment.output
         is_whole(host, system, "committed")
 
-    at_once(dict.fromkeys(whole.values(), case))
+    at_once({host: partial(case, how) for host, how in zip(whole.values(), ("KILL", "TERM", "INT"), strict=True)})
 
 
 def test_deadline_of_the_guard(lab: Lab, whole: dict[str, Host]) -> None:

@@ -13,8 +13,7 @@ differences() {
         answer packages_failed "nix store diff-closures did not end well"
     fi
     answer closures "$(experimental 30 path-info --closure-size "$1" "$2")"
-    answer kernel_before "$(kernel_version "$1")"
-    answer kernel_after "$(kernel_version "$2")"
+    kernels "$1" "$2"
     { unit_files "$1" && echo "==" && unit_files "$2"; } | changed_units | while read -r unit_change; do answer unit "$unit_change"; done
 }
 
@@ -23,6 +22,17 @@ experimental() {
     within=$1
     shift
     timeout -k 5 "$within" "$nix" --extra-experimental-features nix-command "$@" 2>/dev/null </dev/null
+}
+
+# kernels OLD NEW: their versions, which may be the same although the kernel is another.
+kernels() {
+    kernel_before=$(kernel_version "$1")
+    kernel_after=$(kernel_version "$2")
+    if [ -n "$kernel_after" ] && [ "$kernel_before" = "$kernel_after" ] && [ "$(readlink -f "$1/kernel")" != "$(readlink -f "$2/kernel")" ]; then
+        kernel_after="$kernel_after, built anew"
+    fi
+    answer kernel_before "$kernel_before"
+    answer kernel_after "$kernel_after"
 }
 
 # kernel_version TOPLEVEL: the name of the directory of its modules; nothing for a container.

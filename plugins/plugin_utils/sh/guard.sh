@@ -3,7 +3,8 @@
 # shellcheck shell=sh
 
 guard() {
-    trap 'exit 0' TERM
+    # Told to end before there is a final state, it ends with a failure, and systemd starts it again.
+    trap 'read_line "$dir/state"; is_final "$line"; exit "$?"' TERM INT HUP
     waiting=0
     while [ -e "$dir/settings" ]; do
         read_line "$dir/state"

@@ -137,6 +137,16 @@ def test_units_are_not_forgotten_while_systemd_starts_anew(shell: list[str], tmp
 
 
 @every_shell
+def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
+    """Its version says nothing of it, and the host needs a reboot for it all the same."""
+    for system, version, file in (("a", "6.12", "x"), ("b", "6.12", "y"), ("c", "6.13", "z"), ("d", "6.12", "x")):
+        (tmp_path / system / "kernel-modules/lib/modules" / version).mkdir(parents=True)
+        (tmp_path / system / "kernel").symlink_to(f"/{file}")
+    script = f'{join()}\n{join("differences")}\nanswer() {{ echo "$2"; }}\nfor new in b c d; do kernels a $new; done'
+    assert run(shell, script, tmp_path).splitlines() == ["6.12", "6.12, built anew", "6.12", "6.13", "6.12", "6.12"]
+
+
+@every_shell
 def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
     for name in ("system-9-link", "system-10-link", "system-x-link", "system"):
         (tmp_path / name).symlink_to("/nowhere")
