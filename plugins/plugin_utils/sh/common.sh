@@ -36,7 +36,13 @@ sc() { timeout -k 5 30 systemctl --no-pager "$@"; }
 units_in() {
     wanted_state=$1
     shift
-    listed=$(sc list-units --state="$wanted_state" "$@" --plain --no-legend --full 2>/dev/null) || return 1
+    # While it is executed anew it refuses connections, for a moment; one that hangs was waited for already.
+    clock
+    refused_until=$((uptime + 20))
+    until listed=$(sc list-units --state="$wanted_state" "$@" --plain --no-legend --full 2>/dev/null); do
+        [ "$?" = 1 ] && clock && [ "$uptime" -lt "$refused_until" ] || return 1
+        sleep 0.5
+    done
     printf '%s\n' "$listed" | cut -d' ' -f1 | grep -v -e '^deploy-flake' -e '^$' | sort
 }
 

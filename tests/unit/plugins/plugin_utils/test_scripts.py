@@ -111,10 +111,12 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     script = f"{join('settings')}\n{join()}\n{join('health')}\nsc() {{ return 124; }}\ndir=.\n"
     script += "failed_units || echo unknown; wanted_units active || echo unknown; healthy || echo ill\n"
     script += "sc() { printf '%s loaded\\n' b.service deploy-flake.service a.service; }\nfailed_units\n"
-    script += "sc() { :; }\nfailed_units && echo none"
+    script += "sc() { :; }\nfailed_units && echo none\n"
+    # While it is executed anew it refuses connections.
+    script += 'sc() { [ -e asked ] && echo "c.service loaded" || { : >asked && return 1; }; }\nfailed_units'
     said = run(shell, script, tmp_path).splitlines()
     assert said[:2] == ["unknown", "unknown"]
-    assert said[3:] == ["ill", "a.service", "b.service", "none"]
+    assert said[3:] == ["ill", "a.service", "b.service", "none", "c.service"]
 
 
 @every_shell
@@ -123,7 +125,7 @@ def test_units_are_not_forgotten_while_systemd_starts_anew(shell: list[str], tmp
     script = f"{join()}\n{join('settings')}\n{join('undo')}\ndir=.\n"
     script += "echo hello.service >active; : >failed-before\n"
     script += 'look() { units_are_as_before && echo as before || echo "$complaint"; mend_units; cat active; }\n'
-    script += "sc() { return 1; }\nlook\n"
+    script += "sc() { return 124; }\nlook\n"
     script += "sc() { case $1 in show) return 1 ;; esac; }\nlook\n"
     script += "sc() { case $1 in show) echo loaded ;; start) echo starts ;; esac; }\nlook\n"
     script += "sc() { case $1 in show) echo not-found ;; esac; }\nlook\nlook"
