@@ -42,8 +42,9 @@ def main() -> int:
             if chosen.hosts:
                 measurement = Measurement(contenders, chosen.repeat, figures)
                 for size in sorted(chosen.hosts):
-                    measurement.run(Fleet(lab, size, Path(directory, str(size))))
-                    figures.write(chosen.results)
+                    for _round in measurement.run(Fleet(lab, size, Path(directory, str(size)))):
+                        # It takes long, and whoever ends it keeps what there is.
+                        figures.write(chosen.results)
                 measurement.count(Fleet(lab, COUNTED_ON, Path(directory, "counted")))
             if chosen.scale:
                 figures.scale = measure_scale(playbook, lab, chosen.scale, Path(directory, "scale"))

@@ -29,8 +29,8 @@ class Measurement:
         self._number = 0
         self._began = time.monotonic()
 
-    def run(self, fleet: Fleet) -> None:
-        """Measure with this many hosts; before, one first deploy by everybody warms up."""
+    def run(self, fleet: Fleet) -> Iterator[int]:
+        """Measure with this many hosts, a round at a time; before, one first deploy by everybody warms up."""
         size = len(fleet.hosts)
         self._say(f"{size} host{'s' if size > 1 else ''}: warming up, then {self.repeat} rounds")
         for turn in range(self.repeat + 1):
@@ -48,6 +48,8 @@ class Measurement:
                     continue
                 times = ", ".join(f"{kind} {each:.2f} s" for kind, each in zip(KINDS, seconds, strict=False))
                 self._say(f"{size} hosts, {turn or 'warm-up'}, {contender.name}: {times}")
+            if turn:
+                yield turn
 
     def count(self, fleet: Fleet) -> None:
         """Count what goes to each host: once for everybody, apart from the timed runs, since counting takes time."""
