@@ -226,8 +226,7 @@ class _Build:
     def follow(self) -> Answer:
         """Poll until there is a result. What the host does meanwhile does not depend on us."""
         answer = self._start()
-        if missing := answer.all("missing"):
-            assert self._sources is not None
+        if self._sources and (missing := answer.all("missing")):
             self._sources.send(missing, self.options)
             answer = self._start()
         while not answer.get("result"):

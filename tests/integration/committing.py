@@ -98,7 +98,7 @@ def only_confirmed(deployment: Deploying, host: Host, _new: str) -> Iterator[Non
     deployment.wait_for("window")
     with stopped(processes(host)[0]):
         where = wait_for(lambda: directory(host))
-        wait_for(lambda: (where / "confirmed").exists())
+        wait_for((where / "confirmed").exists)
         yield
 
 

@@ -201,7 +201,6 @@ def test_systemd_does_not_answer_for_a_while(lab: Lab, whole: dict[str, Host], p
             time.sleep(9)
         deployment.end()
     is_whole(host, before, "rolled-back", 120)
-    assert set(outcomes(host).values()) <= {"rolled-back", "committed", "refused", "superseded", "interrupted"}
     assert new != before
 
 
