@@ -14,6 +14,7 @@ from deploy_flake.events import Event, Phase, Progress, Result, Warned
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 PHASES = {
+    "flake_deploy": "building",
     "flake_build": "building",
     "system_test": "testing",
     "system_rollback": "testing",
@@ -22,6 +23,9 @@ PHASES = {
     "system_revoke": "revoking",
     "system_info": "asking",
 }
+# The steps of flake_deploy, and the line with which one begins.
+_STEPS = {"build": "flake_build", "test": "system_test", "boot": "system_boot"}
+_BEGINS = {"is to try ": "testing", "is to boot ": "confirming", "is asked to confirm ": "confirming"}
 _COLLECTION = "deploy_flake.nixos."
 _LINE = re.compile(r"(?P<host>[^\s:]+): (?P<text>.*)")
 _LABEL = re.compile(r"^\[(?:[A-Z ]*WARNING|ERROR)\]:? *")
@@ -71,6 +75,8 @@ _STATUS = {
     "drift": "drift",
     "complete": "complete",
 }
+# The modules after which a host may have ended.
+_LAST = ("flake_deploy", "system_test", "system_rollback", "system_boot", "system_revoke")
 _WORKING = ("testing", "checking", "confirming", "revoking")
 
 
@@ -100,6 +106,7 @@ class Follower:
         self._idle = idle
         """How a host ends where nothing was to be revoked."""
         self._phases: dict[str, str] = {}
+        self._modules: dict[str, str] = {}
         self._failed: set[str] = set()
         self._unreachable: set[str] = set()
         self._told: set[str] = set()
@@ -127,7 +134,9 @@ class Follower:
 
     def may_wait(self) -> list[str]:
         """The hosts that may have a deployment under way which nobody will confirm any more."""
-        return [name for name in self.hosts if name not in self._told and self._is_tried(name)]
+        # One that builds may have begun with the next step, and its line is still on the way.
+        mine = [name for name in self.hosts if name not in self._told]
+        return [name for name in mine if self._is_tried(name) or self._modules.get(name) == "flake_deploy"]
 
     def end(self, interrupted: bool) -> None:
         """Nothing more will come: tell of the hosts that have not ended."""
@@ -144,9 +153,10 @@ class Follower:
 
     def _begin(self, name: str, module: str) -> None:
         self._host(name)
-        phase = PHASES.get(module, "working")
-        if self.operation == "status":
-            phase = "looking"
+        self._modules[name] = module
+        self._enter(name, "looking" if self.operation == "status" else PHASES.get(module, "working"))
+
+    def _enter(self, name: str, phase: str) -> None:
         if name not in self._told and self._phases.get(name) != phase:
             self._phases[name] = phase
             self._tell(Phase(host=name, phase=phase))
@@ -167,7 +177,10 @@ class Follower:
             return
         if module == "fleet_status":
             self.table, self.remarks = list(res.get("rows", [])), dict(res.get("remarks", {}))
-        if module in PHASES:
+        if module == "flake_deploy":
+            for step, its in _STEPS.items():
+                self._take(host, its, res.get(step) or {})
+        elif module in PHASES:
             self._take(host, module, res)
         if kind == "runner_on_failed":
             self._failed.add(name)
@@ -175,7 +188,7 @@ class Follower:
             if module.endswith("fail") and not self._at_end:
                 host.outcome = self._outcome(name, host, False)
                 self._end_of(name)
-        elif module in ("system_test", "system_rollback", "system_boot", "system_revoke") and self._is_done(host):
+        elif module in _LAST and self._is_done(host):
             host.outcome = self._outcome(name, host, False)
             self._end_of(name)
 
@@ -219,6 +232,9 @@ class Follower:
             if warning and said:
                 self._tell(Warned(text=said, host=name))
             elif name:
+                begun = next((phase for begins, phase in _BEGINS.items() if said.startswith(begins)), None)
+                if begun and self._modules.get(name) == "flake_deploy":
+                    self._enter(name, begun)
                 self._tell(Progress(host=name, text=said))
 
     # What it means

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, deployment, foresight, report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.boot_only import make_default
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import addresses, confirm
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
@@ -23,15 +24,7 @@ class ActionModule(HostAction):
         """Confirm the deployment, or start one that has nothing to test; follow it to its end."""
         if options["deployment"]:
             return self._confirm(host, options)
-        begun, before, answer = deployment.start(host, options, "boot", self.check_mode, diff=self.diff_mode)
-        systems = {"previous_system": before.get("previous_live"), "previous_boot_default": before.get("previous_boot")}
-        if before.get("unchanged"):
-            generation = report.number(before.get("generation"))
-            return {"changed": False, "deployment": "", "state": "unchanged", "generation": generation, **systems}
-        if begun is None:
-            return systems | changes.result_of(host, before) | foresight.result_of(host, options, before, "boot")
-        answer = begun.follow(answer, lambda _state: False)
-        return systems | begun.changes | deployment.result_of(host, begun, answer)
+        return make_default(host, options, self.check_mode, self.diff_mode)
 
     def _confirm(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         waiting = deployment.Deployment(

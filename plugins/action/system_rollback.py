@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import addresses, confirm
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import (
+    addresses,
+    confirm,
+    refuse_to_confirm_alone,
+)
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.live_test import try_live
@@ -33,12 +37,7 @@ def _target(options: dict[str, Any]) -> str:
     """What the host is to look for; "" where the system itself is given."""
     if options["generation"] is not None and options["toplevel"]:
         raise HostError("give 'generation' or 'toplevel', and not both", "bad-option")
-    if options["all_or_nothing"] and options["confirm"]:
-        raise HostError(
-            "a fleet that goes back everywhere or nowhere is confirmed when every host is ready; set 'confirm: false',"
-            " and confirm with system_boot",
-            "bad-option",
-        )
+    refuse_to_confirm_alone(options)
     if options["toplevel"]:
         return ""
     return "previous" if options["generation"] is None else str(options["generation"])

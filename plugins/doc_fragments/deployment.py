@@ -12,20 +12,6 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
-  flake:
-    description: The flake reference as the operator wrote it, for the record on the host. Nothing is done with it.
-    type: str
-  revision:
-    description: The revision of the flake, for the record on the host.
-    type: str
-  configuration:
-    description: The name of the configuration, for the record on the host.
-    type: str
-  nar_hash:
-    description:
-      - The hash of the flake's content, for the record on the host.
-      - By it M(deploy_flake.nixos.system_info) tells later whether the host runs what the flake says.
-    type: str
   specialisation:
     description:
       - The name of a specialisation of the system (C(specialisation/<name>) in it) that is activated in its place, as

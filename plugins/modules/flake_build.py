@@ -29,10 +29,6 @@ options:
       - The flake, as M(deploy_flake.nixos.flake_copy) takes it; a local one is copied first.
       - One of O(flake), O(reference) and O(toplevel) is needed.
     type: str
-  copy_timeout:
-    description: How many seconds one attempt to send the snapshot of O(flake) may take.
-    type: int
-    default: 600
   reference:
     description: The flake reference of a snapshot that was copied before, as
       RV(deploy_flake.nixos.flake_copy#module:reference) returns it, or of a remote flake.
@@ -47,39 +43,12 @@ options:
         users.
       - O(timeout) is the limit for it.
     type: str
-  configuration:
-    description:
-      - The name in C(nixosConfigurations); not used with O(toplevel). The host's C(inventory_hostname) if not given.
-      - A name that the flake does not have is an error, which lists those that it has.
-    type: str
-  build_args:
-    description: Further arguments for C(nix build), each an item of its own. They can be read by every user of the
-      host.
-    type: list
-    elements: str
-    default: []
-  nix_config:
-    description:
-      - Lines in the form of C(nix.conf) for this build alone, such as C(access-tokens) to fetch private inputs, or
-        C(substituters) with C(trusted-public-keys). The latter two need a login user among the host's C(trusted-users)
-        unless O(toplevel) is given.
-      - They go to the host on standard input and to Nix as a credential of the unit, so they appear in no log,
-        process list or unit property.
-    type: str
-    default: ""
   timeout:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int
     default: 7200
-  check_builds:
-    description:
-      - Whether to build in check mode as well. V(false) only evaluates the configuration on the host, which takes less
-        time and room; then it is known which system it would be, and not what it would do.
-      - Nothing is rooted then. O(build_args) have to be such that C(nix eval) understands them too.
-      - Without check mode it does nothing.
-    type: bool
-    default: true
 extends_documentation_fragment:
+  - deploy_flake.nixos.build
   - deploy_flake.nixos.host
 attributes:
   check_mode:

@@ -29,14 +29,6 @@ options:
   deployment:
     description: The deployment to confirm, as RV(deploy_flake.nixos.system_test#module:deployment) returns it.
     type: str
-  confirm_hosts:
-    description:
-      - Other addresses at which the host may answer after the test, for a system that changes it; tried in turn with
-        the one that Ansible knows.
-      - The host key must be the one that the host had at its old address.
-    type: list
-    elements: str
-    default: []
   prepare:
     description:
       - Do not confirm yet, but look over a fresh connection whether the host could commit. Nobody else has switched
@@ -48,6 +40,8 @@ options:
     default: false
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.record
+  - deploy_flake.nixos.confirmation
   - deploy_flake.nixos.host
 attributes:
   check_mode:

@@ -97,16 +97,8 @@ options:
     description: For how many seconds to wait while a deployment is at work on the host. After that the task fails.
     type: int
     default: 300
-  flake:
-    description: The flake reference as the operator wrote it, for the record on the host. Nothing is done with it.
-    type: str
-  revision:
-    description: The revision of the flake, for the record on the host.
-    type: str
-  configuration:
-    description: The name of the configuration, for the record on the host.
-    type: str
 extends_documentation_fragment:
+  - deploy_flake.nixos.record
   - deploy_flake.nixos.host
 attributes:
   check_mode:

@@ -43,14 +43,6 @@ options:
         without confirmation in time the host goes back by itself.
     type: bool
     default: true
-  confirm_hosts:
-    description:
-      - Other addresses at which the host may answer after the test, for a system that changes it; tried in turn with
-        the one that Ansible knows.
-      - The host key must be the one that the host had at its old address.
-    type: list
-    elements: str
-    default: []
   health_policy:
     description:
       - Which state of the host is good enough, as for M(deploy_flake.nixos.system_test), but with another default.
@@ -62,6 +54,8 @@ options:
     default: no_new_failures
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.record
+  - deploy_flake.nixos.confirmation
   - deploy_flake.nixos.host
 attributes:
   check_mode:

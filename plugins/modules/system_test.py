@@ -27,6 +27,7 @@ options:
     required: true
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.record
   - deploy_flake.nixos.host
 attributes:
   check_mode:

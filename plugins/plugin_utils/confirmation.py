@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.deployment import Deployment, result_of
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.reboot import reboot
 
 
@@ -19,6 +19,16 @@ def addresses(host: Host, options: Mapping[str, Any]) -> list[str]:
     """Where the host may answer; none where only Ansible's own way is meant."""
     others = options["confirm_hosts"]
     return [address for address in (*others, host.address) if address] if others else []
+
+
+def refuse_to_confirm_alone(options: Mapping[str, Any]) -> None:
+    """A host whose fleet commits everywhere or nowhere is not confirmed by the task that tests it."""
+    if options["all_or_nothing"] and options["confirm"]:
+        raise HostError(
+            "a fleet that commits everywhere or nowhere is confirmed when every host is ready; set 'confirm: false',"
+            " and confirm with system_boot",
+            "bad-option",
+        )
 
 
 def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,6 +156,16 @@ def preflight(host: Host, options: Mapping[str, Any]) -> Answer:
     return _look(deployment, options, "boot", _limits(options, 0), check_mode=False, diff=False, to=None)
 
 
+def look_variables(host: Host, options: Mapping[str, Any], mode: str) -> dict[str, str]:
+    """What look.sh has to know."""
+    return {
+        "specialisation": options["specialisation"] or "",
+        "mode": mode,
+        "over_ssh": "yes" if host.over_ssh else "no",
+        "allow": " ".join(options["allow"]),
+    }
+
+
 def _look(
     deployment: Deployment,
     options: Mapping[str, Any],
@@ -167,16 +177,13 @@ def _look(
 ) -> Answer:
     """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
     host = deployment.host
-    scripts: tuple[str, ...] = ("trial", "room", "others", "start")
+    scripts: tuple[str, ...] = ("look", "trial", "room", "others", "start")
     limit = 240
     boot_mib = options["needed_space"].get("boot")
     variables = {
         "new": options["toplevel"] or "",
-        "specialisation": options["specialisation"] or "",
-        "mode": mode,
+        **look_variables(host, options, mode),
         "check_mode": "yes" if check_mode else "no",
-        "over_ssh": "yes" if host.over_ssh else "no",
-        "allow": " ".join(options["allow"]),
         "need_nix_kib": str(options["needed_space"]["nix"] * 1024),
         "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
     }
@@ -290,6 +297,12 @@ def _about(deployment_id: str, options: Mapping[str, Any], generation: str) -> s
         "specialisation": options["specialisation"] or "",
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
+
+
+def unchanged(before: Answer) -> dict[str, Any]:
+    """The return values where a host runs and boots the system already."""
+    generation = report.number(before.get("generation"))
+    return {"changed": False, "deployment": "", "state": "unchanged", "generation": generation}
 
 
 def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -43,16 +43,20 @@ class HostAction(ActionBase):
         host = Host(self, str(self.task_vars.get("inventory_hostname", "")))
         spec = argument_spec(self.module)
         _valid, options = self.validate_argument_spec(argument_spec=spec)
+        result.update(self.attempt(host, lambda: self.act(host, options)))
+        return result
+
+    def attempt(self, host: Host, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The result of the work, or of its failure."""
         try:
-            result.update(self.act(host, options))
+            return work()
         except (HostError, FlakeError) as error:
-            result.update(failed=True, msg=self.explain(host, error), **self.details(error))
+            return {"failed": True, "msg": self.explain(host, error), **self.details(error)}
         except AnsibleConnectionFailure:
             if not host.reached:
                 # The first contact: Ansible's own word for it is "unreachable".
                 raise
-            result.update(failed=True, msg=f"lost the connection to {host.name}")
-        return result
+            return {"failed": True, "msg": f"lost the connection to {host.name}"}
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Do the work; the result is what the module's documentation says."""

@@ -23,12 +23,7 @@ def try_live(
     fleet = len(task.task_vars.get("ansible_play_hosts_all", ())) if options["all_or_nothing"] else 0
     batches = math.ceil(fleet / int(task.task_vars.get("ansible_forks") or 5))
     begun, before, answer = deployment.start(host, options, "test", task.check_mode, batches, task.diff_mode, to)
-    result: dict[str, Any] = {
-        "toplevel": before.get("toplevel") or options["toplevel"],
-        "specialisation": options["specialisation"] or "",
-        "previous_system": before.get("previous_live"),
-        "previous_boot_default": before.get("previous_boot"),
-    }
+    result = _before(options, before)
     if to is not None:
         result["generation_from"] = report.number(before.get("generation_from"))
         result["generation_to"] = report.number(before.get("generation_to"))
@@ -44,11 +39,24 @@ def try_live(
     return begun, result
 
 
+def unchanged(options: Mapping[str, Any], before: Answer) -> dict[str, Any]:
+    """The return values of a test where there is nothing to do, from what the host said of itself."""
+    return _before(options, before) | {"system": before.get("previous_live")} | deployment.unchanged(before)
+
+
+def _before(options: Mapping[str, Any], before: Answer) -> dict[str, Any]:
+    return {
+        "toplevel": before.get("toplevel") or options["toplevel"],
+        "specialisation": options["specialisation"] or "",
+        "previous_system": before.get("previous_live"),
+        "previous_boot_default": before.get("previous_boot"),
+    }
+
+
 def _not_begun(host: Host, options: Mapping[str, Any], before: Answer, to: str | None) -> dict[str, Any]:
     """There is nothing to do, or this is check mode."""
     if before.get("unchanged"):
-        generation = report.number(before.get("generation"))
-        return {"changed": False, "deployment": "", "state": "unchanged", "generation": generation}
+        return deployment.unchanged(before)
     foretold = foresight.result_of(host, options, before, "test")
     if to is not None and foretold["state"] == "would-test":
         foretold["state"] = "would-rollback"

@@ -92,7 +92,7 @@ class Sources:
         def send() -> None:
             limit = options["copy_timeout"]
             variables = {"path": snapshot.store_path, "nar_size": str(snapshot.nar_size)}
-            self._host.send("copy_receive", data=nar, limit=limit, **variables)
+            self._host.send("room", "copy_receive", data=nar, limit=limit, **variables)
 
         self._host.persist(options["reconnect_timeout"], send, "copying the flake")
         self.bytes_sent += snapshot.nar_size

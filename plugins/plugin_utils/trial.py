@@ -242,7 +242,7 @@ class Trial:
         limits = {"health": 60, "check": 60, "activate": 60, "settle": 0, "confirm": 60, "rollback": commit}
         return {
             **{name: options[name] for name in ("toplevel", "reconnect_timeout", "lock_timeout", "allow")},
-            **{name: options[name] for name in ("flake", "revision", "configuration")},
+            **{name: options[name] for name in ("flake", "revision", "configuration", "nar_hash")},
             "specialisation": "",
             "limits": limits | {"commit": commit, "reboot": timeout},
             "needed_space": {"nix": 0, "boot": 0},

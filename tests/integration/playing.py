@@ -82,8 +82,17 @@ def play(
                 "action": data.get("resolved_action") or data["task_action"],
                 "task": data["task"],
             }
-            played.results.setdefault(data["host"], []).append(result)
+            played.results.setdefault(data["host"], []).extend(_steps(result))
     return played
+
+
+def _steps(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results of flake_deploy's steps as those of the modules that it stands for; any other result as it is."""
+    modules = {"build": "flake_build", "test": "system_test", "boot": "system_boot"}
+    if not result["action"].endswith("flake_deploy") or "build" not in result:
+        return [result]
+    steps = [(f"deploy_flake.nixos.{module}", result[name]) for name, module in modules.items() if name in result]
+    return [{"failed": False, **step, "action": action, "task": result["task"]} for action, step in steps]
 
 
 def deploy(lab: Lab, directory: Path, flake: Path | str, *hosts: str, **variables: Any) -> Played:

@@ -1,6 +1,7 @@
 # Starts a build in a unit of its own, or finds it running, and hands out its log.
 # From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, quiet, may_start, source (the flake), nix_config,
-# and paths: snapshots that it needs and that the controller could send.
+# and paths: snapshots that it needs and that the controller could send. `look`: whether to look as well if anything is to be done; then what
+# look.sh wants too, but for new.
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this flake.
@@ -109,10 +110,10 @@ hand_out() {
         done
     fi
     case $result in
-    "success "*) ;;
+    "success "*) [ "$look" = no ] || look_for_work ;;
     *)
         drop_root "$source"
-        answer free "$(df -P -k /nix | awk 'NR == 2 { print $4 }')"
+        answer free "$(free_kib /nix)"
         ;;
     esac
     # Whoever looks for one that is gone begins it anew.
@@ -121,6 +122,20 @@ hand_out() {
         ! at_work || return 0
     fi
     rm -rf "$build"
+}
+
+# look_for_work: most hosts of a fleet that is deployed again run the system already, and need no further script. What is wrong
+# with it is for start.sh to say.
+# shellcheck disable=SC2034 # for look.sh
+look_for_work() {
+    new=$toplevel
+    new_live=$new
+    # shellcheck disable=SC2329 # look.sh calls it
+    if (no() { exit 1; } && look_at_system) >/dev/null; then
+        choose_live_system
+        note_systems
+        ! is_unchanged || answer_unchanged
+    fi
 }
 
 main </dev/null

@@ -10,7 +10,7 @@ no() {
 main() {
     answer_begin
     require_root
-    free=$(df -P -k /nix | awk 'NR == 2 { print $4 }')
+    free=$(free_kib /nix)
     # Once unpacked, once in the store.
     needed=$((nar_size / 512 + 1024))
     [ "$free" -ge "$needed" ] || no no-space "has $free KiB free on /nix, and needs $needed KiB for the flake"

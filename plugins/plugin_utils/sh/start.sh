@@ -1,7 +1,7 @@
 # Looks whether there is anything to do on the host, and whether that may be tried. launch.sh then starts it: what runs in the
 # deployment's units is sent only where it is needed.
 # From the controller: new, specialisation, mode, over_ssh, allow, need_nix_kib, need_boot_kib (empty for what the new kernel and
-# initrd need), check_mode. room.sh and others.sh come before this, for a rollback target.sh, in check mode look_ahead.sh too.
+# initrd need), check_mode. look.sh, room.sh and others.sh come before this, for a rollback target.sh, in check mode look_ahead.sh too.
 # shellcheck shell=sh
 
 main() {
@@ -19,20 +19,16 @@ main() {
     answer valid "$valid"
     new_live=$new
     if [ "$valid" = yes ]; then
-        choose_live_system
-        look_at_toplevel "$new"
-        [ "$new_live" = "$new" ] || look_at_toplevel "$new_live"
+        look_at_system
+        answer new_live "$new_live"
     fi
-    live=$(readlink -f /run/current-system)
-    default=$(boot_default)
-    answer previous_live "$live"
-    answer previous_boot "$default"
-    if [ "$default" = "$new" ] && { [ "$live" = "$new_live" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ]; then
-        drop_all_roots
-        answer unchanged yes
-        answer generation "$(current_generation)"
+    note_systems
+    if is_unchanged; then
+        answer_unchanged
         exit 0
     fi
+    answer previous_live "$live"
+    answer previous_boot "$default"
     [ "$check_mode" = no ] || answer_room
     look_at_host
     others_at_work
@@ -40,49 +36,6 @@ main() {
     [ "$check_mode" = no ] || { look_ahead; drop_all_roots; exit 0; }
     read -r boot_id </proc/sys/kernel/random/boot_id
     answer boot_id "$boot_id"
-}
-
-# What is activated: the system itself, or one of its specialisations. The boot default is the system itself.
-choose_live_system() {
-    new_live=$new
-    if [ -n "$specialisation" ]; then
-        new_live=
-        case $specialisation in
-        */* | . | ..) ;;
-        *) [ ! -e "$new/specialisation/$specialisation" ] || new_live=$(readlink -f "$new/specialisation/$specialisation") ;;
-        esac
-        their_names=
-        for one in "$new"/specialisation/*; do
-            [ ! -e "$one" ] || their_names="$their_names${their_names:+, }${one##*/}"
-        done
-        [ -n "$new_live" ] || no no-specialisation "has no specialisation '$specialisation' in $new, which has ${their_names:-none}"
-    fi
-    answer new_live "$new_live"
-}
-
-# look_at_toplevel SYSTEM
-look_at_toplevel() {
-    for part in nixos-version bin/switch-to-configuration; do
-        [ -e "$1/$part" ] || no not-a-system "refuses $1: it is not a NixOS system, it has no $part"
-    done
-    hostname_file=$1/etc/hostname
-    if [ -e "$hostname_file" ] && ! allowed other_hostname; then
-        read -r its_name <"$hostname_file"
-        [ "$its_name" = "$(uname -n)" ] || no other-hostname "refuses the new system: it is for a host named $its_name, and this one is $(uname -n)"
-    fi
-    if [ "$over_ssh" = yes ] && ! allowed no_ssh && [ -d "$1/etc/systemd/system" ]; then
-        wanted=no
-        for unit_file in "$1"/etc/systemd/system/*.wants/sshd.service "$1"/etc/systemd/system/*.wants/ssh.service \
-            "$1"/etc/systemd/system/*.wants/sshd.socket "$1"/etc/systemd/system/*.wants/ssh.socket; do
-            [ ! -e "$unit_file" ] && [ ! -L "$unit_file" ] || wanted=yes
-        done
-        [ "$wanted" = yes ] || no no-ssh "refuses the new system: it starts no ssh unit, and this host is deployed over ssh"
-    fi
-    if [ -r "$1/system" ] && [ -r /run/current-system/system ] && ! allowed other_architecture; then
-        read -r its_system <"$1/system" || :
-        read -r our_system </run/current-system/system || :
-        [ "$its_system" = "$our_system" ] || no other-architecture "refuses the new system: it is for $its_system, and this host is $our_system"
-    fi
 }
 
 look_at_host() {

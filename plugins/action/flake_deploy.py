@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Deploys a flake from the copy to the boot default. See the module's documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import boot_only, deployment, live_test
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.building import build
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import (
+    addresses,
+    confirm,
+    refuse_to_confirm_alone,
+)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+
+_TAKEN = ("toplevel", "configuration", "revision", "nar_hash")
+_LAST = ("failed", "msg", "reason", "state", "deployment", "diff")
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.flake_deploy`."""
+
+    module = "flake_deploy"
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Do what the modules for each step do, as far as it goes."""
+        refuse_to_confirm_alone(options)
+        self._said = Answer()
+        self._begun: deployment.Deployment | None = None
+        steps = {"build": self.attempt(host, lambda: self._build(host, options))}
+        if not steps["build"].get("failed"):
+            # For the record on the host.
+            options |= {name: steps["build"].get(name) for name in _TAKEN}
+            if not options["test"]:
+                steps["boot"] = self.attempt(host, lambda: self._boot(host, options))
+            else:
+                steps["test"] = self.attempt(host, lambda: self._test(host, options))
+                begun = self._begun
+                if begun and begun.state == "window" and options["confirm"]:
+                    host.tell("is asked to confirm it, over a new connection")
+                    begun.addresses = addresses(host, options)
+                    steps["boot"] = self.attempt(host, lambda: confirm(host, begun, options["toplevel"], options))
+        return _together(steps)
+
+    def _build(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        look = deployment.look_variables(host, options, "test" if options["test"] else "boot")
+        given = options | {"reference": None, "timeout": options["build_timeout"]}
+        result, self._said = build(host, given, self.check_mode, look)
+        return result
+
+    def _test(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        if self._said.get("unchanged"):
+            return live_test.unchanged(options, self._said)
+        host.tell(f"is to try {options['toplevel']}")
+        self._begun, result = live_test.try_live(host, options, self)
+        return result
+
+    def _boot(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        if self._said.get("unchanged"):
+            return boot_only.unchanged(self._said)
+        host.tell(f"is to boot {options['toplevel']}")
+        return boot_only.make_default(host, options, self.check_mode, self.diff_mode)
+
+
+def _together(steps: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The result of each step under its name, and how it ended."""
+    result: dict[str, Any] = {"changed": any(step.get("changed") for step in steps.values())}
+    for step in steps.values():
+        result |= {name: step[name] for name in _LAST if name in step}
+    return result | steps

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of a build, for the modules that build."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """`extends_documentation_fragment: deploy_flake.nixos.build`."""
+
+    DOCUMENTATION = r"""
+options:
+  configuration:
+    description:
+      - The name in C(nixosConfigurations); not used with O(toplevel). The host's C(inventory_hostname) if not given.
+      - A name that the flake does not have is an error, which lists those that it has.
+    type: str
+  build_args:
+    description: Further arguments for C(nix build), each an item of its own. They can be read by every user of the
+      host.
+    type: list
+    elements: str
+    default: []
+  nix_config:
+    description:
+      - Lines in the form of C(nix.conf) for this build alone, such as C(access-tokens) to fetch private inputs, or
+        C(substituters) with C(trusted-public-keys). The latter two need a login user among the host's C(trusted-users)
+        unless O(toplevel) is given.
+      - They go to the host on standard input and to Nix as a credential of the unit, so they appear in no log,
+        process list or unit property.
+    type: str
+    default: ""
+  check_builds:
+    description:
+      - Whether to build in check mode as well. V(false) only evaluates the configuration on the host, which takes less
+        time and room; then it is known which system it would be, and not what it would do.
+      - Nothing is rooted then. O(build_args) have to be such that C(nix eval) understands them too.
+      - Without check mode it does nothing.
+    type: bool
+    default: true
+  copy_timeout:
+    description: How many seconds one attempt to send the snapshot of O(flake) may take.
+    type: int
+    default: 600
+"""

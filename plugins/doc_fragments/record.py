@@ -1,0 +1,29 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options about where a system came from."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """`extends_documentation_fragment: deploy_flake.nixos.record`."""
+
+    DOCUMENTATION = r"""
+options:
+  flake:
+    description: The flake reference as the operator wrote it, for the record on the host. Nothing is done with it.
+    type: str
+  revision:
+    description: The revision of the flake, for the record on the host.
+    type: str
+  configuration:
+    description: The name of the configuration, for the record on the host.
+    type: str
+  nar_hash:
+    description:
+      - The hash of the flake's content, for the record on the host.
+      - By it M(deploy_flake.nixos.system_info) tells later whether the host runs what the flake says.
+    type: str
+"""

@@ -1,0 +1,139 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation of a module whose work is done by the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: flake_deploy
+short_description: Deploy a flake to the host, from the copy to the boot default
+version_added: 0.1.0
+author: The deploy_flake.nixos authors (@deploy-flake)
+description:
+  - Does in one task what M(deploy_flake.nixos.flake_build), M(deploy_flake.nixos.system_test) and
+    M(deploy_flake.nixos.system_boot) do one after the other, with the same steps and the same promises on the host.
+  - A step that fails is the last one. The message and the state are its own. Without a confirmation the host goes back
+    by itself.
+  - Each host goes on by itself, and none waits for another between two steps. For the controller one task is less work
+    than three.
+  - A host that runs the system already and would boot it is left alone, and asked only once.
+  - What is to be looked at from outside before the system stays, comes between the test and the confirmation, so set
+    O(confirm=false) then, and confirm with M(deploy_flake.nixos.system_boot).
+  - For a fleet that commits everywhere or nowhere use the modules for the steps, so that no host tests before all have
+    built.
+options:
+  flake:
+    description:
+      - The flake, as M(deploy_flake.nixos.flake_copy) takes it; a local one is copied first.
+      - One of O(flake) and O(toplevel) is needed.
+    type: str
+  toplevel:
+    description:
+      - The store path of a system that was built already, in place of a flake, as
+        M(deploy_flake.nixos.flake_build#module:toplevel) takes it.
+    type: str
+  build_timeout:
+    description: How many seconds the build, or fetching O(toplevel), may take on the host. It is ended after that, and
+      the task fails.
+    type: int
+    default: 7200
+  test:
+    description:
+      - Whether to try the system live before it becomes the boot default.
+      - V(false) makes it the boot default untried, and does not activate it; then nothing is promised.
+    type: bool
+    default: true
+  confirm:
+    description:
+      - Whether the task itself confirms the system after the test, over a fresh connection.
+      - V(false) leaves it waiting for M(deploy_flake.nixos.system_boot), so that other tasks can check it before;
+        without confirmation in time the host goes back by itself.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - deploy_flake.nixos.build
+  - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.confirmation
+  - deploy_flake.nixos.host
+attributes:
+  check_mode:
+    description: Each step does what its module does in check mode. The system is built, unless O(check_builds=false),
+      and then the host says what would happen.
+    support: full
+  diff_mode:
+    description: Shows packages, sizes, kernel and units that change from the running system.
+    support: full
+seealso:
+  - module: deploy_flake.nixos.flake_build
+  - module: deploy_flake.nixos.system_test
+  - module: deploy_flake.nixos.system_boot
+"""
+
+EXAMPLES = r"""
+- name: Deploy the flake of this directory
+  deploy_flake.nixos.flake_deploy:
+    flake: .
+  become: true
+
+- name: Deploy it, and look from outside before it stays
+  become: true
+  block:
+    - name: Deploy, and leave it waiting
+      deploy_flake.nixos.flake_deploy:
+        flake: .
+        confirm: false
+      register: deployed
+    - name: Look whether the page is there
+      ansible.builtin.uri:
+        url: "http://{{ inventory_hostname }}/"
+      delegate_to: localhost
+      become: false
+    - name: Keep it
+      deploy_flake.nixos.system_boot:
+        toplevel: "{{ deployed.build.toplevel }}"
+        deployment: "{{ deployed.deployment }}"
+      when: deployed.state == 'window'
+"""
+
+RETURN = r"""
+state:
+  description:
+    - Where the deployment stands, as the last step says it. V(committed), V(unchanged), V(window) with
+      O(confirm=false), or in check mode V(would-test), V(would-boot) or V(would-refuse), which fails the task.
+    - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
+      C(interrupted), C(rollback-failed) or C(commit-failed).
+  type: str
+  returned: always, once the deployment has begun
+deployment:
+  description: The name of the deployment; empty if there was nothing to do.
+  type: str
+  returned: always, once the deployment has begun
+build:
+  description: What M(deploy_flake.nixos.flake_build) returns.
+  type: dict
+  returned: always
+  sample: {toplevel: /nix/store/71kdrkhl4szyl7y1fa8nmdhl03r1rjvm-nixos-system-web1-25.11, built: 3, bytes_sent: 18064}
+test:
+  description: What M(deploy_flake.nixos.system_test) returns.
+  type: dict
+  returned: when there is a system, and with O(test=true)
+  sample: {state: window, deployment: 20260102T030405Z-1f2e3d4c, failed_units: []}
+boot:
+  description: What M(deploy_flake.nixos.system_boot) returns.
+  type: dict
+  returned: when the system was confirmed, or made the boot default without a test
+  sample: {state: committed, generation: 42, reboot_required: false}
+diff:
+  description: What changes, for people, in Ansible's own form. The same is in RV(test).
+  type: list
+  elements: dict
+  returned: in diff mode, when something would change and the host has the new system in its store
+reason:
+  description: One word for why the task failed before a deployment began, such as C(build-failed), C(busy) or
+    C(no-space).
+  type: str
+  returned: failure
+"""
