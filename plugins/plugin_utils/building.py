@@ -24,7 +24,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path impo
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _POLL = 8
-_QUIET = 2
+_QUIET = 4
 _PROGRESS_EVERY = 2.0
 _STILL_EVERY = 10.0
 _NAMES = 20

@@ -36,7 +36,12 @@ def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str
     # The way in has to work for somebody who comes anew, not only for a connection that was there before.
     host.use_fresh_connections()
     answer = waiting.ask("wait", "confirm", awaited="", meant=toplevel)
-    answer = waiting.follow(answer, lambda _state: False, "confirm", meant=toplevel)
+    if answer.get("confirmed"):
+        # That was it; the rest is only waiting for the end.
+        host.use_shared_connection()
+        answer = waiting.follow(answer, lambda _state: False, awaited="")
+    else:
+        answer = waiting.follow(answer, lambda _state: False, "confirm", awaited="", meant=toplevel)
     result = result_of(host, waiting, answer)
     was_not_tested = report.read_record(answer.get("record")).get("mode") == "boot"
     if was_not_tested and waiting.state == "committed" and options["on_reboot_required"] == "boot_and_reboot":

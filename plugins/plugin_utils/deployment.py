@@ -34,7 +34,7 @@ _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
 _POLL = 8
 """Seconds for which one poll waits on the host for news."""
-_QUIET = 2
+_QUIET = 4
 """Seconds for which a poll keeps to itself what is only progress: a quick deployment is over in one poll."""
 
 
@@ -71,7 +71,14 @@ class Deployment:
             self.host.tell(report.progress(state, answer.get("mode"), record))
         return answer
 
-    def follow(self, answer: Answer, until: Callable[[str], bool], script: str = "watch", **variables: str) -> Answer:
+    def follow(
+        self,
+        answer: Answer,
+        until: Callable[[str], bool],
+        script: str = "watch",
+        awaited: str = "window",
+        **variables: str,
+    ) -> Answer:
         """Poll with a script until the state is one that is waited for, or final."""
         silent = 0
         while not (self.state in FINAL or until(self.state)):
@@ -90,7 +97,7 @@ class Deployment:
                     " the next deployment repairs it",
                     "abandoned",
                 )
-            answer = self.ask("wait", script, awaited="window", limit=60, **variables)
+            answer = self.ask("wait", script, awaited=awaited, limit=60, **variables)
         return answer
 
 

@@ -4,7 +4,7 @@
 
 """The host of a task, as the action plugins see it: short POSIX sh scripts over the task's own connection.
 
-A script is given on standard input to `/bin/sh -s`. So become applies, no terminal is allocated, and no value of a
+A script is given on standard input to a shell. So become applies, no terminal is allocated, and no value of a
 variable reaches a shell unquoted or a process list at all.
 """
 
@@ -27,6 +27,8 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+# bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; cat does not.
+_SHELL = """/bin/sh -c 'eval "$(cat)"'"""
 _MARKER = "\1deploy-flake\1"
 _BEGUN = "deploy-flake has begun"
 _SCRIPTS = Path(__file__).parent / "sh"
@@ -85,6 +87,7 @@ class Host:
         self.name = name
         self.reached = False
         self._host_key_alias = ""
+        self._shared_args = ""
         self._action = action
         self._display = Display()
 
@@ -121,7 +124,7 @@ class Host:
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no.
         """
         text = f"{assignments(variables)}\n{join(*scripts)}"
-        return self._execute("/bin/sh -s", text.encode(errors="surrogateescape"), limit)
+        return self._execute(_SHELL, text.encode(errors="surrogateescape"), limit)
 
     def send(self, *scripts: str, data: bytes, limit: float, **variables: str) -> Answer:
         """As `run`, but standard input is data for the script."""
@@ -206,9 +209,14 @@ class Host:
             self.reset()
             return
         # ssh takes the first value of an option that it is given.
-        given = connection.get_option("ssh_args") or ""
-        connection.set_option("ssh_args", f"-o ControlMaster=no -o ControlPath=none {given}")
+        self._shared_args = connection.get_option("ssh_args") or ""
+        connection.set_option("ssh_args", f"-o ControlMaster=no -o ControlPath=none {self._shared_args}")
         connection.set_option("timeout", min(int(connection.get_option("timeout") or 10), 10))
+
+    def use_shared_connection(self) -> None:
+        """After `use_fresh_connections`: commands may share one again."""
+        if self._transport == "ssh":
+            self._action._connection.set_option("ssh_args", self._shared_args)
 
     def _execute(self, command: str, data: bytes, limit: float) -> Answer:
         environment = self._action._compute_environment_string()

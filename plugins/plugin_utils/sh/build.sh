@@ -47,7 +47,7 @@ at_work() {
 start_build() {
     sc reset-failed "$build_unit" 2>/dev/null
     rm -rf "$build"
-    mkdir -m 0700 "$build" || no no-space "cannot make $build"
+    mkdir -m 0700 "$build" && : >"$build/events" || no no-space "cannot make $build"
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
     id -- "$login_user" >/dev/null 2>&1 || no no-user "has no user $login_user to build as"
     eval "set -- $nix_arguments"
@@ -75,10 +75,13 @@ hand_out() {
     # Each answer costs another look: for a moment only the end is worth one.
     news_from=$((uptime + quiet))
     while [ -d "$build" ] && [ ! -e "$build/result" ] && [ "$uptime" -lt "$deadline" ]; do
-        if [ "$uptime" -ge "$news_from" ] && [ -e "$build/log" ]; then
-            [ "$(stat -c %s "$build/log")" -le "$offset" ] || break
+        if [ "$uptime" -lt "$news_from" ]; then
+            next_look=$((news_from - uptime))
+        else
+            next_look=1
+            [ ! -e "$build/log" ] || [ "$(stat -c %s "$build/log")" -le "$offset" ] || break
         fi
-        sleep 0.1
+        wait_for_line "$next_look" "$build/events" ended || sleep 0.1
         clock
     done
     # From its result on, whoever reads it tidies up.

@@ -16,3 +16,4 @@ automatic=/nix/var/nix/gcroots/auto
 ls -l "$automatic" | sed -n "s|.* \([^ ]*\) -> $link\$|\1|p" | while read -r root; do rm -f "$automatic/$root"; done
 printf '%s %s\n' "$SERVICE_RESULT" "${EXIT_STATUS-}" >"$1/result.new"
 mv -f "$1/result.new" "$1/result"
+echo ended >>"$1/events"

@@ -43,14 +43,18 @@ units_in() {
         [ "$?" = 1 ] && clock && [ "$uptime" -lt "$refused_until" ] || return 1
         sleep 0.5
     done
-    printf '%s\n' "$listed" | cut -d' ' -f1 | grep -v -e '^deploy-flake' -e '^$' | sort
+    while read -r listed_unit _; do
+        case $listed_unit in '' | deploy-flake*) ;; *) printf '%s\n' "$listed_unit" ;; esac
+    done <<END
+$listed
+END
 }
 
 failed_units() { units_in failed; }
 
 # Root's own directory: no link, nobody else's, no rights for others.
 own_directory() {
-    mkdir -m 0700 "$1" 2>/dev/null
+    [ -d "$1" ] || mkdir -m 0700 "$1" 2>/dev/null
     [ -d "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %u:%a "$1")" = "0:700" ]
 }
 
@@ -58,18 +62,40 @@ own_directory() {
 tools_work() { [ "$(timeout -k 5 20 echo yes)" = yes ] && [ "$(readlink -f /proc/self/cwd)" != "" ]; }
 
 # A deployment is open until its state is one of these.
-is_final() {
-    case $1 in
-    committed | rolled-back | rollback-failed | commit-failed | refused | superseded | interrupted) return 0 ;;
-    *) return 1 ;;
-    esac
+final_states="committed rolled-back rollback-failed commit-failed refused superseded interrupted"
+is_final() { case " $final_states " in *" ${1:-none} "*) return 0 ;; *) return 1 ;; esac; }
+
+# wait_for_line SECONDS FILE LINE…: until one of these lines is in the file, or somebody adds it; no, if there is none by then.
+# In one go, since looking again and again would cost most where many hosts are busy. busybox's tail does not see that
+# nobody reads any more.
+wait_for_line() {
+    wait_at_most=$1
+    lines_in=$2
+    shift 2
+    {
+        timeout -k 1 "$wait_at_most" tail -n +1 -s 0.2 -f "$lines_in" &
+        echo "$!"
+        wait "$!"
+    } 2>/dev/null | {
+        read -r its_tail
+        while read -r new_line; do
+            case " $* " in *" $new_line "*) kill "$its_tail" 2>/dev/null; exit 0 ;; esac
+        done
+        exit 1
+    }
 }
+
+# content FILE: nothing if it is not there; then no process either.
+content() { [ ! -s "$1" ] || cat "$1"; }
 
 # read_line FILE: its first line, nothing if it is not there; no fork.
 read_line() { line=; if [ -e "$1" ]; then read -r line <"$1" || :; fi; }
 
+# require_root: no process is started for the answer that nearly all scripts get.
 require_root() {
-    me=$(id -u) || refuse broken-tool "has an id in $PATH that does not do its work"
+    while read -r key _ me _; do
+        [ "$key" != Uid: ] || break
+    done </proc/self/status
     [ "$me" = 0 ] || refuse not-root "needs root on the host, and is $(id -un)"
 }
 
@@ -98,7 +124,7 @@ lend_nix_config() {
 # switching_units PATTERN…: what is switching the host beside us; and the units of these names that are at work.
 switching_units() {
     sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' "$@" |
-        cut -d' ' -f1
+        while read -r listed_unit _; do printf '%s\n' "$listed_unit"; done
 }
 
 boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
@@ -122,12 +148,13 @@ find_interpreter() {
     case $interpreter in */busybox) interpreter="$interpreter sh" ;; esac
 }
 
-# answer_reboot_for SYSTEM: which of the kernel and what belongs to it are not those that were booted.
-answer_reboot_for() {
+# other_parts SYSTEM: which of the kernel and what belongs to it are not those that were booted.
+other_parts() {
     for part in initrd kernel kernel-modules; do
-        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$1/$part")" ] || answer reboot_for "$part"
+        [ "/run/booted-system/$part" -ef "$1/$part" ] || { [ ! -e "/run/booted-system/$part" ] && [ ! -e "$1/$part" ]; } || echo "$part"
     done
 }
+answer_reboot_for() { for part in $(other_parts "$1"); do answer reboot_for "$part"; done; }
 
 allowed() { case " $allow " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 

@@ -16,13 +16,14 @@ guard() {
             fi
         elif ! supervisor_there; then
             become_the_undo
-        elif [ "$(now)" -ge $((guard_deadline + $(extension))) ]; then
+        elif clock && extension && [ "$uptime" -ge $((guard_deadline + extended)) ]; then
             note "the supervisor was not done at the guard's deadline"
             timeout -k 5 30 systemctl stop --no-block "$unit"
             ! holds_unit || kill_others "$cgroup"
             become_the_undo
         fi
-        sleep 1
+        # No process is started while there is nothing to do: every host of a fleet has a guard.
+        main_process_there && limited 5 tail --pid="$main_process" -s 0.2 -f /dev/null || pause 1
     done
 }
 
@@ -52,7 +53,7 @@ supervisor_there() {
     holds_unit
 }
 
-# main_process_there: no process is started for this, since it is asked every second. Whatever else is in the cgroup does not count.
+# main_process_there: whatever else is in the cgroup does not count.
 main_process_there() {
     while read -r process; do
         [ "$process" != "$main_process" ] || return 0

@@ -20,13 +20,17 @@ END
 # ready: whether the host is in a state to try anything on; says what is wrong.
 ready() {
     manager=$(timeout -k 5 "$health_limit" systemctl is-system-running --wait 2>/dev/null) || :
-    failed_units | not_ignored >"$dir/failed"
     case $policy:$manager in
     *:running | no_new_failures:degraded) ;;
     strict:degraded)
+        failed_units | not_ignored >"$dir/failed"
         [ ! -s "$dir/failed" ] || { echo "units have failed already: $(tr '\n' ' ' <"$dir/failed")" && return 1; }
         ;;
-    *) echo "the host is not up: systemctl is-system-running says ${manager:-nothing} after $health_limit s" && return 1 ;;
+    *)
+        failed_units | not_ignored >"$dir/failed"
+        echo "the host is not up: systemctl is-system-running says ${manager:-nothing} after $health_limit s"
+        return 1
+        ;;
     esac
     : >"$dir/failed"
 }

@@ -23,9 +23,11 @@ make_directory() {
     if ! mkdir -m 0700 "$dir" 2>/dev/null; then
         [ ! -e "$dir/state" ] || return 1
     fi
-    guard_deadline=$(($(now) + runtime_limit + 2 * stop_limit + 30))
+    clock
+    guard_deadline=$((uptime + runtime_limit + 2 * stop_limit + 30))
     find_interpreter
     # Whole at once: a first run that has lost its connection may have started a shell which is just reading them.
+    : >>"$dir/states"
     printf '%s\n' "$about" >"$dir/about.$$" && mv -f "$dir/about.$$" "$dir/about" &&
         printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
         {

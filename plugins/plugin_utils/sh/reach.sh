@@ -6,10 +6,19 @@
 ssh_command() {
     for name in sshd.service ssh.service sshd@deploy-flake.service ssh@deploy-flake.service; do
         start=$(sc show -p ExecStart --value "$name" 2>/dev/null) || continue
-        sshd=$(printf '%s\n' "$start" | sed -n 's/^{ path=\([^ ;]*\) ;.*/\1/p' | tail -n 1)
+        # { path=PROGRAM ; argv[]=PROGRAM ARGUMENTS ; …, of several the last.
+        start=${start##*\{ path=}
+        sshd=${start%% ;*}
         [ -x "$sshd" ] || continue
-        sshd_config=$(printf '%s\n' "$start" | sed -n 's/.* argv\[\]=[^;]* -f \([^ ;]*\).*/\1/p' | tail -n 1)
-        sshd_config=${sshd_config:-/etc/ssh/sshd_config}
+        start=${start#* argv\[\]=}
+        start=${start%% ;*}
+        case $start in
+        *" -f "*)
+            sshd_config=${start##* -f }
+            sshd_config=${sshd_config%% *}
+            ;;
+        *) sshd_config=/etc/ssh/sshd_config ;;
+        esac
         return 0
     done
     return 1
@@ -39,7 +48,9 @@ host_key() { [ "$1" != hostkey ] || [ ! -r "$2" ] || cksum "$2"; }
 # login_keys: where keys of the login user are found.
 login_keys() {
     entry=$(getent passwd "$login_user") || return 0
-    home=$(printf '%s' "$entry" | cut -d: -f6)
+    IFS=: read -r _ _ _ _ _ home _ <<END
+$entry
+END
     each_setting login_key
 }
 
@@ -67,7 +78,8 @@ ssh_wanted() {
 still_reachable() {
     # Where no ssh unit is wanted, the way in is something else, and only the confirmation can tell.
     look_at_sshd || { allowed no_ssh && return 0; } || { echo "the new system has no ssh unit" && return 1; }
-    complaint=$(timeout -k 5 20 "$sshd" -t -f "$sshd_config" 2>&1) || {
+    # It says its settings only if they are good ones.
+    [ -n "$settings_of_sshd" ] || complaint=$(timeout -k 5 20 "$sshd" -t -f "$sshd_config" 2>&1) || {
         echo "sshd refuses the new configuration: $(printf '%s' "$complaint" | tail -n 1)"
         return 1
     }

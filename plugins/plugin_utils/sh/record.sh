@@ -22,6 +22,8 @@ json_field() {
 # state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal.
 state() {
     printf '%s\n' "$1" >"$dir/state.new.$$" && mv -f "$dir/state.new.$$" "$dir/state"
+    # For whoever waits for it.
+    echo "$1" >>"$dir/states"
     echo "deployment $id: $1"
 }
 
@@ -47,10 +49,7 @@ unit_journals() {
 # Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it does not run.
 reboot_required() {
     [ "$mode" = test ] || [ "$(readlink -f /run/current-system)" = "$new" ] || { echo yes && return; }
-    for part in initrd kernel kernel-modules; do
-        [ "$(readlink -f "/run/booted-system/$part")" = "$(readlink -f "$new_live/$part")" ] || { echo yes && return; }
-    done
-    echo no
+    if [ -n "$(other_parts "$new_live")" ]; then echo yes; else echo no; fi
 }
 
 record() {
@@ -63,13 +62,13 @@ record() {
         json_field "${field%% *}" "${field#* }"
         printf ', '
     done
-    json_field why "$(cat "$dir/why" 2>/dev/null)"
+    json_field why "$(content "$dir/why")"
     printf ', '
-    json_field notes "$(cat "$dir/notes" 2>/dev/null)"
+    json_field notes "$(content "$dir/notes")"
     printf ', '
-    json_field failed_units "$(cat "$dir/failed" 2>/dev/null)"
+    json_field failed_units "$(content "$dir/failed")"
     printf ', '
-    json_field journal "$(cat "$dir/journal" 2>/dev/null)"
+    json_field journal "$(content "$dir/journal")"
     printf ', '
     json_field log "$(tail -n 30 "$dir/log" 2>/dev/null)"
     printf '}\n'

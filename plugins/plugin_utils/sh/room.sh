@@ -2,7 +2,11 @@
 # shellcheck shell=sh
 
 # A name with /. at its end is mounted first, where that is done on demand; but not everybody may look into it.
-free_kib() { { df -P -k "$1/." || df -P -k "$1"; } 2>/dev/null | awk '$4 ~ /^[0-9]+$/ { print $4; exit }'; }
+free_kib() {
+    { df -P -k "$1/." || df -P -k "$1"; } 2>/dev/null | while read -r _ _ _ free_there _; do
+        case $free_there in '' | *[!0-9]*) ;; *) echo "$free_there" && break ;; esac
+    done
+}
 
 # boot_partition: where the boot loader's files are; the first that is a file system of its own.
 boot_partition() {
@@ -20,7 +24,7 @@ room() { answer "room_$1" "$2 $({ df -P -k "$2/." || df -P -k "$2"; } 2>/dev/nul
 # kernels_on_boot: whether kernels and initrds are copied to /boot: it is a file system of its own, and the boot loader keeps
 # such files there.
 kernels_on_boot() {
-    [ -d /boot ] && [ "$(stat -c %d /boot)" != "$(stat -c %d /nix)" ] && { [ -d /boot/EFI/nixos ] || [ -d /boot/kernels ]; }
+    { [ -d /boot/EFI/nixos ] || [ -d /boot/kernels ]; } && [ "$(stat -c %d /boot)" != "$(stat -c %d /nix)" ]
 }
 
 # boot_files_kib TOPLEVEL: what its kernels and initrds, those of its specialisations included, would take that are not on
@@ -33,8 +37,11 @@ boot_files_kib() {
             file=$(readlink -f "$system/$part") && [ -f "$file" ] || continue
             case " $counted " in *" $file "*) continue ;; esac
             counted="$counted $file"
-            name=$(printf '%s' "${file#/nix/store/}" | tr / -)
-            set -- "/boot/EFI/nixos/$name"* "/boot/kernels/$name"*
+            at_boot=${file#/nix/store/}
+            while :; do
+                case $at_boot in */*) at_boot=${at_boot%%/*}-${at_boot#*/} ;; *) break ;; esac
+            done
+            set -- "/boot/EFI/nixos/$at_boot"* "/boot/kernels/$at_boot"*
             [ -e "$1" ] || [ -e "${2-}" ] || kib=$((kib + $(stat -c %s "$file") / 1024 + 1))
         done
     done

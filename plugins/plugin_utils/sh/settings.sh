@@ -28,7 +28,12 @@ fact() {
 wanted_units() {
     # Not what comes and goes with a login, a connection or a mount of systemd's own.
     wanted=$(units_in "$1" --type=service,socket,timer,mount,path) || return 1
-    printf '%s\n' "$wanted" | grep -v -e '^user@' -e '^user-runtime-dir@' -e '^run-user-' -e '^run-credentials' -e '^session-' -e '^sshd\{0,1\}@'
+    for wanted_unit in $wanted; do
+        case $wanted_unit in
+        user@* | user-runtime-dir@* | run-user-* | run-credentials* | session-* | ssh@* | sshd@*) ;;
+        *) printf '%s\n' "$wanted_unit" ;;
+        esac
+    done
 }
 
 # note_facts: all that the undo needs, before anything is changed.
@@ -46,11 +51,13 @@ note_facts() {
         fact previous_generation "$(current_generation)"
         fact highest_generation "$(highest_generation)"
         fact tools "$tools"
-        fact cgroup "$(sed -n 's/^0:://p' /proc/self/cgroup)"
+        own_cgroup
+        fact cgroup "$line"
         fact invocation "${INVOCATION_ID-}"
         fact main_process "$$"
         fact started "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-        fact boot_id "$(cat /proc/sys/kernel/random/boot_id)"
+        read_line /proc/sys/kernel/random/boot_id
+        fact boot_id "$line"
     } >"$dir/facts.new" || return 1
     mv -f "$dir/facts.new" "$dir/facts"
     load "$dir"
@@ -72,11 +79,15 @@ highest_generation() {
 # open_durably: the record that survives a power loss, and the roots that survive a garbage collection.
 open_durably() {
     mkdir -p "$roots" || return 1
+    systems=
     for kept in "new $new" "live $previous_live" "boot $previous_boot"; do
         target=${kept#* }
         [ -n "$target" ] || continue
-        ln -sfn "$target" "$roots/deployment-$id-${kept%% *}" && nix-store --check-validity "$target" || return 1
+        ln -sfn "$target" "$roots/deployment-$id-${kept%% *}" || return 1
+        systems="$systems $target"
     done
+    # shellcheck disable=SC2086 # words
+    nix-store --check-validity $systems || return 1
     {
         printf '{\n'
         json_field id "$id" && printf ',\n'

@@ -12,11 +12,12 @@ root_snapshots() {
             tries=$((tries + 1))
             [ "$tries" -lt 5 ] || refuse no-root "cannot make a garbage collector root in $roots: $(df -h "$roots" 2>&1 | tail -n 1)"
         done
-        nix-store --check-validity "$path" 2>/dev/null || {
-            lacking=yes
-            answer missing "$path"
-        }
     done <<END
 $paths
 END
+    # shellcheck disable=SC2086 # words
+    for path in $(nix-store --check-validity --print-invalid $paths); do
+        lacking=yes
+        answer missing "$path"
+    done
 }

@@ -115,16 +115,19 @@ try_live() {
 }
 
 # The window can be extended once, when a whole fleet is ready to commit.
-extension() { if [ -e "$dir/extended" ]; then echo "$confirm_limit"; else echo 0; fi; }
+extension() { if [ -e "$dir/extended" ]; then extended=$confirm_limit; else extended=0; fi; }
 
 # The window is a file: confirm, time-out and revoke are renames of it, and only one of them can win.
 wait_for_confirmation() {
-    printf '%s\n' "$(($(now) + confirm_limit))" >"$dir/window.new"
+    clock
+    printf '%s\n' "$((uptime + confirm_limit))" >"$dir/window.new"
     mv -f "$dir/window.new" "$dir/window"
     state window
     while [ -e "$dir/window" ]; do
         read_line "$dir/window"
-        if [ -n "$line" ] && [ "$(now)" -ge $((line + $(extension))) ]; then mv "$dir/window" "$dir/expired" 2>/dev/null; fi
+        clock
+        extension
+        if [ -n "$line" ] && [ "$uptime" -ge $((line + extended)) ]; then mv "$dir/window" "$dir/expired" 2>/dev/null; fi
         pause 0.2
     done
     if [ -e "$dir/confirmed" ]; then

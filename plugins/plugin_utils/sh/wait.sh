@@ -24,8 +24,7 @@ tell() {
     clock
     deadline=$((uptime + patience))
     news_from=$((uptime + quiet))
-    looks=0
-    pause=0.1
+    found=
     while [ -e "$dir/settings" ]; do
         read_line "$dir/state"
         if [ -n "$line" ] && [ "$line" != "$known" ]; then
@@ -34,18 +33,20 @@ tell() {
             [ "$uptime" -lt "$news_from" ] || break
         fi
         [ "$uptime" -lt "$deadline" ] || break
-        looks=$((looks + 1))
-        [ "$looks" -lt 30 ] || pause=0.3
-        sleep "$pause"
+        if [ "$uptime" -lt "$news_from" ]; then next_look=$((news_from - uptime)); else next_look=1; fi
+        # What it finds a second time is of a state that has passed.
+        # shellcheck disable=SC2086 # words
+        { wait_for_line "$next_look" "$dir/states" $awaited $final_states && [ -z "$found" ]; } || sleep 0.1
+        found=yes
         clock
     done
     state=$line
     if [ -e "$dir/settings" ] && ! is_final "$line"; then
         answer state "$state"
-        answer why "$(cat "$dir/why" 2>/dev/null)"
-        answer holder "$(sc show -p ActiveState --value "$unit")"
+        answer why "$(content "$dir/why")"
+        case " $awaited " in *" $state "*) ;; *) answer holder "$(sc show -p ActiveState --value "$unit")" ;; esac
         read_line "$dir/window"
-        [ -z "$line" ] || answer window_left "$((line - $(now)))"
+        [ -z "$line" ] || { clock && answer window_left "$((line - uptime))"; }
         answer mode "$([ -e "$dir/mode" ] && echo boot)"
         return
     fi
