@@ -57,7 +57,7 @@ class ActionModule(HostAction):
         if self._said.get("unchanged"):
             return live_test.unchanged(options, self._said)
         host.tell(f"is to try {options['toplevel']}")
-        self._begun, result = live_test.try_live(host, options, self)
+        self._begun, result = live_test.try_live(host, options, self, since_boot=self._said.get("boot_id"))
         return result
 
     def _boot(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.build_log import BuildLog
@@ -225,6 +225,7 @@ class _Build:
     ) -> None:
         self.host = host
         self._sources = sources
+        self._paths = sources.paths if sources else ""
         self._look = look
         self.options = options
         self.log = BuildLog()
@@ -243,8 +244,7 @@ class _Build:
         """Poll until there is a result. What the host does meanwhile does not depend on us."""
         answer = self._start()
         if self._sources and (missing := answer.all("missing")):
-            self._sources.send(missing, self.options)
-            answer = self._start()
+            answer = self._send_and_start(self._sources, missing)
         while not answer.get("result"):
             if answer.all("missing"):
                 raise HostError(f"{self.host.name} has lost what it was sent of the flake", "not-valid")
@@ -252,11 +252,21 @@ class _Build:
             answer = self._start() if answer.get("gone") else self._poll("no")
         return answer
 
-    def _start(self) -> Answer:
-        self._offset, self.log = 0, BuildLog()
-        return self._poll("yes")
+    def _send_and_start(self, sources: Sources, missing: Sequence[str]) -> Answer:
+        """The last of what is missing goes with the script that builds. All are rooted, and not asked for again."""
+        *others, last = missing
+        sources.send(others, self.options)
+        nar = sources.read(last)
+        self._paths = ""
+        answer = self._start(data=nar, path=last, nar_size=str(len(nar)))
+        sources.bytes_sent += len(nar)
+        return answer
 
-    def _poll(self, may_start: str) -> Answer:
+    def _start(self, data: bytes = b"", **snapshot: str) -> Answer:
+        self._offset, self.log = 0, BuildLog()
+        return self._poll("yes", data, **snapshot)
+
+    def _poll(self, may_start: str, data: bytes = b"", **snapshot: str) -> Answer:
         # With a reference, somebody has spoken with the host before.
         wait_for = self.host.persist if self.options["reference"] and not self._sources else self.host.contact
         answer = wait_for(
@@ -266,7 +276,8 @@ class _Build:
                 "room",
                 "snapshots",
                 "build",
-                limit=_POLL + 120,
+                limit=_POLL + 120 + (self.options["copy_timeout"] if data else 0),
+                data=data,
                 name=self._name,
                 login_user=self._user,
                 build_limit=str(self.options["timeout"]),
@@ -278,7 +289,8 @@ class _Build:
                 quiet=str(_QUIET),
                 may_start=may_start,
                 source=self._source,
-                paths=self._sources.paths if self._sources else "",
+                paths=self._paths,
+                **{"nar_size": "", **snapshot},
                 **({"look": "yes", **self._look} if self._look else {"look": "no"}),
             ),
             "building (the build goes on there)",
@@ -286,9 +298,9 @@ class _Build:
         if answer.get("attached"):
             self.attached = True
             self.host.tell("is building this already; following that build")
-        data = base64.b64decode(answer.get("log"))
-        self._offset += len(data)
-        self.log.feed(data)
+        log = base64.b64decode(answer.get("log"))
+        self._offset += len(log)
+        self.log.feed(log)
         self._tell()
         return answer
 

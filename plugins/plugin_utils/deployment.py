@@ -34,7 +34,7 @@ _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
 _POLL = 8
 """Seconds for which one poll waits on the host for news."""
-_QUIET = 4
+_QUIET = 6
 """Seconds for which a poll keeps to itself what is only progress: a quick deployment is over in one poll."""
 
 
@@ -114,13 +114,15 @@ def start(
     batches: int = 0,
     diff: bool = False,
     to: str | None = None,
+    since_boot: str = "",
 ) -> tuple[Deployment | None, Answer, Answer]:
     """Start the supervisor for `options['toplevel']`; None when there is nothing to do. Waits for its turn.
 
     The answers are what the host said of itself before, and how the deployment does.
     `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0. In check
     mode the host looks at what a deployment would do. With `diff` it is asked what changes. `to` is for a rollback: the
-    host itself finds the system where it says `previous` or the number of a generation.
+    host itself finds the system where it says `previous` or the number of a generation. The system was
+    just built where the boot id of that moment is given as `since_boot`: then the host looks and starts in one go.
     """
     toplevel = options["toplevel"] or ""
     if not to and not is_store_path(toplevel):
@@ -137,7 +139,10 @@ def start(
     deployment.time_to_undo = _time_to_undo(limits)
 
     def attempt() -> tuple[Deployment | None, Answer, Answer]:
-        before = _look(deployment, options, mode, limits, check_mode, diff, to)
+        if since_boot and not (check_mode or diff or to):
+            answer = _launch(deployment, options, mode, limits, toplevel, since_boot)
+            return None if answer.get("unchanged") else deployment, answer, answer
+        before = _look(deployment, options, mode, limits, check_mode, diff, to, begins=True)
         if to and not before.get("unchanged"):
             goes = "would go" if check_mode else "goes"
             host.tell(f"{goes} back to generation {before.get('generation_to')}, {before.get('toplevel')}")
@@ -147,7 +152,7 @@ def start(
         if diff:
             activated = before.get("new_live") if mode == "test" else chosen
             deployment.changes = changes.look(host, activated, mode, options["reconnect_timeout"])
-        return deployment, before, _launch(deployment, options, mode, limits, chosen, before)
+        return deployment, before, _launch(deployment, options, mode, limits, chosen, before.get("boot_id"), before)
 
     try:
         return in_turn(host, options["lock_timeout"], attempt)
@@ -163,12 +168,26 @@ def preflight(host: Host, options: Mapping[str, Any]) -> Answer:
     return _look(deployment, options, "boot", _limits(options, 0), check_mode=False, diff=False, to=None)
 
 
+def _look_variables(
+    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, just_built: bool = False
+) -> dict[str, str]:
+    """What look_first in look.sh has to know."""
+    boot_mib = options["needed_space"].get("boot")
+    return {
+        **look_variables(host, options, mode),
+        "check_mode": _yes(check_mode),
+        "just_built": _yes(just_built),
+        "need_nix_kib": str(options["needed_space"]["nix"] * 1024),
+        "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
+    }
+
+
 def look_variables(host: Host, options: Mapping[str, Any], mode: str) -> dict[str, str]:
-    """What look.sh has to know."""
+    """What look_at_system in look.sh has to know."""
     return {
         "specialisation": options["specialisation"] or "",
         "mode": mode,
-        "over_ssh": "yes" if host.over_ssh else "no",
+        "over_ssh": _yes(host.over_ssh),
         "allow": " ".join(options["allow"]),
     }
 
@@ -181,18 +200,16 @@ def _look(
     check_mode: bool,
     diff: bool,
     to: str | None = None,
+    begins: bool = False,
 ) -> Answer:
     """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
     host = deployment.host
     scripts: tuple[str, ...] = ("look", "trial", "room", "others", "start")
     limit = 240
-    boot_mib = options["needed_space"].get("boot")
     variables = {
         "new": options["toplevel"] or "",
-        **look_variables(host, options, mode),
-        "check_mode": "yes" if check_mode else "no",
-        "need_nix_kib": str(options["needed_space"]["nix"] * 1024),
-        "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
+        **_look_variables(host, options, mode, check_mode),
+        "begins": _yes(begins and not check_mode),
     }
     if to is not None:
         scripts = ("target", *scripts)
@@ -205,11 +222,15 @@ def _look(
             "settings": _settings(host, options, mode, limits),
             "foresee": foresight.program(),
             "foresee_limit": str(foresight.limit(limits)),
-            "diff": "yes" if diff else "no",
+            "diff": _yes(diff),
         }
     return host.persist(
         options["reconnect_timeout"], lambda: host.run(*scripts, limit=limit, **variables), "looking at the host"
     )
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _launch(
@@ -218,27 +239,33 @@ def _launch(
     mode: str,
     limits: Mapping[str, int],
     toplevel: str,
-    before: Answer,
+    since_boot: str,
+    before: Answer | None = None,
 ) -> Answer:
-    """Start the supervisor, and wait for first news in the same go."""
+    """Start the supervisor, and wait for first news in the same go; where nobody has looked before, look first."""
     host = deployment.host
+    about = _about(deployment.id, options, before.get("generation_to") if before else "")
+    if before is None:
+        look = {"look": "yes", **_look_variables(host, options, mode, check_mode=False, just_built=True)}
+    else:
+        look = {"look": "no", "new_live": before.get("new_live"), "allow": " ".join(options["allow"])}
     return deployment.ask(
+        *(() if before else ("look", "room")),
         "wait",
         "trial",
         "others",
         "launch",
         limit=240,
         awaited="window" if mode == "test" else "",
-        since_boot=before.get("boot_id"),
+        since_boot=since_boot,
         new=toplevel,
-        new_live=before.get("new_live"),
-        allow=" ".join(options["allow"]),
+        **look,
         install_bootloader="yes" if options["install_bootloader"] else "",
         login_user=host.login_user,
         runtime_limit=str(_runtime(limits)),
         stop_limit=str(_time_to_undo(limits)),
         settings=_settings(host, options, mode, limits),
-        about=_about(deployment.id, options, before.get("generation_to")),
+        about=about,
         program=_PROGRAM,
     )
 
@@ -278,11 +305,11 @@ def _settings(host: Host, options: Mapping[str, Any], mode: str, limits: Mapping
     values = {
         "specialisation": options["specialisation"] or "",
         "mode": mode,
-        "over_ssh": "yes" if host.over_ssh else "no",
+        "over_ssh": _yes(host.over_ssh),
         "policy": options["health_policy"],
         "ignore_units": "\n".join(options["ignore_units"]),
         "pre_activate_script": options["pre_activate_script"] or "",
-        "last_resort_reboot": "yes" if options["last_resort_reboot"] else "no",
+        "last_resort_reboot": _yes(options["last_resort_reboot"]),
         "on_reboot_required": options["on_reboot_required"],
     }
     return assignments(values | {f"{name}_limit": str(seconds) for name, seconds in limits.items()})

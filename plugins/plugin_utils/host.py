@@ -27,8 +27,8 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-# bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; cat does not.
-_SHELL = """/bin/sh -c 'eval "$(cat)"'"""
+# bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; dd does not, and leaves it the rest.
+_SHELL = """/bin/sh -c 'eval "$(dd bs=SIZE count=1 iflag=fullblock 2>/dev/null)"'"""
 _MARKER = "\1deploy-flake\1"
 _BEGUN = "deploy-flake has begun"
 _SCRIPTS = Path(__file__).parent / "sh"
@@ -118,18 +118,13 @@ class Host:
         """A warning that names the host."""
         self._display.warning(f"{self.name}: {text}")
 
-    def run(self, *scripts: str, limit: float = 90, **variables: str) -> Answer:
-        """Run scripts from sh/, joined into one, once. `limit` is in seconds.
+    def run(self, *scripts: str, limit: float = 90, data: bytes = b"", **variables: str) -> Answer:
+        """Run scripts from sh/, joined into one, once. `limit` is in seconds, `data` is their standard input.
 
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no.
         """
-        text = f"{assignments(variables)}\n{join(*scripts)}"
-        return self._execute(_SHELL, text.encode(errors="surrogateescape"), limit)
-
-    def send(self, *scripts: str, data: bytes, limit: float, **variables: str) -> Answer:
-        """As `run`, but standard input is data for the script."""
-        text = f"{assignments(variables)}\n{join(*scripts)}"
-        return self._execute(f"/bin/sh -c {shlex.quote(text)}", data, limit)
+        text = f"{assignments(variables)}\n{join(*scripts)}".encode(errors="surrogateescape")
+        return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 
     def persist(self, patience: float, attempt: Callable[[], T], doing: str, addresses: Sequence[str] = ()) -> T:
         """Try again over new connections while the host does not answer, for `patience` seconds from the first failure.

@@ -17,12 +17,17 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action imp
 
 
 def try_live(
-    host: Host, options: Mapping[str, Any], task: HostAction, to: str | None = None
+    host: Host, options: Mapping[str, Any], task: HostAction, to: str | None = None, since_boot: str = ""
 ) -> tuple[deployment.Deployment | None, dict[str, Any]]:
-    """The deployment, or None where there is nothing to do, and the return values so far. `to` is for a rollback."""
+    """The deployment, or None where there is nothing to do, and the return values so far. `to` is for a rollback.
+
+    With `since_boot` the system was just built (deployment.start).
+    """
     fleet = len(task.task_vars.get("ansible_play_hosts_all", ())) if options["all_or_nothing"] else 0
     batches = math.ceil(fleet / int(task.task_vars.get("ansible_forks") or 5))
-    begun, before, answer = deployment.start(host, options, "test", task.check_mode, batches, task.diff_mode, to)
+    begun, before, answer = deployment.start(
+        host, options, "test", task.check_mode, batches, task.diff_mode, to, since_boot
+    )
     result = _before(options, before)
     if to is not None:
         result["generation_from"] = report.number(before.get("generation_from"))

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,8 +56,30 @@ class Sources:
     def send(self, missing: Iterable[str], options: Mapping[str, Any]) -> None:
         """Send those that the host lacks; what is sent in part only never gets a valid path."""
         for path in missing:
-            source = self._sources[path]
-            self._send(source if isinstance(source, Snapshot) else source.snapshot(), options)
+            nar = self.read(path)
+            limit = options["copy_timeout"]
+            self._host.persist(
+                options["reconnect_timeout"],
+                partial(
+                    self._host.run,
+                    "room",
+                    "snapshots",
+                    "copy_receive",
+                    data=nar,
+                    limit=limit,
+                    path=path,
+                    nar_size=str(len(nar)),
+                ),
+                "copying the flake",
+            )
+            self.bytes_sent += len(nar)
+
+    def read(self, path: str) -> bytes:
+        """The NAR of one of them, which is about to be sent."""
+        source = self._sources[path]
+        with source if isinstance(source, Snapshot) else source.snapshot() as snapshot:
+            self._host.tell(f"gets {path}, {_size(snapshot.nar_size)}")
+            return snapshot.nar.read()
 
     def facts(self) -> dict[str, Any]:
         """The return values about the flake."""
@@ -83,19 +106,6 @@ class Sources:
         self._sources = {one.store_path: one for one in inputs.found}
         self._snapshot = flake.snapshot()
         self._sources[self._snapshot.store_path] = self._snapshot
-
-    def _send(self, snapshot: Snapshot, options: Mapping[str, Any]) -> None:
-        self._host.tell(f"gets {snapshot.store_path}, {_size(snapshot.nar_size)}")
-        with snapshot:
-            nar = snapshot.nar.read()
-
-        def send() -> None:
-            limit = options["copy_timeout"]
-            variables = {"path": snapshot.store_path, "nar_size": str(snapshot.nar_size)}
-            self._host.send("room", "copy_receive", data=nar, limit=limit, **variables)
-
-        self._host.persist(options["reconnect_timeout"], send, "copying the flake")
-        self.bytes_sent += snapshot.nar_size
 
     def __enter__(self) -> Self:
         """Use in a `with` statement, which lets go of the snapshot at its end."""

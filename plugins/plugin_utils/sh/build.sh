@@ -1,7 +1,7 @@
 # Starts a build in a unit of its own, or finds it running, and hands out its log.
 # From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, quiet, may_start, source (the flake), nix_config,
-# and paths: snapshots that it needs and that the controller could send. `look`: whether to look as well if anything is to be done; then what
-# look.sh wants too, but for new.
+# and paths: snapshots that it needs and that the controller could send. nar_size: of one that comes on standard input, its name in path; or
+# empty. look: whether to look as well if anything is to be done; then what look_at_system wants too, but for new.
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this flake.
@@ -13,6 +13,7 @@ no() {
 main() {
     answer_begin
     require_root
+    [ -z "$nar_size" ] || receive_snapshot
     command -v nix >/dev/null || no no-nix "has no nix in $PATH: is it a NixOS host?"
     own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
     build=$run_dir/build-$name
@@ -139,7 +140,9 @@ look_for_work() {
         note_systems
         ! is_unchanged || answer_unchanged
     fi
+    read -r boot_id </proc/sys/kernel/random/boot_id
+    answer boot_id "$boot_id"
 }
 
-main </dev/null
+main
 exit

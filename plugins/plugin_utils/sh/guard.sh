@@ -6,14 +6,16 @@ guard() {
     # Told to end before there is a final state, it ends with a failure, and systemd starts it again.
     trap 'read_line "$dir/state"; is_final "$line"; exit "$?"' TERM INT HUP
     waiting=0
+    over=no
     while [ -e "$dir/settings" ]; do
         read_line "$dir/state"
         if is_final "$line"; then
-            # The undo of the supervisor cleans up; the guard only does if that was killed.
-            if ! supervisor_there; then
+            # The undo of the supervisor cleans up, and has a second for it; the guard only does if that was killed.
+            if [ "$over" = yes ] && ! supervisor_there; then
                 clean_up
                 exit 0
             fi
+            over=yes
         elif ! supervisor_there; then
             become_the_undo
         elif clock && extension && [ "$uptime" -ge $((guard_deadline + extended)) ]; then

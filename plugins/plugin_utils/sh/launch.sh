@@ -1,5 +1,5 @@
 # Starts the supervisor of a new deployment, and waits for news of it.
-# From the controller: since_boot, new, new_live, program, settings, about, login_user, allow, install_bootloader, runtime_limit,
+# From the controller: since_boot, new, look (whether look.sh is to look first; otherwise new_live), program, settings, about, login_user, allow, install_bootloader, runtime_limit,
 # stop_limit, and what wait.sh wants.
 # shellcheck shell=sh
 
@@ -8,10 +8,26 @@ main() {
     # This script may run again when the host has lost power in the middle. What became of the first run is for repair.sh then.
     read -r this_boot </proc/sys/kernel/random/boot_id
     if [ "$this_boot" = "$since_boot" ]; then
+        [ "$look" = no ] || look_unless_begun
         others_at_work
         if make_directory; then start_supervisor; fi
     fi
     tell
+}
+
+is_recorded() { grep -q "^{\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null; }
+
+# look_unless_begun: this script may run again, after a connection that was lost. What the host was like before, its first run
+# has noted.
+look_unless_begun() {
+    if [ -e "$dir/state" ] || is_recorded; then
+        # shellcheck disable=SC1091
+        answer new_live "$([ ! -e "$dir/settings" ] || { . "$dir/settings" && printf '%s' "$new_live"; })"
+        answer previous_live "${previous_live-}"
+        answer previous_boot "${previous_boot-}"
+    else
+        look_first
+    fi
 }
 
 # make_directory: no, if there is nothing left to start.
@@ -19,7 +35,7 @@ make_directory() {
     own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
     own_directory "$var_dir" || no no-directory "$var_dir is not a directory of root's alone"
     # This very script again, after a connection that was lost: all is over already, or the first run has made it.
-    if grep -q "^{\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null; then return 1; fi
+    if is_recorded; then return 1; fi
     if ! mkdir -m 0700 "$dir" 2>/dev/null; then
         [ ! -e "$dir/state" ] || return 1
     fi

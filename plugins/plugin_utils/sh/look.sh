@@ -1,6 +1,35 @@
 # What a deployment would find: whether the system may be tried here, and whether there is anything to do.
-# From the controller: new, specialisation, mode, over_ssh, allow. `no` says what is wrong.
+# From the controller: new, specialisation, mode, over_ssh, allow, and for look_first check_mode, just_built (and rooted),
+# need_nix_kib, need_boot_kib (empty for what the new kernel and initrd need). `no` says what is wrong. room.sh goes with it.
 # shellcheck shell=sh
+
+# look_first: refuses, or ends here where there is nothing to do, or says what there is.
+look_first() {
+    for needed in nix-store nix-env systemctl systemd-run flock timeout; do
+        command -v "$needed" >/dev/null || no no-tool "has no $needed in $PATH"
+    done
+    tools_work || no broken-tool "has a timeout or readlink in $PATH that does not do its work"
+    [ -z "${to+given}" ] || choose_target
+    valid=yes
+    [ "$just_built" = yes ] || nix-store --check-validity "$new" 2>/dev/null || valid=no
+    # In check mode it may have been evaluated and not built.
+    [ "$valid" = yes ] || { [ "$check_mode" = yes ] && [ -z "${to+given}" ]; } || no not-valid "does not have $new in its store"
+    answer valid "$valid"
+    new_live=$new
+    if [ "$valid" = yes ]; then
+        look_at_system
+        answer new_live "$new_live"
+    fi
+    note_systems
+    if is_unchanged; then
+        answer_unchanged
+        exit 0
+    fi
+    answer previous_live "$live"
+    answer previous_boot "$default"
+    [ "$check_mode" = no ] || answer_room
+    look_at_host
+}
 
 # look_at_system: sets $new_live.
 look_at_system() {
@@ -67,4 +96,17 @@ look_at_toplevel() {
         read -r our_system </run/current-system/system || :
         [ "$its_system" = "$our_system" ] || no other-architecture "refuses the new system: it is for $its_system, and this host is $our_system"
     fi
+}
+
+look_at_host() {
+    # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
+    [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
+    for path in /nix /boot; do
+        [ -d "$path" ] || continue
+        free=$(free_kib "$path")
+        case $path in /nix) needed=$need_nix_kib ;; *) needed=${need_boot_kib:-0} ;; esac
+        [ "$free" -ge "$needed" ] || no no-space "has $free KiB free on $path, and needs $needed KiB"
+    done
+    # Unless the operator has said how much there must be.
+    [ -n "$need_boot_kib" ] || complaint=$(boot_files_fit) || no no-space "$complaint"
 }

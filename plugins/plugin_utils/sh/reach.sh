@@ -67,8 +67,13 @@ login_key() {
     esac
 }
 
-# ssh_wanted: whether the target that the host boots into brings ssh up. Asked from below, which is a much shorter list.
+# ssh_wanted: whether the target that the host boots into brings ssh up. Mostly its own directory says so. systemd is asked from
+# below, which is a much shorter list.
 ssh_wanted() {
+    booted_into=$(readlink -f /etc/systemd/system/default.target)
+    for name in sshd.service ssh.service sshd.socket ssh.socket; do
+        [ ! -e "/etc/systemd/system/${booted_into##*/}.wants/$name" ] || return 0
+    done
     booted_into=$(sc show -p Id --value default.target)
     sc list-dependencies --reverse --plain --full sshd.service sshd.socket ssh.service ssh.socket 2>/dev/null |
         while read -r wanting; do [ "$wanting" != "$booted_into" ] || echo yes; done | grep -q yes
