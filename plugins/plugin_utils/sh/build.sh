@@ -25,7 +25,7 @@ main() {
         fi
         take_turn
         # shellcheck disable=SC2119
-        if at_work; then answer attached yes; else start_build; fi
+        if [ -d "$build" ] && at_work; then answer attached yes; else start_build; fi
         exec 8<&-
     fi
     hand_out
@@ -46,8 +46,7 @@ at_work() {
 
 # shellcheck disable=SC2120 # `set` gives them
 start_build() {
-    sc reset-failed "$build_unit" 2>/dev/null
-    rm -rf "$build"
+    [ ! -e "$build" ] || rm -rf "$build"
     mkdir -m 0700 "$build" && : >"$build/events" || no no-space "cannot make $build"
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
     id -- "$login_user" >/dev/null 2>&1 || no no-user "has no user $login_user to build as"
@@ -60,14 +59,28 @@ END
     lend_nix_config "$build" "$build_unit"
     # The log is opened by systemd, in a directory that only root can write: a link put there by the login user would be read
     # out as root.
-    complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
+    tries=0
+    until complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
         --description="builds a system for deploy-flake" -p User="$login_user" -p RuntimeDirectory="deploy-flake-build-$name" \
         -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=20 \
         -p ExecStopPost="+$interpreter $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
-        "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1) || {
+        "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1); do
         # This script may run a second time, after a connection that was lost.
-        at_work || [ -e "$build/result" ] || no no-unit "systemd could not start $build_unit: $complaint"
-    }
+        if at_work || [ -e "$build/result" ]; then return; fi
+        # An earlier one has failed, or is about to be forgotten.
+        tries=$((tries + 1))
+        [ "$tries" -lt 5 ] || no no-unit "systemd could not start $build_unit: $complaint"
+        sc reset-failed "$build_unit" 2>/dev/null
+        sleep 0.2
+    done
+}
+
+log_from_offset() {
+    if [ "$offset" = 0 ]; then
+        head -c 262144 "$build/log"
+    else
+        tail -c "+$((offset + 1))" "$build/log" | head -c 262144
+    fi
 }
 
 hand_out() {
@@ -91,30 +104,28 @@ hand_out() {
     # The result is looked for first: a log read after it is whole.
     result=
     if [ -e "$build/result" ]; then
-        result=$(cat "$build/result")
+        read_line "$build/result"
+        result=$line
     elif ! sc --quiet is-active "$build_unit" && [ ! -e "$build/result" ] && sleep 0.5 && [ ! -e "$build/result" ]; then
         result="killed"
     fi
     printf 'log\0'
-    [ ! -e "$build/log" ] || tail -c "+$((offset + 1))" "$build/log" | head -c 262144 | base64
+    [ ! -e "$build/log" ] || log_from_offset | base64
     printf '\0'
     [ -n "$result" ] && [ $(($(stat -c %s "$build/log" 2>/dev/null || echo 0) - offset)) -le 262144 ] || return 0
     answer result "$result"
-    toplevel=$(tail -n 1 "$build/out" 2>/dev/null)
-    # It has no answer about a path that is not valid.
-    if [ -n "$toplevel" ] && derivation=$(nix-store --query --deriver "$toplevel" 2>/dev/null); then
-        answer toplevel "$toplevel"
-        answer derivation "$derivation"
-        for part in nixos-version bin/switch-to-configuration; do
-            [ -e "$toplevel/$part" ] || {
-                answer lacks "$part"
-                drop_root "$toplevel"
-                drop_root "$source"
-            }
-        done
-    fi
+    # Its last line.
+    toplevel=
+    [ ! -e "$build/out" ] || while read -r line; do toplevel=$line; done <"$build/out"
     case $result in
-    "success "*) [ "$look" = no ] || look_for_work ;;
+    "success "*)
+        if [ "$look" = yes ] && nothing_to_do; then
+            answer toplevel "$toplevel"
+            answer_unchanged
+        else
+            answer_toplevel
+        fi
+        ;;
     *)
         drop_root "$source"
         answer free "$(free_kib /nix)"
@@ -128,20 +139,34 @@ hand_out() {
     rm -rf "$build"
 }
 
-# look_for_work: most hosts of a fleet that is deployed again run the system already, and need no further script. What is wrong
+# answer_toplevel: nothing, if it is not valid.
+answer_toplevel() {
+    if [ -n "$toplevel" ] && derivation=$(nix-store --query --deriver "$toplevel" 2>/dev/null); then
+        answer toplevel "$toplevel"
+        answer derivation "$derivation"
+        for part in nixos-version bin/switch-to-configuration; do
+            [ -e "$toplevel/$part" ] || {
+                answer lacks "$part"
+                drop_root "$toplevel"
+                drop_root "$source"
+            }
+        done
+        # For launch.sh.
+        read_line /proc/sys/kernel/random/boot_id
+        answer boot_id "$line"
+    fi
+}
+
+# nothing_to_do: most hosts of a fleet that is deployed again run the system already, and need no further script. What is wrong
 # with it is for start.sh to say.
-# shellcheck disable=SC2034 # for look.sh
-look_for_work() {
+nothing_to_do() {
     new=$toplevel
     new_live=$new
     # shellcheck disable=SC2329 # look.sh calls it
-    if (no() { exit 1; } && look_at_system) >/dev/null; then
-        choose_live_system
-        note_systems
-        ! is_unchanged || answer_unchanged
-    fi
-    read -r boot_id </proc/sys/kernel/random/boot_id
-    answer boot_id "$boot_id"
+    (no() { exit 1; } && look_at_system) >/dev/null || return 1
+    choose_live_system
+    note_systems
+    is_unchanged
 }
 
 main

@@ -81,7 +81,8 @@ look_at_toplevel() {
     hostname_file=$1/etc/hostname
     if [ -e "$hostname_file" ] && ! allowed other_hostname; then
         read -r its_name <"$hostname_file"
-        [ "$its_name" = "$(uname -n)" ] || no other-hostname "refuses the new system: it is for a host named $its_name, and this one is $(uname -n)"
+        read_line /proc/sys/kernel/hostname
+        [ "$its_name" = "$line" ] || no other-hostname "refuses the new system: it is for a host named $its_name, and this one is $line"
     fi
     if [ "$over_ssh" = yes ] && ! allowed no_ssh && [ -d "$1/etc/systemd/system" ]; then
         wanted=no
