@@ -24,9 +24,9 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path impo
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _POLL = 8
-_QUIET = 4
+_QUIET = 3
 _PROGRESS_EVERY = 2.0
-_STILL_EVERY = 10.0
+_STILL_EVERY = 8.0
 _NAMES = 20
 _ERROR_LINES = 30
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

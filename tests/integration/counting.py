@@ -49,7 +49,7 @@ os._exit(code if code >= 0 else 128 - code)
 
 # Options of ssh with a value.
 _WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
-# A look at a build that runs, or at a deployment whose state is known.
+# A look at a build that runs, or at a deployment whose state is known, but for its confirmation.
 _POLL = re.compile(r"^(may_start=no|known=[a-z-]+)$", re.MULTILINE)
 
 
@@ -72,7 +72,7 @@ class Execution:
     @property
     def is_poll(self) -> bool:
         """Whether it only waits for what runs on the host anyway."""
-        return bool(_POLL.search(self.data))
+        return bool(_POLL.search(self.data)) and "\nmeant=" not in self.data
 
 
 class Counter:

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from deploy_flake.display import Plain, table_lines
-from deploy_flake.events import Ended, Event, Started, Warned
+from deploy_flake.events import Ended, Event, Phase, Started, Warned
 from deploy_flake.follow import Follower
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
 from deploy_flake.table import Table
@@ -80,6 +80,52 @@ def test_host_whose_new_system_the_operator_checks_is_not_forgotten() -> None:
     follower.end(interrupted=True)
     assert follower.hosts["host1"].outcome is Outcome.UNKNOWN
     assert "by itself" in follower.hosts["host1"].error
+
+
+STEPS = {
+    "build": {"toplevel": "/nix/store/n-new", "bytes_sent": 7},
+    "test": {"state": "window", "deployment": "d", "previous_system": "/nix/store/o-old"},
+}
+
+
+def test_steps_of_one_task_are_phases() -> None:
+    lines = [{"event": "verbose", "stdout": f"host1: {text}"} for text in ("is to try /x", "is asked to confirm it")]
+    follower, told = follow(started("host1", "flake_deploy"), *lines)
+    assert [event.as_json()["phase"] for event in told if isinstance(event, Phase)] == [
+        "building",
+        "testing",
+        "confirming",
+    ]
+    follower.handle(result("host1", "flake_deploy", state="committed", **STEPS, boot={"state": "committed"}))
+    host = follower.hosts["host1"]
+    assert (host.outcome, host.new_system, host.previous_system, host.bytes_sent, host.deployment) == (
+        Outcome.DEPLOYED,
+        "/nix/store/n-new",
+        "/nix/store/o-old",
+        7,
+        "d",
+    )
+
+
+def test_host_whose_next_step_was_not_told_yet_is_not_forgotten() -> None:
+    follower, _told = follow(started("host1", "flake_deploy"))
+    assert follower.may_wait() == ["host1"]
+    follower.handle(result("host1", "flake_deploy", "unreachable", msg="gone"))
+    # Its first contact has failed.
+    assert follower.hosts["host1"].outcome is Outcome.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("steps", "outcome"),
+    [
+        ({"build": {"failed": True, "msg": "no"}}, Outcome.FAILED),
+        ({**STEPS, "test": {"state": "rolled-back", "failed": True}}, Outcome.ROLLED_BACK),
+        ({**STEPS, "boot": {"state": "commit-failed", "failed": True}}, Outcome.FAILED),
+    ],
+)
+def test_failure_of_a_step(steps: dict[str, Any], outcome: Outcome) -> None:
+    follower, _told = follow(result("host1", "flake_deploy", "failed", msg="no", **steps), STATS)
+    assert (follower.hosts["host1"].outcome, follower.hosts["host1"].error) == (outcome, "no")
 
 
 def test_own_commit_stands_when_another_host_of_the_fleet_fails() -> None:

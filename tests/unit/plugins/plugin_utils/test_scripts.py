@@ -9,6 +9,8 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -110,13 +112,36 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     """systemd may hang for longer than its limit: then it is not known which units have failed."""
     script = f"{join('settings')}\n{join()}\n{join('health')}\nsc() {{ return 124; }}\ndir=.\n"
     script += "failed_units || echo unknown; wanted_units active || echo unknown; healthy || echo ill\n"
-    script += "sc() { printf '%s loaded\\n' b.service deploy-flake.service a.service; }\nfailed_units\n"
+    script += "sc() { printf '%s loaded\\n' 'a\\x2db.mount' deploy-flake.service b.service; }\nfailed_units\n"
     script += "sc() { :; }\nfailed_units && echo none\n"
     # While it is executed anew it refuses connections.
     script += 'sc() { [ -e asked ] && echo "c.service loaded" || { : >asked && return 1; }; }\nfailed_units'
     said = run(shell, script, tmp_path).splitlines()
     assert said[:2] == ["unknown", "unknown"]
-    assert said[3:] == ["ill", "a.service", "b.service", "none", "c.service"]
+    assert said[3:] == ["ill", "a\\x2db.mount", "b.service", "none", "c.service"]
+
+
+@every_shell
+def test_waiting_for_a_line_ends_with_it(shell: list[str], tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("first\n", encoding="utf-8")
+
+    def ask(seconds: int) -> str:
+        wait = f"wait_for_line {seconds} '{lines}' second third"
+        return run(shell, f"{join()}\nif {wait}; then echo found; else echo nothing; fi")
+
+    began = time.monotonic()
+    assert run(shell, f"{join()}\nwait_for_line 20 '{lines}' first && echo found") == "found\n"
+    writer = threading.Timer(0.5, lambda: lines.write_text("first\nthird\n", encoding="utf-8"))
+    writer.start()
+    assert ask(20) == "found\n"
+    # busybox looks five times a second.
+    assert time.monotonic() - began < 5
+    lines.write_text("first\nthirdly\nso second\n", encoding="utf-8")
+    assert ask(1) == "nothing\n"
+    assert time.monotonic() - began > 1.5
+    lines.unlink()
+    assert ask(20) == "nothing\n"
 
 
 @every_shell
