@@ -43,11 +43,10 @@ units_in() {
         [ "$?" = 1 ] && clock && [ "$uptime" -lt "$refused_until" ] || return 1
         sleep 0.5
     done
-    while read -r listed_unit _; do
+    # No here-document: bash may write that to the disk, which may be full.
+    printf '%s\n' "$listed" | while read -r listed_unit _; do
         case $listed_unit in '' | deploy-flake*) ;; *) printf '%s\n' "$listed_unit" ;; esac
-    done <<END
-$listed
-END
+    done
 }
 
 failed_units() { units_in failed; }
