@@ -139,8 +139,11 @@ def start(
     deployment.time_to_undo = _time_to_undo(limits)
 
     def attempt() -> tuple[Deployment | None, Answer, Answer]:
-        if since_boot and not (check_mode or diff or to):
-            answer = _launch(deployment, options, mode, limits, toplevel, since_boot)
+        nonlocal since_boot
+        # After a wait for others the build is not that recent any more.
+        built_at, since_boot = since_boot, ""
+        if built_at and not (check_mode or diff or to):
+            answer = _launch(deployment, options, mode, limits, toplevel, built_at)
             return None if answer.get("unchanged") else deployment, answer, answer
         before = _look(deployment, options, mode, limits, check_mode, diff, to, begins=True)
         if to and not before.get("unchanged"):

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from integration.playing import change_the_flake, deploy, outcomes, play, remains, systems
+from integration.playing import LIMITS, change_the_flake, deploy, outcomes, play, remains, systems
 
 from lab import Host, Lab
 
@@ -57,6 +57,37 @@ def test_three_hosts_and_again(lab: Lab, fresh: dict[str, Host], flake: Path, tm
         assert systems(host).boot_default == first.of(name, "flake_build")["toplevel"]
         assert len(outcomes(host)) == 1
         assert remains(host) == ""
+
+
+def test_one_task_in_a_playbook_of_ones_own(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    host = fresh["host2"]
+    task = {"flake": str(flake), "configuration": "host2-new-units", "limits": LIMITS}
+    module = "deploy_flake.nixos.flake_deploy"
+    boot = {"toplevel": "{{ deployed.build.toplevel }}", "deployment": "{{ deployed.deployment }}"}
+    tasks = [
+        {module: task | {"confirm": False}, "become": True, "register": "deployed"},
+        {"ansible.builtin.raw": "readlink -f /nix/var/nix/profiles/system", "changed_when": False},
+        {"deploy_flake.nixos.system_boot": boot, "become": True, "when": "deployed.state == 'window'"},
+        {module: task, "become": True},
+    ]
+    before = systems(host)
+
+    played = play(lab, tmp_path, [{"hosts": "host2", "gather_facts": False, "tasks": tasks}])
+
+    assert played.code == 0, played.output
+    # Nobody had confirmed it yet.
+    assert before.boot_default in played.of("host2", "raw")["stdout"]
+    assert [result["state"] for result in played.results["host2"] if result["action"].endswith("system_test")] == [
+        "window",
+        "unchanged",
+    ]
+    assert systems(host).boot_default == played.of("host2", "flake_build")["toplevel"] != before.boot_default
+    assert remains(host) == ""
+
+    refused = [{module: task | {"all_or_nothing": True}, "become": True}]
+    said = play(lab, tmp_path, [{"hosts": "host2", "gather_facts": False, "tasks": refused}])
+    assert said.code != 0
+    assert "set 'confirm: false'" in said.failure("host2")["msg"]
 
 
 def test_changed_flake_makes_the_next_generation_and_survives_a_reboot(
