@@ -40,12 +40,15 @@ class ActionModule(HostAction):
                 steps["boot"] = self.attempt(host, lambda: self._boot(host, options))
             else:
                 steps["test"] = self.attempt(host, lambda: self._test(host, options))
-                begun = self._begun
-                if begun and begun.state == "window" and options["confirm"]:
+                if options["confirm"] and (waiting := self._waiting()):
                     host.tell("is asked to confirm it, over a new connection")
-                    begun.addresses = addresses(host, options)
-                    steps["boot"] = self.attempt(host, lambda: confirm(host, begun, options["toplevel"], options))
+                    waiting.addresses = addresses(host, options)
+                    steps["boot"] = self.attempt(host, lambda: confirm(host, waiting, options["toplevel"], options))
         return _together(steps)
+
+    def _waiting(self) -> deployment.Deployment | None:
+        """The deployment, if it waits for confirmation."""
+        return self._begun if self._begun and self._begun.state == "window" else None
 
     def _build(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         look = deployment.look_variables(host, options, "test" if options["test"] else "boot")

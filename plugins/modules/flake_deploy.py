@@ -33,7 +33,7 @@ options:
   toplevel:
     description:
       - The store path of a system that was built already, in place of a flake, as
-        M(deploy_flake.nixos.flake_build#module:toplevel) takes it.
+        O(deploy_flake.nixos.flake_build#module:toplevel) takes it.
     type: str
   build_timeout:
     description: How many seconds the build, or fetching O(toplevel), may take on the host. It is ended after that, and

@@ -271,7 +271,7 @@ class _Build:
         wait_for = self.host.persist if self.options["reference"] and not self._sources else self.host.contact
         answer = wait_for(
             self.options["reconnect_timeout"],
-            lambda: self.host.run(
+            lambda: self.host.send(
                 *(("look",) if self._look else ()),
                 "room",
                 "snapshots",

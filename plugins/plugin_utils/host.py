@@ -118,11 +118,15 @@ class Host:
         """A warning that names the host."""
         self._display.warning(f"{self.name}: {text}")
 
-    def run(self, *scripts: str, limit: float = 90, data: bytes = b"", **variables: str) -> Answer:
-        """Run scripts from sh/, joined into one, once. `limit` is in seconds, `data` is their standard input.
+    def run(self, *scripts: str, limit: float = 90, **variables: str) -> Answer:
+        """Run scripts from sh/, joined into one, once. `limit` is in seconds.
 
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no.
         """
+        return self.send(*scripts, data=b"", limit=limit, **variables)
+
+    def send(self, *scripts: str, data: bytes, limit: float, **variables: str) -> Answer:
+        """As `run`, with data on the scripts' standard input."""
         text = f"{assignments(variables)}\n{join(*scripts)}".encode(errors="surrogateescape")
         return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 

@@ -61,7 +61,7 @@ class Sources:
             self._host.persist(
                 options["reconnect_timeout"],
                 partial(
-                    self._host.run,
+                    self._host.send,
                     "room",
                     "snapshots",
                     "copy_receive",

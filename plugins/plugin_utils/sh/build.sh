@@ -162,7 +162,7 @@ answer_toplevel() {
 nothing_to_do() {
     new=$toplevel
     new_live=$new
-    # shellcheck disable=SC2329 # look.sh calls it
+    # shellcheck disable=SC2317,SC2329 # look.sh calls it
     (no() { exit 1; } && look_at_system) >/dev/null || return 1
     choose_live_system
     note_systems

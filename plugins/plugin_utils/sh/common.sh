@@ -150,6 +150,7 @@ find_interpreter() {
 # other_parts SYSTEM: which of the kernel and what belongs to it are not those that were booted.
 other_parts() {
     for part in initrd kernel kernel-modules; do
+        # shellcheck disable=SC3013 # of POSIX since 2024, and of every shell that is tested
         [ "/run/booted-system/$part" -ef "$1/$part" ] || { [ ! -e "/run/booted-system/$part" ] && [ ! -e "$1/$part" ]; } || echo "$part"
     done
 }

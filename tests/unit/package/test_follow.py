@@ -82,7 +82,7 @@ def test_host_whose_new_system_the_operator_checks_is_not_forgotten() -> None:
     assert "by itself" in follower.hosts["host1"].error
 
 
-STEPS = {
+STEPS: dict[str, Any] = {
     "build": {"toplevel": "/nix/store/n-new", "bytes_sent": 7},
     "test": {"state": "window", "deployment": "d", "previous_system": "/nix/store/o-old"},
 }
