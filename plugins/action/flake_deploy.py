@@ -64,7 +64,8 @@ class ActionModule(HostAction):
         return result
 
     def _boot(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
-        if self._said.get("unchanged"):
+        # A specialisation is refused without a test, also where there is nothing to do.
+        if self._said.get("unchanged") and not options["specialisation"]:
             return boot_only.unchanged(self._said)
         host.tell(f"is to boot {options['toplevel']}")
         return boot_only.make_default(host, options, self.check_mode, self.diff_mode)

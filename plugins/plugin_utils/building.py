@@ -293,7 +293,7 @@ class _Build:
                 **{"nar_size": "", **snapshot},
                 **({"look": "yes", **self._look} if self._look else {"look": "no"}),
             ),
-            "building (the build goes on there)",
+            "copying the flake" if data else "building (the build goes on there)",
         )
         if answer.get("attached"):
             self.attached = True
