@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a confirmation from outside."""
+"""The option of a task that tests and confirms."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
-  confirm_hosts:
+  confirm:
     description:
-      - Other addresses at which the host may answer after the test, for a system that changes it; tried in turn with
-        the one that Ansible knows.
-      - The host key must be the one that the host had at its old address.
-    type: list
-    elements: str
-    default: []
+      - Whether the task itself confirms the system after the test, over a fresh connection.
+      - V(false) leaves it waiting for M(deploy_flake.nixos.system_boot), so that other tasks can check it before;
+        without confirmation in time the host goes back by itself.
+    type: bool
+    default: true
 """

@@ -46,17 +46,11 @@ options:
       - V(false) makes it the boot default untried, and does not activate it; then nothing is promised.
     type: bool
     default: true
-  confirm:
-    description:
-      - Whether the task itself confirms the system after the test, over a fresh connection.
-      - V(false) leaves it waiting for M(deploy_flake.nixos.system_boot), so that other tasks can check it before;
-        without confirmation in time the host goes back by itself.
-    type: bool
-    default: true
 extends_documentation_fragment:
   - deploy_flake.nixos.build
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.confirmation
+  - deploy_flake.nixos.addresses
   - deploy_flake.nixos.host
 attributes:
   check_mode:

@@ -41,7 +41,7 @@ options:
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.record
-  - deploy_flake.nixos.confirmation
+  - deploy_flake.nixos.addresses
   - deploy_flake.nixos.host
 attributes:
   check_mode:

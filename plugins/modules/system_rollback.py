@@ -36,13 +36,6 @@ options:
     description: The store path of the system to go to; it has to be in the host's store. Mutually exclusive with
       O(generation).
     type: str
-  confirm:
-    description:
-      - Whether the task itself confirms the system after the test, over a fresh connection.
-      - V(false) leaves it waiting for M(deploy_flake.nixos.system_boot), so that other tasks can check it before;
-        without confirmation in time the host goes back by itself.
-    type: bool
-    default: true
   health_policy:
     description:
       - Which state of the host is good enough, as for M(deploy_flake.nixos.system_test), but with another default.
@@ -56,6 +49,7 @@ extends_documentation_fragment:
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.record
   - deploy_flake.nixos.confirmation
+  - deploy_flake.nixos.addresses
   - deploy_flake.nixos.host
 attributes:
   check_mode:
