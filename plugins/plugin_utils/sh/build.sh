@@ -106,7 +106,7 @@ hand_out() {
     if [ -e "$build/result" ]; then
         read_line "$build/result"
         result=$line
-    elif ! sc --quiet is-active "$build_unit" && [ ! -e "$build/result" ] && sleep 0.5 && [ ! -e "$build/result" ]; then
+    elif ! at_work && [ ! -e "$build/result" ] && sleep 0.5 && [ ! -e "$build/result" ]; then
         result="killed"
     fi
     printf 'log\0'
