@@ -10,11 +10,7 @@ from typing import Any
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import boot_only, deployment, live_test
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.building import build
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import (
-    addresses,
-    confirm,
-    refuse_to_confirm_alone,
-)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import confirm, refuse_to_confirm_alone
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 
@@ -42,7 +38,6 @@ class ActionModule(HostAction):
                 steps["test"] = self.attempt(host, lambda: self._test(host, options))
                 if options["confirm"] and (waiting := self._waiting()):
                     host.tell("is asked to confirm it, over a new connection")
-                    waiting.addresses = addresses(host, options)
                     steps["boot"] = self.attempt(host, lambda: confirm(host, waiting, options["toplevel"], options))
         return _together(steps)
 

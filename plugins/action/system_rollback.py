@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import (
-    addresses,
-    confirm,
-    refuse_to_confirm_alone,
-)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import confirm, refuse_to_confirm_alone
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.live_test import try_live
@@ -28,7 +24,6 @@ class ActionModule(HostAction):
         begun, result = try_live(host, options, self, _target(options))
         if begun is None or begun.state != "window" or not options["confirm"]:
             return result
-        begun.addresses = addresses(host, options)
         result.pop("decides_by")
         return result | confirm(host, begun, result["toplevel"], options)
 

@@ -33,6 +33,7 @@ def refuse_to_confirm_alone(options: Mapping[str, Any]) -> None:
 
 def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
+    waiting.addresses = addresses(host, options)
     # The way in has to work for somebody who comes anew, not only for a connection that was there before.
     host.use_fresh_connections()
     answer = waiting.ask("wait", "confirm", awaited="", meant=toplevel)

@@ -158,10 +158,9 @@ answer_toplevel() {
 }
 
 # nothing_to_do: most hosts of a fleet that is deployed again run the system already, and need no further script. What is wrong
-# with it is for start.sh to say.
+# with it is for look_first to say.
 nothing_to_do() {
     new=$toplevel
-    new_live=$new
     # shellcheck disable=SC2317,SC2329 # look.sh calls it
     (no() { exit 1; } && look_at_system) >/dev/null || return 1
     choose_live_system
