@@ -293,7 +293,7 @@ class _Build:
                 **{"nar_size": "", **snapshot},
                 **({"look": "yes", **self._look} if self._look else {"look": "no"}),
             ),
-            "copying the flake" if data else "building (the build goes on there)",
+            f"{'copying the flake and ' if data else ''}building (a build that has begun goes on there)",
         )
         if answer.get("attached"):
             self.attached = True

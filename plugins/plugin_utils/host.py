@@ -37,6 +37,9 @@ _WORD = re.compile(r"\w+")
 # Up to a single quote that begins something: words, what is in double quotes, a comment at the end.
 _UNQUOTED = re.compile(r"""^(?:(?<=\s)\#.*|\\.|"(?:\\.|[^"\\])*"|[^'"\\]|["\\])*""")
 _HERE_DOCUMENT = re.compile(r"<<'?(\w+)'?$")
+# Words of ssh whose shared connection has just ended: it could not even ask for a session, so nothing has begun.
+# Ansible's own second try knows one of them alone.
+_NOT_ASKED = re.compile(r"mux_client_\w+: write packet: ")
 
 T = TypeVar("T")
 
@@ -218,6 +221,15 @@ class Host:
             self._action._connection.set_option("ssh_args", self._shared_args)
 
     def _execute(self, command: str, data: bytes, limit: float) -> Answer:
+        try:
+            return self._execute_once(command, data, limit)
+        except AnsibleConnectionFailure as error:
+            if _BEGUN in str(error) or not _NOT_ASKED.search(str(error)):
+                raise
+        self.reset()
+        return self._execute_once(command, data, limit)
+
+    def _execute_once(self, command: str, data: bytes, limit: float) -> Answer:
         environment = self._action._compute_environment_string()
         self._notice_silence()
         try:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -62,6 +64,35 @@ def test_link_is_cut_while_copying(lab: Lab, linked: dict[str, Host], flake: Pat
         assert deployment.end() == 0, deployment.output
     system = systems(host).running
     is_whole(host, system, "committed")
+
+
+def test_shared_connection_ends_as_it_is_used(
+    lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path
+) -> None:
+    """ssh gives up where the master greets it and is gone: nothing has begun, so that a new connection is made."""
+    path = tmp_path / "master"
+    with socket.socket(socket.AF_UNIX) as master:
+        master.bind(str(path))
+        master.listen()
+
+        def greet_and_go() -> None:
+            client, _address = master.accept()
+            path.unlink()
+            with client:
+                hello = client.recv(12)
+                client.shutdown(socket.SHUT_RD)
+                client.sendall(hello)
+                time.sleep(1)
+
+        greeter = threading.Thread(target=greet_and_go, daemon=True)
+        greeter.start()
+        host = whole["host1"]
+        change_the_flake(flake, "greeted")
+        with Deploying(lab, host, DEPLOY, deploy_flake_flake=str(flake), ansible_control_path=str(path)) as deployment:
+            assert deployment.end() == 0, deployment.output
+            assert "lost the connection" not in deployment.output, deployment.output
+        assert not greeter.is_alive()
+    is_whole(host, systems(host).running, "committed")
 
 
 def test_link_is_cut_and_back(lab: Lab, linked: dict[str, Host]) -> None:
@@ -135,7 +166,7 @@ def test_build_goes_on_without_controller_and_link(lab: Lab, linked: dict[str, H
         with Deploying(lab, host, DEPLOY, **variables(host)) as deployment:
             wait_for(lambda: at_work(host))
             cut_until_noticed(deployment)
-            assert "the build goes on there" in deployment.output
+            assert "(a build that has begun goes on there)" in deployment.output, deployment.output
             assert deployment.end() == 0, deployment.output
         is_whole(host, systems(host).running, "committed")
 
