@@ -23,8 +23,9 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.sources import 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
-_POLL = 8
-_QUIET = 3
+_SAYING = ("--json", "--print-out-paths", "--log-format", "internal-json")
+_POLL = 10
+_QUIET = 6
 _PROGRESS_EVERY = 2.0
 _STILL_EVERY = 8.0
 _NAMES = 20
@@ -230,7 +231,7 @@ class _Build:
         self.options = options
         self.log = BuildLog()
         self.attached = False
-        arguments = ["build", *_FEATURES, "--print-out-paths", "--log-format", "internal-json", *options["build_args"]]
+        arguments = ["build", *_FEATURES, *_SAYING, *options["build_args"]]
         self._arguments = shlex.join(_for_systemd([*arguments, installable]))
         self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
         # No flake is evaluated where the system is built already, and only root may name a substituter to everybody.

@@ -32,9 +32,9 @@ FINAL = frozenset(
 )
 _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
-_POLL = 8
+_POLL = 12
 """Seconds for which one poll waits on the host for news."""
-_QUIET = 6
+_QUIET = 10
 """Seconds for which a poll keeps to itself what is only progress: a quick deployment is over in one poll."""
 
 

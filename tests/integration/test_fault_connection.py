@@ -66,9 +66,7 @@ def test_link_is_cut_while_copying(lab: Lab, linked: dict[str, Host], flake: Pat
     is_whole(host, system, "committed")
 
 
-def test_shared_connection_ends_as_it_is_used(
-    lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path
-) -> None:
+def test_shared_connection_ends_as_it_is_used(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path) -> None:
     """ssh gives up where the master greets it and is gone: nothing has begun, so that a new connection is made."""
     path = tmp_path / "master"
     with socket.socket(socket.AF_UNIX) as master:

@@ -114,13 +114,12 @@ hand_out() {
     printf '\0'
     [ -n "$result" ] && [ $(($(stat -c %s "$build/log" 2>/dev/null || echo 0) - offset)) -le 262144 ] || return 0
     answer result "$result"
-    # Its last line.
-    toplevel=
-    [ ! -e "$build/out" ] || while read -r line; do toplevel=$line; done <"$build/out"
+    read_what_was_built
     case $result in
     "success "*)
         if [ "$look" = yes ] && nothing_to_do; then
             answer toplevel "$toplevel"
+            answer derivation "$derivation"
             answer_unchanged
         else
             answer_toplevel
@@ -139,9 +138,24 @@ hand_out() {
     rm -rf "$build"
 }
 
-# answer_toplevel: nothing, if it is not valid.
+# read_what_was_built: Nix says it as JSON first, and the path alone on the last line.
+read_what_was_built() {
+    toplevel=
+    derivation=
+    [ ! -e "$build/out" ] || while read -r line; do
+        case $line in
+        *'"drvPath":"'*)
+            derivation=${line#*'"drvPath":"'}
+            derivation=${derivation%%'"'*}
+            ;;
+        esac
+        toplevel=$line
+    done <"$build/out"
+}
+
+# answer_toplevel: nothing, if it is not valid. What was just built is; what was built before may be known by its path alone.
 answer_toplevel() {
-    if [ -n "$toplevel" ] && derivation=$(nix-store --query --deriver "$toplevel" 2>/dev/null); then
+    if [ -n "$toplevel" ] && { [ -n "$derivation" ] || derivation=$(nix-store --query --deriver "$toplevel" 2>/dev/null); }; then
         answer toplevel "$toplevel"
         answer derivation "$derivation"
         for part in nixos-version bin/switch-to-configuration; do

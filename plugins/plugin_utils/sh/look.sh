@@ -99,15 +99,16 @@ look_at_toplevel() {
     fi
 }
 
+has_room() {
+    [ -d "$1" ] || return 0
+    free=$(free_kib "$1")
+    [ "$free" -ge "$2" ] || no no-space "has $free KiB free on $1, and needs $2 KiB"
+}
+
 look_at_host() {
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
-    for path in /nix /boot; do
-        [ -d "$path" ] || continue
-        free=$(free_kib "$path")
-        case $path in /nix) needed=$need_nix_kib ;; *) needed=${need_boot_kib:-0} ;; esac
-        [ "$free" -ge "$needed" ] || no no-space "has $free KiB free on $path, and needs $needed KiB"
-    done
+    has_room /nix "$need_nix_kib"
     # Unless the operator has said how much there must be.
-    [ -n "$need_boot_kib" ] || complaint=$(boot_files_fit) || no no-space "$complaint"
+    if [ -n "$need_boot_kib" ]; then has_room /boot "$need_boot_kib"; else complaint=$(boot_files_fit) || no no-space "$complaint"; fi
 }

@@ -55,7 +55,8 @@ reboot_required() {
 record() {
     read_line "$dir/rung"
     rung=$line
-    printf '{%s, ' "$(cat "$dir/about")"
+    read_line "$dir/about"
+    printf '{%s, ' "$line"
     for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "reboot_required $(reboot_required)" \
         "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" "to_live $new_live" \
         "live $(readlink -f /run/current-system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
@@ -95,7 +96,7 @@ finish() {
     write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
     [ "$(open_field id)" != "$id" ] || rm -f "$var_dir/open.json"
     # One that did not fit on the disk.
-    rm -f "$var_dir/open.json.new"
+    [ ! -e "$var_dir/open.json.new" ] || rm -f "$var_dir/open.json.new"
     sync -f "$var_dir"
     state "$1"
 }
@@ -109,13 +110,7 @@ clean_up() {
     *)
         # There is one open deployment at a time, so what others left can go as well. A flake or a system that somebody
         # has named again since this deployment began stays.
-        since=$(stat -c %Y "$dir/settings")
-        for root in "$roots"/*; do
-            case $root in
-            "$roots"/deployment-*) rm -f "$root" ;;
-            *) [ ! -L "$root" ] || [ "$(stat -c %Y "$root")" -gt "$since" ] || rm -f "$root" ;;
-            esac
-        done
+        find "$roots" -type l \( -name 'deployment-*' -o ! -newer "$dir/settings" \) -exec rm -f {} + 2>/dev/null
         rmdir "$roots" 2>/dev/null
         ;;
     esac

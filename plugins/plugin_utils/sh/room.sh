@@ -24,7 +24,10 @@ room() { answer "room_$1" "$2 $({ df -P -k "$2/." || df -P -k "$2"; } 2>/dev/nul
 # kernels_on_boot: whether kernels and initrds are copied to /boot: it is a file system of its own, and the boot loader keeps
 # such files there.
 kernels_on_boot() {
-    { [ -d /boot/EFI/nixos ] || [ -d /boot/kernels ]; } && [ "$(stat -c %d /boot)" != "$(stat -c %d /nix)" ]
+    [ -d /boot/EFI/nixos ] || [ -d /boot/kernels ] || return 1
+    # shellcheck disable=SC2046 # two words
+    set -- $(stat -c %d /boot /nix)
+    [ "$1" != "$2" ]
 }
 
 # boot_files_kib TOPLEVEL: what its kernels and initrds, those of its specialisations included, would take that are not on

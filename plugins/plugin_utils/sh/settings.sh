@@ -99,7 +99,8 @@ open_durably() {
         json_field highest_generation "$highest_generation" && printf ',\n'
         json_field new "$new" && printf ',\n'
         json_field new_live "$new_live" && printf ',\n'
-        printf '"about": {%s}\n}\n' "$(cat "$dir/about")"
+        read_line "$dir/about"
+        printf '"about": {%s}\n}\n' "$line"
     } >"$var_dir/open.json.new" && sync -f "$var_dir/open.json.new" && mv -f "$var_dir/open.json.new" "$var_dir/open.json" &&
         sync -f "$var_dir" && sync -f "$roots"
 }

@@ -24,6 +24,11 @@ receive_snapshot() {
     rm -rf "$temporary"
 }
 
+lacks() {
+    lacking=yes
+    answer missing "$1"
+}
+
 # root_snapshots: roots $paths, one a line, which are about to be used, and says which of them the host lacks.
 root_snapshots() {
     command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH: is it a NixOS host?"
@@ -38,9 +43,11 @@ root_snapshots() {
     done <<END
 $paths
 END
-    # shellcheck disable=SC2086 # words
-    for path in $(nix-store --check-validity --print-invalid $paths); do
-        lacking=yes
-        answer missing "$path"
+    there=
+    for path in $paths; do
+        if [ -e "$path" ]; then there="$there $path"; else lacks "$path"; fi
     done
+    [ -n "$there" ] || return 0
+    # shellcheck disable=SC2086 # words
+    for path in $(nix-store --check-validity --print-invalid $there); do lacks "$path"; done
 }
