@@ -24,8 +24,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path impo
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _SAYING = ("--json", "--print-out-paths", "--log-format", "internal-json")
-_POLL = 10
-_QUIET = 6
+_POLL = 8
+_QUIET = 3
 _PROGRESS_EVERY = 2.0
 _STILL_EVERY = 8.0
 _NAMES = 20

@@ -211,7 +211,7 @@ def test_interrupted_twice_it_leaves_at_once(command: Command, lab: Lab, whole: 
     change_the_flake(flake, "twice")
     before = systems(host)
     given = [destination(host, "host1"), *reaching([host])]
-    process = command.start(*given, "--flake", str(flake), *limits(), "--time-limit", "settle=6")
+    process = command.start(*given, "--flake", str(flake), *limits(), "--time-limit", "settle=14")
     _wait_for(process, "watches its units settle")
     for _each in range(2):
         process.send_signal(signal.SIGINT)
@@ -241,7 +241,7 @@ def _running(command: Command) -> list[str]:
 def test_killed_ansible_playbook_is_told(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
     host = whole["host1"]
     change_the_flake(flake, "killed")
-    given = [*limits(), "--time-limit", "settle=8", "--time-limit", "confirm=10"]
+    given = [*limits(), "--time-limit", "settle=14", "--time-limit", "confirm=10"]
     process = command.start(destination(host, "host1"), "--flake", str(flake), *reaching([host]), *given)
     _wait_for(process, "watches its units settle")
     children = Path(f"/proc/{process.pid}/task")

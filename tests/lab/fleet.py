@@ -112,9 +112,13 @@ class Lab:
 
 
 def _wait_all(hosts: list[Host]) -> None:
-    with ThreadPoolExecutor(max_workers=len(hosts) or 1) as pool:
+    def wait(host: Host) -> None:
         # Two cores boot 32 hosts in half a minute; a slower machine takes longer.
-        list(pool.map(lambda host: host.wait_running(60 + 5 * len(hosts)), hosts))
+        host.wait_running(60 + 5 * len(hosts))
+        host.wait_ssh(10)
+
+    with ThreadPoolExecutor(max_workers=len(hosts) or 1) as pool:
+        list(pool.map(wait, hosts))
 
 
 def _version(layers: list[Path]) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -124,6 +125,19 @@ class Host:
                 break
             time.sleep(0.05)
         raise LabError(f"{self.name} is not running but {word}; {self._trouble()}")
+
+    def wait_ssh(self, timeout: float) -> None:
+        """Wait until sshd takes connections: systemd has been seen to say `running` a moment before."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                socket.create_connection((self.address, self.port), 1).close()
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise LabError(f"{self.name} runs and takes no connection on port {self.port}: {error}") from None
+                time.sleep(0.05)
+            else:
+                return
 
     def wait_off(self, timeout: float = 30) -> None:
         """Wait until a host that was told to power off has done so."""
