@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.boot_only import make_default
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import addresses, confirm
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import come_anew, confirm
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 
@@ -27,13 +27,11 @@ class ActionModule(HostAction):
         return make_default(host, options, self.check_mode, self.diff_mode)
 
     def _confirm(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
-        waiting = deployment.Deployment(
-            host, options["deployment"], options["reconnect_timeout"], addresses(host, options)
-        )
+        waiting = deployment.Deployment(host, options["deployment"], options["reconnect_timeout"])
         if self.check_mode:
             return {"changed": True, "deployment": waiting.id, "state": "would-boot"}
         if options["prepare"]:
-            host.use_fresh_connections()
+            come_anew(host, waiting, options)
             answer = waiting.ask("room", "wait", "prepare")
             result = deployment.result_of(host, waiting, answer)
             return result | {"changed": False} | ({"state": "prepared"} if answer.get("prepared") else {})

@@ -15,10 +15,12 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Hos
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.reboot import reboot
 
 
-def addresses(host: Host, options: Mapping[str, Any]) -> list[str]:
-    """Where the host may answer; none where only Ansible's own way is meant."""
-    others = options["confirm_hosts"]
-    return [address for address in (*others, host.address) if address] if others else []
+def come_anew(host: Host, waiting: Deployment, options: Mapping[str, Any]) -> None:
+    """From here on speak with the host as somebody who was not there before, and wherever it may answer."""
+    # The way in has to work for them too, not only for a connection that was there before.
+    host.use_fresh_connections()
+    if others := options["confirm_hosts"]:
+        waiting.addresses = [address for address in (*others, host.address) if address]
 
 
 def refuse_to_confirm_alone(options: Mapping[str, Any]) -> None:
@@ -33,9 +35,7 @@ def refuse_to_confirm_alone(options: Mapping[str, Any]) -> None:
 
 def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
-    waiting.addresses = addresses(host, options)
-    # The way in has to work for somebody who comes anew, not only for a connection that was there before.
-    host.use_fresh_connections()
+    come_anew(host, waiting, options)
     answer = waiting.ask("wait", "confirm", awaited="", meant=toplevel)
     if answer.get("confirmed"):
         # That was it; the rest is only waiting for the end.

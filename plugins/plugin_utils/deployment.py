@@ -41,9 +41,10 @@ _QUIET = 10
 class Deployment:
     """One deployment on one host, seen from the controller."""
 
-    def __init__(self, host: Host, deployment_id: str, reconnect_timeout: float, addresses: Sequence[str] = ()) -> None:
+    def __init__(self, host: Host, deployment_id: str, reconnect_timeout: float) -> None:
         self.host = host
-        self.addresses = addresses
+        self.addresses: Sequence[str] = ()
+        """Where it may answer, tried in turn; none where only Ansible's own way is meant."""
         self.id = deployment_id
         self.reconnect_timeout = reconnect_timeout
         self.state = ""

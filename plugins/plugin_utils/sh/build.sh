@@ -114,9 +114,9 @@ hand_out() {
     printf '\0'
     [ -n "$result" ] && [ $(($(stat -c %s "$build/log" 2>/dev/null || echo 0) - offset)) -le 262144 ] || return 0
     answer result "$result"
-    read_what_was_built
     case $result in
     "success "*)
+        read_what_was_built
         if [ "$look" = yes ] && nothing_to_do; then
             answer toplevel "$toplevel"
             answer derivation "$derivation"
