@@ -88,6 +88,21 @@ def test_inventory(lab: Lab) -> None:
     assert command("inventory").stdout.strip() == str(lab.inventory)
 
 
+def test_hosts_beyond_those_wanted_are_kept_while_they_run(lab: Lab, hosts: dict[str, Host]) -> None:
+    wanted = len(hosts)
+    more = wanted + 1
+    lab.up(more)
+    extra = lab.hosts[f"host{more}"]
+
+    lab.up(wanted)
+    assert extra.name in lab.hosts and extra.name in lab.inventory.read_text()
+
+    extra.power_off()
+    lab.up(wanted)
+    assert extra.name not in lab.hosts and extra.name not in lab.inventory.read_text()
+    assert not extra.directory.exists()
+
+
 def test_cut_and_mend(hosts: dict[str, Host]) -> None:
     host = hosts["host1"]
     host.reset()

@@ -36,7 +36,10 @@ class Lab:
         return self.state.inventory
 
     def up(self, count: int = 3) -> None:
-        """Bring up host1 … hostN. Hosts that run already, from the same image, are left as they are."""
+        """Bring up host1 … hostN. Hosts that run already, from the same image, are left as they are.
+
+        A host above N that is off is removed: one whose processes somebody has ended is no host to deploy to.
+        """
         if not 1 <= count <= MAX_HOSTS:
             raise LabError(f"the lab has 1 to {MAX_HOSTS} hosts, not {count}")
         needs.check_machine()
@@ -49,6 +52,9 @@ class Lab:
             self._prepare(layers, count)
             wanted = [Host(self.state, f"host{number}") for number in range(1, count + 1)]
             new = [host for host in wanted if not self._usable(host)]
+            for host in self.hosts.values():
+                if host.number > count and not host.alive:
+                    host.remove()
             if new:
                 say(f"booting {len(new)} host{'s' if len(new) > 1 else ''}")
                 self.reset(new)
