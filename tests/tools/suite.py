@@ -82,6 +82,8 @@ def _pytest(pair: Pair, arguments: Sequence[str], *, plugin: bool = True, lab: s
     title = f"pytest {' '.join(arguments)}, {pair}{'' if plugin else ', without pytest-ansible'}"
     say(title)
     options = ["--ansible-unit-inject-only"] if plugin else ["-p", "no:pytest-ansible"]
+    # What to look at when the whole takes too long.
+    options += ["--durations=20", "--durations-min=10"]
     env = {
         "ANSIBLE_COLLECTIONS_PATH": str(collection.COLLECTIONS),
         # ansible-runner and the tests start ansible-playbook by name.

@@ -9,7 +9,7 @@ main() {
         # None: it ended this moment, and has tidied up.
         [ "${its:-$meant}" = "$meant" ] || refuse other-toplevel "deployment $id is about $its, not about $meant"
         # Rename decides; who loses reads in the state what has become of it.
-        if mv "$dir/window" "$dir/confirmed" 2>/dev/null; then answer confirmed yes; fi
+        if decide confirmed; then answer confirmed yes; fi
     fi
     tell
 }

@@ -5,7 +5,7 @@ main() {
     begin
     if [ -e "$dir/settings" ]; then
         printf '%s\n' "$reason" >"$dir/revoked.why"
-        if mv "$dir/window" "$dir/revoked" 2>/dev/null; then answer revoked yes; fi
+        if decide revoked; then answer revoked yes; fi
     fi
     tell
 }

@@ -117,7 +117,8 @@ try_live() {
 # The window can be extended once, when a whole fleet is ready to commit.
 extension() { if [ -e "$dir/extended" ]; then extended=$confirm_limit; else extended=0; fi; }
 
-# The window is a file: confirm, time-out and revoke are renames of it, and only one of them can win.
+# The window is a file: confirm, time-out and revoke are renames of it, and only one of them can win. That is looked at again
+# and again; whoever renames it says so beside that, only so that nobody waits for the next look.
 wait_for_confirmation() {
     clock
     printf '%s\n' "$((uptime + confirm_limit))" >"$dir/window.new"
@@ -128,7 +129,7 @@ wait_for_confirmation() {
         clock
         extension
         if [ -n "$line" ] && [ "$uptime" -ge $((line + extended)) ]; then mv "$dir/window" "$dir/expired" 2>/dev/null; fi
-        pause 0.2
+        [ ! -e "$dir/window" ] || wait_for_line 1 "$dir/states" decided || pause 0.2
     done
     if [ -e "$dir/confirmed" ]; then
         state confirmed
