@@ -102,7 +102,7 @@ def test_two_controllers_at_once(lab: Lab, whole: dict[str, Host]) -> None:
     """One wins; who does not wait is told who is busy; who waits has its turn; neither touches the other's files."""
     host = whole["host3"]
     first, second = next_system(host), build(host, version="second")
-    with deploying(lab, host, first, limits=SHORT | {"settle": 6}) as winner:
+    with deploying(lab, host, first, limits=SHORT | {"settle": 15}) as winner:
         winner.wait_for("settling")
         where = directory(host)
         assert where is not None
