@@ -66,6 +66,21 @@ def test_link_is_cut_while_copying(lab: Lab, linked: dict[str, Host], flake: Pat
     is_whole(host, system, "committed")
 
 
+def test_power_is_lost_while_copying(lab: Lab, linked: dict[str, Host], flake: Path) -> None:
+    """Copied once more when the host is back, and nothing is left of the copy that was broken off."""
+    host = linked["host2"]
+    (flake / "big").write_bytes(os.urandom(96 << 20))
+    variables = {"deploy_flake_flake": str(flake), "deploy_flake_limits": SHORT, **IMPATIENT}
+    with Deploying(lab, host, DEPLOY, **variables) as deployment:
+        wait_for(lambda: list(inside(host, "/nix/var/nix").glob("deploy-flake.*/source")), pause=0.002)
+        (broken,) = inside(host, "/nix/var/nix").glob("deploy-flake.*")
+        host.power_off()
+        host.power_on()
+        assert inside(host, f"/nix/var/nix/{broken.name}/source").exists()
+        assert deployment.end() == 0, deployment.output
+    is_whole(host, systems(host).running, "committed")
+
+
 def test_shared_connection_ends_as_it_is_used(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path) -> None:
     """ssh gives up where the master greets it and is gone: nothing has begun, so that a new connection is made."""
     path = tmp_path / "master"

@@ -7,13 +7,25 @@ lost_snapshot() {
     refuse "$@"
 }
 
+# drop_broken_copies: what is left of copies in which the host lost its power or was restarted; $line is this boot's name.
+drop_broken_copies() {
+    read_line /proc/sys/kernel/random/boot_id
+    for copied_at in /nix/var/nix/deploy-flake.*; do
+        case $copied_at in
+        *."$line".*) ;;
+        *) [ ! -d "$copied_at" ] || rm -rf "$copied_at" ;;
+        esac
+    done
+}
+
 # receive_snapshot: puts the NAR on standard input into the store, as $path; its size is $nar_size. room.sh goes with it.
 receive_snapshot() {
+    drop_broken_copies
     free=$(free_kib /nix)
     # Once unpacked, once in the store.
     needed=$((nar_size / 512 + 1024))
     [ "$free" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for the flake"
-    temporary=$(mktemp -d /nix/var/nix/deploy-flake.XXXXXXXX) || lost_snapshot no-space "cannot make a temporary directory in /nix/var/nix"
+    temporary=$(mktemp -d "/nix/var/nix/deploy-flake.$line.XXXXXXXX") || lost_snapshot no-space "cannot make a temporary directory in /nix/var/nix"
     trap 'rm -rf "$temporary"' EXIT
     trap 'exit 143' HUP INT TERM
     # A stream that was cut off never gets a name in the store.
@@ -32,6 +44,7 @@ lacks() {
 # root_snapshots: roots $paths, one a line, which are about to be used, and says which of them the host lacks.
 root_snapshots() {
     command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH: is it a NixOS host?"
+    drop_broken_copies
     lacking=no
     while read -r path; do
         # A root may point to what is not there yet. The directory goes with the last root of an ending deployment.
