@@ -69,6 +69,7 @@ def test_link_is_cut_while_copying(lab: Lab, linked: dict[str, Host], flake: Pat
 def test_power_is_lost_while_copying(lab: Lab, linked: dict[str, Host], flake: Path) -> None:
     """Copied once more when the host is back, and nothing is left of the copy that was broken off."""
     host = linked["host2"]
+    change_the_flake(flake, "powerless")
     (flake / "big").write_bytes(os.urandom(96 << 20))
     variables = {"deploy_flake_flake": str(flake), "deploy_flake_limits": SHORT, **IMPATIENT}
     with Deploying(lab, host, DEPLOY, **variables) as deployment:

@@ -233,19 +233,26 @@ def test_errors_are_one_line() -> None:
 
 
 def test_down_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
-    """Tried on a second lab; it borrows the first one's image."""
+    """Tried on a second lab; it borrows the first one's image. The addresses that it would have first are taken."""
     for layer in lab.hosts["host1"].layers():
         (tmp_path / layer.name).symlink_to(layer)
     other = Lab(tmp_path)
     with pytest.raises(LabError, match="host1 is off"):
         Host(other.state, "host1").run("true")
-    other.up(1)
-    host = other.hosts["host1"]
-    assert host.address != lab.hosts["host1"].address
-    host.ssh("true", check=True)
-    host.power_off()
-    host.power_on(wait=False)
-    other.down()
+    first_choice = other.state.subnet
+    subprocess.run(["ip", "link", "add", "dfl-taken", "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "address", "add", f"{first_choice}.253/24", "dev", "dfl-taken"], check=True)
+        other.up(1)
+        host = other.hosts["host1"]
+        assert not host.address.startswith(f"{first_choice}.")
+        assert host.address != lab.hosts["host1"].address
+        host.ssh("true", check=True)
+        host.power_off()
+        host.power_on(wait=False)
+    finally:
+        subprocess.run(["ip", "link", "delete", "dfl-taken"], check=True)
+        other.down()
     other.down()
     assert not other.hosts
     names = (other.state.name, other.state.link_prefix, str(tmp_path))

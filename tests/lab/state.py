@@ -34,15 +34,26 @@ class State:
         # Interface names have at most 15 characters.
         self.link_prefix = f"dfl{digest[:4]}" if own else "dfl"
         self.bridge = f"{self.link_prefix}-br"
-        # 198.18.0.0/15 is set aside for tests of network equipment, so it is nobody's real network.
-        self.subnet = f"198.18.{100 + int(digest[:8], 16) % 150 if own else 77}"
+        # 198.18.0.0/15 is set aside for tests of network equipment, so it is nobody's real network. The lab gets the first
+        # of these that no other one has.
+        first = int(digest[:8], 16)
+        self.subnets = [f"198.18.{100 + (first + n) % 150}" for n in range(150)] if own else ["198.18.77"]
         self.keys = self.dir / "keys"
         self.running = self.dir / "run"
         self.hosts = self.running / "hosts"
         self.inventory = self.running / "inventory.yml"
         self.known_hosts = self.running / "known_hosts"
+        self.chosen_subnet = self.running / "subnet"
         self._mutex = threading.RLock()
         self._depth = 0
+
+    @property
+    def subnet(self) -> str:
+        """The first three numbers of the lab's addresses; network.choose_subnet settles them when the lab comes up."""
+        try:
+            return self.chosen_subnet.read_text()
+        except FileNotFoundError:
+            return self.subnets[0]
 
     @property
     def controller_address(self) -> str:
