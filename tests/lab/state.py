@@ -34,8 +34,8 @@ class State:
         # Interface names have at most 15 characters.
         self.link_prefix = f"dfl{digest[:4]}" if own else "dfl"
         self.bridge = f"{self.link_prefix}-br"
-        # 198.18.0.0/15 is set aside for tests of network equipment, so it is nobody's real network. The lab gets the first
-        # of these that no other one has.
+        # 198.18.0.0/15 is set aside for tests of network equipment, so it is nobody's real network.
+        # The lab gets the first of these that no other one has.
         first = int(digest[:8], 16)
         self.subnets = [f"198.18.{100 + (first + n) % 150}" for n in range(150)] if own else ["198.18.77"]
         self.keys = self.dir / "keys"
