@@ -76,8 +76,8 @@ def test_power_is_lost_while_copying(lab: Lab, linked: dict[str, Host], flake: P
         wait_for(lambda: list(inside(host, "/nix/var/nix").glob("deploy-flake.*/source")), pause=0.002)
         (broken,) = inside(host, "/nix/var/nix").glob("deploy-flake.*")
         host.power_off()
+        assert (host.root / "nix/var/nix" / broken.name / "source").exists()
         host.power_on()
-        assert inside(host, f"/nix/var/nix/{broken.name}/source").exists()
         assert deployment.end() == 0, deployment.output
     is_whole(host, systems(host).running, "committed")
 
