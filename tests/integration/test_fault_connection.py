@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,20 @@ def cut_until_noticed(deployment: Deploying) -> None:
     deployment.host.mend()
 
 
-def test_link_is_cut_while_copying(lab: Lab, linked: dict[str, Host], flake: Path) -> None:
-    """Tried again; a part of the copy never has a valid path."""
-    host = linked["host1"]
+@contextmanager
+def copying(lab: Lab, host: Host, flake: Path) -> Iterator[Deploying]:
+    """A deployment of a large flake that has begun to arrive."""
     (flake / "big").write_bytes(os.urandom(96 << 20))
     variables = {"deploy_flake_flake": str(flake), "deploy_flake_limits": SHORT, **IMPATIENT}
     with Deploying(lab, host, DEPLOY, **variables) as deployment:
         wait_for(lambda: list(inside(host, "/nix/var/nix").glob("deploy-flake.*/source")), pause=0.002)
+        yield deployment
+
+
+def test_link_is_cut_while_copying(lab: Lab, linked: dict[str, Host], flake: Path) -> None:
+    """Tried again; a part of the copy never has a valid path."""
+    host = linked["host1"]
+    with copying(lab, host, flake) as deployment:
         cut_until_noticed(deployment)
         assert "while copying the flake" in deployment.output, deployment.output
         assert deployment.end() == 0, deployment.output
@@ -70,10 +78,7 @@ def test_power_is_lost_while_copying(lab: Lab, linked: dict[str, Host], flake: P
     """Copied once more when the host is back, and nothing is left of the copy that was broken off."""
     host = linked["host2"]
     change_the_flake(flake, "powerless")
-    (flake / "big").write_bytes(os.urandom(96 << 20))
-    variables = {"deploy_flake_flake": str(flake), "deploy_flake_limits": SHORT, **IMPATIENT}
-    with Deploying(lab, host, DEPLOY, **variables) as deployment:
-        wait_for(lambda: list(inside(host, "/nix/var/nix").glob("deploy-flake.*/source")), pause=0.002)
+    with copying(lab, host, flake) as deployment:
         (broken,) = inside(host, "/nix/var/nix").glob("deploy-flake.*")
         host.power_off()
         assert (host.root / "nix/var/nix" / broken.name / "source").exists()

@@ -88,7 +88,6 @@ class Lab:
         (self.state.running / "layers").write_text("".join(f"{path}\n" for path in layers))
         (self.state.running / "version").write_text(_version(layers))
         limits.raise_for(self.state, count)
-        network.choose_subnet(self.state)
         network.make_bridge(self.state)
         cgroup.make(self.state)
 

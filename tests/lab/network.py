@@ -11,20 +11,9 @@ from lab.shell import LabError, sh
 from lab.state import State
 
 
-def choose_subnet(state: State) -> None:
-    """Once for as long as the lab is up: two names may lead to the same first choice."""
-    if state.chosen_subnet.exists():
-        return
-    lines = (line.split() for line in sh("ip", "-4", "-oneline", "address").splitlines())
-    taken = {words[3].rpartition(".")[0] for words in lines if words[1] != state.bridge}
-    free = next((subnet for subnet in state.subnets if subnet not in taken), None)
-    if free is None:
-        raise LabError(f"another network of this machine has the lab's addresses: {state.subnets[0]}.0/24")
-    state.chosen_subnet.write_text(free)
-
-
 def make_bridge(state: State) -> None:
     if not _exists(state.bridge):
+        _choose_subnet(state)
         try:
             sh("ip", "link", "add", state.bridge, "type", "bridge")
         except LabError as error:
@@ -32,6 +21,15 @@ def make_bridge(state: State) -> None:
     address = f"{state.controller_address}/24"
     sh("ip", "address", "replace", address, "dev", state.bridge)
     sh("ip", "link", "set", state.bridge, "up")
+
+
+def _choose_subnet(state: State) -> None:
+    """For as long as the bridge is there: two names may lead to the same first choice."""
+    taken = {line.split()[3].rpartition(".")[0] for line in sh("ip", "-4", "-oneline", "address").splitlines()}
+    free = next((subnet for subnet in state.subnets if subnet not in taken), None)
+    if free is None:
+        raise LabError(f"another network of this machine has the lab's addresses: {state.subnets[0]}.0/24")
+    state.chosen_subnet.write_text(free)
 
 
 def remove_bridge(state: State) -> None:

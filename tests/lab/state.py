@@ -49,7 +49,7 @@ class State:
 
     @property
     def subnet(self) -> str:
-        """The first three numbers of the lab's addresses; network.choose_subnet settles them when the lab comes up."""
+        """The first three numbers of the lab's addresses; network.make_bridge settles them."""
         try:
             return self.chosen_subnet.read_text()
         except FileNotFoundError:

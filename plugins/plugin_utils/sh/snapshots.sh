@@ -7,12 +7,13 @@ lost_snapshot() {
     refuse "$@"
 }
 
-# drop_broken_copies: what is left of copies in which the host lost its power or was restarted; $line is this boot's name.
+# drop_broken_copies: what is left of copies in which the host lost its power or was restarted. Those of this boot are $copies.*.
 drop_broken_copies() {
     read_line /proc/sys/kernel/random/boot_id
+    copies=/nix/var/nix/deploy-flake.$line
     for copied_at in /nix/var/nix/deploy-flake.*; do
         case $copied_at in
-        *."$line".*) ;;
+        "$copies".*) ;;
         *) [ ! -d "$copied_at" ] || rm -rf "$copied_at" ;;
         esac
     done
@@ -25,7 +26,7 @@ receive_snapshot() {
     # Once unpacked, once in the store.
     needed=$((nar_size / 512 + 1024))
     [ "$free" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for the flake"
-    temporary=$(mktemp -d "/nix/var/nix/deploy-flake.$line.XXXXXXXX") || lost_snapshot no-space "cannot make a temporary directory in /nix/var/nix"
+    temporary=$(mktemp -d "$copies.XXXXXXXX") || lost_snapshot no-space "cannot make a temporary directory in /nix/var/nix"
     trap 'rm -rf "$temporary"' EXIT
     trap 'exit 143' HUP INT TERM
     # A stream that was cut off never gets a name in the store.
