@@ -153,7 +153,7 @@ def test_boot_default_moves_in_between(lab: Lab, whole: dict[str, Host]) -> None
     """Somebody prepares another system for the next boot: theirs is kept, and ours is not committed."""
     host = whole["host2"]
     theirs, ours = build(host, version="theirs"), next_system(host)
-    with deploying(lab, host, ours) as deployment:
+    with deploying(lab, host, ours, limits=SHORT | {"settle": 8}) as deployment:
         deployment.wait_for("settling")
         host.run(
             f"nix-env -p /nix/var/nix/profiles/system --set {theirs} && {theirs}/bin/switch-to-configuration boot",

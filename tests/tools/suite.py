@@ -21,19 +21,20 @@ OTHER_LAB = "/var/cache/deploy-flake-lab-2"
 
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
-# Of the integration tests those of the Python package; they take a quarter of the time.
-COMMAND = "test_command*.py"
+# The newest pair's integration tests of these files run in the other lab: so both are at work for about as long.
+BESIDE = ("test_command*.py", "test_s*.py")
 
 
 def beside_the_newest_pair() -> list[str]:
-    """What `newest_pair` leaves: every other pair, and the newest pair's tests of the command."""
-    return other_pairs() + command(environments.newest(), lab=OTHER_LAB)
+    """What `newest_pair` leaves: every other pair, and some of the newest pair's integration tests."""
+    files = [str(file.relative_to(ROOT)) for beside in BESIDE for file in sorted((ROOT / INTEGRATION).glob(beside))]
+    return other_pairs() + _pytest(environments.newest(), files, lab=OTHER_LAB)
 
 
 def other_pairs() -> list[str]:
     """The unit tests with every pair but the newest, and the core integration tests; say what failed.
 
-    Half of them without pytest-ansible, as all will have to run once it is no more. They have a lab of their own:
+    Without pytest-ansible, as all will have to run once it is no more. They have a lab of their own:
     the newest pair may be at work in the other.
     """
     possible, impossible = environments.pairs()
@@ -43,32 +44,21 @@ def other_pairs() -> list[str]:
     failed = []
     cores: set[str] = set()
     for pair in others:
-        failed += _pytest(pair, [UNIT])
+        failed += _pytest(pair, [UNIT], plugin=False)
         # Of each ansible-core, with the oldest Python.
         if pair.core not in {*cores, newest.core}:
             failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False, lab=OTHER_LAB)
         cores.add(pair.core)
-    return failed + unit_without_plugin(newest)
+    return failed
 
 
 def newest_pair() -> list[str]:
-    """All tests with the newest pair but those of the command."""
-    return _pytest(environments.newest(), [UNIT, INTEGRATION, f"--ignore-glob=*/{COMMAND}"])
-
-
-def command(pair: Pair, lab: str) -> list[str]:
-    """The integration tests of the command."""
-    files = sorted(str(file.relative_to(ROOT)) for file in (ROOT / INTEGRATION).glob(COMMAND))
-    return _pytest(pair, files, lab=lab)
-
-
-def unit_without_plugin(pair: Pair) -> list[str]:
-    """The unit tests as they run without the plugin."""
-    return _pytest(pair, [UNIT], plugin=False)
+    """All tests with the newest pair but those that run beside it."""
+    return _pytest(environments.newest(), [UNIT, INTEGRATION, *(f"--ignore-glob=*/{beside}" for beside in BESIDE)])
 
 
 def unit(pair: Pair) -> list[str]:
-    return unit_without_plugin(pair) + _pytest(pair, [UNIT])
+    return _pytest(pair, [UNIT], plugin=False) + _pytest(pair, [UNIT])
 
 
 def integration(pair: Pair) -> list[str]:
