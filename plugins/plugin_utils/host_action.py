@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
@@ -33,6 +34,9 @@ class HostAction(ActionBase):
         """Read once what every task needs: Ansible loads an action before it starts processes for the hosts."""
         super().__init_subclass__()
         argument_spec(cls.module)
+        # All that Ansible has loaded by now stays until the end, and a third of a second would pass there with looking for garbage
+        # among it. Python's own advice before a fork, too: the processes for the hosts share what none of them looks through.
+        gc.freeze()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """What Ansible calls. A failure is a result with `msg`, and never an exception."""
