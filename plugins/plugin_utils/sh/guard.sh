@@ -4,9 +4,10 @@
 
 guard() {
     # Told to end before there is a final state, it ends with a failure, and systemd starts it again.
-    trap 'read_line "$dir/state"; is_final "$line"; exit "$?"' TERM INT HUP
+    trap '[ ! -e "$dir/settings" ] || { read_line "$dir/state" && is_final "$line"; }; exit "$?"' TERM INT HUP
     waiting=0
     over=no
+    tail_waits=yes
     while [ -e "$dir/settings" ]; do
         read_line "$dir/state"
         if is_final "$line"; then
@@ -25,7 +26,12 @@ guard() {
             become_the_undo
         fi
         # No process is started while there is nothing to do: every host of a fleet has a guard.
-        main_process_there && limited 5 tail --pid="$main_process" -s 0.2 -f /dev/null || pause 1
+        if [ "$tail_waits" = yes ] && main_process_there; then
+            # busybox's waits for no process.
+            limited 5 tail --pid="$main_process" -s 0.2 -f /dev/null 2>/dev/null || out_of_time "$status" || tail_waits=no
+        else
+            pause 1
+        fi
     done
 }
 
