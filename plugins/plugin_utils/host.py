@@ -264,12 +264,13 @@ class Host:
             )
 
 
+@cache
 def join(*scripts: str) -> str:
     """The last of these scripts, after what it uses of the others and of common.sh; for none all of common.sh."""
     if not scripts:
         return script("common")
     *libraries, last = scripts
-    return _used("".join(_text(name) for name in ("common", *libraries)), script(last)) + script(last)
+    return _used(["common", *libraries], script(last)) + script(last)
 
 
 @cache
@@ -277,16 +278,23 @@ def _text(name: str) -> str:
     return (_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8")
 
 
-def _used(library: str, text: str) -> str:
-    """A library without the functions whose names are nowhere in the text, nor in functions that stay."""
-    parts = {match[1]: bare(match[0]) for match in _FUNCTION.finditer(library)}
-    rest = bare(_FUNCTION.sub("", library))
+def _used(libraries: Sequence[str], text: str) -> str:
+    """Libraries without the functions whose names are nowhere in the text, nor in functions that stay."""
+    parts = {name: part for library in libraries for name, part in _parts(library)[0].items()}
+    rest = "".join(_parts(library)[1] for library in libraries)
     names: set[str] = set()
     new = parts.keys() & set(_WORD.findall(text + rest))
     while new:
         names |= new
         new = parts.keys() & {word for name in new for word in _WORD.findall(parts[name])} - names
     return rest + "".join(part for name, part in parts.items() if name in names)
+
+
+@cache
+def _parts(name: str) -> tuple[Mapping[str, str], str]:
+    """The functions of a script, as they are sent, and what is outside of them."""
+    text = _text(name)
+    return {match[1]: bare(match[0]) for match in _FUNCTION.finditer(text)}, bare(_FUNCTION.sub("", text))
 
 
 @cache
@@ -310,7 +318,7 @@ def bare(text: str) -> str:
             data = _HERE_DOCUMENT.search(stripped)
             end_of_data = data[1] if data else ""
             quoted = _ends_quoted(line, quoted)
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _ends_quoted(line: str, quoted: bool) -> bool:
@@ -332,7 +340,7 @@ def program() -> str:
     parts = ("process", "record", "settings", "reach", "health", "loader", "commit", "undo", "repair")
     # All of them, since the undo makes names of functions as it goes.
     text = "".join(script(name) for name in (*parts, "oneshot", "trial", "supervise", "guard", "program"))
-    return _used(_text("common"), text) + text
+    return _used(["common"], text) + text
 
 
 def assignments(values: Mapping[str, str]) -> str:

@@ -21,7 +21,8 @@ supervise() {
     commit
 }
 
-# Its directory is gone when it is started again after the end: then there is nothing to do.
+# Its directory is gone when it is started again after the end: then there is nothing to do. The shell that it will be looks
+# itself, since a condition of the unit is one process more for systemd.
 # shellcheck disable=SC2086 # the interpreter may be two words
 start_guard() {
     timeout -k 5 30 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$guard_unit" \
@@ -29,8 +30,7 @@ start_guard() {
         -p Restart=on-failure -p RestartSec=200ms -p StartLimitIntervalSec=0 -p IgnoreOnIsolate=yes \
         -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
         -p WorkingDirectory=/ -p UMask=0077 -p TimeoutStopSec=30 \
-        -p ExecCondition="$(tool test) -e $dir/program" \
-        $interpreter "$dir/program" guard "$dir"
+        $interpreter -c "[ ! -e $dir/program ] || exec $interpreter $dir/program guard $dir"
 }
 
 # stop_unchanged WHY: before anything was activated.
