@@ -34,8 +34,8 @@ class HostAction(ActionBase):
         """Read once what every task needs: Ansible loads an action before it starts processes for the hosts."""
         super().__init_subclass__()
         argument_spec(cls.module)
-        # All that Ansible has loaded by now stays until the end, and a third of a second would pass there with looking for garbage
-        # among it. Python's own advice before a fork, too: the processes for the hosts share what none of them looks through.
+        # All that Ansible has loaded by now stays until the end, where a third of a second would pass with looking for
+        # garbage among it. Python's own advice before a fork, too: what nobody looks through, all processes share.
         gc.freeze()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

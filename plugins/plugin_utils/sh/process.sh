@@ -52,6 +52,7 @@ each_process() {
 own_cgroup() { while read -r line; do case $line in 0::*) line=${line#0::} && return ;; esac; done </proc/self/cgroup; }
 
 kill_one() { kill -KILL "$1" 2>/dev/null; }
+end_one() { kill -TERM "$1" 2>/dev/null; }
 count_one() { left="$left $1"; }
 
 # kill_others CGROUP: one by one with SIGKILL; cgroup.kill would take the undo along, and every process that it starts.

@@ -9,8 +9,8 @@ main() {
     undo)
         undo
         result=$?
-        # As ExecStopPost: the guard's work is done as well.
-        [ "$result" != 0 ] || [ -z "${SERVICE_RESULT-}" ] || timeout -k 5 30 systemctl stop --no-block "$guard_unit" 2>/dev/null
+        # As ExecStopPost: the guard's work is done as well. It would find that out by itself, a moment later.
+        [ "$result" != 0 ] || [ -z "${SERVICE_RESULT-}" ] || [ "$facts" = no ] || each_process "${cgroup%/*}/$guard_unit" end_one
         exit "$result"
         ;;
     guard) guard ;;
