@@ -89,7 +89,7 @@ class Follower:
         hosts: Mapping[str, HostResult],
         tell: Callable[[Event], None],
         at_end: bool = False,
-        idle: Outcome = Outcome.UNCHANGED,
+        under_way: bool = False,
     ) -> None:
         self.operation = operation
         self.hosts = dict(hosts)
@@ -103,8 +103,8 @@ class Follower:
         self._tell = tell
         self._at_end = at_end
         """Whether another host may yet change how a host ends, as in a fleet that commits everywhere or nowhere."""
-        self._idle = idle
-        """How a host ends where nothing was to be revoked."""
+        self._under_way = under_way
+        """Whether another run has begun something on these hosts, and was broken off."""
         self._phases: dict[str, str] = {}
         self._modules: dict[str, str] = {}
         self._failed: set[str] = set()
@@ -262,11 +262,11 @@ class Follower:
             return Outcome.WOULD_CHANGE
         if self.finished and self.operation in ("status", "revoke"):
             host.reason = host.reason or ("nothing-waits" if self.operation == "revoke" else "")
-            return self._idle
-        if interrupted and not self._is_tried(name):
+            return Outcome.INTERRUPTED if self._under_way else Outcome.UNCHANGED
+        if interrupted and not self._under_way and not self._is_tried(name):
             return Outcome.INTERRUPTED
-        # Ansible ended before it began with this host.
-        return Outcome.UNKNOWN if self.phase(name) else Outcome.FAILED
+        # Otherwise Ansible ended before it began with this host.
+        return Outcome.UNKNOWN if self._under_way or self.phase(name) else Outcome.FAILED
 
     def _end_of(self, name: str) -> None:
         if name in self._told:

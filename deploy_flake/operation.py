@@ -211,7 +211,7 @@ class Deployment:
         self._tell(Warned(text=f"revoking on {names}; interrupt again to leave, and they go back by themselves"))
         self._signalled_at = None
         known = {name: self.hosts[name] for name in hosts}
-        self._running = Follower("revoke", known, self._tell, idle=Outcome.INTERRUPTED)
+        self._running = Follower("revoke", known, self._tell, under_way=True)
         self._play("revoke", self._running, private, hosts)
         self._running.end(self.interrupted)
         self._follower.ended(hosts)

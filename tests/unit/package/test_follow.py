@@ -116,6 +116,24 @@ def test_host_whose_next_step_was_not_told_yet_is_not_forgotten() -> None:
 
 
 @pytest.mark.parametrize(
+    ("events", "outcome"),
+    [
+        ([], Outcome.UNKNOWN),
+        ([started("host1", "system_revoke")], Outcome.UNKNOWN),
+        ([started("host1", "system_revoke"), STATS], Outcome.INTERRUPTED),
+        ([result("host1", "system_revoke", state="rolled-back"), STATS], Outcome.ROLLED_BACK),
+    ],
+)
+def test_host_that_was_to_be_sent_back_is_not_called_untouched(events: list[dict[str, Any]], outcome: Outcome) -> None:
+    """Interrupted twice, before that had even begun."""
+    follower = Follower("revoke", {"host1": HostResult("host1")}, lambda _event: None, under_way=True)
+    for event in events:
+        follower.handle(event)
+    follower.end(interrupted=True)
+    assert follower.hosts["host1"].outcome is outcome
+
+
+@pytest.mark.parametrize(
     ("steps", "outcome"),
     [
         ({"build": {"failed": True, "msg": "no"}}, Outcome.FAILED),

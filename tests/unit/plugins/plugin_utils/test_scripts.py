@@ -107,6 +107,7 @@ def test_ignored_units_are_patterns(shell: list[str]) -> None:
     assert run(shell, script).split() == ["abc.timer", "web.service"]
 
 
+@pytest.mark.shell
 @every_shell
 def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     """systemd may hang for longer than its limit: then it is not known which units have failed."""
@@ -121,6 +122,7 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     assert said[3:] == ["ill", "a\\x2db.mount", "b.service", "none", "c.service"]
 
 
+@pytest.mark.shell
 @pytest.mark.parametrize("tools", ["", "busybox"])
 @every_shell
 def test_waiting_for_a_line_ends_with_it(shell: list[str], tools: str, tmp_path: Path) -> None:
@@ -188,6 +190,7 @@ def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
     assert run(shell, script).strip() == "10"
 
 
+@pytest.mark.shell
 @every_shell
 @pytest.mark.parametrize(("seconds", "command", "late"), [(1, "sleep 5", True), (5, "exit 3", False)])
 def test_limits_are_told_from_failures(shell: list[str], seconds: int, command: str, late: bool) -> None:
