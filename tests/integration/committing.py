@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from integration.faulting import (
     STORE_LOCK,
@@ -91,6 +91,22 @@ def verify(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     deployment.wait_for("commit-verify", pause=0.0005)
     with stopped(*processes(host)):
         yield
+
+
+def recorded(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
+    """Its line is written and it is not open any more; its directory is still there."""
+    opened = host.root / "var/lib/deploy-flake/open.json"
+    deployment.wait_for("commit-verify", "committed", pause=0.0005)
+    wait_for(lambda: not opened.exists(), pause=0.0005)
+    # The whole host: another process tidies up.
+    freezer = host.cgroup / "cgroup.freeze"
+    freezer.write_text("1")
+    try:
+        yield
+    finally:
+        # Gone with the power.
+        with suppress(FileNotFoundError):
+            freezer.write_text("0")
 
 
 def only_confirmed(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:

@@ -282,7 +282,10 @@ def last_record(host: Host) -> Mapping[str, Any]:
 
 def settled(host: Host, limit: float = 60) -> None:
     """Wait until no deployment is open and none of its units is left."""
-    wait_for(lambda: remains(host) == "", limit, 0.1, f"{host.name} still has:\n{remains(host)}\n{journal(host)}")
+    try:
+        wait_for(lambda: remains(host) == "", limit, 0.1)
+    except AssertionError:
+        raise AssertionError(f"{host.name} still has:\n{remains(host)}\n{journal(host)}") from None
 
 
 def journal(host: Host) -> str:

@@ -94,6 +94,8 @@ write_line() {
 finish() {
     record "$1" >"$dir/record.new.$$" && mv -f "$dir/record.new.$$" "$dir/record"
     write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
+    # While it is still open: what a power loss leaves after that, nobody looks for.
+    keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
     [ "$(open_field id)" != "$id" ] || rm -f "$var_dir/open.json"
     # One that did not fit on the disk.
     [ ! -e "$var_dir/open.json.new" ] || rm -f "$var_dir/open.json.new"
@@ -101,19 +103,19 @@ finish() {
     state "$1"
 }
 
-# A deployment that has ended leaves its line and nothing else; only what went wrong keeps its systems from garbage collection.
+# keeps_systems OUTCOME: only what went wrong keeps its systems from garbage collection.
+keeps_systems() { case $1 in rollback-failed | commit-failed) return 0 ;; *) return 1 ;; esac; }
+
+# A deployment that has ended leaves its line and nothing else.
 clean_up() {
     read_line "$dir/state"
     is_final "$line" || return 0
-    case $line in
-    rollback-failed | commit-failed) ;;
-    *)
+    keeps_systems "$line" || {
         # There is one open deployment at a time, so what others left can go as well. A flake or a system that somebody
         # has named again since this deployment began stays.
         find "$roots" -type l \( -name 'deployment-*' -o ! -newer "$dir/settings" \) -exec rm -f {} + 2>/dev/null
         rmdir "$roots" 2>/dev/null
-        ;;
-    esac
+    }
     read_line "$run_dir/current"
     [ "$line" != "$id" ] || rm -f "$run_dir/current"
     # Without its line on disk, the directory is the only witness: it stays until the next deployment, which tries again.
