@@ -53,11 +53,14 @@ def environment(collections: Path, environ: Mapping[str, str] | None = None) -> 
     """Variables for ansible-playbook, beside those that the user has set."""
     environ = os.environ if environ is None else environ
     settings = _settings(environ)
+    # Where the user has none. Ansible warns of one that it passes over only if there is no other.
+    ours = not _config_file(environ) and not environ.get("ANSIBLE_CONFIG") and not Path("ansible.cfg").exists()
     theirs = environ.get("ANSIBLE_COLLECTIONS_PATH") or settings.collections_path or _DEFAULT_PATH
     checking = environ.get("ANSIBLE_HOST_KEY_CHECKING") or settings.get("host_key_checking") or "True"
     return {
         # ansible-runner looks for ansible-playbook there.
         "PATH": f"{Path(playbook_program()).parent}{os.pathsep}{environ.get('PATH') or os.defpath}",
+        **({"ANSIBLE_CONFIG": str(_PACKAGE / "ansible.cfg")} if ours else {}),
         "ANSIBLE_COLLECTIONS_PATH": f"{collections}{os.pathsep}{theirs}",
         # ansible-runner would switch it off.
         "ANSIBLE_HOST_KEY_CHECKING": checking,
@@ -107,15 +110,20 @@ class _Settings:
 
 def _settings(environ: Mapping[str, str]) -> _Settings:
     """Read the ansible.cfg that Ansible would."""
-    for path in _candidates(environ):
-        parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
-        try:
-            if path.is_file() and parser.read(path, encoding="utf-8"):
-                return _Settings(parser, path.parent)
-        except (OSError, ValueError, configparser.Error):
-            # Ansible will complain of it in its own words.
-            return _Settings(configparser.RawConfigParser(), path.parent)
-    return _Settings(configparser.RawConfigParser(), Path.cwd())
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
+    path = _config_file(environ)
+    if path is None:
+        return _Settings(parser, Path.cwd())
+    try:
+        parser.read(path, encoding="utf-8")
+    except (OSError, ValueError, configparser.Error):
+        # Ansible will complain of it in its own words.
+        parser = configparser.RawConfigParser()
+    return _Settings(parser, path.parent)
+
+
+def _config_file(environ: Mapping[str, str]) -> Path | None:
+    return next((path for path in _candidates(environ) if os.path.isfile(path) and os.access(path, os.R_OK)), None)
 
 
 def _candidates(environ: Mapping[str, str]) -> list[Path]:

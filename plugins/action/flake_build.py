@@ -20,5 +20,5 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Send what the host lacks of the flake; start the build or find it running, and follow its log to the end."""
-        result, _answer = build(host, options, self.check_mode)
+        result, _answer = build(host, options, self)
         return result

@@ -20,6 +20,6 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Ask the host which snapshots it lacks, and send those."""
-        with Sources(host, options["flake"]) as sources:
+        with Sources(host, options["flake"], self.common_file(options["flake"])) as sources:
             sources.bring(options)
             return {"changed": sources.bytes_sent > 0, **sources.facts()}

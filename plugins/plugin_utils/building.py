@@ -19,13 +19,16 @@ from typing import Any
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.build_log import BuildLog
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import configurations, toplevel
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, script
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.sources import Sources
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _SAYING = ("--json", "--print-out-paths", "--log-format", "internal-json")
-_POLL = 8
 _QUIET = 3
+"""Seconds for which a poll keeps to itself what is only progress."""
+_POLL = 5
+"""Seconds for which it waits for any news after that."""
 _PROGRESS_EVERY = 2.0
 _STILL_EVERY = 8.0
 _NAMES = 20
@@ -34,16 +37,17 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def build(
-    host: Host, options: Mapping[str, Any], check_mode: bool, look: Mapping[str, str] | None = None
+    host: Host, options: Mapping[str, Any], task: HostAction, look: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], Answer]:
     """Send what the host lacks of the flake, build, and follow that to its end; the return values and the last answer.
 
     With `look`, the variables of look.sh, the host says as well when it runs the system already (`unchanged`).
     """
+    check_mode = task.check_mode
     prebuilt = _prebuilt(options)
     if not options["flake"]:
         return _Building(host, options, check_mode, look).build(prebuilt)
-    with Sources(host, options["flake"]) as sources:
+    with Sources(host, options["flake"], task.common_file(options["flake"])) as sources:
         options = {**options, "reference": sources.reference}
         result, answer = _Building(host, options, check_mode, look).build(prebuilt, sources)
         return {**result, **sources.facts(), "changed": result["changed"] or sources.bytes_sent > 0}, answer
@@ -268,6 +272,7 @@ class _Build:
         return self._poll("yes", data, **snapshot)
 
     def _poll(self, may_start: str, data: bytes = b"", **snapshot: str) -> Answer:
+        quiet = self.host.quiet(_QUIET)
         # With a reference, somebody has spoken with the host before.
         wait_for = self.host.persist if self.options["reference"] and not self._sources else self.host.contact
         answer = wait_for(
@@ -277,7 +282,7 @@ class _Build:
                 "room",
                 "snapshots",
                 "build",
-                limit=_POLL + 120 + (self.options["copy_timeout"] if data else 0),
+                limit=quiet + _POLL + 120 + (self.options["copy_timeout"] if data else 0),
                 data=data,
                 name=self._name,
                 login_user=self._user,
@@ -286,8 +291,8 @@ class _Build:
                 at_end=script("build_ended"),
                 nix_config=self.options["nix_config"],
                 offset=str(self._offset),
-                patience=str(_POLL),
-                quiet=str(_QUIET),
+                patience=str(quiet + _POLL),
+                quiet=str(quiet),
                 may_start=may_start,
                 source=self._source,
                 paths=self._paths,

@@ -32,10 +32,10 @@ FINAL = frozenset(
 )
 _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
-_POLL = 12
-"""Seconds for which one poll waits on the host for news."""
 _QUIET = 10
 """Seconds for which a poll keeps to itself what is only progress: a quick deployment is over in one poll."""
+_POLL = 2
+"""Seconds for which it waits for any news after that."""
 
 
 class Deployment:
@@ -57,10 +57,12 @@ class Deployment:
 
         It waits for one of the awaited states or the end, and after a moment for any news.
         """
-        variables |= {"known": self.state, "awaited": awaited, "patience": str(_POLL), "quiet": str(_QUIET)}
+        quiet = self.host.quiet(_QUIET)
+        patience = quiet + _POLL
+        variables |= {"known": self.state, "awaited": awaited, "patience": str(patience), "quiet": str(quiet)}
         answer = self.host.persist(
             self.reconnect_timeout,
-            lambda: self.host.run(*scripts, limit=_POLL + limit, id=self.id, **variables),
+            lambda: self.host.run(*scripts, limit=patience + limit, id=self.id, **variables),
             f"deployment {self.id} is {self.state or 'starting'}",
             self.addresses,
         )

@@ -86,8 +86,9 @@ class Answer:
 class Host:
     """The host of one task."""
 
-    def __init__(self, action: ActionBase, name: str) -> None:
+    def __init__(self, action: ActionBase, name: str, at_once: int = 1) -> None:
         self.name = name
+        self._at_once = at_once
         self.reached = False
         self._host_key_alias = ""
         self._shared_args = ""
@@ -108,6 +109,13 @@ class Host:
     def login_user(self) -> str:
         """Who logs in, as far as it is known here; "" where only the host knows."""
         return str(self._action._get_remote_user() or "")
+
+    def quiet(self, seconds: int) -> int:
+        """For how many seconds a poll keeps to itself what is only progress: longer where many hosts are at work.
+
+        Each answer costs another command, and that time is taken from the others; nobody reads so many lines either.
+        """
+        return seconds + min(self._at_once, 20) // 2
 
     def tell(self, text: str) -> None:
         """One line of progress for whoever watches."""

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
@@ -44,7 +47,8 @@ class HostAction(ActionBase):
         self.task_vars = task_vars or {}
         self.check_mode = bool(self._task.check_mode)
         self.diff_mode = bool(self._task.diff)
-        host = Host(self, str(self.task_vars.get("inventory_hostname", "")))
+        batch, forks = self.task_vars.get("ansible_play_batch", ()), int(self.task_vars.get("ansible_forks") or 1)
+        host = Host(self, str(self.task_vars.get("inventory_hostname", "")), min(len(batch), forks))
         spec = argument_spec(self.module)
         _valid, options = self.validate_argument_spec(argument_spec=spec)
         result.update(self.attempt(host, lambda: self.act(host, options)))
@@ -61,6 +65,11 @@ class HostAction(ActionBase):
                 # The first contact: Ansible's own word for it is "unreachable".
                 raise
             return {"failed": True, "msg": f"lost the connection to {host.name}"}
+
+    def common_file(self, name: str) -> Path:
+        """A place for what the processes of all hosts of this task have in common; it is gone when Ansible ends."""
+        key = hashlib.sha256(f"{self._task._uuid} {name}".encode(errors="surrogateescape")).hexdigest()[:32]
+        return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-{key}")
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Do the work; the result is what the module's documentation says."""

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import git_tree, nar
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import (
@@ -69,9 +70,9 @@ class LocalFlake:
     tree: nar.Node = field(default_factory=lambda: nar.Directory({}), repr=False, compare=False)
     """The files themselves."""
 
-    def snapshot(self) -> Snapshot:
-        """Read all files into a NAR: a temporary file, in memory while it is small."""
-        return take_snapshot(self.tree, self.root)
+    def snapshot(self, file: BinaryIO | None = None) -> Snapshot:
+        """Read all files into a NAR: the file, else a temporary one, in memory while it is small."""
+        return take_snapshot(self.tree, self.root, file)
 
     def locked_reference(self, snapshot: Snapshot) -> str:
         """Name the snapshot in the host's store so that Nix takes it for locked, revision and time included."""

@@ -40,10 +40,13 @@ class Snapshot:
         self.nar.close()
 
 
-def take_snapshot(tree: nar.Node, root: Path) -> Snapshot:
-    """Read a tree into a NAR: a temporary file, in memory while it is small. The root is for messages."""
+def take_snapshot(tree: nar.Node, root: Path, file: BinaryIO | None = None) -> Snapshot:
+    """Read a tree into a NAR: the file, else a temporary one, in memory while it is small. The root is for messages."""
     # It outlives this function: the snapshot's user closes it.
-    file = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="deploy-flake-", suffix=".nar"))  # noqa: SIM115
+    file = file or cast(
+        BinaryIO,
+        tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="deploy-flake-", suffix=".nar"),  # noqa: SIM115
+    )
     sink = _HashingSink(file)
     try:
         nar.write_nar(tree, sink)

@@ -17,24 +17,25 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake imp
     LocalFlake,
     LocalInput,
     RemoteFlake,
-    find_flake,
-    local_inputs,
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.snapshot import Snapshot
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.taken_once import Taken, take_once
 
 
 class Sources:
     """The sources of one flake for one host; none for a flake that the host fetches itself."""
 
-    def __init__(self, host: Host, reference: str) -> None:
+    def __init__(self, host: Host, reference: str, kept: Path) -> None:
         self._host = host
         self._reference = reference
-        self._flake = find_flake(reference, Path.cwd())
-        self._snapshot: Snapshot | None = None
-        self._sources: dict[str, Snapshot | LocalInput] = {}
+        taken = take_once(reference, Path.cwd(), kept)
+        self._flake = taken.flake
+        self._snapshot = taken.snapshot
+        self._sources: dict[str, Snapshot | LocalInput] = {one.store_path: one for one in taken.inputs.found}
         self.bytes_sent = 0
-        if isinstance(self._flake, LocalFlake):
-            self._find(self._flake)
+        if taken.snapshot:
+            self._sources[taken.snapshot.store_path] = taken.snapshot
+        self._warn(taken)
 
     @property
     def reference(self) -> str:
@@ -96,16 +97,12 @@ class Sources:
             "last_modified": flake.last_modified,
         }
 
-    def _find(self, flake: LocalFlake) -> None:
-        inputs = local_inputs(flake)
-        for name, why in inputs.left_out.items():
+    def _warn(self, taken: Taken) -> None:
+        for name, why in taken.inputs.left_out.items():
             self._host.warn(f"the input '{name}' is local to the controller and cannot be sent along: {why}")
-        if flake.untracked_nix_files:
-            files = ", ".join(flake.untracked_nix_files[:5])
+        if isinstance(taken.flake, LocalFlake) and taken.flake.untracked_nix_files:
+            files = ", ".join(taken.flake.untracked_nix_files[:5])
             self._host.warn(f"git does not track these files, so the flake does not contain them: {files}")
-        self._sources = {one.store_path: one for one in inputs.found}
-        self._snapshot = flake.snapshot()
-        self._sources[self._snapshot.store_path] = self._snapshot
 
     def __enter__(self) -> Self:
         """Use in a `with` statement, which lets go of the snapshot at its end."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,6 +66,28 @@ def test_all_or_nothing_goes_back_everywhere(lab: Lab, fresh: dict[str, Host], c
     assert "previous: host1, host2, host3" in played.output
     assert "another host of the fleet failed" in played.failure("host1")["msg"]
     assert "".join(remains(host) for host in fresh.values()) == ""
+
+
+def test_batches_get_the_same_flake(lab: Lab, whole: dict[str, Host], changed: Path, tmp_path: Path) -> None:
+    """The flake is edited while a play is at its first batch: all get what the canary got. The next task looks anew."""
+    copied: dict[str, Any] = {"deploy_flake.nixos.flake_copy": {"flake": str(changed)}, "become": True}
+    edit: dict[str, Any] = {
+        "ansible.builtin.lineinfile": {"path": str(changed / "hosts.nix"), "line": "# {{ inventory_hostname }}"},
+        "delegate_to": "localhost",
+        "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+    }
+    tasks = [copied, edit, copied]
+    plays = [{"hosts": "all", "gather_facts": False, "serial": 1, "tasks": tasks}]
+
+    played = play(lab, tmp_path, plays, whole)
+
+    assert played.code == 0, played.output
+    paths = [
+        [result["store_path"] for result in results if "store_path" in result] for results in played.results.values()
+    ]
+    assert len(paths) == 3
+    assert {tuple(found) for found in paths} == {tuple(paths[0])}
+    assert len(set(paths[0])) == 2
 
 
 def test_all_or_nothing_commits_everywhere(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:

@@ -127,7 +127,8 @@ hand_out() {
         ;;
     *)
         drop_root "$source"
-        answer free "$(free_kib /nix)"
+        free_kib /nix
+        answer free "$free"
         ;;
     esac
     # Whoever looks for one that is gone begins it anew.

@@ -10,6 +10,8 @@ var_dir=/var/lib/deploy-flake
 roots=/nix/var/nix/gcroots/deploy-flake
 profile=/nix/var/nix/profiles/system
 unit=deploy-flake.service
+newline='
+'
 
 # The tools of the system that runs now, whatever PATH the login brought.
 PATH=/run/wrappers/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
@@ -43,11 +45,25 @@ units_in() {
         [ "$?" = 1 ] && clock && [ "$uptime" -lt "$refused_until" ] || return 1
         sleep 0.5
     done
-    # No here-document: bash may write that to the disk, which may be full.
-    printf '%s\n' "$listed" | while read -r listed_unit _; do
-        case $listed_unit in '' | deploy-flake*) ;; *) printf '%s\n' "$listed_unit" ;; esac
-    done
+    each_first_word not_ours "$listed"
 }
+
+# each_first_word FUNCTION LINES: calls it with the first word of each line. Not by a pipe, which a shell reads byte by byte in
+# a process of its own; nor by a here-document, since bash may write that to the disk, which may be full.
+each_first_word() {
+    old_ifs=$IFS
+    IFS=$newline
+    set -f
+    for each_line in $2; do
+        each_line=${each_line#"${each_line%%[! ]*}"}
+        "$1" "${each_line%% *}"
+    done
+    set +f
+    IFS=$old_ifs
+}
+
+print_line() { printf '%s\n' "$1"; }
+not_ours() { case $1 in deploy-flake*) ;; *) print_line "$1" ;; esac; }
 
 failed_units() { units_in failed; }
 
@@ -136,8 +152,7 @@ lend_nix_config() {
 
 # switching_units PATTERN…: what is switching the host beside us; and the units of these names that are at work.
 switching_units() {
-    sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' "$@" |
-        while read -r listed_unit _; do printf '%s\n' "$listed_unit"; done
+    each_first_word print_line "$(sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' "$@")"
 }
 
 boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
@@ -213,4 +228,11 @@ quote() {
     *"'"*) printf "'" && printf '%s' "$1" | sed "s/'/'\\\\''/g" && printf "'" ;;
     *) printf "'%s'" "$1" ;;
     esac
+}
+
+# fact NAME VALUE: as an assignment, for a file that a shell reads.
+fact() {
+    printf '%s=' "$1"
+    quote "$2"
+    echo
 }

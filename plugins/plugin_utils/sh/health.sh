@@ -17,22 +17,23 @@ END
     done
 }
 
-# ready: whether the host is in a state to try anything on; says what is wrong.
+# ready: whether the host is in a state to try anything on; says what is wrong. Notes which units have failed before.
 ready() {
     manager=$(timeout -k 5 "$health_limit" systemctl is-system-running --wait 2>/dev/null) || :
-    case $policy:$manager in
-    *:running | no_new_failures:degraded) ;;
-    strict:degraded)
-        failed_units | not_ignored >"$dir/failed"
-        [ ! -s "$dir/failed" ] || { echo "units have failed already: $(tr '\n' ' ' <"$dir/failed")" && return 1; }
-        ;;
-    *)
-        failed_units | not_ignored >"$dir/failed"
-        echo "the host is not up: systemctl is-system-running says ${manager:-nothing} after $health_limit s"
-        return 1
-        ;;
-    esac
     : >"$dir/failed"
+    : >"$dir/failed-before"
+    # Running means that none has.
+    [ "$manager" = running ] || failed_units >"$dir/failed-before" || { echo "systemd does not say which units have failed" && return 1; }
+    case $policy:$manager in *:running | no_new_failures:degraded) return 0 ;; esac
+    not_ignored <"$dir/failed-before" >"$dir/failed"
+    if [ "$manager" != degraded ]; then
+        echo "the host is not up: systemctl is-system-running says ${manager:-nothing} after $health_limit s"
+    elif [ -s "$dir/failed" ]; then
+        echo "units have failed already: $(tr '\n' ' ' <"$dir/failed")"
+    else
+        return 0
+    fi
+    return 1
 }
 
 # healthy: whether the new system is well; says what is wrong. $test_status is what `test` ended with.

@@ -48,9 +48,12 @@ make_directory() {
         printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
         {
             printf '%s\n' "$settings"
-            printf 'new=%s\nnew_live=%s\n' "$(quote "$new")" "$(quote "$new_live")"
-            printf 'interpreter=%s\nlogin_user=%s\nguard_deadline=%s\nallow=%s\n' "$(quote "$interpreter")" \
-                "$(quote "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}")" "$guard_deadline" "$(quote "$allow")"
+            fact new "$new"
+            fact new_live "$new_live"
+            fact interpreter "$interpreter"
+            fact login_user "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}"
+            fact guard_deadline "$guard_deadline"
+            fact allow "$allow"
         } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
         rm -rf "$dir"
         no no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"

@@ -101,7 +101,7 @@ look_at_toplevel() {
 
 has_room() {
     [ -d "$1" ] || return 0
-    free=$(free_kib "$1")
+    free_kib "$1"
     [ "$free" -ge "$2" ] || no no-space "has $free KiB free on $1, and needs $2 KiB"
 }
 

@@ -90,7 +90,8 @@ lock_held() {
 
 # switch_to LIMIT TOPLEVEL ACTION: the status is switch-to-configuration's own, or the limit's.
 switch_to() {
-    began=$(now)
+    clock
+    began=$uptime
     came_free=0
     echo "--- switch-to-configuration $3 of $2" >>"$dir/log"
     while :; do
@@ -100,7 +101,8 @@ switch_to() {
         [ "$stc" = 11 ] || return "$stc"
         # Another run holds the lock: wait for it, within the same limit. It may have let go since; then once more.
         lock_held || came_free=$((came_free + 1))
-        [ "$came_free" -le 1 ] && [ $(($(now) - began)) -lt "$1" ] || return "$stc"
+        clock
+        [ "$came_free" -le 1 ] && [ $((uptime - began)) -lt "$1" ] || return "$stc"
         pause 1
     done
 }

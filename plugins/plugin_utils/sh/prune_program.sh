@@ -94,11 +94,13 @@ write_boot_entries() {
 
 # Without the lock: it may take long, and a deployment keeps what it needs by roots of its own.
 garbage() {
-    before=$(free_kib /nix)
+    free_kib /nix
+    before=$free
     # It names each path; the last lines say how much it was.
     { limited "$garbage_limit" nix-store --gc || echo "$status" >"$dir/garbage-status"; } 2>&1 | tail -n 20 >"$dir/garbage-log"
     read_line "$dir/garbage-status"
-    printf '%s %s %s\n' "${line:-0}" "$before" "$(free_kib /nix)" >"$dir/garbage"
+    free_kib /nix
+    printf '%s %s %s\n' "${line:-0}" "$before" "$free" >"$dir/garbage"
     ended ok
 }
 

@@ -5,11 +5,17 @@
 json() {
     case $1 in
     *[!A-Za-z0-9" "._/:,+=@%-]*)
-        printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\010\013-\037\177' |
-            sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }')"
+        printf '%s' "$1" | json_text
         ;;
     *) printf '"%s"' "$1" ;;
     esac
+}
+
+# json_text: the same of standard input.
+json_text() {
+    printf '"'
+    tr -d '\000-\010\013-\037\177' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'
+    printf '"'
 }
 
 # One line a field, so that repair after a power loss can read it back with sed.
@@ -18,6 +24,9 @@ json_field() {
     printf ': '
     json "$2"
 }
+
+# json_file NAME FILE: the content of a file, which mostly is not there; then no process is started.
+json_file() { if [ -s "$2" ]; then json_field "$1" "$(cat "$2")"; else json_field "$1" ''; fi; }
 
 # state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal.
 state() {
@@ -63,15 +72,13 @@ record() {
         json_field "${field%% *}" "${field#* }"
         printf ', '
     done
-    json_field why "$(content "$dir/why")"
-    printf ', '
-    json_field notes "$(content "$dir/notes")"
-    printf ', '
-    json_field failed_units "$(content "$dir/failed")"
-    printf ', '
-    json_field journal "$(content "$dir/journal")"
-    printf ', '
-    json_field log "$(tail -n 30 "$dir/log" 2>/dev/null)"
+    for field in why notes failed_units:failed journal; do
+        json_file "${field%:*}" "$dir/${field#*:}"
+        printf ', '
+    done
+    json log
+    printf ': '
+    tail -n 30 "$dir/log" 2>/dev/null | json_text
     printf '}\n'
 }
 

@@ -1,11 +1,17 @@
 # Room on the file systems that a system needs.
 # shellcheck shell=sh
 
-# A name with /. at its end is mounted first, where that is done on demand; but not everybody may look into it.
+# free_kib DIRECTORY: what is free there, in $free; nothing, where that is not known. A name with /. at its end is mounted
+# first, where that is done on demand; but not everybody may look into it.
 free_kib() {
-    { df -P -k "$1/." || df -P -k "$1"; } 2>/dev/null | while read -r _ _ _ free_there _; do
-        case $free_there in '' | *[!0-9]*) ;; *) echo "$free_there" && break ;; esac
-    done
+    said=$(df -P -k "$1/." 2>/dev/null || df -P -k "$1" 2>/dev/null)
+    set -f
+    # Below the line with the titles.
+    # shellcheck disable=SC2086 # words
+    set -- ${said#*"$newline"}
+    set +f
+    free=${4-}
+    case $free in *[!0-9]*) free= ;; esac
 }
 
 # boot_partition: where the boot loader's files are; the first that is a file system of its own.
@@ -55,7 +61,7 @@ boot_files_kib() {
 boot_files_fit() {
     kernels_on_boot || return 0
     needed=$(boot_files_kib "$new")
-    free=$(free_kib /boot)
+    free_kib /boot
     [ "$needed" = 0 ] || [ "$free" -ge "$needed" ] || {
         echo "has $free KiB free on /boot, and needs $needed KiB for the kernel and the initrd of the new system; old generations can be removed" \
             "with the module system_generations"
@@ -65,8 +71,10 @@ boot_files_fit() {
 
 # answer_room: what is free, and what $new would take on /boot.
 answer_room() {
-    answer free_nix_kib "$(free_kib /nix)"
+    free_kib /nix
+    answer free_nix_kib "$free"
     kernels_on_boot || return 0
-    answer free_boot_kib "$(free_kib /boot)"
+    free_kib /boot
+    answer free_boot_kib "$free"
     [ "$valid" = no ] || answer boot_files_kib "$(boot_files_kib "$new")"
 }

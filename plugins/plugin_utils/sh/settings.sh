@@ -19,12 +19,6 @@ load() {
     cd /
 }
 
-fact() {
-    printf '%s=' "$1"
-    quote "$2"
-    echo
-}
-
 wanted_units() {
     # Not what comes and goes with a login, a connection or a mount of systemd's own.
     wanted=$(units_in "$1" --type=service,socket,timer,mount,path) || return 1
@@ -40,7 +34,7 @@ wanted_units() {
 note_facts() {
     previous_live=$(readlink -f /run/current-system)
     previous_boot=$(boot_default)
-    wanted_units active >"$dir/active" && failed_units >"$dir/failed-before" || return 1
+    wanted_units active >"$dir/active" || return 1
     look_at_sshd
     host_keys >"$dir/host-keys"
     login_keys >"$dir/login-keys"
@@ -102,5 +96,5 @@ open_durably() {
         read_line "$dir/about"
         printf '"about": {%s}\n}\n' "$line"
     } >"$var_dir/open.json.new" && sync -f "$var_dir/open.json.new" && mv -f "$var_dir/open.json.new" "$var_dir/open.json" &&
-        sync -f "$var_dir" && sync -f "$roots"
+        sync -f "$var_dir" "$roots"
 }

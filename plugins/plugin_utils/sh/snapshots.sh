@@ -22,7 +22,7 @@ drop_broken_copies() {
 # receive_snapshot: puts the NAR on standard input into the store, as $path; its size is $nar_size. room.sh goes with it.
 receive_snapshot() {
     drop_broken_copies
-    free=$(free_kib /nix)
+    free_kib /nix
     # Once unpacked, once in the store.
     needed=$((nar_size / 512 + 1024))
     [ "$free" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for the flake"

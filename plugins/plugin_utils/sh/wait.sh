@@ -60,10 +60,11 @@ tell() {
     record=$(cat "$dir/record" 2>/dev/null || grep -F "\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null | tail -n 1)
     answer record "$record"
     # The end is the end: the units are gone and the directory with them, so that nothing is left when the task returns.
+    # Tidying up takes a moment: 5 s at most, and first short ones.
     tries=0
     while [ -e "$dir/recorded" ] && [ "$tries" -lt 50 ]; do
         tries=$((tries + 1))
-        sleep 0.1
+        if [ "$tries" -lt 5 ]; then sleep "0.0$tries"; else sleep 0.1; fi
     done
     answer state "${state:-unknown}"
 }

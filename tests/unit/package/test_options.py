@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,20 @@ def test_users_settings_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert made["ANSIBLE_COLLECTIONS_PATH"] == f"/ours:{tmp_path}/theirs:/opt/collections"
     assert made["ANSIBLE_HOST_KEY_CHECKING"] == "False"
     assert made["ANSIBLE_FORKS"] == "3"
+
+
+def test_own_settings_hold_where_the_user_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = environment(Path("/ours"), {})
+    assert ("ANSIBLE_CONFIG" in made) is not Path("/etc/ansible/ansible.cfg").exists()
+    assert configparser.ConfigParser().read(made.get("ANSIBLE_CONFIG", "/etc/ansible/ansible.cfg"))
+    assert "ANSIBLE_CONFIG" not in environment(Path("/ours"), {"ANSIBLE_CONFIG": "/dev/null"})
+    (tmp_path / "ansible.cfg").write_text("")
+    assert "ANSIBLE_CONFIG" not in environment(Path("/ours"), {})
+    # Ansible passes over this one, and says so.
+    tmp_path.chmod(0o777)
+    assert "ANSIBLE_CONFIG" not in environment(Path("/ours"), {})
 
 
 def test_whether_the_password_of_sudo_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

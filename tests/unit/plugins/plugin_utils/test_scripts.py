@@ -113,13 +113,13 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     """systemd may hang for longer than its limit: then it is not known which units have failed."""
     script = f"{join('settings')}\n{join()}\n{join('health')}\nsc() {{ return 124; }}\ndir=.\n"
     script += "failed_units || echo unknown; wanted_units active || echo unknown; healthy || echo ill\n"
-    script += "sc() { printf '%s loaded\\n' 'a\\x2db.mount' deploy-flake.service b.service; }\nfailed_units\n"
+    script += "sc() { printf '%s loaded\\n' 'a\\x2db.mount' deploy-flake.service '  *.service'; }\nfailed_units\n"
     script += "sc() { :; }\nfailed_units && echo none\n"
     # While it is executed anew it refuses connections.
     script += 'sc() { [ -e asked ] && echo "c.service loaded" || { : >asked && return 1; }; }\nfailed_units'
     said = run(shell, script, tmp_path).splitlines()
     assert said[:2] == ["unknown", "unknown"]
-    assert said[3:] == ["ill", "a\\x2db.mount", "b.service", "none", "c.service"]
+    assert said[3:] == ["ill", "a\\x2db.mount", "*.service", "none", "c.service"]
 
 
 @pytest.mark.shell
@@ -240,6 +240,14 @@ def test_units_that_differ_between_two_systems(shell: list[str], tmp_path: Path)
     assert (
         run(shell, f"{join('differences')}\n{{ unit_files /none; echo ==; unit_files /none; }} | changed_units") == ""
     )
+
+
+@every_shell
+def test_what_is_free_is_what_df_says(shell: list[str], tmp_path: Path) -> None:
+    said = "Filesystem 1024-blocks Used Available Capacity Mounted on\\n/dev/* 8 3 5 38%% /\\n"
+    script = f"{join('room')}\ndf() {{ case $3 in */nix/.) printf '{said}' ;; *) return 1 ;; esac; }}\n"
+    assert run(shell, f'{script}free_kib /nix\necho "$free"\nfree_kib /none\necho "$free."', tmp_path) == "5\n.\n"
+    assert int(run(shell, f"{join('room')}\nfree_kib {tmp_path}\necho $free")) > 0
 
 
 @every_shell

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One snapshot of a flake for all hosts of a task: whichever process needs it first takes it.
+
+So all of them get the same, whatever becomes of the files meanwhile, and a large flake is read once, not for each host.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import pickle
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import (
+    LocalFlake,
+    LocalInputs,
+    RemoteFlake,
+    find_flake,
+    local_inputs,
+)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.nar import Directory
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a flake reference means on this machine, with all that was read for it."""
+
+    flake: LocalFlake | RemoteFlake
+    """A local one is without its tree: the snapshot has the files."""
+    inputs: LocalInputs = field(default_factory=LocalInputs)
+    snapshot: Snapshot | None = None
+    """None for a remote flake."""
+
+
+def take_once(reference: str, cwd: Path, kept: Path) -> Taken:
+    """Find a flake and take its snapshot; or open the one that another process has put where `kept` is."""
+    nar_file = kept.with_suffix(".nar")
+    try:
+        with kept.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                written = kept.with_suffix(".new")
+                written.write_bytes(pickle.dumps(_take(reference, cwd, nar_file)))
+                written.replace(kept)
+        # Nobody but this run of Ansible writes there.
+        flake, inputs, facts = pickle.loads(kept.read_bytes())
+        return Taken(flake, inputs, facts and Snapshot(nar_file.open("rb"), *facts))
+    except OSError as error:
+        raise FlakeError(f"the flake {reference!r} cannot be copied: {error}") from error
+
+
+def _take(reference: str, cwd: Path, nar_file: Path) -> tuple[Any, ...]:
+    """What the other processes have to know. The tree may hold open files, which cannot go to them."""
+    flake = find_flake(reference, cwd)
+    if isinstance(flake, RemoteFlake):
+        return flake, LocalInputs(), None
+    inputs = local_inputs(flake)
+    with flake.snapshot(nar_file.open("w+b")) as snapshot:
+        facts = (snapshot.nar_hash, snapshot.nar_size, snapshot.store_path)
+    return replace(flake, tree=Directory({})), inputs, facts

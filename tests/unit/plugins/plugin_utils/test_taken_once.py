@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The processes of all hosts get one snapshot, whoever takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import LocalFlake, RemoteFlake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import sri
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.taken_once import take_once
+
+
+@pytest.fixture
+def flake(tmp_path: Path) -> Path:
+    directory = tmp_path / "flake"
+    directory.mkdir()
+    (directory / "flake.nix").write_text("{ }")
+    return directory
+
+
+def nar_hash(kept: Path, flake: Path, change: str = "") -> str:
+    """The hash of the NAR that one process gets; another one may change the flake as soon as this one has it."""
+    snapshot = take_once(f"path:{flake}", Path("/"), kept).snapshot
+    assert snapshot is not None
+    with snapshot:
+        if change:
+            (flake / "flake.nix").write_text(change)
+        content = snapshot.nar.read()
+    assert (sri(hashlib.sha256(content).digest()), len(content)) == (snapshot.nar_hash, snapshot.nar_size)
+    return snapshot.nar_hash
+
+
+def test_all_processes_get_the_same(flake: Path, tmp_path: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        ask: Callable[..., list[str]] = pool.starmap
+        hashes = ask(nar_hash, [(tmp_path / "task", flake, f"{{ n = {number}; }}") for number in range(8)], chunksize=1)
+        later = ask(nar_hash, [(tmp_path / "another task", flake)])
+    assert len(set(hashes)) == 1
+    assert later[0] not in hashes
+
+
+def test_what_else_was_read_is_the_same_too(flake: Path, tmp_path: Path) -> None:
+    first, second = (take_once(f"path:{flake}", Path("/"), tmp_path / "task") for _process in range(2))
+    assert isinstance(first.flake, LocalFlake)
+    assert (second.flake, second.inputs) == (first.flake, first.inputs)
+    assert first.flake.root == flake
+    assert first.snapshot is not None and second.snapshot is not None
+    with first.snapshot, second.snapshot:
+        assert first.flake.locked_reference(first.snapshot) == first.flake.locked_reference(second.snapshot)
+
+
+def test_a_remote_flake_has_no_snapshot(tmp_path: Path) -> None:
+    for _process in range(2):
+        taken = take_once("github:a/b", Path("/"), tmp_path / "task")
+        assert (taken.flake, taken.snapshot) == (RemoteFlake("github:a/b"), None)
+
+
+def test_a_failure_is_not_kept(flake: Path, tmp_path: Path) -> None:
+    away = flake.rename(tmp_path / "away")
+    with pytest.raises(FlakeError, match="does not exist"):
+        nar_hash(tmp_path / "task", flake)
+    away.rename(flake)
+    assert nar_hash(tmp_path / "task", flake)
+
+
+def test_no_place_to_keep_it(flake: Path, tmp_path: Path) -> None:
+    """Whoever cleans up the controller's temporary files has taken Ansible's directory along."""
+    with pytest.raises(FlakeError, match=r"cannot be copied: .*No such file"):
+        nar_hash(tmp_path / "run" / "task", flake)
