@@ -36,17 +36,20 @@ def main() -> int:
     contenders: list[Contender] = [Floor(), playbook, Command(chosen.command), *peers()]
     figures = Figures()
     lab = Lab()
-    lab.up(max([*chosen.hosts, COUNTED_ON, *([PLAYERS] if chosen.scale else [])]))
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             if chosen.hosts:
                 measurement = Measurement(contenders, chosen.repeat, figures)
                 for size in sorted(chosen.hosts):
+                    # No others, which would take their part of the machine.
+                    lab.up(size)
                     for _round in measurement.run(Fleet(lab, size, Path(directory, str(size)))):
                         # It takes long, and whoever ends it keeps what there is.
                         figures.write(chosen.results)
+                lab.up(COUNTED_ON)
                 measurement.count(Fleet(lab, COUNTED_ON, Path(directory, "counted")))
             if chosen.scale:
+                lab.up(PLAYERS)
                 figures.scale = measure_scale(playbook, lab, chosen.scale, Path(directory, "scale"))
     except Broken as error:
         print(error, file=sys.stderr)
