@@ -69,7 +69,8 @@ class HostAction(ActionBase):
     def common_file(self, name: str) -> Path:
         """A place for what the processes of all hosts of this task have in common; it is gone when Ansible ends."""
         key = hashlib.sha256(f"{self._task._uuid} {name}".encode(errors="surrogateescape")).hexdigest()[:32]
-        return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-{key}")
+        # Ansible makes its constants as it starts.
+        return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-{key}")  # type: ignore[attr-defined]
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Do the work; the result is what the module's documentation says."""
