@@ -5,6 +5,8 @@
 guard() {
     # Told to end before there is a final state, it ends with a failure, and systemd starts it again.
     trap '[ ! -e "$dir/settings" ] || { read_line "$dir/state" && is_final "$line"; }; exit "$?"' TERM INT HUP
+    # For the undo of the supervisor, which ends it.
+    echo "$$" >"$dir/guard"
     waiting=0
     over=no
     tail_waits=yes

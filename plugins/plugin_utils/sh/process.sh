@@ -45,14 +45,16 @@ each_process() {
             "$$" | "$self" | 0) ;;
             *) "$2" "$process" ;;
             esac
-        done <"$procs"
+        # The cgroup may go meanwhile.
+        done 2>/dev/null <"$procs"
     done
 }
 
 own_cgroup() { while read -r line; do case $line in 0::*) line=${line#0::} && return ;; esac; done </proc/self/cgroup; }
 
 kill_one() { kill -KILL "$1" 2>/dev/null; }
-end_one() { kill -TERM "$1" 2>/dev/null; }
+# end_guard: the shell itself, which ends the unit; one that has lost a child first would say so in the journal.
+end_guard() { [ "$1" != "$guard_process" ] || kill -TERM "$1" 2>/dev/null; }
 count_one() { left="$left $1"; }
 
 # kill_others CGROUP: one by one with SIGKILL; cgroup.kill would take the undo along, and every process that it starts.

@@ -7,10 +7,12 @@ main() {
     case $1 in
     supervise) supervise ;;
     undo)
+        read_line "$dir/guard"
+        guard_process=$line
         undo
         result=$?
         # As ExecStopPost: the guard's work is done as well. It would find that out by itself, a moment later.
-        [ "$result" != 0 ] || [ -z "${SERVICE_RESULT-}" ] || [ "$facts" = no ] || each_process "${cgroup%/*}/$guard_unit" end_one
+        [ "$result" != 0 ] || [ -z "${SERVICE_RESULT-}" ] || [ "$facts" = no ] || each_process "${cgroup%/*}/$guard_unit" end_guard
         exit "$result"
         ;;
     guard) guard ;;
