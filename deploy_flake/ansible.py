@@ -52,9 +52,10 @@ def our_collections(private: Path) -> Path:
 def environment(collections: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Variables for ansible-playbook, beside those that the user has set."""
     environ = os.environ if environ is None else environ
-    settings = _settings(environ)
+    config = _config_file(environ)
+    settings = _settings(config)
     # Where the user has none. Ansible warns of one that it passes over only if there is no other.
-    ours = not _config_file(environ) and not environ.get("ANSIBLE_CONFIG") and not Path("ansible.cfg").exists()
+    ours = not config and not environ.get("ANSIBLE_CONFIG") and not Path("ansible.cfg").exists()
     theirs = environ.get("ANSIBLE_COLLECTIONS_PATH") or settings.collections_path or _DEFAULT_PATH
     checking = environ.get("ANSIBLE_HOST_KEY_CHECKING") or settings.get("host_key_checking") or "True"
     return {
@@ -86,7 +87,8 @@ def environment(collections: Path, environ: Mapping[str, str] | None = None) -> 
 def asks_become_password(environ: Mapping[str, str] | None = None) -> bool:
     """Whether the user's settings say that ansible-playbook is to ask for the password of sudo."""
     environ = os.environ if environ is None else environ
-    said = environ.get("ANSIBLE_BECOME_ASK_PASS") or _settings(environ).get("become_ask_pass", "privilege_escalation")
+    settings = _settings(_config_file(environ))
+    said = environ.get("ANSIBLE_BECOME_ASK_PASS") or settings.get("become_ask_pass", "privilege_escalation")
     return said.lower() in ("1", "on", "t", "true", "y", "yes")
 
 
@@ -108,10 +110,9 @@ class _Settings:
         return os.pathsep.join(str(self._directory / Path(entry).expanduser()) for entry in entries)
 
 
-def _settings(environ: Mapping[str, str]) -> _Settings:
-    """Read the ansible.cfg that Ansible would."""
+def _settings(path: Path | None) -> _Settings:
+    """Read the user's ansible.cfg, if there is one."""
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";",), strict=False)
-    path = _config_file(environ)
     if path is None:
         return _Settings(parser, Path.cwd())
     try:
@@ -123,6 +124,7 @@ def _settings(environ: Mapping[str, str]) -> _Settings:
 
 
 def _config_file(environ: Mapping[str, str]) -> Path | None:
+    """The ansible.cfg that Ansible would read."""
     return next((path for path in _candidates(environ) if os.path.isfile(path) and os.access(path, os.R_OK)), None)
 
 

@@ -273,6 +273,7 @@ class _Build:
 
     def _poll(self, may_start: str, data: bytes = b"", **snapshot: str) -> Answer:
         quiet = self.host.quiet(_QUIET)
+        patience = quiet + _POLL
         # With a reference, somebody has spoken with the host before.
         wait_for = self.host.persist if self.options["reference"] and not self._sources else self.host.contact
         answer = wait_for(
@@ -282,7 +283,7 @@ class _Build:
                 "room",
                 "snapshots",
                 "build",
-                limit=quiet + _POLL + 120 + (self.options["copy_timeout"] if data else 0),
+                limit=patience + 120 + (self.options["copy_timeout"] if data else 0),
                 data=data,
                 name=self._name,
                 login_user=self._user,
@@ -291,7 +292,7 @@ class _Build:
                 at_end=script("build_ended"),
                 nix_config=self.options["nix_config"],
                 offset=str(self._offset),
-                patience=str(quiet + _POLL),
+                patience=str(patience),
                 quiet=str(quiet),
                 may_start=may_start,
                 source=self._source,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import pickle
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ class Taken:
 
     flake: LocalFlake | RemoteFlake
     """A local one is without its tree: the snapshot has the files."""
-    inputs: LocalInputs = field(default_factory=LocalInputs)
-    snapshot: Snapshot | None = None
+    inputs: LocalInputs
+    snapshot: Snapshot | None
     """None for a remote flake."""
 
 

@@ -142,4 +142,5 @@ POINTS: list[tuple[Point, bool]] = [
     (verify, True),
     (only_confirmed, False),
     (stray_generation, False),
+    (recorded, True),
 ]

@@ -167,7 +167,7 @@ current_generation() {
 open_field() { field_of "$1" "$var_dir/open.json"; }
 
 # field_of NAME FILE: of a durable record, which has a line for each field.
-field_of() { sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$2" 2>/dev/null; }
+field_of() { [ ! -e "$2" ] || sed -n "s/^\"$1\": \"\([^\"]*\)\",\{0,1\}\$/\1/p" "$2" 2>/dev/null; }
 
 # find_interpreter: what a unit runs a script with, in $interpreter, which may be two words; /bin/sh itself may be another
 # system's by the time that it is run.

@@ -14,7 +14,6 @@ repair_others() {
         fi
         repair_one "$other" || return 1
     done
-    [ -e "$var_dir/open.json" ] || return 0
     open_id=$(open_field id)
     [ -n "$open_id" ] || return 0
     repaired=yes

@@ -1,8 +1,8 @@
 # Room on the file systems that a system needs.
 # shellcheck shell=sh
 
-# free_kib DIRECTORY: what is free there, in $free; nothing, where that is not known. A name with /. at its end is mounted
-# first, where that is done on demand; but not everybody may look into it.
+# free_kib DIRECTORY: what is free there, in $free, and what there is, in $total; nothing in $free, where that is not known. A
+# name with /. at its end is mounted first, where that is done on demand; but not everybody may look into it.
 free_kib() {
     said=$(df -P -k "$1/." 2>/dev/null || df -P -k "$1" 2>/dev/null)
     set -f
@@ -11,6 +11,7 @@ free_kib() {
     set -- ${said#*"$newline"}
     set +f
     free=${4-}
+    total=${2-}
     case $free in *[!0-9]*) free= ;; esac
 }
 
@@ -25,7 +26,10 @@ boot_partition() {
 }
 
 # room NAME DIRECTORY: answers with the directory, and the KiB that are free and that there are.
-room() { answer "room_$1" "$2 $({ df -P -k "$2/." || df -P -k "$2"; } 2>/dev/null | awk '$4 ~ /^[0-9]+$/ { print $4, $2; exit }')"; }
+room() {
+    free_kib "$2"
+    answer "room_$1" "$2${free:+ $free $total}"
+}
 
 # kernels_on_boot: whether kernels and initrds are copied to /boot: it is a file system of its own, and the boot loader keeps
 # such files there.
