@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.sources import Sources
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._build.transfer import Sources
+from ..plugin_utils._host.connection import Host
 
 
 class ActionModule(HostAction):

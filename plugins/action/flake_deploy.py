@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import boot_only, deployment, live_test
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.building import build
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import confirm, refuse_to_confirm_alone
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._build.build import build
+from ..plugin_utils._deployment import boot_only, deployment, live_test
+from ..plugin_utils._deployment.confirm import confirm, refuse_to_confirm_alone
+from ..plugin_utils._host.answer import Answer
+from ..plugin_utils._host.connection import Host
 
 _TAKEN = ("toplevel", "configuration", "revision", "nar_hash")
 _LAST = ("failed", "msg", "reason", "state", "deployment", "diff")

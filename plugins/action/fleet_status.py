@@ -10,9 +10,9 @@ from typing import Any
 
 from ansible.utils.display import Display
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import fleet
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._host.connection import Host
+from ..plugin_utils._status import fleet_table as fleet
 
 
 class ActionModule(HostAction):

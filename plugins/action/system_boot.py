@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.boot_only import make_default
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import come_anew, confirm
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._deployment import deployment
+from ..plugin_utils._deployment.boot_only import make_default
+from ..plugin_utils._deployment.confirm import come_anew, confirm
+from ..plugin_utils._host.connection import Host
 
 
 class ActionModule(HostAction):
@@ -32,7 +32,7 @@ class ActionModule(HostAction):
             return {"changed": True, "deployment": waiting.id, "state": "would-boot"}
         if options["prepare"]:
             come_anew(host, waiting, options)
-            answer = waiting.ask("room", "wait", "prepare")
+            answer = waiting.ask("free_space", "follow", "prepare")
             result = deployment.result_of(host, waiting, answer)
             return result | {"changed": False} | ({"state": "prepared"} if answer.get("prepared") else {})
         return confirm(host, waiting, options["toplevel"], options)

@@ -15,8 +15,9 @@ from urllib.error import HTTPError
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.urls import open_url
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._host.answer import HostError
+from ..plugin_utils._host.connection import Host
 
 
 class ActionModule(HostAction):

@@ -10,11 +10,15 @@ import secrets
 import time
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import closure_diff, generations, report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, assignments, join
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.room import room
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.turn import in_turn
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._deployment import closure_diff
+from ..plugin_utils._deployment import messages as report
+from ..plugin_utils._deployment.busy import in_turn
+from ..plugin_utils._host.answer import Answer, HostError
+from ..plugin_utils._host.connection import Host
+from ..plugin_utils._host.scripts import assignments, join
+from ..plugin_utils._status import generations
+from ..plugin_utils._status.free_space import room
 
 _POLL = 8
 """Seconds for which one poll waits on the host for the end."""
@@ -35,7 +39,7 @@ class ActionModule(HostAction):
                 raise HostError(
                     f"'{name}' must not be negative, and is {options[name]}; nothing was done", "bad-option"
                 )
-        answer = host.run("loader", "room", "trial", "info", limit=120, deployments="0")
+        answer = host.run("boot_loader", "free_space", "trial", "info", limit=120, deployments="0")
         if answer.get("root") != "0":
             raise HostError(f"{host.name} needs root for this", "not-root")
         found = generations.read(answer)
@@ -71,7 +75,7 @@ class ActionModule(HostAction):
         }
         variables = {
             "id": secrets.token_hex(8),
-            "program": join("process", "loader", "room", "trial", "prune_program"),
+            "deployment": join("process", "boot_loader", "free_space", "trial", "prune_program"),
             "values": assignments(values),
             # The boot loader is tried twice.
             "runtime_limit": str(2 * limit + 120),
@@ -80,7 +84,7 @@ class ActionModule(HostAction):
         ends = time.monotonic() + 2 * limit + 240 + (garbage_limit + 120 if options["collect_garbage"] else 0)
 
         def poll(over: str = "no") -> Answer:
-            return host.run("room", "prune", limit=_POLL + 120, over=over, **variables)
+            return host.run("free_space", "prune", limit=_POLL + 120, over=over, **variables)
 
         patience = options["reconnect_timeout"]
         while not (answer := host.persist(patience, poll, "removing old generations")).get("result"):

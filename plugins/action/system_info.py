@@ -10,11 +10,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import drift, generations, half_states, report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import find_flake
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.room import room
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._deployment import messages as report
+from ..plugin_utils._flake import drift
+from ..plugin_utils._flake.local import find_flake
+from ..plugin_utils._host.answer import Answer
+from ..plugin_utils._host.connection import Host
+from ..plugin_utils._status import anomalies as half_states
+from ..plugin_utils._status import generations
+from ..plugin_utils._status.free_space import room
 
 _AT_WORK = ("active", "activating", "deactivating")
 
@@ -28,7 +32,9 @@ class ActionModule(HostAction):
         """Read everything in one go."""
         # Before the host is asked: a flake that is not there is no matter of the host's.
         flake = find_flake(options["flake"], Path.cwd()) if options["flake"] else None
-        answer = host.run("loader", "room", "trial", "info", limit=120, deployments=str(options["deployments"]))
+        answer = host.run(
+            "boot_loader", "free_space", "trial", "info", limit=120, deployments=str(options["deployments"])
+        )
         result = facts(answer)
         result["drift"] = None
         if flake is not None:

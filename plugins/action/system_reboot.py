@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import reboot
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.trial import Trial
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._deployment.trial import Trial
+from ..plugin_utils._flake.store_path import is_store_path
+from ..plugin_utils._host import reboot
+from ..plugin_utils._host.answer import Answer, HostError
+from ..plugin_utils._host.connection import Host
 
 
 class ActionModule(HostAction):

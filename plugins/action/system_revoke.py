@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._deployment import deployment
+from ..plugin_utils._host.connection import Host
 
 # What a revocation is meant to end in, or finds done already.
 _WELL = ("rolled-back", "committed", "refused", "superseded", "interrupted")
@@ -28,10 +28,10 @@ class ActionModule(HostAction):
         waiting = deployment.Deployment(host, options["deployment"], options["reconnect_timeout"])
         if self.check_mode:
             return {"changed": True, "deployment": waiting.id, "state": "would-revoke"}
-        answer = waiting.ask("wait", "revoke", reason=options["reason"], awaited=" ".join(_BEFORE))
+        answer = waiting.ask("follow", "revoke", reason=options["reason"], awaited=" ".join(_BEFORE))
         if waiting.state in _BEFORE:
             waiting.follow(answer, lambda state: state not in _BEFORE)
-            answer = waiting.ask("wait", "revoke", reason=options["reason"], awaited="")
+            answer = waiting.ask("follow", "revoke", reason=options["reason"], awaited="")
         revoked = bool(answer.get("revoked"))
         answer = waiting.follow(answer, lambda _state: False)
         result = deployment.result_of(host, waiting, answer)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.confirmation import confirm, refuse_to_confirm_alone
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.live_test import try_live
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._deployment.confirm import confirm, refuse_to_confirm_alone
+from ..plugin_utils._deployment.live_test import try_live
+from ..plugin_utils._host.answer import HostError
+from ..plugin_utils._host.connection import Host
 
 
 class ActionModule(HostAction):

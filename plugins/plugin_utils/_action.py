@@ -19,8 +19,9 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
+from ._flake.reference import FlakeError
+from ._host.answer import HostError
+from ._host.connection import Host
 
 _COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
 _SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases")

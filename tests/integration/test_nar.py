@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import toplevel
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import LocalFlake, find_flake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import toplevel
 from lab import Host
 
 NIX = "nix --extra-experimental-features 'nix-command flakes'"

@@ -16,12 +16,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.build_log import BuildLog
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import configurations, toplevel
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, script
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.sources import Sources
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
+from .nix_log import BuildLog
+from .._flake.reference import configurations, toplevel
+from .._host.answer import Answer, HostError
+from .._host.connection import Host
+from .._host.scripts import script
+from .._action import HostAction
+from .transfer import Sources
+from .._flake.store_path import is_store_path
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _SAYING = ("--json", "--print-out-paths", "--log-format", "internal-json")
@@ -279,8 +281,8 @@ class _Build:
         answer = wait_for(
             self.options["reconnect_timeout"],
             lambda: self.host.send(
-                *(("look",) if self._look else ()),
-                "room",
+                *(("system",) if self._look else ()),
+                "free_space",
                 "snapshots",
                 "build",
                 limit=patience + 120 + (self.options["copy_timeout"] if data else 0),

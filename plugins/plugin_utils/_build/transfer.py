@@ -12,14 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import (
+from .._host.connection import Host
+from .._flake.local import (
     LocalFlake,
     LocalInput,
     RemoteFlake,
 )
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.snapshot import Snapshot
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.taken_once import Taken, take_once
+from .._flake.snapshot import Snapshot
+from .._flake.shared import Taken, take_once
 
 
 class Sources:
@@ -63,7 +63,7 @@ class Sources:
                 options["reconnect_timeout"],
                 partial(
                     self._host.send,
-                    "room",
+                    "free_space",
                     "snapshots",
                     "copy_receive",
                     data=nar,

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, deployment, foresight
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
+from .._host.answer import Answer
+from .._host.connection import Host
+from . import check_mode as foresight
+from . import deployment
+from . import diff as changes
 
 
 def make_default(host: Host, options: Mapping[str, Any], check_mode: bool, diff_mode: bool) -> dict[str, Any]:

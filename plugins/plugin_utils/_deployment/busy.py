@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
+from .._host.answer import HostError
+from .._host.connection import Host
+from . import messages as report
 
 T = TypeVar("T")
 

@@ -10,10 +10,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import dry_activation, report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, join
+from .._host.answer import Answer
+from .._host.connection import Host
+from .._host.scripts import join
+from . import dry_activation
+from . import messages as report
 
-SCRIPTS = ("differences", "look_ahead")
+SCRIPTS = ("differences", "check_mode")
 """They go before start.sh."""
 
 

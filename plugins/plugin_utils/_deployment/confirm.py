@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.deployment import Deployment, result_of
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Host, HostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.reboot import reboot
+from .._host.answer import HostError
+from .._host.connection import Host
+from .._host.reboot import reboot
+from . import messages as report
+from .deployment import Deployment, result_of
 
 
 def come_anew(host: Host, waiting: Deployment, options: Mapping[str, Any]) -> None:
@@ -36,7 +37,7 @@ def refuse_to_confirm_alone(options: Mapping[str, Any]) -> None:
 def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
     come_anew(host, waiting, options)
-    answer = waiting.ask("wait", "confirm", awaited="", meant=toplevel)
+    answer = waiting.ask("follow", "confirm", awaited="", meant=toplevel)
     if answer.get("confirmed"):
         # That was it; the rest is only waiting for the end.
         host.use_shared_connection()

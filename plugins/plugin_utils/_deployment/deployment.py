@@ -14,16 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, foresight, report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
-    Answer,
-    Host,
-    HostError,
-    assignments,
-    program,
-)
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.turn import in_turn
+from .._flake.store_path import is_store_path
+from .._host.answer import Answer, HostError
+from .._host.connection import Host
+from .._host.scripts import assignments, program
+from . import check_mode as foresight
+from . import diff as changes
+from . import messages as report
+from .busy import in_turn
 
 # Read before Ansible starts a process for each host, as the options are.
 _PROGRAM = program()
@@ -78,7 +76,7 @@ class Deployment:
         self,
         answer: Answer,
         until: Callable[[str], bool],
-        script: str = "watch",
+        script: str = "poll",
         awaited: str = "window",
         **variables: str,
     ) -> Answer:
@@ -100,7 +98,7 @@ class Deployment:
                     " the next deployment repairs it",
                     "abandoned",
                 )
-            answer = self.ask("wait", script, awaited=awaited, limit=60, **variables)
+            answer = self.ask("follow", script, awaited=awaited, limit=60, **variables)
         return answer
 
 
@@ -210,7 +208,7 @@ def _look(
 ) -> Answer:
     """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
     host = deployment.host
-    scripts: tuple[str, ...] = ("look", "trial", "room", "others", "start")
+    scripts: tuple[str, ...] = ("system", "trial", "free_space", "busy", "look")
     limit = 240
     variables = {
         "new": options["toplevel"] or "",
@@ -218,7 +216,7 @@ def _look(
         "begins": _yes(begins and not check_mode),
     }
     if to is not None:
-        scripts = ("target", *scripts)
+        scripts = ("rollback_target", *scripts)
         variables["to"] = to
     if check_mode:
         scripts = (*foresight.SCRIPTS, *scripts)
@@ -256,11 +254,11 @@ def _launch(
     else:
         look = {"look": "no", "new_live": before.get("new_live"), "allow": " ".join(options["allow"])}
     return deployment.ask(
-        *(() if before else ("look", "room")),
-        "wait",
+        *(() if before else ("system", "free_space")),
+        "follow",
         "trial",
-        "others",
-        "launch",
+        "busy",
+        "start",
         limit=240,
         awaited="window" if mode == "test" else "",
         since_boot=since_boot,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import closure_diff
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError, HostLostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import is_store_path
+from .._flake.store_path import is_store_path
+from .._host.answer import Answer, HostError, HostLostError
+from .._host.connection import Host
+from . import closure_diff
 
 _MOST = 1500
 """Packages that are named; a result over 700 kB would be lost."""

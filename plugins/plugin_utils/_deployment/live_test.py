@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, deployment, foresight, report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import HostAction
+from .._action import HostAction
+from .._host.answer import Answer
+from .._host.connection import Host
+from . import check_mode as foresight
+from . import deployment
+from . import diff as changes
+from . import messages as report
 
 
 def try_live(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import HostError
+from .._host.answer import HostError
 
 _PROGRESS = {
     "checking": "looks at itself and checks the new system",

@@ -10,15 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import deployment, reboot
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import (
-    Answer,
-    Host,
-    HostError,
-    HostLostError,
-    assignments,
-    join,
-)
+from .._host import reboot
+from .._host.answer import Answer, HostError, HostLostError
+from .._host.connection import Host
+from .._host.scripts import assignments, join
+from . import deployment
 
 _GRACE = 20
 """Seconds that a system which goes back by itself has after `timeout`, for the commit to begin."""
@@ -215,7 +211,7 @@ class Trial:
                 new=self.new,
                 time_limit=str(limit),
                 settings=assignments(settings),
-                program=join("process", "record", "settings", "commit", "oneshot", "trial", "trial_work"),
+                program=join("process", "record", "directory", "commit", "boot_once", "trial", "trial_work"),
             ),
             "preparing a boot of the new system" if step in ("look", "prepare") else "ending the trial",
         )

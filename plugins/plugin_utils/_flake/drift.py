@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import git_tree
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import LocalFlake, RemoteFlake
+from . import git as git_tree
+from .local import LocalFlake, RemoteFlake
 
 _HOST = "the host does not know what its system was built from"
 _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import nar
+from . import nar
 
 _SUBMODULE = b"160000"
 _SYMLINK = b"120000"

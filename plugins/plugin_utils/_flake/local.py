@@ -23,15 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import git_tree, nar
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import (
+from . import git as git_tree
+from . import nar
+from .reference import (
     FlakeError,
     add_parameters,
     decode_path,
     split_query,
 )
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.snapshot import Snapshot, take_snapshot
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import (
+from .snapshot import Snapshot, take_snapshot
+from .store_path import (
     parse_sha256,
     source_store_path,
     sri,

@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import (
+from .local import (
     LocalFlake,
     LocalInputs,
     RemoteFlake,
     find_flake,
     local_inputs,
 )
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.nar import Directory
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.snapshot import Snapshot
+from .nar import Directory
+from .reference import FlakeError
+from .snapshot import Snapshot
 
 
 @dataclass(frozen=True)

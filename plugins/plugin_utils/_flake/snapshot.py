@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import git_tree, nar
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import source_store_path, sri
+from . import git as git_tree
+from . import nar
+from .reference import FlakeError
+from .store_path import source_store_path, sri
 
 _IN_MEMORY = 8 << 20
 

@@ -15,11 +15,8 @@ import re
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -27,60 +24,17 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from .answer import Answer, HostError, HostLostError
+from .scripts import assignments, join
+
 # bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; dd does not, and leaves it the rest.
 _SHELL = """/bin/sh -c 'eval "$(dd bs=SIZE count=1 iflag=fullblock 2>/dev/null)"'"""
-_MARKER = "\1deploy-flake\1"
 _BEGUN = "deploy-flake has begun"
-_SCRIPTS = Path(__file__).parent / "sh"
-_FUNCTION = re.compile(r"^(\w+)\(\) \{(?:.*\}\n|\n(?:.*\n)*?\}\n)", re.MULTILINE)
-_WORD = re.compile(r"\w+")
-# Up to a single quote that begins something: words, what is in double quotes, a comment at the end.
-_UNQUOTED = re.compile(r"""^(?:(?<=\s)\#.*|\\.|"(?:\\.|[^"\\])*"|[^'"\\]|["\\])*""")
-_HERE_DOCUMENT = re.compile(r"<<'?(\w+)'?$")
 # Words of ssh whose shared connection has just ended: it could not even ask for a session, so nothing has begun.
 # Ansible's own second try knows one of them alone.
 _NOT_ASKED = re.compile(r"mux_client_\w+: write packet: ")
 
 T = TypeVar("T")
-
-
-class HostError(Exception):
-    """What a script on the host could not do; the message says what and why."""
-
-    def __init__(self, message: str, reason: str = "", answer: Answer | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.answer = answer
-        self.result: Mapping[str, Any] = {}
-        """Return values that are known all the same."""
-
-
-class HostLostError(HostError):
-    """The host was there, and does not answer any more."""
-
-
-@dataclass
-class Answer:
-    """What a script answered: named values, in its order."""
-
-    fields: list[tuple[str, str]] = field(default_factory=list)
-
-    def get(self, name: str, default: str = "") -> str:
-        """The first value of that name."""
-        return next((value for key, value in self.fields if key == name), default)
-
-    def all(self, name: str) -> list[str]:
-        """Every value of that name."""
-        return [value for key, value in self.fields if key == name]
-
-    @classmethod
-    def parse(cls, output: str) -> Answer:
-        """Read `name NUL value NUL …` behind the marker; what a login prints before it does not matter."""
-        _noise, marker, text = output.partition(_MARKER)
-        parts = text.split("\0")
-        if not marker or len(parts) % 2 == 0 or parts[-1].strip():
-            raise ValueError("not an answer")
-        return cls(list(zip(parts[0:-1:2], parts[1::2], strict=True)))
 
 
 class Host:
@@ -270,90 +224,6 @@ class Host:
             connection.set_option(
                 "ssh_extra_args", f"{extra} -o ServerAliveInterval=5 -o ServerAliveCountMax=4".strip()
             )
-
-
-@cache
-def join(*scripts: str) -> str:
-    """The last of these scripts, after what it uses of the others and of common.sh; for none all of common.sh."""
-    if not scripts:
-        return script("common")
-    *libraries, last = scripts
-    return _used(["common", *libraries], script(last)) + script(last)
-
-
-@cache
-def _text(name: str) -> str:
-    return (_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8")
-
-
-def _used(libraries: Sequence[str], text: str) -> str:
-    """Libraries without the functions whose names are nowhere in the text, nor in functions that stay."""
-    parts = {name: part for library in libraries for name, part in _parts(library)[0].items()}
-    rest = "".join(_parts(library)[1] for library in libraries)
-    names: set[str] = set()
-    new = parts.keys() & set(_WORD.findall(text + rest))
-    while new:
-        names |= new
-        new = parts.keys() & {word for name in new for word in _WORD.findall(parts[name])} - names
-    return rest + "".join(part for name, part in parts.items() if name in names)
-
-
-@cache
-def _parts(name: str) -> tuple[Mapping[str, str], str]:
-    """The functions of a script, as they are sent, and what is outside of them."""
-    text = _text(name)
-    return {match[1]: bare(match[0]) for match in _FUNCTION.finditer(text)}, bare(_FUNCTION.sub("", text))
-
-
-@cache
-def script(name: str) -> str:
-    """One script of the directory sh/, as it is sent."""
-    return bare(_text(name))
-
-
-def bare(text: str) -> str:
-    """A script without what is there for its readers: a third of it, which would go to every host each time."""
-    lines = []
-    end_of_data = ""
-    quoted = False
-    for line in text.splitlines():
-        stripped = line.strip()
-        if end_of_data:
-            lines.append(line)
-            end_of_data = "" if line == end_of_data else end_of_data
-        elif quoted or (stripped and not stripped.startswith("#")):
-            lines.append(line if quoted else line.lstrip())
-            data = _HERE_DOCUMENT.search(stripped)
-            end_of_data = data[1] if data else ""
-            quoted = _ends_quoted(line, quoted)
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _ends_quoted(line: str, quoted: bool) -> bool:
-    """Whether the next line is within single quotes, as a program for awk is."""
-    rest = line
-    while True:
-        if quoted:
-            _inside, end, rest = rest.partition("'")
-            if not end:
-                return True
-        rest = _UNQUOTED.sub("", rest, count=1)
-        if not rest:
-            return False
-        rest, quoted = rest[1:], True
-
-
-def program() -> str:
-    """What runs on the host in a deployment's units: one text, read whole before it acts."""
-    parts = ("process", "record", "settings", "reach", "health", "loader", "commit", "undo", "repair")
-    # All of them, since the undo makes names of functions as it goes.
-    text = "".join(script(name) for name in (*parts, "oneshot", "trial", "supervise", "guard", "program"))
-    return _used(["common"], text) + text
-
-
-def assignments(values: Mapping[str, str]) -> str:
-    """Shell assignments, quoted."""
-    return "\n".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
 
 
 def _last_line(text: str) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host, HostError
+from .answer import Answer, HostError
+from .connection import Host
 
 _UP = ("running", "degraded")
 _POLL = 20

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer
+from .._host.answer import Answer
 
 
 def room(answer: Answer) -> dict[str, dict[str, Any] | None]:

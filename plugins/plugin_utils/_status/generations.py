@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer
+from .._host.answer import Answer
 
 DAY = 86400
 _FREED = re.compile(r"(\d+) store paths? deleted, ([\d.]+) ?([KMGTP]?i?B|bytes) freed", re.IGNORECASE)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import host_action
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host_action import argument_spec
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import _action as host_action
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._action import argument_spec
 
 PLUGINS = Path(host_action.__file__).parents[1]
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.build_log import BuildLog
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.nix_log import BuildLog
 
 LOGS = Path(__file__).parent / "build_logs"
 BROKEN = "/nix/store/91ya254g6c5p7q0hqzmdcwrgqkxz6l6s-broken.drv"

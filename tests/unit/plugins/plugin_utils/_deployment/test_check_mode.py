@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import foresight
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import check_mode as foresight
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
 
 OPTIONS = {"toplevel": "/nix/store/n-new", "needed_space": {"nix": 32, "boot": 0}}
 WELL = [("valid", "yes"), ("foreseen", "yes"), ("free_nix_kib", "65536")]

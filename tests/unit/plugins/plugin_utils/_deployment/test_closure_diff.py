@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import changes, closure_diff
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.closure_diff import Package, parse
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import closure_diff
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import diff as changes
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.closure_diff import Package, parse
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
 
 # As in names of store paths: a version begins with what is no letter, and neither has a space or a comma.
 NAMES = st.from_regex(r"[a-zA-Z0-9+._?=][a-zA-Z0-9+._?=-]{0,15}", fullmatch=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.dry_activation import Would, nothing, parse
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.dry_activation import Would, nothing, parse
 
 LOGS = Path(__file__).parent / "dry_activations"
 UNITS = st.lists(st.from_regex(r"[A-Za-z0-9:_.\\@-]{1,20}\.(service|socket|mount|timer|target)", fullmatch=True))

@@ -9,9 +9,10 @@ import json
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.deployment import FINAL
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, HostError, join, program
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import messages as report
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.deployment import FINAL
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer, HostError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join, program
 
 OLD, NEW = "/nix/store/old", "/nix/store/new"
 FAILURES = sorted(FINAL - {"committed"})

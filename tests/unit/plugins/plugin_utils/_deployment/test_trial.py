@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer, join
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.reboot import failed_units
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.reboot import failed_units
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
 
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
@@ -58,7 +59,7 @@ def run(shell: list[str], script: str) -> str:
 @every_shell
 def test_grub_entries(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "grub.cfg").write_text(GRUB_CFG)
-    ask = f"{join('oneshot')}\ngrub_cfg={tmp_path}/grub.cfg\nloader=grub\n"
+    ask = f"{join('boot_once')}\ngrub_cfg={tmp_path}/grub.cfg\nloader=grub\n"
     entry = "NixOS - All configurations>NixOS - Configuration 8 (2026-01-02 - 25.11>>x)"
     assert run(shell, f"{ask} entry_of {NEW} 8") == entry
     assert run(shell, f"{ask} entry_of {OLD} 7").endswith("Configuration 7 (2026-01-01 - 25.11)")
@@ -75,7 +76,7 @@ def test_systemd_boot_entries(shell: list[str], tmp_path: Path) -> None:
         text = f"title NixOS\nlinux /EFI/nixos/k.efi\noptions init={system}/init loglevel=4\n"
         (entries / f"nixos-generation-{name}.conf").write_text(text)
     (tmp_path / "loader.conf").write_text("timeout 5\ndefault nixos-generation-7.conf\n")
-    ask = f"{join('oneshot')}\nentries={entries}\nconf={tmp_path}/loader.conf\nloader=systemd-boot\n"
+    ask = f"{join('boot_once')}\nentries={entries}\nconf={tmp_path}/loader.conf\nloader=systemd-boot\n"
     # What counts the tries of an entry is no part of its name.
     assert run(shell, f"{ask} entry_of {NEW} 8") == "nixos-generation-8.conf"
     assert run(shell, f"{ask} entry_of {OLD} 7") == "nixos-generation-7.conf"
@@ -111,5 +112,5 @@ def test_what_counts_as_well() -> None:
 
 
 def test_the_examples_unit_runs_what_the_module_brings() -> None:
-    root = Path(__file__).parents[4]
+    root = Path(__file__).parents[5]
     assert (root / "nix/trial.sh").read_bytes() == (root / "examples/flake/trial.sh").read_bytes()

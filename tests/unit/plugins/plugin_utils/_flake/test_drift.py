@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.drift import Drift, compare
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import LocalFlake, find_flake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.drift import Drift, compare
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake
 
 NEVER = "f" * 40
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import (
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import (
     FlakeError,
     LocalFlake,
     RemoteFlake,

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import nar
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import nar
 
 # nix-store --dump one, where `one` holds "only a file" and a newline
 ONE = bytes.fromhex(

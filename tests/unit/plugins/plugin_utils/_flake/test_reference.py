@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import (
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import (
     FlakeError,
     add_parameters,
     configurations,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.flake_reference import FlakeError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.local_flake import LocalFlake, RemoteFlake
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.store_path import sri
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.taken_once import take_once
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, RemoteFlake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import take_once
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import sri
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import store_path
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import store_path
 
 # Of the sample tree in test_nar.py:
 #   nix hash path [--base16|--base32] sample

@@ -17,11 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import foresight, host
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import assignments, bare, join, program, script
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import check_mode as foresight
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import scripts
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import (
+    assignments,
+    bare,
+    join,
+    program,
+    script,
+)
 
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
-SCRIPTS = sorted(path.stem for path in (Path(host.__file__).parent / "sh").glob("*.sh"))
+_FOLDER = Path(scripts.__file__).parents[1] / "_sh"
+SCRIPTS = sorted(path.stem for path in _FOLDER.glob("*/*.sh"))
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
 _ACTS = re.compile(r"^main\b(?!\().*\nexit$", re.MULTILINE)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=40)
@@ -42,7 +50,7 @@ def test_every_script_is_understood(shell: list[str], name: str) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_what_is_sent_means_what_is_written(name: str) -> None:
     """bash prints the functions of a script as it has understood them, without comments and layout."""
-    written = (Path(host.__file__).parent / "sh" / f"{name}.sh").read_text(encoding="utf-8")
+    written = next(_FOLDER.glob(f"*/{name}.sh")).read_text(encoding="utf-8")
     assert not any(line.startswith("#") for line in script(name).splitlines())
     if name == "build_ended":
         # The only one without functions.
@@ -111,7 +119,7 @@ def test_ignored_units_are_patterns(shell: list[str]) -> None:
 @every_shell
 def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     """systemd may hang for longer than its limit: then it is not known which units have failed."""
-    script = f"{join('settings')}\n{join()}\n{join('health')}\nsc() {{ return 124; }}\ndir=.\n"
+    script = f"{join('directory')}\n{join()}\n{join('health')}\nsc() {{ return 124; }}\ndir=.\n"
     script += "failed_units || echo unknown; wanted_units active || echo unknown; healthy || echo ill\n"
     script += "sc() { printf '%s loaded\\n' 'a\\x2db.mount' deploy-flake.service '  *.service'; }\nfailed_units\n"
     script += "sc() { :; }\nfailed_units && echo none\n"
@@ -156,7 +164,7 @@ def test_waiting_for_a_line_ends_with_it(shell: list[str], tools: str, tmp_path:
 @every_shell
 def test_units_are_not_forgotten_while_systemd_starts_anew(shell: list[str], tmp_path: Path) -> None:
     """Only a unit that systemd says is not there any more need not be active after a way back."""
-    script = f"{join()}\n{join('settings')}\n{join('undo')}\ndir=.\n"
+    script = f"{join()}\n{join('directory')}\n{join('undo')}\ndir=.\n"
     script += "echo hello.service >active; : >failed-before\n"
     script += 'look() { units_are_as_before && echo as before || echo "$complaint"; mend_units; cat active; }\n'
     script += "sc() { return 124; }\nlook\n"
@@ -186,7 +194,7 @@ def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
 def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
     for name in ("system-9-link", "system-10-link", "system-x-link", "system"):
         (tmp_path / name).symlink_to("/nowhere")
-    script = f"{join('settings')}\nprofile={tmp_path}/system\nhighest_generation"
+    script = f"{join('directory')}\nprofile={tmp_path}/system\nhighest_generation"
     assert run(shell, script).strip() == "10"
 
 
@@ -245,9 +253,9 @@ def test_units_that_differ_between_two_systems(shell: list[str], tmp_path: Path)
 @every_shell
 def test_what_is_free_is_what_df_says(shell: list[str], tmp_path: Path) -> None:
     said = "Filesystem 1024-blocks Used Available Capacity Mounted on\\n/dev/* 8 3 5 38%% /\\n"
-    script = f"{join('room')}\ndf() {{ case $3 in */nix/.) printf '{said}' ;; *) return 1 ;; esac; }}\n"
+    script = f"{join('free_space')}\ndf() {{ case $3 in */nix/.) printf '{said}' ;; *) return 1 ;; esac; }}\n"
     assert run(shell, f'{script}free_kib /nix\necho "$free"\nfree_kib /none\necho "$free."', tmp_path) == "5\n.\n"
-    assert int(run(shell, f"{join('room')}\nfree_kib {tmp_path}\necho $free")) > 0
+    assert int(run(shell, f"{join('free_space')}\nfree_kib {tmp_path}\necho $free")) > 0
 
 
 @every_shell
@@ -258,7 +266,7 @@ def test_room_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[
         system.mkdir(parents=True)
         for part in ("kernel", "initrd"):
             (system / part).symlink_to(tmp_path / part)
-    assert run(shell, f"{join('room')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
+    assert run(shell, f"{join('free_space')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
         10_000 // 1024 + 20_000 // 1024 + 2
     )
 
@@ -295,7 +303,7 @@ def _profile(directory: Path, *systems: str) -> str:
     ],
 )
 def test_where_a_rollback_leads(shell: list[str], tmp_path: Path, systems: str, to: str, chosen: str) -> None:
-    script = f"to={to} new=\n{join('target')}\n{_profile(tmp_path, *systems)}\nchoose_target"
+    script = f"to={to} new=\n{join('rollback_target')}\n{_profile(tmp_path, *systems)}\nchoose_target"
     fields = run(shell, script).split("\0")
     if not chosen:
         assert fields[:2] == ["refused", "no-generation"]

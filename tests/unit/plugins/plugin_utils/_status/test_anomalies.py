@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.half_states import Facts, explain
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status.anomalies import Facts, explain
 
 A, B, C = "/nix/store/a", "/nix/store/b", "/nix/store/c"
 AT_WORK = {"deployment": "the-id", "state": "window", "at_work": True}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import fleet
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status import fleet_table as fleet
 
 WELL: dict[str, Any] = {
     "current_system": "/nix/store/abcdefghijkl-nixos-system-web1-25.11",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import generations
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.generations import DAY, Generation, choose
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils.host import Answer
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status import generations
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status.generations import DAY, Generation, choose
 
 NOW = 100 * DAY
 # One each day, the last of them today.
