@@ -196,20 +196,20 @@ def status_lines(host: HostStatus) -> list[str]:
         f"  health        {host.health}{': ' if host.failed_units else ''}{', '.join(host.failed_units)}",
         f"  kernel        {host.kernel_version}",
     ]
-    for name, room in host.room.items():
+    for name, room in host.free_space.items():
         if room:
             free, total = (round(room[key] / (1 << 20)) for key in ("free_bytes", "total_bytes"))
             lines.append(
-                f"  room          {free} of {total} MiB are free on {room['path'] if name == 'boot' else '/nix'}"
+                f"  free space    {free} of {total} MiB are free on {room['path'] if name == 'boot' else '/nix'}"
             )
     if host.revision:
         lines.append(f"  revision      {host.revision}")
-    if host.reboot_needed_for:
-        lines.append(f"  reboot        needed for {', '.join(host.reboot_needed_for)}")
+    if host.reboot_reasons:
+        lines.append(f"  reboot        needed for {', '.join(host.reboot_reasons)}")
     if host.open_deployment:
         where = host.open_deployment
-        at_work = "" if where.get("at_work") else "; left unfinished, the next deployment repairs it"
-        lines.append(f"  under way     {where.get('deployment')}, {where.get('state')}{at_work}")
+        in_progress = "" if where.get("in_progress") else "; left unfinished, the next deployment repairs it"
+        lines.append(f"  under way     {where.get('deployment')}, {where.get('state')}{in_progress}")
     for one in host.deployments[-3:]:
         lines.append(f"  deployment    {one.get('id')} {one.get('outcome')} {short(str(one.get('to', '')))}")
     return lines

@@ -42,10 +42,12 @@ def _would(host: HostResult) -> Iterable[str]:
         yield _line("reboot", f"needed for {', '.join(host.reboot_reasons)}")
     elif host.would is not None and host.outcome is Outcome.WOULD_CHANGE:
         yield _line("reboot", "not needed")
-    for name, room in host.space.items():
+    for name, room in host.free_space.items():
+        if not room or "enough" not in room:
+            continue
         short = "" if room["enough"] else ", NOT ENOUGH"
         text = f"{_size(room['free_bytes'])} free, {_size(room['needed_bytes'])} needed{short}"
-        yield _line("room", f"/{name} {text}")
+        yield _line("free space", f"/{name} {text}")
 
 
 def _changes(changes: Mapping[str, Any]) -> Iterable[str]:

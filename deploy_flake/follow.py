@@ -47,7 +47,7 @@ _VALUES = {
     "reason": "reason",
     "would": "would",
     "reboot_reasons": "reboot_reasons",
-    "space": "space",
+    "free_space": "free_space",
     "changes": "changes",
 }
 _STATUS = {
@@ -60,8 +60,8 @@ _STATUS = {
     "configuration_revision": "revision",
     "health": "health",
     "failed_units": "failed_units",
-    "reboot_needed": "reboot_required",
-    "reboot_needed_for": "reboot_needed_for",
+    "reboot_required": "reboot_required",
+    "reboot_reasons": "reboot_reasons",
     "generations": "generations",
     "deployments": "deployments",
     "open_deployment": "open_deployment",
@@ -70,7 +70,7 @@ _STATUS = {
     "boot_default_revision": "boot_default_revision",
     "kernel_version": "kernel_version",
     "age": "age",
-    "room": "room",
+    "free_space": "free_space",
     "explanations": "explanations",
     "drift": "drift",
     "complete": "complete",

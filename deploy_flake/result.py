@@ -94,7 +94,7 @@ class HostResult:
     says it; None where that is not known."""
     reboot_reasons: list[str] = field(default_factory=list)
     """Check mode: why a reboot would be needed."""
-    space: dict[str, Any] = field(default_factory=dict)
+    free_space: dict[str, Any] = field(default_factory=dict)
     """Check mode: `free_bytes`, `needed_bytes` and `enough` of `nix` and `boot`."""
     changes: dict[str, Any] | None = None
     """Diff mode: `packages`, `closure_bytes`, `kernel` and `units`, as the module system_test says it."""
@@ -115,14 +115,14 @@ class HostStatus(HostResult):
     nixos_version: str = ""
     health: str = ""
     """What `systemctl is-system-running` says."""
-    reboot_needed_for: list[str] = field(default_factory=list)
+    reboot_reasons: list[str] = field(default_factory=list)
     """Which of initrd, kernel and kernel-modules are not those that were booted; `boot-default` if it does not run."""
     generations: list[dict[str, Any]] = field(default_factory=list)
     """`generation`, `date` and `system` of each, oldest first."""
     deployments: list[dict[str, Any]] = field(default_factory=list)
     """The last deployments as the host recorded them, oldest first; empty without root."""
     open_deployment: dict[str, Any] | None = None
-    """`deployment`, `state` and `at_work` of one that has not ended."""
+    """`deployment`, `state` and `in_progress` of one that has not ended."""
     specialisation: str = ""
     """The name of the specialisation that runs."""
     boot_loader_default: str = ""
@@ -131,7 +131,7 @@ class HostStatus(HostResult):
     kernel_version: str = ""
     age: int | None = None
     """For how many seconds the system that runs has been a generation."""
-    room: dict[str, Any] = field(default_factory=dict)
+    free_space: dict[str, Any] = field(default_factory=dict)
     """`nix` and `boot`, each with `path`, `free_bytes` and `total_bytes`, or None."""
     explanations: list[dict[str, str]] = field(default_factory=list)
     """`state` and `text` of what is unusual."""

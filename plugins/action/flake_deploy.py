@@ -48,8 +48,7 @@ class ActionModule(HostAction):
 
     def _build(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         look = deployment.look_variables(host, options, "test" if options["test"] else "boot")
-        given = options | {"reference": None, "timeout": options["build_timeout"]}
-        result, self._said = build(host, given, self, look)
+        result, self._said = build(host, options | {"reference": None}, self, look)
         return result
 
     def _test(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:

@@ -51,8 +51,8 @@ class ActionModule(HostAction):
             "kept": [{"generation": one.number, "why": list(why)} for one, why in choice.kept],
             "boot_entries_written": False,
             "garbage": None,
-            "room_before": room(answer),
-            "room": room(answer),
+            "free_space_before": room(answer),
+            "free_space": room(answer),
         }
         if choice.removed:
             host.tell(_choice_in_words(choice, self.check_mode))
@@ -104,7 +104,7 @@ class ActionModule(HostAction):
 def _protected(answer: Answer) -> dict[str, str]:
     """Systems that stay, and why."""
     found = dict.fromkeys((system for system in answer.all("open_system") if system), "open deployment")
-    if answer.get("trial_at_work"):
+    if answer.get("trial_in_progress"):
         found[answer.get("trial")] = "trial"
     for name, why in (("booted", "booted"), ("current", "current"), ("boot_default", "boot default")):
         if answer.get(name):
@@ -121,7 +121,7 @@ def _choice_in_words(choice: generations.Choice, check_mode: bool) -> str:
 
 def _in_words(result: dict[str, Any]) -> str:
     """What was freed, and how much room there is now."""
-    rooms = [room for room in result["room"].values() if room]
+    rooms = [room for room in result["free_space"].values() if room]
     free = " and ".join(f"{closure_diff.size(room['free_bytes'])} on {room['path']}" for room in rooms)
     garbage = result["garbage"]
     freed = f"freed {closure_diff.size(garbage['freed_bytes'])} in {garbage['paths']} store paths; " if garbage else ""
@@ -136,7 +136,7 @@ def _outcome(host: Host, answer: Answer, chosen: tuple[generations.Generation, .
         "removed": [one.as_value() for one in chosen if one.number in numbers],
         "boot_entries_written": bool(answer.get("boot_written")),
         "garbage": garbage,
-        "room": room(answer),
+        "free_space": room(answer),
     }
     result["changed"] = bool(numbers or answer.get("boot_written") or (garbage and garbage["paths"]))
     if problem := _problem(host, answer, garbage):

@@ -42,7 +42,7 @@ class ActionModule(HostAction):
             compared = drift.compare(flake, answer.get("configuration_revision"), record, options["configuration"])
             result["drift"] = compared.as_value()
         opened = result["open_deployment"]
-        if opened and not opened["at_work"]:
+        if opened and not opened["in_progress"]:
             host.warn(f"deployment {opened['deployment']} was left unfinished; the next deployment repairs it")
         return {"changed": False, **result}
 
@@ -93,27 +93,27 @@ def facts(answer: Answer) -> dict[str, Any]:
         "age": _age(answer, found, parent or current),
         "health": answer.get("manager"),
         "failed_units": answer.all("failed_unit"),
-        "reboot_needed": bool(reboot_for),
-        "reboot_needed_for": reboot_for,
+        "reboot_required": bool(reboot_for),
+        "reboot_reasons": reboot_for,
         "generations": [one.as_value() for one in found],
         "deployments": deployments,
         "open_deployment": opened,
         "trial": tried,
         "explanations": explanations,
-        "room": room(answer),
+        "free_space": room(answer),
         "complete": answer.get("root") == "0",
     }
 
 
 def open_deployment(answer: Answer) -> dict[str, Any] | None:
     """The deployment that has not ended. Without root only one that is at work can be seen, and not where it stands."""
-    at_work = answer.get("open_unit") in _AT_WORK
+    in_progress = answer.get("open_unit") in _AT_WORK
     if answer.get("open"):
         state = answer.get("open_state") or "interrupted"
-        return {"deployment": answer.get("open"), "state": state, "at_work": at_work}
+        return {"deployment": answer.get("open"), "state": state, "in_progress": in_progress}
     about = re.fullmatch(r"deploys \S+ \((\S+)\)", answer.get("open_about"))
-    if at_work and about:
-        return {"deployment": about[1], "state": "unknown", "at_work": True}
+    if in_progress and about:
+        return {"deployment": about[1], "state": "unknown", "in_progress": True}
     return None
 
 
@@ -123,7 +123,7 @@ def trial(answer: Answer) -> dict[str, Any] | None:
         return None
     return {
         "toplevel": toplevel,
-        "at_work": answer.get("trial_at_work") == "yes",
+        "in_progress": answer.get("trial_in_progress") == "yes",
         "outcome": answer.get("trial_outcome"),
     }
 

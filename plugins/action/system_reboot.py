@@ -35,7 +35,7 @@ class ActionModule(HostAction):
         needed_for = before.all("reboot_for")
         result = {
             "rebooted": False,
-            "reboot_needed_for": needed_for,
+            "reboot_reasons": needed_for,
             "previous_system": before.get("booted"),
             "changed": False,
             **reboot.facts(before),
@@ -78,8 +78,8 @@ class ActionModule(HostAction):
             )
             return {"state": "would-reboot", "changed": True}
         told = time.monotonic()
-        answer = reboot.boot(host, before, expected, options["timeout"], options["addresses"])
-        reboot.require_up(host, answer, options["timeout"])
+        answer = reboot.boot(host, before, expected, options["limits"]["reboot"], options["addresses"])
+        reboot.require_up(host, answer, options["limits"]["reboot"])
         reboot.require_system(host, answer, expected)
         reboot.require_health(host, answer, options["health_policy"], options["ignore_units"], before)
         host.tell("has rebooted, and is well")

@@ -54,7 +54,7 @@ options:
     elements: str
     choices: [other_hostname, no_ssh, other_architecture, untested_boot_default]
     default: []
-  needed_space:
+  min_free_space:
     description: How much room there must be before the deployment begins, in MiB. The host refuses otherwise.
     type: dict
     default: {}
@@ -105,42 +105,4 @@ options:
     description: For how many seconds to wait while somebody else deploys to the host. After that the task fails.
     type: int
     default: 300
-  limits:
-    description: How long each phase on the host may take, in seconds. The host itself keeps to them.
-    type: dict
-    default: {}
-    suboptions:
-      health:
-        description: Waiting for the host to have finished starting, before anything else. The host refuses after it.
-        type: int
-        default: 60
-      check:
-        description: The checks before the switch, each. The host refuses after it.
-        type: int
-        default: 60
-      activate:
-        description: C(switch-to-configuration test). The test is undone after it.
-        type: int
-        default: 300
-      settle:
-        description: How long the new system runs before its units are looked at; V(0) for not at all.
-        type: int
-        default: 3
-      confirm:
-        description:
-          - Waiting for confirmation from outside. The test is undone after it.
-          - If not given 120, or what a fleet needs that commits everywhere or nowhere.
-        type: int
-      commit:
-        description: Each step of the commit.
-        type: int
-        default: 120
-      rollback:
-        description: Each way of going back to the previous system.
-        type: int
-        default: 300
-      reboot:
-        description: Until a host that reboots is up again. The task fails after it.
-        type: int
-        default: 600
 """

@@ -41,9 +41,9 @@ options:
       - That is done as root, since no flake is evaluated. So O(nix_config) may name any substituter and any key,
         whoever logs in; C(trusted-users) and C(trusted-substituters) of the host's C(nix.conf) restrict only other
         users.
-      - O(timeout) is the limit for it.
+      - O(build_timeout) is the limit for it.
     type: str
-  timeout:
+  build_timeout:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int
     default: 7200

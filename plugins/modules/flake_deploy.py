@@ -49,6 +49,7 @@ options:
 extends_documentation_fragment:
   - deploy_flake.nixos.build
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.limits
   - deploy_flake.nixos.confirmation
   - deploy_flake.nixos.addresses
   - deploy_flake.nixos.host

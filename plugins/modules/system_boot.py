@@ -40,6 +40,7 @@ options:
     default: false
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.limits
   - deploy_flake.nixos.record
   - deploy_flake.nixos.addresses
   - deploy_flake.nixos.host
@@ -162,12 +163,12 @@ valid:
   description: In check mode, whether the system is in the host's store. If not, nothing is known of what it would do.
   type: bool
   returned: in check mode, unless the host has the system
-space:
+free_space:
   description:
     - In check mode, the room on the file systems C(nix) and, where /boot is one of its own, C(boot). Each has
       C(free_bytes), C(needed_bytes) and whether that is C(enough).
-    - What is needed is what O(needed_space) says, and on C(boot) at least as much as kernels and initrds take that are
-      not there yet. The boot loader may remove those of older generations first.
+    - What is needed is what O(min_free_space) says, and on C(boot) at least as much as kernels and initrds take that
+      are not there yet. The boot loader may remove those of older generations first.
   type: dict
   returned: in check mode, unless the host has the system
   sample: {nix: {free_bytes: 5368709120, needed_bytes: 33554432, enough: true}}

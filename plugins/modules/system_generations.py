@@ -138,12 +138,12 @@ garbage:
     status:
       description: What C(nix-store --gc) ended with; V(0) if all went well.
       type: int
-room_before:
-  description: How much room there was. As RV(deploy_flake.nixos.system_info#module:room).
+free_space_before:
+  description: How much room there was. As RV(deploy_flake.nixos.system_info#module:free_space).
   type: dict
   returned: success
-room:
-  description: How much room there is now. As RV(deploy_flake.nixos.system_info#module:room).
+free_space:
+  description: How much room there is now. As RV(deploy_flake.nixos.system_info#module:free_space).
   type: dict
   returned: success
 reason:

@@ -59,7 +59,7 @@ EXAMPLES = r"""
 
 - name: Insist that nobody has to restart it
   ansible.builtin.assert:
-    that: not info.reboot_needed
+    that: not info.reboot_required
 
 - name: Insist that it is whole
   ansible.builtin.assert:
@@ -129,11 +129,11 @@ failed_units:
   type: list
   elements: str
   returned: success
-reboot_needed:
-  description: Whether RV(reboot_needed_for) names anything.
+reboot_required:
+  description: Whether RV(reboot_reasons) names anything.
   type: bool
   returned: success
-reboot_needed_for:
+reboot_reasons:
   description:
     - C(initrd), C(kernel) and C(kernel-modules) where those of the system that runs are not those that were booted.
     - C(boot-default) where the host runs what it has booted, and the boot default is another system; not while a
@@ -166,7 +166,7 @@ generations:
       description: The names of its specialisations.
       type: list
       elements: str
-room:
+free_space:
   description: How much room there is.
   type: dict
   returned: success
@@ -216,7 +216,7 @@ open_deployment:
     state:
       description: Where it stands; V(unknown) without root.
       type: str
-    at_work:
+    in_progress:
       description: Whether its supervisor is at work. If not, the next deployment repairs it.
       type: bool
 trial:
@@ -229,7 +229,7 @@ trial:
     toplevel:
       description: The system.
       type: str
-    at_work:
+    in_progress:
       description: Whether the trial is under way.
       type: bool
     outcome:

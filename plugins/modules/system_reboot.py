@@ -48,14 +48,6 @@ options:
         boot default. Otherwise it is left running, and the next boot starts the boot default.
     type: bool
     default: true
-  timeout:
-    description:
-      - For how many seconds to wait until the host is back and has finished starting. After that the task fails, and
-        says what the host boots at a power cycle.
-      - With O(trial), a system with the unit C(deploy-flake-trial.service) goes back by itself 20 seconds later, and
-        the task waits for that too, at most two minutes more.
-    type: int
-    default: 600
   health_policy:
     description:
       - Which failed units make the task fail, or a system that is tried be left.
@@ -89,15 +81,12 @@ options:
       - A status other than 0 refuses the system. Empty for none.
     type: str
     default: pre-activate-safety-checks
-  commit_timeout:
-    description: For how many seconds each step of writing the boot loader may take. The step is undone after it.
-    type: int
-    default: 120
   lock_timeout:
     description: For how many seconds to wait while a deployment is at work on the host. After that the task fails.
     type: int
     default: 300
 extends_documentation_fragment:
+  - deploy_flake.nixos.limits
   - deploy_flake.nixos.record
   - deploy_flake.nixos.host
 attributes:
@@ -143,7 +132,7 @@ rebooted:
   description: Whether the host has been rebooted by this task.
   type: bool
   returned: success
-reboot_needed_for:
+reboot_reasons:
   description:
     - What of V(kernel), V(kernel-modules) and V(initrd) was not that of the system to boot before.
     - V(boot-default) where the host ran what it had booted, and the boot default was another system.

@@ -47,6 +47,7 @@ options:
     default: no_new_failures
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.limits
   - deploy_flake.nixos.record
   - deploy_flake.nixos.confirmation
   - deploy_flake.nixos.addresses
@@ -159,8 +160,8 @@ reboot_reasons:
   type: list
   elements: str
   returned: in check mode, unless the host runs the system
-space:
-  description: The room that there is. As RV(deploy_flake.nixos.system_test#module:space).
+free_space:
+  description: The room that there is. As RV(deploy_flake.nixos.system_test#module:free_space).
   type: dict
   returned: in check mode, unless the host runs the system
 changes:

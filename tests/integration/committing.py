@@ -33,13 +33,13 @@ def trial_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]
     """The trial is asked for, and has not begun."""
     deployment.wait_for("window", "confirmed")
     with locked(host, SWITCH_LOCK):
-        deployment.wait_for("commit-trial")
+        deployment.wait_for("commit-check")
         yield
 
 
 def trial_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The trial is over, and its end was not seen."""
-    deployment.wait_for("commit-trial", pause=0.001)
+    deployment.wait_for("commit-check", pause=0.001)
     wait_for(lambda: switching(host), pause=0.001)
     with stopped(processes(host)[0]):
         wait_for(lambda: not switching(host))

@@ -26,7 +26,7 @@ from lab.shell import LabError
 # In the order in which a deployment passes them.
 STATES = (
     *("checking", "activating", "settling", "window", "confirmed"),
-    *("commit-trial", "commit-profile", "commit-boot", "commit-verify", "committed"),
+    *("commit-check", "commit-profile", "commit-boot", "commit-verify", "committed"),
 )
 
 

@@ -89,8 +89,8 @@ def test_what_is_foretold_is_what_happens(lab: Lab, fresh: dict[str, Host], flak
             "restart_systemd": False,
         }
         assert (tested["reboot_required"], tested["reboot_reasons"]) == (False, [])
-        assert set(tested["space"]) == {"nix", "boot"}
-        assert all(room["enough"] and room["free_bytes"] > 0 for room in tested["space"].values())
+        assert set(tested["free_space"]) == {"nix", "boot"}
+        assert all(room["enough"] and room["free_bytes"] > 0 for room in tested["free_space"].values())
         changes = tested["changes"]
         assert (changes["from"], changes["to"]) == (systems(host).running, tested["toplevel"])
         assert {"name": "hello", "before": ["2.12.1"], "after": ["2.12.2"], "size_change_bytes": 0} in changes[
@@ -145,7 +145,7 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
                 lab,
                 tmp_path,
                 flake,
-                ("new-kernel", "system_test", {"needed_space": {"boot": 0}}),
+                ("new-kernel", "system_test", {"min_free_space": {"boot": 0}}),
                 *cases,
                 ("new-units", "system_boot", {}),
                 options=BOTH,
@@ -156,7 +156,7 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
     assert (kernel["state"], kernel["reboot_required"]) == ("would-test", True)
     assert kernel["reboot_reasons"] == ["initrd", "kernel", "kernel-modules"]
     assert kernel["changes"]["kernel"]["after"] == "6.12.2"
-    room = kernel["space"]["boot"]
+    room = kernel["free_space"]["boot"]
     assert not room["enough"]
     assert room["free_bytes"] < room["needed_bytes"]
     assert 700_000 < room["needed_bytes"] < 720_000
@@ -190,7 +190,7 @@ def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_
         "no-sshd": "starts no ssh unit",
     }
     cases: list[Case] = [(fault, "system_test", {} if fault == "new-units" else ignore) for fault in says]
-    too_much: dict[str, Any] = {"needed_space": {"nix": 1 << 30}}
+    too_much: dict[str, Any] = {"min_free_space": {"nix": 1 << 30}}
     others: list[Case] = [("unsafe", "system_test", ignore), ("new-units", "system_test", ignore | too_much)]
     try:
         with untouched(host):
@@ -203,7 +203,7 @@ def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_
         assert says[fault] in result["msg"]
     assert refused[0]["failed_units"] == ["old-sore.service"]
     assert (no_room["state"], no_room["reason"]) == ("would-refuse", "no-space")
-    assert not no_room["space"]["nix"]["enough"]
+    assert not no_room["free_space"]["nix"]["enough"]
     # What nobody knows to be harmless is not run.
     assert (unsafe["state"], unsafe["failed"]) == ("would-test", False)
     assert unsafe["notes"] == ["pre-activate-safety-checks of the new system is not run in check mode"]
@@ -240,7 +240,7 @@ def test_evaluated_and_not_built(lab: Lab, host: Host, flake: Path, tmp_path: Pa
     assert (tested["state"], tested["valid"], tested["would"]) == ("would-test", False, None)
     assert tested["previous_system"] == systems(host).running
     assert "was not built" in tested["notes"][0]
-    assert tested["space"]["nix"]["enough"]
+    assert tested["free_space"]["nix"]["enough"]
     assert "changes" not in tested
 
     # What it evaluates to is what it builds; without --diff the closures are not compared.

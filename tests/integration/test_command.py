@@ -131,7 +131,7 @@ def test_check_and_diff(command: Command, lab: Lab, whole: dict[str, Host], flak
     assert (told["outcome"], told["reboot_required"]) == ("would-change", True)
     assert "hello.service" in told["would"]["stop"]
     assert told["reboot_reasons"] == ["initrd", "kernel", "kernel-modules"]
-    assert told["space"]["boot"]["enough"]
+    assert told["free_space"]["boot"]["enough"]
     assert "hello" in [package["name"] for package in told["changes"]["packages"]]
 
     code, output = command.run(*given, "--check", "--diff", "--instrumentation", "plain")

@@ -145,7 +145,7 @@ def test_link_stays_cut(lab: Lab, linked: dict[str, Host]) -> None:
     is_whole(host, before, "rolled-back")
 
 
-@pytest.mark.parametrize("states", [("checking", "activating", "settling"), ("window", "commit-trial", "commit-boot")])
+@pytest.mark.parametrize("states", [("checking", "activating", "settling"), ("window", "commit-check", "commit-boot")])
 def test_controller_is_killed(lab: Lab, whole: dict[str, Host], states: tuple[str, ...]) -> None:
     """The host ends with one of the two systems by itself: the new one only if that had been confirmed."""
 
@@ -170,13 +170,13 @@ def test_build_goes_on_without_controller_and_link(lab: Lab, linked: dict[str, H
         settings = {"deploy_flake_flake": str(flake), "deploy_flake_configuration": configuration}
         return {**settings, "deploy_flake_limits": SHORT, **IMPATIENT}
 
-    def at_work(host: Host) -> bool:
+    def in_progress(host: Host) -> bool:
         logs = inside(host, "/run/deploy-flake").glob("build-*/log")
         return any("step 2 of" in log.read_text() for log in logs)
 
     def killed(host: Host) -> None:
         with Deploying(lab, host, DEPLOY, **variables(host)) as first:
-            wait_for(lambda: at_work(host))
+            wait_for(lambda: in_progress(host))
             first.kill()
         with Deploying(lab, host, DEPLOY, **variables(host)) as second:
             assert second.end() == 0, second.output
@@ -185,7 +185,7 @@ def test_build_goes_on_without_controller_and_link(lab: Lab, linked: dict[str, H
 
     def cut(host: Host) -> None:
         with Deploying(lab, host, DEPLOY, **variables(host)) as deployment:
-            wait_for(lambda: at_work(host))
+            wait_for(lambda: in_progress(host))
             cut_until_noticed(deployment)
             assert "(a build that has begun goes on there)" in deployment.output, deployment.output
             assert deployment.end() == 0, deployment.output

@@ -106,7 +106,7 @@ def test_boot_partition_full_beforehand(lab: Lab, roomy: dict[str, Host]) -> Non
     """Room that was asked for is looked at first."""
     host = roomy["host3"]
     host.fill_boot(1 << 20)
-    with deploying(lab, host, next_system(host), needed_space={"boot": 2}) as deployment:
+    with deploying(lab, host, next_system(host), min_free_space={"boot": 2}) as deployment:
         assert deployment.end() != 0
         assert re.search(r"has \d+ KiB free on /boot, and needs 2048 KiB", deployment.output), deployment.output
 

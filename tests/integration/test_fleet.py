@@ -123,7 +123,7 @@ def test_full_boot_partition_keeps_the_whole_fleet(
         *fresh,
         deploy_flake_all_or_nothing=True,
         deploy_flake_limits=QUICK,
-        deploy_flake_needed_space={"boot": 0},
+        deploy_flake_min_free_space={"boot": 0},
         deploy_flake_configuration="{{ inventory_hostname }}-new-kernel",
     )
     fresh["host3"].free_boot()

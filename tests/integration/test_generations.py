@@ -88,7 +88,7 @@ def test_removes_by_number_and_age_and_collects_garbage(lab: Lab, host: Host, tm
     assert re.search(
         r"host1: freed [1-9][\d.]* KiB in \d+ store paths; there are .* on /nix and .* on /boot free now", played.output
     ), played.output
-    assert told["room"]["boot"]["free_bytes"] > told["room_before"]["boot"]["free_bytes"]
+    assert told["free_space"]["boot"]["free_bytes"] > told["free_space_before"]["boot"]["free_bytes"]
     assert remains(host) == ""
 
     again = result(prune(lab, tmp_path, host, keep=2))

@@ -101,15 +101,15 @@ def test_all_of_a_host(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None
     (first,) = found["generations"]
     assert (first["kernel_version"], first["nixos_version"]) == ("6.12.1", found["nixos_version"])
     assert first["specialisations"] == ["debug"]
-    assert found["room"]["boot"]["total_bytes"] == 8 << 20
-    assert found["room"]["boot"]["path"] == "/boot"
-    assert 0 < found["room"]["nix"]["free_bytes"] < found["room"]["nix"]["total_bytes"]
+    assert found["free_space"]["boot"]["total_bytes"] == 8 << 20
+    assert found["free_space"]["boot"]["path"] == "/boot"
+    assert 0 < found["free_space"]["nix"]["free_bytes"] < found["free_space"]["nix"]["total_bytes"]
     assert found["kernel_version"] == host.run("uname -r").stdout.strip()
 
     # Without root all is told but the deployments.
     without = info(lab, tmp_path, host, become=False)
     assert without["complete"] is False
-    same = ("current_system", "boot_default", "boot_loader_default", "generations", "health", "room")
+    same = ("current_system", "boot_default", "boot_loader_default", "generations", "health", "free_space")
     assert [without[name] for name in same] == [found[name] for name in same]
 
 
@@ -142,16 +142,16 @@ def test_half_states(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
 
     assert states(tried) == ["tested-not-confirmed"]
     assert f"runs {second} and would boot {first}" in tried["explanations"][0]["text"]
-    assert (tried["age"], tried["reboot_needed"]) == (None, False)
+    assert (tried["age"], tried["reboot_required"]) == (None, False)
     assert (states(profile), profile["boot_loader_default"]) == (["loader-disagrees"], first)
     assert (states(debug), debug["specialisation"]) == ([], "debug")
     assert debug["age"] is not None
-    assert (states(waits), waits["reboot_needed_for"]) == (["boot-default-not-live"], ["boot-default"])
-    assert (states(default), default["reboot_needed_for"]) == (["boot-default-not-live"], ["boot-default"])
-    assert (states(live), live["reboot_needed_for"]) == ([], ["initrd", "kernel", "kernel-modules"])
+    assert (states(waits), waits["reboot_reasons"]) == (["boot-default-not-live"], ["boot-default"])
+    assert (states(default), default["reboot_reasons"]) == (["boot-default-not-live"], ["boot-default"])
+    assert (states(live), live["reboot_reasons"]) == ([], ["initrd", "kernel", "kernel-modules"])
     # A reboot where it is needed is one where it is said to be.
     parts = ["initrd", "kernel", "kernel-modules"]
     expected = [[], [], [], ["boot-default"], [*parts, "boot-default"], parts]
-    assert [one["reboot_needed_for"] for one in reboots] == expected
+    assert [one["reboot_reasons"] for one in reboots] == expected
     assert [one["state"] for one in reboots] == ["not-needed"] * 3 + ["would-reboot"] * 3
     assert live["generations"][-1]["kernel_version"] != live["generations"][0]["kernel_version"]

@@ -37,7 +37,7 @@ BACK = 40
 def task(check_mode: bool = False, **settings: Any) -> dict[str, Any]:
     """A task that may fail."""
     return {
-        MODULE: {"timeout": BACK, "lock_timeout": 20, **settings},
+        MODULE: {"limits": {"reboot": BACK}, "lock_timeout": 20, **settings},
         "become": True,
         "check_mode": check_mode,
         "ignore_errors": True,
@@ -177,7 +177,7 @@ def test_what_a_reboot_waits_for(lab: Lab, whole: dict[str, Host]) -> None:
     def lost(host: Host) -> None:
         system = systems(host).boot_default
         host.run("mv /boot/loader/entries /boot/loader/lost")
-        failed = result(reboot(lab, host, timeout=5), host)
+        failed = result(reboot(lab, host, limits={"reboot": 5}), host)
         assert failed["reason"] == "not-back"
         assert f"a power cycle boots {system}" in failed["msg"]
         host.reset()
@@ -236,7 +236,7 @@ def test_trial_that_comes_up(lab: Lab, whole: dict[str, Host], flake: Path) -> N
         assert "next_entry=\n" in (host.boot / "grub/grubenv").read_text()
         runs_and_boots(host, new)
         # The power is lost: what the boot loader has by itself.
-        dead = reboot(lab, host, toplevel=build(host, "grub-panics"), trial=True, timeout=5)
+        dead = reboot(lab, host, toplevel=build(host, "grub-panics"), trial=True, limits={"reboot": 5})
         assert f"a power cycle boots {new}" in result(dead, host)["msg"], dead.output
         host.power_off()
         host.power_on()
@@ -253,7 +253,7 @@ def test_trial_that_does_not_come_up_well(lab: Lab, whole: dict[str, Host]) -> N
     def panics(host: Host) -> None:
         old, links = systems(host).running, generations(host)
         new = build(host, "panics")
-        failed = result(reboot(lab, host, toplevel=new, trial=True, timeout=6), host)
+        failed = result(reboot(lab, host, toplevel=new, trial=True, limits={"reboot": 6}), host)
         assert (failed["state"], failed["reason"]) == ("unknown", "not-back")
         assert f"a power cycle boots {old}" in failed["msg"]
         host.power_off()
@@ -283,7 +283,9 @@ def test_trial_that_does_not_come_up_well(lab: Lab, whole: dict[str, Host]) -> N
     def unreachable(host: Host) -> None:
         old, links = systems(host).running, generations(host)
         began = time.monotonic()
-        failed = result(reboot(lab, host, toplevel=build(host, "boots-without-network"), trial=True, timeout=6), host)
+        failed = result(
+            reboot(lab, host, toplevel=build(host, "boots-without-network"), trial=True, limits={"reboot": 6}), host
+        )
         assert (failed["state"], failed["reason"]) == ("reverted", "other-system"), failed
         # Nobody has touched it: the unit of the new system did that.
         assert "nobody made it the boot default within 26 s, so it rebooted by itself" in failed["msg"]

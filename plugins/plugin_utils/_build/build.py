@@ -106,7 +106,7 @@ class _Building:
         host.tell("evaluates its configuration")
         paths = 's: builtins.unsafeDiscardStringContext (s.outPath + " " + s.drvPath)'
         arguments = ["--raw", "--apply", paths, toplevel(options["reference"], configuration)]
-        answer = self._nix_eval(arguments, "evaluating the configuration", options["timeout"])
+        answer = self._nix_eval(arguments, "evaluating the configuration", options["build_timeout"])
         path, _space, derivation = answer.get("value").partition(" ")
         if answer.get("status") != "0" or not is_store_path(path):
             error = _nix_error(answer.get("error")) or f"nix eval ended with {answer.get('status')}"
@@ -147,7 +147,7 @@ class _Building:
     def _why(self, configuration: str, log: BuildLog, answer: Answer, result: str, status: str) -> str:
         what = f"{self._host.name} could not build '{configuration}'; its system is untouched"
         if result == "timeout":
-            return f"{what}. The build did not end within {self._options['timeout']} s ('timeout')."
+            return f"{what}. The build did not end within {self._options['build_timeout']} s ('build_timeout')."
         if result == "killed":
             return f"{what}. The build was killed, or the host was restarted, before it could end."
         message = log.error or f"nix ended with {status or result}"
@@ -195,7 +195,7 @@ def _why_not_there(
 ) -> str:
     what = f"{host.name} does not have {options['toplevel']}, and could not get it; its system is untouched"
     if result == "timeout":
-        return f"{what}. Fetching it did not end within {options['timeout']} s ('timeout')."
+        return f"{what}. Fetching it did not end within {options['build_timeout']} s ('build_timeout')."
     if result == "killed":
         return f"{what}. Fetching it was killed, or the host was restarted, before it could end."
     parts = [f"{what}.", log.error or f"nix ended with {status or result}", *log.warnings]
@@ -289,7 +289,7 @@ class _Build:
                 data=data,
                 name=self._name,
                 login_user=self._user,
-                build_limit=str(self.options["timeout"]),
+                build_limit=str(self.options["build_timeout"]),
                 nix_arguments=self._arguments,
                 at_end=script("build_ended"),
                 nix_config=self.options["nix_config"],

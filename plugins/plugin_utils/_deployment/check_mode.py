@@ -44,7 +44,7 @@ def result_of(host: Host, options: Mapping[str, Any], answer: Answer, mode: str)
         "would": None,
         "reboot_required": bool(reasons) or boots,
         "reboot_reasons": reasons or (["boot-only"] if boots else []),
-        "space": space(answer, options),
+        "free_space": space(answer, options),
         "failed_units": answer.all("failed_unit"),
         "notes": _notes(host, answer, valid, options),
     }
@@ -73,7 +73,7 @@ def in_words(result: Mapping[str, Any]) -> str:
     if result["state"] == "would-boot":
         what = "make the new system its boot default and activate nothing"
     reasons = ", ".join(result["reboot_reasons"])
-    full = [f"/{name}" for name, room in result["space"].items() if not room["enough"]]
+    full = [f"/{name}" for name, room in result["free_space"].items() if not room["enough"]]
     room = f"there is NOT enough room on {' and '.join(full)}" if full else "there is room"
     return f"would {what}; {f'a reboot is needed: {reasons}' if reasons else 'no reboot is needed'}; {room}"
 
@@ -81,12 +81,12 @@ def in_words(result: Mapping[str, Any]) -> str:
 def refused(options: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     """The return values of a deployment that the host would refuse at once."""
     room = space(answer, options)
-    return {"state": "would-refuse", "changed": False, **({"space": room} if room else {})}
+    return {"state": "would-refuse", "changed": False, **({"free_space": room} if room else {})}
 
 
 def space(answer: Answer, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Room on each file system, in bytes; C(boot) only where /boot is one of its own."""
-    needed = {name: (options["needed_space"][name] or 0) * 1024 for name in ("nix", "boot")}
+    needed = {name: (options["min_free_space"][name] or 0) * 1024 for name in ("nix", "boot")}
     needed["boot"] = max(needed["boot"], report.number(answer.get("boot_files_kib")) or 0)
     found = {}
     for name, kib in needed.items():

@@ -176,12 +176,12 @@ def _look_variables(
     host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, just_built: bool = False
 ) -> dict[str, str]:
     """What look_first in look.sh has to know."""
-    boot_mib = options["needed_space"].get("boot")
+    boot_mib = options["min_free_space"].get("boot")
     return {
         **look_variables(host, options, mode),
         "check_mode": _yes(check_mode),
         "just_built": _yes(just_built),
-        "need_nix_kib": str(options["needed_space"]["nix"] * 1024),
+        "need_nix_kib": str(options["min_free_space"]["nix"] * 1024),
         "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
     }
 

@@ -18,7 +18,7 @@ _PROGRESS = {
     "settling": "runs the new system; watches its units settle",
     "window": "runs the new system and waits for confirmation",
     "confirmed": "is confirmed",
-    "commit-trial": "tries the boot loader",
+    "commit-check": "tries the boot loader",
     "commit-profile": "makes the new system its boot default",
     "commit-boot": "writes the boot loader",
     "commit-verify": "verifies the boot default",

@@ -68,7 +68,7 @@ class Trial:
             return {"state": "would-try", "changed": True}
         if came_up:
             self._note(f"{self.new} has been booted already, so it is not booted again")
-            up, _said = reboot.wait(self.host, "none", self.options["timeout"], self.options["addresses"])
+            up, _said = reboot.wait(self.host, "none", self.options["limits"]["reboot"], self.options["addresses"])
             return self._keep(up or self.before) | {"notes": self.notes}
         prepared = self._ask("prepare")
         if earlier := prepared.get("earlier"):
@@ -82,7 +82,7 @@ class Trial:
         return self._keep(answer) | {"rebooted": True, "elapsed": elapsed, "notes": self.notes}
 
     def _boot(self, prepared: Answer) -> Answer:
-        limit, addresses = self.options["timeout"], self.options["addresses"]
+        limit, addresses = self.options["limits"]["reboot"], self.options["addresses"]
         began = time.monotonic()
         try:
             answer = reboot.boot(self.host, self.before, self.new, limit, addresses, trying=self.new)
@@ -102,7 +102,7 @@ class Trial:
 
     def _wait_for_return(self, prepared: Answer, began: float, error: reboot.NotBackError) -> Answer:
         """The system can't be reached: if it has the unit for that, it goes back by itself."""
-        limit = self.options["timeout"]
+        limit = self.options["limits"]["reboot"]
         by_itself = prepared.get("returns") == "yes"
         if by_itself:
             left = self._host_limit + _BOOT - (time.monotonic() - began)
@@ -121,7 +121,7 @@ class Trial:
         """The system runs. If it is well it becomes the boot default, by a deployment that has nothing to activate."""
         options = self.options
         try:
-            reboot.require_up(self.host, answer, options["timeout"])
+            reboot.require_up(self.host, answer, options["limits"]["reboot"])
             # What had failed before is no excuse where it was this system already.
             known = self.before if self.before.get("booted") != self.new else Answer()
             reboot.require_health(self.host, answer, options["health_policy"], options["ignore_units"], known)
@@ -166,8 +166,8 @@ class Trial:
         # Should the boot loader not have forgotten its choice.
         self._end("unchoose")
         try:
-            back = reboot.boot(self.host, answer, self.old, self.options["timeout"], self.options["addresses"])
-            reboot.require_up(self.host, back, self.options["timeout"])
+            back = reboot.boot(self.host, answer, self.old, self.options["limits"]["reboot"], self.options["addresses"])
+            reboot.require_up(self.host, back, self.options["limits"]["reboot"])
             reboot.require_system(self.host, back, self.old)
         except HostError as error:
             why = f"{why}\nIt was told to go back to {self.old}, and {error}."
@@ -184,10 +184,10 @@ class Trial:
 
     @property
     def _host_limit(self) -> int:
-        return int(self.options["timeout"]) + _GRACE
+        return int(self.options["limits"]["reboot"]) + _GRACE
 
     def _ask(self, step: str, why: str = "") -> Answer:
-        commit = int(self.options["commit_timeout"])
+        commit = int(self.options["limits"]["commit"])
         # Two runs of switch-to-configuration, and what waits for the disks.
         limit = 4 * commit + 120
         settings = {
@@ -234,14 +234,14 @@ class Trial:
     def _deployment_options(self) -> dict[str, Any]:
         """The commit as a deployment of its own: what is not about this one is as a deployment has it by default."""
         options = self.options
-        commit, timeout = options["commit_timeout"], options["timeout"]
+        commit, timeout = options["limits"]["commit"], options["limits"]["reboot"]
         limits = {"health": 60, "check": 60, "activate": 60, "settle": 0, "confirm": 60, "rollback": commit}
         return {
             **{name: options[name] for name in ("toplevel", "reconnect_timeout", "lock_timeout", "allow")},
             **{name: options[name] for name in ("flake", "revision", "configuration", "nar_hash")},
             "specialisation": "",
             "limits": limits | {"commit": commit, "reboot": timeout},
-            "needed_space": {"nix": 0, "boot": 0},
+            "min_free_space": {"nix": 0, "boot": 0},
             "install_bootloader": False,
             # Looked at already.
             "health_policy": "no_new_failures",

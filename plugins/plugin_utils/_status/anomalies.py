@@ -36,7 +36,7 @@ class Facts:
 def explain(facts: Facts) -> list[dict[str, str]]:
     """Each half state as one word and in words; none for a host that is whole."""
     found = [*_of_deployments(facts)]
-    if facts.open_deployment and facts.open_deployment["at_work"]:
+    if facts.open_deployment and facts.open_deployment["in_progress"]:
         # All else is about to change.
         return found
     found += [*_of_systems(facts), *_of_loader(facts)]
@@ -59,7 +59,7 @@ def _of_deployments(facts: Facts) -> list[dict[str, str]]:
     found = []
     if (one := facts.open_deployment) is not None:
         name, state = one["deployment"], one["state"]
-        if one["at_work"]:
+        if one["in_progress"]:
             waits = "; it waits for confirmation, and goes back without one" if state == "window" else ""
             found.append(_half("deploying", f"deployment {name} is under way ({state}){waits}"))
         else:
@@ -110,7 +110,7 @@ def _of_systems(facts: Facts) -> list[dict[str, str]]:
 
 
 def _booted_once(trial: Mapping[str, Any], default: str) -> dict[str, str]:
-    if trial["at_work"]:
+    if trial["in_progress"]:
         return _half(
             "booted-once",
             f"{trial['toplevel']} was booted once, and its trial is under way; if that does not end well, the next boot"

@@ -33,9 +33,9 @@ def row(name: str, found: Mapping[str, Any]) -> dict[str, str]:
         "revision": revision(found["configuration_revision"] or drift.get("revision") or ""),
         "age": "" if found["age"] is None else span(found["age"]),
         "drift": drift.get("text", ""),
-        "reboot": ", ".join(found["reboot_needed_for"]) or "no",
+        "reboot": ", ".join(found["reboot_reasons"]) or "no",
         "health": f"{found['health']}{f', {failed} failed' if failed else ''}",
-        "deployment": "" if opened is None else opened["state"] if opened["at_work"] else "interrupted",
+        "deployment": "" if opened is None else opened["state"] if opened["in_progress"] else "interrupted",
     }
     return {name: value or _NONE for name, value in values.items()}
 

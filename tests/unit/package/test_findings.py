@@ -57,8 +57,8 @@ host1:
   leaves alone  display-manager.service
   restarts      systemd itself
   reboot        needed for kernel, initrd
-  room          /nix 5.0 GiB free, 32.0 MiB needed
-  room          /boot 1.0 MiB free, 3.0 MiB needed, NOT ENOUGH
+  free space    /nix 5.0 GiB free, 32.0 MiB needed
+  free space    /boot 1.0 MiB free, 3.0 MiB needed, NOT ENOUGH
   kernel        6.12.1 → 6.12.2
   closure       1.0 GiB → 1.0 GiB (+1.0 KiB)
   package       cowsay none → 3.8.4 (+32.6 KiB)
@@ -86,7 +86,12 @@ class Checked:
             show.show(event)
 
         follower = Follower("deploy", {"host1": HostResult("host1")}, tell)
-        res: dict[str, Any] = {"state": "would-test", "toplevel": "/nix/store/n-new", "would": WOULD, "space": SPACE}
+        res: dict[str, Any] = {
+            "state": "would-test",
+            "toplevel": "/nix/store/n-new",
+            "would": WOULD,
+            "free_space": SPACE,
+        }
         res |= {"changes": CHANGES, "reboot_required": True, "reboot_reasons": ["kernel", "initrd"]} | values
         data = {"host": "host1", "resolved_action": "deploy_flake.nixos.system_test", "res": res}
         follower.handle({"event": "runner_on_ok", "event_data": data})
@@ -110,13 +115,13 @@ def test_all_of_it_is_shown(kind: type[Plain] | type[Table]) -> None:
 
 def test_system_that_was_not_built() -> None:
     space = {"nix": SPACE["nix"]}
-    host = Checked(Plain(io.StringIO()), would=None, changes=None, space=space, reboot_reasons=[]).hosts["host1"]
-    assert findings(host) == ["host1:", "  room          /nix 5.0 GiB free, 32.0 MiB needed"]
+    host = Checked(Plain(io.StringIO()), would=None, changes=None, free_space=space, reboot_reasons=[]).hosts["host1"]
+    assert findings(host) == ["host1:", "  free space    /nix 5.0 GiB free, 32.0 MiB needed"]
 
 
 def test_nothing_would_be_done_to_units() -> None:
     nothing: dict[str, Any] = {name: [] for name in WOULD} | {"restart_systemd": False}
-    host = Checked(Plain(io.StringIO()), would=nothing, changes=None, space={}, reboot_reasons=[]).hosts["host1"]
+    host = Checked(Plain(io.StringIO()), would=nothing, changes=None, free_space={}, reboot_reasons=[]).hosts["host1"]
     assert findings(host) == ["host1:", "  units         all stay as they are", "  reboot        not needed"]
 
 

@@ -25,7 +25,7 @@ main() {
         fi
         take_turn
         # shellcheck disable=SC2119
-        if [ -d "$build" ] && at_work; then answer attached yes; else start_build; fi
+        if [ -d "$build" ] && in_progress; then answer attached yes; else start_build; fi
         exec 8<&-
     fi
     hand_out
@@ -37,8 +37,8 @@ take_turn() {
     flock -w 90 8 || no no-lock "has been starting builds for others for more than 90 s"
 }
 
-# at_work: also while the unit's last words are written.
-at_work() {
+# in_progress: also while the unit's last words are written.
+in_progress() {
     case $(sc show -p ActiveState --value "$build_unit" 2>/dev/null) in
     inactive | failed | '') return 1 ;;
     esac
@@ -66,7 +66,7 @@ END
         -p ExecStopPost="+$interpreter $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
         "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1); do
         # This script may run a second time, after a connection that was lost.
-        if at_work || [ -e "$build/result" ]; then return; fi
+        if in_progress || [ -e "$build/result" ]; then return; fi
         # An earlier one has failed, or is about to be forgotten.
         tries=$((tries + 1))
         [ "$tries" -lt 5 ] || no no-unit "systemd could not start $build_unit: $complaint"
@@ -106,7 +106,7 @@ hand_out() {
     if [ -e "$build/result" ]; then
         read_line "$build/result"
         result=$line
-    elif ! at_work && [ ! -e "$build/result" ] && sleep 0.5 && [ ! -e "$build/result" ]; then
+    elif ! in_progress && [ ! -e "$build/result" ] && sleep 0.5 && [ ! -e "$build/result" ]; then
         result="killed"
     fi
     printf 'log\0'
@@ -134,7 +134,7 @@ hand_out() {
     # Whoever looks for one that is gone begins it anew.
     if [ "$result" = killed ]; then
         take_turn
-        ! at_work || return 0
+        ! in_progress || return 0
     fi
     rm -rf "$build"
 }

@@ -43,7 +43,7 @@ main() {
         fi
         if load_trial; then
             answer trial "$trial_new"
-            if trial_under_way; then answer trial_at_work yes; else answer trial_outcome "$(trial_outcome)"; fi
+            if trial_under_way; then answer trial_in_progress yes; else answer trial_outcome "$(trial_outcome)"; fi
         fi
     fi
     answer open_unit "$(sc show -p ActiveState --value "$unit" 2>/dev/null)"

@@ -14,7 +14,7 @@ main() {
     make_directory
     [ -e "$dir/begun" ] || start_unit
     deadline=$(($(now) + patience))
-    while [ ! -e "$dir/result" ] && [ "$(now)" -lt "$deadline" ] && at_work; do sleep 0.1; done
+    while [ ! -e "$dir/result" ] && [ "$(now)" -lt "$deadline" ] && in_progress; do sleep 0.1; done
     hand_out
 }
 
@@ -54,8 +54,8 @@ start_unit() {
     done
 }
 
-# at_work: whether some unit still is at this removal; asked a second time where it has just ended.
-at_work() {
+# in_progress: whether some unit still is at this removal; asked a second time where it has just ended.
+in_progress() {
     for name in "$unit" "deploy-flake-garbage-$id.service"; do
         case $(sc show -p ActiveState -p Description --value "$name" 2>/dev/null) in
         *active*"($id)"* | *"($id)"*active*) return 0 ;;
@@ -65,7 +65,7 @@ at_work() {
 }
 
 hand_out() {
-    if [ ! -e "$dir/result" ] && ! at_work && sleep 0.5 && [ ! -e "$dir/result" ]; then answer result "killed"; fi
+    if [ ! -e "$dir/result" ] && ! in_progress && sleep 0.5 && [ ! -e "$dir/result" ]; then answer result "killed"; fi
     [ -e "$dir/result" ] || return 0
     answer result "$(cat "$dir/result")"
     [ ! -e "$dir/removed" ] || while read -r number; do answer removed "$number"; done <"$dir/removed"

@@ -30,7 +30,7 @@ commit() {
         give_up "somebody else has switched the host meanwhile"
     fi
     boot_files "$dir/boot-files"
-    state commit-trial
+    state commit-check
     switch_to "$commit_limit" "$new" boot
     [ "$stc" = 0 ] || give_up "the boot loader could not be prepared: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
     state commit-profile

@@ -14,7 +14,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment imp
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
 
-OPTIONS = {"toplevel": "/nix/store/n-new", "needed_space": {"nix": 32, "boot": 0}}
+OPTIONS = {"toplevel": "/nix/store/n-new", "min_free_space": {"nix": 32, "boot": 0}}
 WELL = [("valid", "yes"), ("foreseen", "yes"), ("free_nix_kib", "65536")]
 STOPS = ("dry_activation", "would stop the following units: a.service\n")
 
@@ -51,7 +51,7 @@ def test_system_that_would_be_tested() -> None:
     result = foretold(STOPS)
     assert (result["state"], result["changed"], result["reboot_required"]) == ("would-test", True, False)
     assert result["would"]["stop"] == ["a.service"]
-    assert result["space"] == {"nix": {"free_bytes": 64 << 20, "needed_bytes": 32 << 20, "enough": True}}
+    assert result["free_space"] == {"nix": {"free_bytes": 64 << 20, "needed_bytes": 32 << 20, "enough": True}}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_system_that_is_not_there() -> None:
     result = foresight.result_of(cast(Host, host), OPTIONS, answer, "test")
     assert "failed" not in result
     assert (result["state"], result["valid"], result["would"]) == ("would-test", False, None)
-    assert not result["space"]["nix"]["enough"]
+    assert not result["free_space"]["nix"]["enough"]
     for note, words in zip(result["notes"], ("was not built", "left unfinished", "1024 KiB free"), strict=True):
         assert words in note
 
@@ -148,6 +148,6 @@ def test_it_is_told_in_a_line(fields: list[tuple[str, str]], words: str) -> None
 
 
 def test_boot_partition_needs_the_kernel_or_what_was_asked_for() -> None:
-    small = foretold(("free_boot_kib", "100"), ("boot_files_kib", "200"))["space"]["boot"]
+    small = foretold(("free_boot_kib", "100"), ("boot_files_kib", "200"))["free_space"]["boot"]
     assert small == {"free_bytes": 100 << 10, "needed_bytes": 200 << 10, "enough": False}
-    assert foretold(("free_boot_kib", "100"), ("boot_files_kib", "0"))["space"]["boot"]["enough"]
+    assert foretold(("free_boot_kib", "100"), ("boot_files_kib", "0"))["free_space"]["boot"]["enough"]

@@ -12,11 +12,11 @@ import pytest
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status.anomalies import Facts, explain
 
 A, B, C = "/nix/store/a", "/nix/store/b", "/nix/store/c"
-AT_WORK = {"deployment": "the-id", "state": "window", "at_work": True}
-LEFT = {"deployment": "the-id", "state": "activating", "at_work": False}
+AT_WORK = {"deployment": "the-id", "state": "window", "in_progress": True}
+LEFT = {"deployment": "the-id", "state": "activating", "in_progress": False}
 FAILED = {"id": "old-id", "outcome": "commit-failed", "live": A, "boot": B, "why": "no room"}
 
-LOST_TRIAL = {"toplevel": A, "at_work": False, "outcome": "it was booted once and runs"}
+LOST_TRIAL = {"toplevel": A, "in_progress": False, "outcome": "it was booted once and runs"}
 
 
 @pytest.mark.parametrize(
@@ -66,5 +66,5 @@ def test_they_say_which_systems_and_what_to_do() -> None:
     (lost,) = explain(Facts(current=A, booted=A, boot_default=B, trial=LOST_TRIAL))
     assert lost["text"].startswith("it was booted once and runs. ")
     assert "keeps it" in lost["text"]
-    (tried,) = explain(Facts(current=A, booted=A, boot_default=B, trial=LOST_TRIAL | {"at_work": True}))
+    (tried,) = explain(Facts(current=A, booted=A, boot_default=B, trial=LOST_TRIAL | {"in_progress": True}))
     assert f"if that does not end well, the next boot starts {B}" in tried["text"]

@@ -14,7 +14,7 @@ WELL: dict[str, Any] = {
     "configuration_revision": "0123456789abcdef-dirty",
     "age": 7200,
     "drift": {"text": "3 behind", "revision": "", "why": ""},
-    "reboot_needed_for": [],
+    "reboot_reasons": [],
     "health": "running",
     "failed_units": [],
     "open_deployment": None,
@@ -25,10 +25,10 @@ WELL: dict[str, Any] = {
 ILL = WELL | {
     "configuration_revision": "",
     "drift": {"text": "unknown", "revision": "", "why": "nobody knows"},
-    "reboot_needed_for": ["kernel", "initrd"],
+    "reboot_reasons": ["kernel", "initrd"],
     "health": "degraded",
     "failed_units": ["a.service", "b.service"],
-    "open_deployment": {"deployment": "x", "state": "window", "at_work": True},
+    "open_deployment": {"deployment": "x", "state": "window", "in_progress": True},
     "explanations": [{"state": "deploying", "text": "deployment x is under way"}],
 }
 
@@ -54,7 +54,7 @@ def test_rows() -> None:
         "health": "degraded, 2 failed",
         "deployment": "window",
     }
-    left = WELL | {"open_deployment": {"deployment": "x", "state": "window", "at_work": False}}
+    left = WELL | {"open_deployment": {"deployment": "x", "state": "window", "in_progress": False}}
     assert fleet.row("web3", left)["deployment"] == "interrupted"
 
 
@@ -83,9 +83,9 @@ def test_remarks() -> None:
 
 
 def test_trials_are_remarked_on_where_nothing_else_tells_of_them() -> None:
-    failed = {"toplevel": "/nix/store/x", "at_work": False, "outcome": "x was not kept"}
+    failed = {"toplevel": "/nix/store/x", "in_progress": False, "outcome": "x was not kept"}
     assert fleet.remarks(WELL | {"trial": failed}) == ["x was not kept"]
-    (about,) = fleet.remarks(WELL | {"trial": failed | {"at_work": True, "outcome": ""}})
+    (about,) = fleet.remarks(WELL | {"trial": failed | {"in_progress": True, "outcome": ""}})
     assert "/nix/store/x is about to be booted once" in about
     assert fleet.remarks(WELL | {"trial": failed | {"toplevel": WELL["current_system"]}}) == []
 

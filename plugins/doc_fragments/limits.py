@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The time limits of the phases on a host."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """`extends_documentation_fragment: deploy_flake.nixos.limits`."""
+
+    DOCUMENTATION = r"""
+options:
+  limits:
+    description: How long each phase on the host may take, in seconds. The host itself keeps to them.
+    type: dict
+    default: {}
+    suboptions:
+      health:
+        description: Waiting for the host to have finished starting, before anything else. The host refuses after it.
+        type: int
+        default: 60
+      check:
+        description: The checks before the switch, each. The host refuses after it.
+        type: int
+        default: 60
+      activate:
+        description: C(switch-to-configuration test). The test is undone after it.
+        type: int
+        default: 300
+      settle:
+        description: How long the new system runs before its units are looked at; V(0) for not at all.
+        type: int
+        default: 3
+      confirm:
+        description:
+          - Waiting for confirmation from outside. The test is undone after it.
+          - If not given 120, or what a fleet needs that commits everywhere or nowhere.
+        type: int
+      commit:
+        description: Each step of the commit.
+        type: int
+        default: 120
+      rollback:
+        description: Each way of going back to the previous system.
+        type: int
+        default: 300
+      reboot:
+        description:
+          - Until a host that reboots is up again and has finished starting. The task fails after it, and says what the
+            host boots at a power cycle.
+          - A system that is booted once to try it, and has the unit C(deploy-flake-trial.service), goes back by itself
+            20 seconds later; the task waits for that too, at most two minutes more.
+        type: int
+        default: 600
+"""
