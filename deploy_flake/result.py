@@ -93,9 +93,11 @@ class HostResult:
     """Check mode: the units that it would `stop`, `start`, `restart`, `reload` and `keep`, as the module system_test
     says it; None where that is not known."""
     reboot_reasons: list[str] = field(default_factory=list)
-    """Check mode: why a reboot would be needed."""
+    """Why a reboot is needed, or in check mode would be: which of initrd, kernel and kernel-modules are not those that
+    were booted, inhibitors; `boot-default` if the boot default does not run."""
     free_space: dict[str, Any] = field(default_factory=dict)
-    """Check mode: `free_bytes`, `needed_bytes` and `enough` of `nix` and `boot`."""
+    """Of `nix` and `boot`, or None: `free_bytes`; in check mode also `needed_bytes` and `enough`, for a status `path` and
+    `total_bytes`."""
     changes: dict[str, Any] | None = None
     """Diff mode: `packages`, `closure_bytes`, `kernel` and `units`, as the module system_test says it."""
 
@@ -115,8 +117,6 @@ class HostStatus(HostResult):
     nixos_version: str = ""
     health: str = ""
     """What `systemctl is-system-running` says."""
-    reboot_reasons: list[str] = field(default_factory=list)
-    """Which of initrd, kernel and kernel-modules are not those that were booted; `boot-default` if it does not run."""
     generations: list[dict[str, Any]] = field(default_factory=list)
     """`generation`, `date` and `system` of each, oldest first."""
     deployments: list[dict[str, Any]] = field(default_factory=list)
@@ -131,8 +131,6 @@ class HostStatus(HostResult):
     kernel_version: str = ""
     age: int | None = None
     """For how many seconds the system that runs has been a generation."""
-    free_space: dict[str, Any] = field(default_factory=dict)
-    """`nix` and `boot`, each with `path`, `free_bytes` and `total_bytes`, or None."""
     explanations: list[dict[str, str]] = field(default_factory=list)
     """`state` and `text` of what is unusual."""
     drift: dict[str, Any] | None = None

@@ -175,8 +175,8 @@ def test_progress_and_warnings_find_their_host() -> None:
     ]
 
 
-LOOKED = result("host1", "system_info", current_system="/nix/store/n-new", health="running", age=60, free_space={"nix": None},
-                drift={"state": "none", "text": "no"}, explanations=[])  # fmt: skip
+LOOKED = result("host1", "system_info", current_system="/nix/store/n-new", health="running", age=60,
+                free_space={"nix": None}, drift={"state": "none", "text": "no"}, explanations=[])  # fmt: skip
 ROWS = [{"host": "host1", "system": "n-new", "drift": "no", "deployment": "-"}]
 
 
