@@ -96,8 +96,8 @@ class HostResult:
     """Why a reboot is needed, or in check mode would be: which of initrd, kernel and kernel-modules are not those that
     were booted, inhibitors; `boot-default` if the boot default does not run."""
     free_space: dict[str, Any] = field(default_factory=dict)
-    """Of `nix` and `boot`, or None: `free_bytes`; in check mode also `needed_bytes` and `enough`, for a status `path` and
-    `total_bytes`."""
+    """Of `nix` and `boot`, or None: `free_bytes`; in check mode also `needed_bytes` and `enough`, for a status `path`
+    and `total_bytes`."""
     changes: dict[str, Any] | None = None
     """Diff mode: `packages`, `closure_bytes`, `kernel` and `units`, as the module system_test says it."""
 

@@ -32,7 +32,7 @@ class ActionModule(HostAction):
             return {"changed": True, "deployment": waiting.id, "state": "would-boot"}
         if options["prepare"]:
             come_anew(host, waiting, options)
-            answer = waiting.ask("free_space", "follow", "prepare")
+            answer = waiting.ask("prepare")
             result = deployment.result_of(host, waiting, answer)
             return result | {"changed": False} | ({"state": "prepared"} if answer.get("prepared") else {})
         return confirm(host, waiting, options["toplevel"], options)

@@ -16,7 +16,7 @@ from ..plugin_utils._deployment import messages as report
 from ..plugin_utils._deployment.busy import in_turn
 from ..plugin_utils._host.answer import Answer, HostError
 from ..plugin_utils._host.connection import Host
-from ..plugin_utils._host.scripts import assignments, join
+from ..plugin_utils._host.scripts import assignments, program
 from ..plugin_utils._status import generations
 from ..plugin_utils._status.free_space import room
 
@@ -39,7 +39,7 @@ class ActionModule(HostAction):
                 raise HostError(
                     f"'{name}' must not be negative, and is {options[name]}; nothing was done", "bad-option"
                 )
-        answer = host.run("boot_loader", "free_space", "trial", "info", limit=120, deployments="0")
+        answer = host.run("info", limit=120, deployments="0")
         if answer.get("root") != "0":
             raise HostError(f"{host.name} needs root for this", "not-root")
         found = generations.read(answer)
@@ -75,7 +75,7 @@ class ActionModule(HostAction):
         }
         variables = {
             "id": secrets.token_hex(8),
-            "deployment": join("process", "boot_loader", "free_space", "trial", "prune_program"),
+            "program": program("prune"),
             "values": assignments(values),
             # The boot loader is tried twice.
             "runtime_limit": str(2 * limit + 120),
@@ -84,7 +84,7 @@ class ActionModule(HostAction):
         ends = time.monotonic() + 2 * limit + 240 + (garbage_limit + 120 if options["collect_garbage"] else 0)
 
         def poll(over: str = "no") -> Answer:
-            return host.run("free_space", "prune", limit=_POLL + 120, over=over, **variables)
+            return host.run("prune", limit=_POLL + 120, over=over, **variables)
 
         patience = options["reconnect_timeout"]
         while not (answer := host.persist(patience, poll, "removing old generations")).get("result"):

@@ -32,9 +32,7 @@ class ActionModule(HostAction):
         """Read everything in one go."""
         # Before the host is asked: a flake that is not there is no matter of the host's.
         flake = find_flake(options["flake"], Path.cwd()) if options["flake"] else None
-        answer = host.run(
-            "boot_loader", "free_space", "trial", "info", limit=120, deployments=str(options["deployments"])
-        )
+        answer = host.run("info", limit=120, deployments=str(options["deployments"]))
         result = facts(answer)
         result["drift"] = None
         if flake is not None:

@@ -28,10 +28,10 @@ class ActionModule(HostAction):
         waiting = deployment.Deployment(host, options["deployment"], options["reconnect_timeout"])
         if self.check_mode:
             return {"changed": True, "deployment": waiting.id, "state": "would-revoke"}
-        answer = waiting.ask("follow", "revoke", reason=options["reason"], awaited=" ".join(_BEFORE))
+        answer = waiting.ask("revoke", reason=options["reason"], awaited=" ".join(_BEFORE))
         if waiting.state in _BEFORE:
             waiting.follow(answer, lambda state: state not in _BEFORE)
-            answer = waiting.ask("follow", "revoke", reason=options["reason"], awaited="")
+            answer = waiting.ask("revoke", reason=options["reason"], awaited="")
         revoked = bool(answer.get("revoked"))
         answer = waiting.follow(answer, lambda _state: False)
         result = deployment.result_of(host, waiting, answer)

@@ -13,7 +13,7 @@ import pytest
 from integration.faulting import SWITCH_LOCK, Deploying, build, inside, locked, next_system, wait_for
 from integration.playing import Played, play, remains, systems
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import program
 from lab import Host, Lab
 
 PROFILE = "/nix/var/nix/profiles/system"
@@ -120,7 +120,7 @@ def test_what_is_about_to_be_booted_once_stays(lab: Lab, host: Host, tmp_path: P
 
     # One that has begun since the choice was made.
     (record / "trial.json").write_text(f"{{\n{text.replace(two, three)}\n}}\n", encoding="utf-8")
-    script = f"""{join("process", "boot_loader", "free_space", "trial", "prune_program").rpartition('main "$@"')[0]}
+    script = f"""{program("prune").rpartition('main "$@"')[0]}
     dir=$(mktemp -d) default=$(boot_default) wanted='2 {two}
 3 {three}'
     ln -s {three} {PROFILE}-3-link

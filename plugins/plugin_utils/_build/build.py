@@ -20,7 +20,7 @@ from .nix_log import BuildLog
 from .._flake.reference import configurations, toplevel
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .._host.scripts import script
+from .._host.scripts import program
 from .._action import HostAction
 from .transfer import Sources
 from .._flake.store_path import is_store_path
@@ -280,10 +280,7 @@ class _Build:
         wait_for = self.host.persist if self.options["reference"] and not self._sources else self.host.contact
         answer = wait_for(
             self.options["reconnect_timeout"],
-            lambda: self.host.send(
-                *(("system",) if self._look else ()),
-                "free_space",
-                "snapshots",
+            lambda: self.host.run(
                 "build",
                 limit=patience + 120 + (self.options["copy_timeout"] if data else 0),
                 data=data,
@@ -291,7 +288,7 @@ class _Build:
                 login_user=self._user,
                 build_limit=str(self.options["build_timeout"]),
                 nix_arguments=self._arguments,
-                at_end=script("build_ended"),
+                at_end=program("build_ended"),
                 nix_config=self.options["nix_config"],
                 offset=str(self._offset),
                 patience=str(patience),

@@ -52,7 +52,7 @@ class Sources:
     def bring(self, options: Mapping[str, Any]) -> None:
         """Ask the host which of them it lacks, and send those."""
         if self._sources:
-            self.send(self._host.run("snapshots", "copy_ask", paths=self.paths, limit=60).all("missing"), options)
+            self.send(self._host.run("copy_ask", paths=self.paths, limit=60).all("missing"), options)
 
     def send(self, missing: Iterable[str], options: Mapping[str, Any]) -> None:
         """Send those that the host lacks; what is sent in part only never gets a valid path."""
@@ -62,9 +62,7 @@ class Sources:
             self._host.persist(
                 options["reconnect_timeout"],
                 partial(
-                    self._host.send,
-                    "free_space",
-                    "snapshots",
+                    self._host.run,
                     "copy_receive",
                     data=nar,
                     limit=limit,

@@ -12,17 +12,8 @@ from typing import Any
 
 from .._host.answer import Answer
 from .._host.connection import Host
-from .._host.scripts import join
 from . import dry_activation
 from . import messages as report
-
-SCRIPTS = ("differences", "check_mode")
-"""They go before start.sh."""
-
-
-def program() -> str:
-    """What runs on the host in a unit of its own; look_ahead.sh puts the settings of the deployment before it."""
-    return join("process", "record", "health", "supervise", "foresee")
 
 
 def limit(limits: Mapping[str, int]) -> int:

@@ -37,7 +37,7 @@ def refuse_to_confirm_alone(options: Mapping[str, Any]) -> None:
 def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
     come_anew(host, waiting, options)
-    answer = waiting.ask("follow", "confirm", awaited="", meant=toplevel)
+    answer = waiting.ask("confirm", awaited="", meant=toplevel)
     if answer.get("confirmed"):
         # That was it; the rest is only waiting for the end.
         host.use_shared_connection()

@@ -24,7 +24,7 @@ from . import messages as report
 from .busy import in_turn
 
 # Read before Ansible starts a process for each host, as the options are.
-_PROGRAM = program()
+_PROGRAM = program("deployment")
 FINAL = frozenset(
     ("committed", "rolled-back", "rollback-failed", "commit-failed", "refused", "superseded", "interrupted")
 )
@@ -50,8 +50,8 @@ class Deployment:
         self.changes: dict[str, Any] = {}
         """Return values about what is different in the new system, where somebody asked for it."""
 
-    def ask(self, *scripts: str, awaited: str = "window", limit: float = 60, **variables: str) -> Answer:
-        """Run a script that ends in `wait.sh`'s answer, and note the state that it says.
+    def ask(self, command: str, /, awaited: str = "window", limit: float = 60, **variables: str) -> Answer:
+        """Run a command that ends with how the deployment does, and note the state that it says.
 
         It waits for one of the awaited states or the end, and after a moment for any news.
         """
@@ -60,7 +60,7 @@ class Deployment:
         variables |= {"known": self.state, "awaited": awaited, "patience": str(patience), "quiet": str(quiet)}
         answer = self.host.persist(
             self.reconnect_timeout,
-            lambda: self.host.run(*scripts, limit=patience + limit, id=self.id, **variables),
+            lambda: self.host.run(command, limit=patience + limit, id=self.id, **variables),
             f"deployment {self.id} is {self.state or 'starting'}",
             self.addresses,
         )
@@ -76,7 +76,7 @@ class Deployment:
         self,
         answer: Answer,
         until: Callable[[str], bool],
-        script: str = "poll",
+        command: str = "poll",
         awaited: str = "window",
         **variables: str,
     ) -> Answer:
@@ -98,7 +98,7 @@ class Deployment:
                     " the next deployment repairs it",
                     "abandoned",
                 )
-            answer = self.ask("follow", script, awaited=awaited, limit=60, **variables)
+            answer = self.ask(command, awaited=awaited, limit=60, **variables)
         return answer
 
 
@@ -208,7 +208,6 @@ def _look(
 ) -> Answer:
     """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
     host = deployment.host
-    scripts: tuple[str, ...] = ("system", "trial", "free_space", "busy", "look")
     limit = 240
     variables = {
         "new": options["toplevel"] or "",
@@ -216,20 +215,18 @@ def _look(
         "begins": _yes(begins and not check_mode),
     }
     if to is not None:
-        scripts = ("rollback_target", *scripts)
         variables["to"] = to
     if check_mode:
-        scripts = (*foresight.SCRIPTS, *scripts)
         limit += foresight.limit(limits) + (changes.LIMIT if diff else 0)
         variables |= {
             "id": deployment.id,
             "settings": _settings(host, options, mode, limits),
-            "foresee": foresight.program(),
+            "foresee": program("check_mode"),
             "foresee_limit": str(foresight.limit(limits)),
             "diff": _yes(diff),
         }
     return host.persist(
-        options["reconnect_timeout"], lambda: host.run(*scripts, limit=limit, **variables), "looking at the host"
+        options["reconnect_timeout"], lambda: host.run("look", limit=limit, **variables), "looking at the host"
     )
 
 
@@ -254,10 +251,6 @@ def _launch(
     else:
         look = {"look": "no", "new_live": before.get("new_live"), "allow": " ".join(options["allow"])}
     return deployment.ask(
-        *(() if before else ("system", "free_space")),
-        "follow",
-        "trial",
-        "busy",
         "start",
         limit=240,
         awaited="window" if mode == "test" else "",

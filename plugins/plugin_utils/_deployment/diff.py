@@ -27,7 +27,7 @@ def look(host: Host, toplevel: str, mode: str, patience: float) -> dict[str, Any
     try:
         answer = host.persist(
             patience,
-            lambda: host.run("differences", "compare", limit=LIMIT + 60, new=toplevel, mode=mode),
+            lambda: host.run("compare", limit=LIMIT + 60, new=toplevel, mode=mode),
             "comparing the systems",
         )
     except HostLostError:

@@ -13,7 +13,7 @@ from typing import Any
 from .._host import reboot
 from .._host.answer import Answer, HostError, HostLostError
 from .._host.connection import Host
-from .._host.scripts import assignments, join
+from .._host.scripts import assignments, program
 from . import deployment
 
 _GRACE = 20
@@ -204,14 +204,14 @@ class Trial:
         return self.host.persist(
             self.options["reconnect_timeout"],
             lambda: self.host.run(
-                "trial_start",
+                "trial",
                 limit=limit + 60,
                 id=self.id,
                 step=step,
                 new=self.new,
                 time_limit=str(limit),
                 settings=assignments(settings),
-                program=join("process", "record", "directory", "commit", "boot_once", "trial", "trial_work"),
+                program=program("trial"),
             ),
             "preparing a boot of the new system" if step in ("look", "prepare") else "ending the trial",
         )

@@ -24,8 +24,8 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from . import scripts
 from .answer import Answer, HostError, HostLostError
-from .scripts import assignments, join
 
 # bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; dd does not, and leaves it the rest.
 _SHELL = """/bin/sh -c 'eval "$(dd bs=SIZE count=1 iflag=fullblock 2>/dev/null)"'"""
@@ -83,16 +83,12 @@ class Host:
         """A warning that names the host."""
         self._display.warning(f"{self.name}: {text}")
 
-    def run(self, *scripts: str, limit: float = 90, **variables: str) -> Answer:
-        """Run scripts from sh/, joined into one, once. `limit` is in seconds.
+    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: str) -> Answer:
+        """Run a command of _sh/command with its inputs, and data on its standard input. `limit` is in seconds.
 
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no.
         """
-        return self.send(*scripts, data=b"", limit=limit, **variables)
-
-    def send(self, *scripts: str, data: bytes, limit: float, **variables: str) -> Answer:
-        """As `run`, with data on the scripts' standard input."""
-        text = f"{assignments(variables)}\n{join(*scripts)}".encode(errors="surrogateescape")
+        text = scripts.command(command, inputs).encode(errors="surrogateescape")
         return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 
     def persist(self, patience: float, attempt: Callable[[], T], doing: str, addresses: Sequence[str] = ()) -> T:

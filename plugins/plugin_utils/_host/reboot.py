@@ -173,7 +173,7 @@ def _ask(
     patience: float = _POLL,
 ) -> Answer:
     return host.run(
-        *("record", "trial", "reboot"),
+        "reboot",
         limit=patience + 15,
         boot_id=boot_id,
         may_reboot=may_reboot,

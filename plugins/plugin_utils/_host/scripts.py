@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-_ROOMS = ("lib", "command", "unit")
 _SCRIPTS = Path(__file__).parents[1] / "_sh"
 _FUNCTION = re.compile(r"^(\w+)\(\) \{(?:.*\}\n|\n(?:.*\n)*?\}\n)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
@@ -21,19 +20,46 @@ _UNQUOTED = re.compile(r"""^(?:(?<=\s)\#.*|\\.|"(?:\\.|[^"\\])*"|[^'"\\]|["\\])*
 _HERE_DOCUMENT = re.compile(r"<<'?(\w+)'?$")
 
 
+# What each script needs of lib/, beside common.sh.
+_NEEDS = {
+    "command/build": ("system", "free_space", "snapshots"),
+    "command/compare": ("differences",),
+    "command/confirm": ("follow",),
+    "command/copy_ask": ("snapshots",),
+    "command/copy_receive": ("free_space", "snapshots"),
+    "command/info": ("boot_loader", "free_space", "trial"),
+    "command/look": ("differences", "check_mode", "rollback_target", "system", "trial", "free_space", "busy"),
+    "command/poll": ("follow",),
+    "command/prepare": ("free_space", "follow"),
+    "command/prune": ("free_space",),
+    "command/reboot": ("record", "trial"),
+    "command/revoke": ("follow",),
+    "command/start": ("system", "free_space", "follow", "trial", "busy"),
+    "unit/check_mode": ("process", "record", "health", "supervise"),
+    "unit/prune": ("process", "boot_loader", "free_space", "trial"),
+    "unit/trial": ("process", "record", "directory", "commit", "boot_once", "trial"),
+}
+
+
+def command(name: str, inputs: Mapping[str, str]) -> str:
+    """A command as it is sent: its inputs as assignments, what it needs of lib/, and its own text."""
+    return f"{assignments(inputs)}\n{join(f'command/{name}')}"
+
+
+def program(name: str) -> str:
+    """A program as a unit on the host runs it: one text, read whole before it acts."""
+    return _deployment() if name == "deployment" else join(f"unit/{name}")
+
+
 @cache
-def join(*scripts: str) -> str:
-    """The last of these scripts, after what it uses of the others and of common.sh; for none all of common.sh."""
-    if not scripts:
-        return script("common")
-    *libraries, last = scripts
-    return _used(["common", *libraries], script(last)) + script(last)
+def join(name: str) -> str:
+    """A script, after what it uses of common.sh and of what it needs."""
+    return _used(["lib/common", *(f"lib/{need}" for need in _NEEDS.get(name, ()))], script(name)) + script(name)
 
 
 @cache
 def _text(name: str) -> str:
-    (path,) = (found for room in _ROOMS if (found := _SCRIPTS / room / f"{name}.sh").exists())
-    return path.read_text(encoding="utf-8")
+    return (_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8")
 
 
 def _used(libraries: Sequence[str], text: str) -> str:
@@ -57,7 +83,7 @@ def _parts(name: str) -> tuple[Mapping[str, str], str]:
 
 @cache
 def script(name: str) -> str:
-    """One script of the directory sh/, as it is sent."""
+    """One script of _sh/, as it is sent."""
     return bare(_text(name))
 
 
@@ -93,12 +119,12 @@ def _ends_quoted(line: str, quoted: bool) -> bool:
         rest, quoted = rest[1:], True
 
 
-def program() -> str:
-    """What runs on the host in a deployment's units: one text, read whole before it acts."""
+def _deployment() -> str:
     parts = ("process", "record", "directory", "ssh", "health", "boot_loader", "commit", "undo", "repair")
     # All of them, since the undo makes names of functions as it goes.
-    text = "".join(script(name) for name in (*parts, "boot_once", "trial", "supervise", "guard", "deployment"))
-    return _used(["common"], text) + text
+    text = "".join(script(f"lib/{name}") for name in (*parts, "boot_once", "trial", "supervise", "guard"))
+    text += script("unit/deployment")
+    return _used(["lib/common"], text) + text
 
 
 def assignments(values: Mapping[str, str]) -> str:

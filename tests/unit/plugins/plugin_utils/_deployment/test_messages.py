@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import messages as report
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.deployment import FINAL
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer, HostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join, program
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import program, script
 
 OLD, NEW = "/nix/store/old", "/nix/store/new"
 FAILURES = sorted(FINAL - {"committed"})
@@ -34,7 +34,8 @@ def record(**changes: str) -> dict[str, str]:
 
 
 def test_every_state_of_the_supervisor_has_words() -> None:
-    states = {line.split()[-1].strip('"') for line in program().splitlines() if line.strip().startswith("state ")}
+    lines = [line.strip() for line in program("deployment").splitlines()]
+    states = {line.split()[-1].strip('"') for line in lines if line.startswith("state ")}
     states |= set(FINAL)
     assert {"checking", "window", "commit-boot", "rolling-back"} <= states
     for state in states - {"$1", '$1"'}:
@@ -42,7 +43,7 @@ def test_every_state_of_the_supervisor_has_words() -> None:
 
 
 def test_the_scripts_and_the_controller_know_the_same_final_states() -> None:
-    (line,) = (line for line in join().splitlines() if line.startswith("final_states="))
+    (line,) = (line for line in script("lib/common").splitlines() if line.startswith("final_states="))
     assert set(line.partition("=")[2].strip('"').split()) == FINAL
 
 

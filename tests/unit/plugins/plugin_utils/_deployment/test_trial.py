@@ -59,7 +59,7 @@ def run(shell: list[str], script: str) -> str:
 @every_shell
 def test_grub_entries(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "grub.cfg").write_text(GRUB_CFG)
-    ask = f"{join('boot_once')}\ngrub_cfg={tmp_path}/grub.cfg\nloader=grub\n"
+    ask = f"{join('lib/boot_once')}\ngrub_cfg={tmp_path}/grub.cfg\nloader=grub\n"
     entry = "NixOS - All configurations>NixOS - Configuration 8 (2026-01-02 - 25.11>>x)"
     assert run(shell, f"{ask} entry_of {NEW} 8") == entry
     assert run(shell, f"{ask} entry_of {OLD} 7").endswith("Configuration 7 (2026-01-01 - 25.11)")
@@ -76,7 +76,7 @@ def test_systemd_boot_entries(shell: list[str], tmp_path: Path) -> None:
         text = f"title NixOS\nlinux /EFI/nixos/k.efi\noptions init={system}/init loglevel=4\n"
         (entries / f"nixos-generation-{name}.conf").write_text(text)
     (tmp_path / "loader.conf").write_text("timeout 5\ndefault nixos-generation-7.conf\n")
-    ask = f"{join('boot_once')}\nentries={entries}\nconf={tmp_path}/loader.conf\nloader=systemd-boot\n"
+    ask = f"{join('lib/boot_once')}\nentries={entries}\nconf={tmp_path}/loader.conf\nloader=systemd-boot\n"
     # What counts the tries of an entry is no part of its name.
     assert run(shell, f"{ask} entry_of {NEW} 8") == "nixos-generation-8.conf"
     assert run(shell, f"{ask} entry_of {OLD} 7") == "nixos-generation-7.conf"
@@ -88,7 +88,7 @@ def test_systemd_boot_entries(shell: list[str], tmp_path: Path) -> None:
 
 @every_shell
 def test_the_record_is_read_back(shell: list[str], tmp_path: Path) -> None:
-    script = f"""{join("record", "trial")}
+    script = f"""{join("lib/record")}{join("lib/trial")}
     var_dir={tmp_path}
     trial_file={tmp_path}/trial.json
     trial_id=1 trial_new={NEW} trial_old={OLD} trial_generation=8 trial_made=yes trial_loader=grub

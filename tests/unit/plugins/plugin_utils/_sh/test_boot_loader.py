@@ -67,6 +67,6 @@ def test_loader_default(shell: list[str], files: dict[str, str], found: str, tmp
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    script = f"{join('boot_loader')}\nloader_default /nowhere {tmp_path}"
+    script = f"{join('lib/boot_loader')}\nloader_default /nowhere {tmp_path}"
     done = subprocess.run([*shell, "-s"], input=script, capture_output=True, check=True, timeout=30, text=True)
     assert done.stdout.strip() == found

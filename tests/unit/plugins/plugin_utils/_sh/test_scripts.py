@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import check_mode as foresight
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import scripts
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import (
     assignments,
@@ -29,7 +28,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts i
 
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
 _FOLDER = Path(scripts.__file__).parents[1] / "_sh"
-SCRIPTS = sorted(path.stem for path in _FOLDER.glob("*/*.sh"))
+SCRIPTS = sorted(str(path.relative_to(_FOLDER).with_suffix("")) for path in _FOLDER.glob("*/*.sh"))
+COMMON = script("lib/common")
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
 _ACTS = re.compile(r"^main\b(?!\().*\nexit$", re.MULTILINE)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=40)
@@ -50,9 +50,9 @@ def test_every_script_is_understood(shell: list[str], name: str) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_what_is_sent_means_what_is_written(name: str) -> None:
     """bash prints the functions of a script as it has understood them, without comments and layout."""
-    written = next(_FOLDER.glob(f"*/{name}.sh")).read_text(encoding="utf-8")
+    written = (_FOLDER / f"{name}.sh").read_text(encoding="utf-8")
     assert not any(line.startswith("#") for line in script(name).splitlines())
-    if name == "build_ended":
+    if name == "unit/build_ended":
         # The only one without functions.
         written, sent = (f"build_ended() {{\n{text}\n}}" for text in (written, script(name)))
     else:
@@ -65,12 +65,12 @@ def test_what_is_sent_means_what_is_written(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "the program"])
 def test_what_a_script_uses_of_the_library_comes_with_it(name: str) -> None:
-    library = {match[1] for match in re.finditer(r"^(\w+)\(\)", script("common"), re.MULTILINE)}
-    text = program() if name == "the program" else join(name)
+    library = {match[1] for match in re.finditer(r"^(\w+)\(\)", script("lib/common"), re.MULTILINE)}
+    text = program("deployment") if name == "the program" else join(name)
     there = set(re.findall(r"^(\w+)\(\)", text, re.MULTILINE))
     assert library & set(re.findall(r"\w+", text)) <= there
     assert "answer" in library
-    assert name == "common" or library - there
+    assert name == "lib/common" or library - there
 
 
 def test_data_within_a_script_is_sent_as_it_is() -> None:
@@ -83,15 +83,15 @@ def test_data_within_a_script_is_sent_as_it_is() -> None:
 
 @every_shell
 def test_the_program_is_understood_and_acts_only_at_its_end(shell: list[str]) -> None:
-    subprocess.run([*shell, "-n"], input=program().encode(), check=True, timeout=30)
-    assert program().rstrip().endswith('main "$@"\nexit')
+    subprocess.run([*shell, "-n"], input=program("deployment").encode(), check=True, timeout=30)
+    assert program("deployment").rstrip().endswith('main "$@"\nexit')
 
 
 @every_shell
 @settings(max_examples=25, deadline=None)
 @given(value=TEXT)
 def test_values_come_through_a_shell_as_they_are(shell: list[str], value: str) -> None:
-    script = f'{assignments({"value": value})}\n{join()}\nprintf %s "$value"; quoted=$(quote "$value")\n'
+    script = f'{assignments({"value": value})}\n{COMMON}\nprintf %s "$value"; quoted=$(quote "$value")\n'
     script += 'eval "again=$quoted"; printf "|%s" "$again"'
     first, _bar, second = run(shell, script).partition("|" if "|" not in value else "\1")
     if "|" not in value:
@@ -103,14 +103,14 @@ def test_values_come_through_a_shell_as_they_are(shell: list[str], value: str) -
 @settings(max_examples=25, deadline=None)
 @given(value=TEXT)
 def test_json_is_json(shell: list[str], value: str) -> None:
-    out = run(shell, f'{assignments({"value": value})}\n{join("record")}\njson "$value"')
+    out = run(shell, f'{assignments({"value": value})}\n{join("lib/record")}\njson "$value"')
     kept = "".join(letter for letter in value if letter in "\n\t" or (letter >= " " and letter != "\x7f"))
     assert json.loads(out) == kept.rstrip("\n")
 
 
 @every_shell
 def test_ignored_units_are_patterns(shell: list[str]) -> None:
-    script = f"ignore_units='backup-*.service\na?.timer\nsrv-a\\x2db.mount'\n{join('health')}\nnot_ignored"
+    script = f"ignore_units='backup-*.service\na?.timer\nsrv-a\\x2db.mount'\n{join('lib/health')}\nnot_ignored"
     script += " <<'END'\nbackup-1.service\nab.timer\nabc.timer\nweb.service\nsrv-a\\x2db.mount\nEND\n"
     assert run(shell, script).split() == ["abc.timer", "web.service"]
 
@@ -119,7 +119,7 @@ def test_ignored_units_are_patterns(shell: list[str]) -> None:
 @every_shell
 def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     """systemd may hang for longer than its limit: then it is not known which units have failed."""
-    script = f"{join('directory')}\n{join()}\n{join('health')}\nsc() {{ return 124; }}\ndir=.\n"
+    script = f"{join('lib/directory')}\n{COMMON}\n{join('lib/health')}\nsc() {{ return 124; }}\ndir=.\n"
     script += "failed_units || echo unknown; wanted_units active || echo unknown; healthy || echo ill\n"
     script += "sc() { printf '%s loaded\\n' 'a\\x2db.mount' deploy-flake.service '  *.service'; }\nfailed_units\n"
     script += "sc() { :; }\nfailed_units && echo none\n"
@@ -135,7 +135,7 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
 @every_shell
 def test_waiting_for_a_line_ends_with_it(shell: list[str], tools: str, tmp_path: Path) -> None:
     """With the tools of busybox as well."""
-    functions = join()
+    functions = COMMON
     if tools:
         (tmp_path / "bin").mkdir()
         subprocess.run([tools, "--install", "-s", tmp_path / "bin"], check=True)
@@ -164,7 +164,7 @@ def test_waiting_for_a_line_ends_with_it(shell: list[str], tools: str, tmp_path:
 @every_shell
 def test_units_are_not_forgotten_while_systemd_starts_anew(shell: list[str], tmp_path: Path) -> None:
     """Only a unit that systemd says is not there any more need not be active after a way back."""
-    script = f"{join()}\n{join('directory')}\n{join('undo')}\ndir=.\n"
+    script = f"{COMMON}\n{join('lib/directory')}\n{join('lib/undo')}\ndir=.\n"
     script += "echo hello.service >active; : >failed-before\n"
     script += 'look() { units_are_as_before && echo as before || echo "$complaint"; mend_units; cat active; }\n'
     script += "sc() { return 124; }\nlook\n"
@@ -186,7 +186,9 @@ def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
     for system, version, file in (("a", "6.12", "x"), ("b", "6.12", "y"), ("c", "6.13", "z"), ("d", "6.12", "x")):
         (tmp_path / system / "kernel-modules/lib/modules" / version).mkdir(parents=True)
         (tmp_path / system / "kernel").symlink_to(f"/{file}")
-    script = f'{join()}\n{join("differences")}\nanswer() {{ echo "$2"; }}\nfor new in b c d; do kernels a $new; done'
+    script = (
+        f'{COMMON}\n{join("lib/differences")}\nanswer() {{ echo "$2"; }}\nfor new in b c d; do kernels a $new; done'
+    )
     assert run(shell, script, tmp_path).splitlines() == ["6.12", "6.12, built anew", "6.12", "6.13", "6.12", "6.12"]
 
 
@@ -194,7 +196,7 @@ def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
 def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
     for name in ("system-9-link", "system-10-link", "system-x-link", "system"):
         (tmp_path / name).symlink_to("/nowhere")
-    script = f"{join('directory')}\nprofile={tmp_path}/system\nhighest_generation"
+    script = f"{join('lib/directory')}\nprofile={tmp_path}/system\nhighest_generation"
     assert run(shell, script).strip() == "10"
 
 
@@ -202,14 +204,14 @@ def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
 @every_shell
 @pytest.mark.parametrize(("seconds", "command", "late"), [(1, "sleep 5", True), (5, "exit 3", False)])
 def test_limits_are_told_from_failures(shell: list[str], seconds: int, command: str, late: bool) -> None:
-    script = f"{join('process')}\nlimited {seconds} sh -c '{command}' || status=$?\n"
+    script = f"{join('lib/process')}\nlimited {seconds} sh -c '{command}' || status=$?\n"
     script += 'if out_of_time "$status"; then echo late; else echo "$status"; fi'
     assert run(shell, script).split()[-1] == ("late" if late else "3")
 
 
 @every_shell
 def test_final_states(shell: list[str]) -> None:
-    script = f'{join()}\nfor state in committed window rolled-back \'\'; do is_final "$state" && echo "$state"; done; :'
+    script = f'{COMMON}\nfor state in committed window rolled-back \'\'; do is_final "$state" && echo "$state"; done; :'
     assert run(shell, script).split() == ["committed", "rolled-back"]
 
 
@@ -217,7 +219,7 @@ def test_final_states(shell: list[str]) -> None:
 def test_sockets_and_links_are_no_directory_of_ours(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "open").mkdir(mode=0o755)
-    script = f'{join()}\nfor name in new link open; do own_directory "$name" && echo "$name"; done; :'
+    script = f'{COMMON}\nfor name in new link open; do own_directory "$name" && echo "$name"; done; :'
     assert run(shell, script, tmp_path).split() == ["new"]
 
 
@@ -237,7 +239,7 @@ def test_units_that_differ_between_two_systems(shell: list[str], tmp_path: Path)
     new = unit_files(tmp_path / "new", **common, other__service="y", **{r"at@a\x2db__mount": "x"})
     unit_files(new, **{"same__service__d/overrides__conf": "x", "wanted__target__wants/b__service": "2"})
     (new / "etc/systemd/system/masked.socket").symlink_to("/dev/null")
-    script = f"{join('differences')}\n{{ unit_files '{old}'; echo ==; unit_files '{new}'; }} | changed_units"
+    script = f"{join('lib/differences')}\n{{ unit_files '{old}'; echo ==; unit_files '{new}'; }} | changed_units"
     assert sorted(run(shell, script).splitlines()) == [
         r"added at@a\x2db.mount",
         "changed other.service",
@@ -246,16 +248,17 @@ def test_units_that_differ_between_two_systems(shell: list[str], tmp_path: Path)
         "removed masked.socket",
     ]
     assert (
-        run(shell, f"{join('differences')}\n{{ unit_files /none; echo ==; unit_files /none; }} | changed_units") == ""
+        run(shell, f"{join('lib/differences')}\n{{ unit_files /none; echo ==; unit_files /none; }} | changed_units")
+        == ""
     )
 
 
 @every_shell
 def test_what_is_free_is_what_df_says(shell: list[str], tmp_path: Path) -> None:
     said = "Filesystem 1024-blocks Used Available Capacity Mounted on\\n/dev/* 8 3 5 38%% /\\n"
-    script = f"{join('free_space')}\ndf() {{ case $3 in */nix/.) printf '{said}' ;; *) return 1 ;; esac; }}\n"
+    script = f"{join('lib/free_space')}\ndf() {{ case $3 in */nix/.) printf '{said}' ;; *) return 1 ;; esac; }}\n"
     assert run(shell, f'{script}free_kib /nix\necho "$free"\nfree_kib /none\necho "$free."', tmp_path) == "5\n.\n"
-    assert int(run(shell, f"{join('free_space')}\nfree_kib {tmp_path}\necho $free")) > 0
+    assert int(run(shell, f"{join('lib/free_space')}\nfree_kib {tmp_path}\necho $free")) > 0
 
 
 @every_shell
@@ -266,15 +269,15 @@ def test_room_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[
         system.mkdir(parents=True)
         for part in ("kernel", "initrd"):
             (system / part).symlink_to(tmp_path / part)
-    assert run(shell, f"{join('free_space')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
+    assert run(shell, f"{join('lib/free_space')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
         10_000 // 1024 + 20_000 // 1024 + 2
     )
 
 
 @every_shell
 def test_the_program_that_looks_ahead_is_understood_and_acts_only_at_its_end(shell: list[str]) -> None:
-    subprocess.run([*shell, "-n"], input=foresight.program().encode(), check=True, timeout=30)
-    assert foresight.program().rstrip().endswith("main </dev/null\nexit")
+    subprocess.run([*shell, "-n"], input=program("check_mode").encode(), check=True, timeout=30)
+    assert program("check_mode").rstrip().endswith("main </dev/null\nexit")
 
 
 def _profile(directory: Path, *systems: str) -> str:
@@ -303,7 +306,7 @@ def _profile(directory: Path, *systems: str) -> str:
     ],
 )
 def test_where_a_rollback_leads(shell: list[str], tmp_path: Path, systems: str, to: str, chosen: str) -> None:
-    script = f"to={to} new=\n{join('rollback_target')}\n{_profile(tmp_path, *systems)}\nchoose_target"
+    script = f"to={to} new=\n{join('lib/rollback_target')}\n{_profile(tmp_path, *systems)}\nchoose_target"
     fields = run(shell, script).split("\0")
     if not chosen:
         assert fields[:2] == ["refused", "no-generation"]
@@ -321,7 +324,7 @@ def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
         (tmp_path / system / "specialisation").mkdir(parents=True)
         (tmp_path / f"{system}-debug").mkdir()
         (tmp_path / system / "specialisation/debug").symlink_to(tmp_path / f"{system}-debug")
-    script = f"mode=test allow= new=/new\n{join()}\ncd {tmp_path}\n"
+    script = f"mode=test allow= new=/new\n{COMMON}\ncd {tmp_path}\n"
     for live, default in (
         ("one", "one"),
         ("one-debug", "one"),
