@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host that plays scripted answers, for the logic of the controller.
+
+What a host really answers is tested on the lab's hosts. Everything of `Host` but the connection is real here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import scripts
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer, HostError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
+
+Scripted = Mapping[str, str | list[str]] | Exception
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One command that the host was asked to run."""
+
+    command: str
+    inputs: Mapping[str, str]
+    data: bytes = b""
+    limit: float = 0
+
+
+class FakeHost(Host):
+    """Answers with the next of its answers; an exception is raised. Running out of them fails the test."""
+
+    def __init__(self, answers: Iterable[Scripted] = (), *, name: str = "host1", over_ssh: bool = True) -> None:
+        self.name = name
+        self.reached = False
+        self.answers = list(answers)
+        self.asked: list[Asked] = []
+        self.told: list[str] = []
+        self.warned: list[str] = []
+        self.resets = 0
+        self.addresses: list[str] = []
+        self._over_ssh = over_ssh
+
+    @property
+    def over_ssh(self) -> bool:
+        return self._over_ssh
+
+    @property
+    def login_user(self) -> str:
+        return "admin"
+
+    @property
+    def address(self) -> str:
+        return "192.0.2.1" if self._over_ssh else ""
+
+    def quiet(self, seconds: int) -> int:
+        return seconds
+
+    def tell(self, text: str) -> None:
+        self.told.append(text)
+
+    tell_more = tell
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: str) -> Answer:
+        # Inputs that the script does not know fail here as they would on a host.
+        scripts.command(command, inputs)
+        self.asked.append(Asked(command, inputs, data, limit))
+        if not self.answers:
+            pytest.fail(f"{self.name} is asked to {command} and has no answer left")
+        scripted = self.answers.pop(0)
+        if isinstance(scripted, Exception):
+            raise scripted
+        self.reached = True
+        answer = answered(scripted)
+        if answer.get("refused"):
+            raise HostError(f"{self.name} {answer.get('message')}", answer.get("refused"), answer)
+        return answer
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def go_to(self, address: str) -> None:
+        self.addresses.append(address)
+
+    def give_up_soon(self) -> None:
+        """Nothing waits here."""
+
+    def use_fresh_connections(self) -> None:
+        self.addresses.append("fresh")
+
+    def use_shared_connection(self) -> None:
+        self.addresses.append("shared")
+
+    @property
+    def commands(self) -> list[str]:
+        """The names of what it was asked to run."""
+        return [each.command for each in self.asked]
+
+
+def answered(fields: Mapping[str, Any]) -> Answer:
+    """An answer with these fields; a list is a field that comes several times."""
+    found = []
+    for name, value in fields.items():
+        found += [(name, str(each)) for each in (value if isinstance(value, list) else [value])]
+    return Answer(found)
