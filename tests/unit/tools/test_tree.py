@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,9 @@ def tarball(place: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", [clone, worktree, tarball])
-def test_the_same_files_from_every_form_of_the_tree(form, tmp_path, monkeypatch):
+def test_the_same_files_from_every_form_of_the_tree(
+    form: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = form(tmp_path)
     assert tree.files(root) == tree.files()
     # As a hook of git has it, that of another repository at that.
@@ -104,7 +107,7 @@ def shipped(root: Path) -> dict[str, str | None]:
     return {each["name"]: each["chksum_sha256"] for each in json.loads(installed.read_text())["files"]}
 
 
-def test_a_repository_within_the_tree_is_not_of_the_project(tmp_path):
+def test_a_repository_within_the_tree_is_not_of_the_project(tmp_path: Path) -> None:
     root = copy(tmp_path)
     (root / "other").mkdir()
     git(root / "other", "init", "--quiet")
@@ -112,7 +115,7 @@ def test_a_repository_within_the_tree_is_not_of_the_project(tmp_path):
     assert tree.files(root) == tree.files()
 
 
-def test_a_hook_of_git_does_not_lead_into_its_repository(monkeypatch):
+def test_a_hook_of_git_does_not_lead_into_its_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     inherited = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
     for name in inherited:
         monkeypatch.setenv(name, "somewhere")
