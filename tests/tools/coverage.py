@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 from tools.environments import Environment
 from tools.shell import ROOT, run, say
@@ -17,7 +18,7 @@ RUN = ("coverage", "run", "-m")
 def report(environment: Environment) -> list[str]:
     """Show the table; say which floors of pyproject.toml it falls below."""
     say("coverage by the unit tests: the files that are not covered whole")
-    program = [environment.bin / "python", "-m", "coverage", "report"]
+    program: list[str | Path] = [environment.bin / "python", "-m", "coverage", "report"]
     failed = [] if run(program) else ["coverage of all files"]
     for pattern, floor in _floors().items():
         title = f"coverage of {pattern}, at least {floor} %"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tools import collection, coverage, environments
 from tools.environments import Pair
@@ -85,6 +86,6 @@ def _pytest(
         "PYTHONDONTWRITEBYTECODE": "1",
         **({"DEPLOY_FLAKE_LAB_DIR": lab} if lab else {}),
     }
-    python = [environment.bin / "python", "-m", *(coverage.RUN if measured else []), "pytest"]
+    python: list[str | Path] = [environment.bin / "python", "-m", *(coverage.RUN if measured else []), "pytest"]
     failed = [] if run([*python, *options, *arguments], cwd=ROOT, env=env) else [title]
     return failed + (coverage.report(environment) if measured else [])
