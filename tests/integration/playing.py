@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ansible_runner
 import yaml
+from ansible_runner import interface
 
 from lab import Host, Lab
 
@@ -59,7 +59,7 @@ def play(
     if not isinstance(playbook, str):
         (directory / "plays.yml").write_text(yaml.safe_dump(playbook), encoding="utf-8")
         playbook = str(directory / "plays.yml")
-    run = ansible_runner.run(
+    run = interface.run(
         private_data_dir=tempfile.mkdtemp(dir=directory),
         cmdline=options or None,
         playbook=playbook,

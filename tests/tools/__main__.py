@@ -47,7 +47,10 @@ def clean() -> list[str]:
     for lab in labs if os.geteuid() == 0 else []:
         if not run([ROOT / "tests/lab/lab", "down"], env=lab):
             return ["stopping the lab"]
-    shutil.rmtree(ROOT / ".venv", ignore_errors=True)
+    environments = ROOT / ".venv"
+    if environments.is_symlink():
+        environments.unlink()
+    shutil.rmtree(environments, ignore_errors=True)
     shutil.rmtree(BUILD, ignore_errors=True)
     return []
 

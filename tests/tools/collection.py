@@ -50,6 +50,9 @@ def install(environment: Environment) -> None:
         if len(tarballs) != 1:
             raise Failed(f"Expected one tarball of the collection below {work}.")
         must([galaxy, "collection", "install", tarballs[0], "--collections-path", work / "new", "--offline"], env=env)
+        # Of another version.
+        for old in BUILD.glob("deploy_flake-nixos-*.tar.gz"):
+            old.unlink()
         shutil.copy2(tarballs[0], BUILD)
         stamp.unlink(missing_ok=True)
         shutil.rmtree(COLLECTIONS, ignore_errors=True)

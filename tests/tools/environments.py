@@ -106,7 +106,7 @@ def _core(pair: Pair) -> str:
 
 def _environment(name: str, python: str, requirements: list[str]) -> Environment:
     """Make an environment, or use the one there is if it was made complete and for the same requirements."""
-    # An environment works only in the place that it was made for. Where .venv is a link, several trees share that place.
+    # An environment works only in the place that it was made for. Where .venv is a link, several trees share it.
     place = (ROOT / ".venv").resolve() / name
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.with_name(f"{name}.lock").open("w") as lock:

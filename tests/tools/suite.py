@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from tools import collection, environments
+from tools import collection, coverage, environments
 from tools.environments import Pair
 from tools.shell import ROOT, need_programs, run, say
 
@@ -21,7 +22,7 @@ OTHER_LAB = "/var/cache/deploy-flake-lab-2"
 
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
-# The newest pair's integration tests of these files run in the other lab: so both are at work for about as long.
+# The newest pair's integration tests of these files run in the other lab: so both take about as long.
 BESIDE = ("test_command*.py", "test_s*.py")
 
 
@@ -35,7 +36,7 @@ def other_pairs() -> list[str]:
     """The unit tests with every pair but the newest, and the core integration tests; say what failed.
 
     Without pytest-ansible, as all will have to run once it is no more. They have a lab of their own:
-    the newest pair may be at work in the other.
+    the newest pair's tests may be running in the other.
     """
     possible, impossible = environments.pairs()
     for pair in impossible:
@@ -54,18 +55,22 @@ def other_pairs() -> list[str]:
 
 def newest_pair() -> list[str]:
     """All tests with the newest pair but those that run beside it."""
-    return _pytest(environments.newest(), [UNIT, INTEGRATION, *(f"--ignore-glob=*/{beside}" for beside in BESIDE)])
+    newest = environments.newest()
+    ignored = [f"--ignore-glob=*/{beside}" for beside in BESIDE]
+    return _pytest(newest, [UNIT], measured=True) + _pytest(newest, [INTEGRATION, *ignored])
 
 
 def unit(pair: Pair) -> list[str]:
-    return _pytest(pair, [UNIT], plugin=False) + _pytest(pair, [UNIT])
+    return _pytest(pair, [UNIT], plugin=False) + _pytest(pair, [UNIT], measured=True)
 
 
 def integration(pair: Pair) -> list[str]:
     return _pytest(pair, [INTEGRATION])
 
 
-def _pytest(pair: Pair, arguments: Sequence[str], *, plugin: bool = True, lab: str = "") -> list[str]:
+def _pytest(
+    pair: Pair, arguments: Sequence[str], *, plugin: bool = True, measured: bool = False, lab: str = ""
+) -> list[str]:
     need_programs(PROGRAMS)
     environment = environments.for_tests(pair)
     collection.install(environment)
@@ -81,5 +86,6 @@ def _pytest(pair: Pair, arguments: Sequence[str], *, plugin: bool = True, lab: s
         "PYTHONDONTWRITEBYTECODE": "1",
         **({"DEPLOY_FLAKE_LAB_DIR": lab} if lab else {}),
     }
-    done = run([environment.bin / "python", "-m", "pytest", *options, *arguments], cwd=ROOT, env=env)
-    return [] if done else [title]
+    python: list[str | Path] = [environment.bin / "python", "-m", *(coverage.RUN if measured else []), "pytest"]
+    failed = [] if run([*python, *options, *arguments], cwd=ROOT, env=env) else [title]
+    return failed + (coverage.report(environment) if measured else [])
