@@ -10,7 +10,7 @@ from typing import Any
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._build.build import build
-from ..plugin_utils._deployment import boot_only, deployment, live_test
+from ..plugin_utils._deployment import boot_default, deployment, live_test
 from ..plugin_utils._deployment.confirm import confirm, refuse_to_confirm_alone
 from ..plugin_utils._host.answer import Answer
 from ..plugin_utils._host.connection import Host
@@ -61,9 +61,9 @@ class ActionModule(HostAction):
     def _boot(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         # A specialisation is refused without a test, also where there is nothing to do.
         if self._said.get("unchanged") and not options["specialisation"]:
-            return boot_only.unchanged(self._said)
+            return boot_default.unchanged(self._said)
         host.tell(f"is to boot {options['toplevel']}")
-        return boot_only.make_default(host, options, self.check_mode, self.diff_mode)
+        return boot_default.make_default(host, options, self.check_mode, self.diff_mode)
 
 
 def _together(steps: dict[str, dict[str, Any]]) -> dict[str, Any]:

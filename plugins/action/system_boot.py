@@ -10,7 +10,7 @@ from typing import Any
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._deployment import deployment
-from ..plugin_utils._deployment.boot_only import make_default
+from ..plugin_utils._deployment.boot_default import make_default
 from ..plugin_utils._deployment.confirm import come_anew, confirm
 from ..plugin_utils._host.connection import Host
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._deployment import closure_diff
 from ..plugin_utils._deployment import messages as report
-from ..plugin_utils._deployment.busy import in_turn
+from ..plugin_utils._deployment.wait_while_busy import in_turn
 from ..plugin_utils._host.answer import Answer, HostError
 from ..plugin_utils._host.connection import Host
 from ..plugin_utils._host.scripts import assignments, program

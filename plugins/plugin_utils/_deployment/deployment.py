@@ -21,7 +21,7 @@ from .._host.scripts import assignments, program
 from . import check_mode as foresight
 from . import diff as changes
 from . import messages as report
-from .busy import in_turn
+from .wait_while_busy import in_turn
 
 # Read before Ansible starts a process for each host, as the options are.
 _PROGRAM = program("deployment")
