@@ -102,6 +102,25 @@ class RebootBecause(StrEnum):
     INHIBITOR = "switch-inhibitor"
 
 
+class MayReboot(StrEnum):
+    """Whether the command `reboot` may reboot the host, or only looks: its input `may_reboot`."""
+
+    NO = "no"
+    YES = "yes"
+    AFTER_COMMIT = "after-commit"
+    """Also while a deployment that has committed tidies up."""
+
+
+class TrialStep(StrEnum):
+    """What the unit of a boot that is tried once is to do: the input `step` of the command `trial`."""
+
+    LOOK = "look"
+    PREPARE = "prepare"
+    UNCHOOSE = "unchoose"
+    FAILED = "failed"
+    END = "end"
+
+
 class Blocked(StrEnum):
     """Why a host may not be rebooted now: `blocked` of an answer."""
 

@@ -152,7 +152,7 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
             )
     finally:
         host.run("rm /boot/more", check=True)
-    kernel, *reboots, boot_default = found
+    kernel, *reboots, boot_only = found
     assert (kernel["state"], kernel["reboot_required"]) == ("would-test", True)
     assert kernel["reboot_reasons"] == ["initrd", "kernel", "kernel-modules"]
     assert kernel["changes"]["kernel"]["after"] == "6.12.2"
@@ -172,10 +172,10 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
             assert (result["state"], result["failed"]) == ("would-refuse", True)
             assert "needs a reboot" in result["msg"]
 
-    assert (boot_default["state"], boot_default["reboot_reasons"]) == ("would-boot", ["boot-only"])
-    assert boot_default["changes"]["from"] == systems(host).boot_default
-    assert "onlynew.service" in boot_default["changes"]["units"]["added"]
-    assert not any(boot_default["would"].values())
+    assert (boot_only["state"], boot_only["reboot_reasons"]) == ("would-boot", ["boot-only"])
+    assert boot_only["changes"]["from"] == systems(host).boot_default
+    assert "onlynew.service" in boot_only["changes"]["units"]["added"]
+    assert not any(boot_only["would"].values())
 
 
 def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
