@@ -12,9 +12,8 @@ from typing import Any
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._deployment import closure_diff
-from ..plugin_utils._deployment import messages as report
-from ..plugin_utils._deployment.wait_while_busy import in_turn
-from ..plugin_utils._host.answer import Answer, HostError
+from ..plugin_utils._deployment.wait_while_busy import wait_while_busy
+from ..plugin_utils._host.answer import Answer, HostError, number
 from ..plugin_utils._host.connection import Host
 from ..plugin_utils._host.scripts import assignments, program
 from ..plugin_utils._status import generations
@@ -43,7 +42,7 @@ class ActionModule(HostAction):
         if answer.get("root") != "0":
             raise HostError(f"{host.name} needs root for this", "not-root")
         found = generations.read(answer)
-        current = report.number(answer.get("generation"))
+        current = number(answer.get("generation"))
         choice = generations.choose(found, _protected(answer), current, int(answer.get("now")), keep, days)
         result: dict[str, Any] = {
             "changed": bool(choice.removed),
@@ -59,7 +58,7 @@ class ActionModule(HostAction):
         idle = not choice.removed and not answer.get("unfinished_removal") and not options["collect_garbage"]
         if self.check_mode or idle:
             return result
-        ended = in_turn(host, options["lock_timeout"], lambda: self._carry_out(host, options, choice.removed))
+        ended = wait_while_busy(host, options["lock_timeout"], lambda: self._carry_out(host, options, choice.removed))
         result |= _outcome(host, ended, choice.removed)
         if not result.get("failed"):
             host.tell(_in_words(result))

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..plugin_utils._action import HostAction
-from ..plugin_utils._deployment import messages as report
+from ..plugin_utils._deployment.record import read_record
 from ..plugin_utils._flake import drift
 from ..plugin_utils._flake.local import find_flake
-from ..plugin_utils._host.answer import Answer
+from ..plugin_utils._host.answer import Answer, number
 from ..plugin_utils._host.connection import Host
 from ..plugin_utils._status import anomalies as half_states
 from ..plugin_utils._status import generations
@@ -36,7 +36,7 @@ class ActionModule(HostAction):
         result = facts(answer)
         result["drift"] = None
         if flake is not None:
-            record = report.read_record(answer.get("deployment_of_current"))
+            record = read_record(answer.get("deployment_of_current"))
             compared = drift.compare(flake, answer.get("configuration_revision"), record, options["configuration"])
             result["drift"] = compared.as_value()
         opened = result["open_deployment"]
@@ -50,7 +50,7 @@ def facts(answer: Answer) -> dict[str, Any]:
     found = generations.read(answer)
     current, booted, default = answer.get("current"), answer.get("booted"), answer.get("boot_default")
     specialisation, parent = generations.specialisation_of(current, found, default)
-    deployments = [report.read_record(line) for line in answer.all("deployment")]
+    deployments = [read_record(line) for line in answer.all("deployment")]
     opened = open_deployment(answer)
     reboot_for = answer.all("reboot_for")
     tried = trial(answer)
@@ -82,7 +82,7 @@ def facts(answer: Answer) -> dict[str, Any]:
         "booted_system": booted,
         "boot_default": default,
         "boot_loader_default": answer.get("loader_default"),
-        "generation": report.number(answer.get("generation")),
+        "generation": number(answer.get("generation")),
         "hostname": answer.get("hostname"),
         "kernel_version": answer.get("kernel"),
         "nixos_version": answer.get("nixos_version"),
