@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import git as git_tree
+from . import git
 from .local import LocalFlake, RemoteFlake
 
 _HOST = "the host does not know what its system was built from"
@@ -96,7 +96,7 @@ def _nar_hash(flake: LocalFlake) -> str:
 
 def _apart(flake: LocalFlake, revision: str) -> str:
     """How far the host's commit is from the flake's, where git knows both."""
-    counts = git_tree.apart(flake.root, revision, flake.revision or "")
+    counts = git.apart(flake.root, revision, flake.revision or "")
     if counts is None:
         return "another commit"
     ahead, behind = counts
