@@ -10,6 +10,7 @@ from typing import Any
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._build.build import build
+from ..plugin_utils._build.settings import BuildContext, BuildSettings
 from ..plugin_utils._codes import Mode, State, Step
 from ..plugin_utils._deployment import boot_default, live_test
 from ..plugin_utils._deployment.confirm import confirm, refuse_to_confirm_alone
@@ -52,7 +53,9 @@ class ActionModule(HostAction):
         return self._begun if self._begun and self._begun.state == State.WINDOW else None
 
     def _build(self, host: Host, options: dict[str, Any], settings: Settings, mode: Mode) -> dict[str, Any]:
-        result, self._looked = build(host, options | {"reference": None}, self, look_inputs(host, settings, mode))
+        context = BuildContext(self.check_mode, self.common_file)
+        look = look_inputs(host, settings, mode)
+        result, self._looked = build(host, BuildSettings.from_options(options), context, look)
         return result
 
     def _test(self, host: Host, settings: Settings) -> dict[str, Any]:
