@@ -229,3 +229,31 @@ class Step(StrEnum):
     BUILD = "build"
     TEST = "test"
     BOOT = "boot"
+
+
+class UnitState(StrEnum):
+    """A unit's ActiveState, as far as something is decided by it."""
+
+    ACTIVE = "active"
+    ACTIVATING = "activating"
+    DEACTIVATING = "deactivating"
+
+
+class BuildResult(StrEnum):
+    """How the unit of a build ended: the first word of `result`. Any other of systemd's is a failure of Nix."""
+
+    SUCCESS = "success"
+    TIMEOUT = "timeout"
+    KILLED = "killed"
+    """The unit is gone and has left no result."""
+
+
+class RemovalResult(StrEnum):
+    """How a removal of generations ended: the first word of `result`."""
+
+    OK = "ok"
+    BUSY = "busy"
+    NO_PROFILE = "no-profile"
+    BOOT_FAILED = "boot-failed"
+    NO_GARBAGE_UNIT = "no-garbage-unit"
+    KILLED = "killed"
