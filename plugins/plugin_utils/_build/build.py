@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._codes import Refusal
+from .._codes import BuildResult, Refusal
 from .._flake.reference import toplevel
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
@@ -17,7 +17,7 @@ from .evaluate import evaluate, which_there_are
 from .nix_errors import NixError, recognised
 from .settings import BuildContext, BuildSettings
 from .transfer import Sources
-from .unit_build import End, Ended, UnitBuild
+from .unit_build import End, UnitBuild
 
 
 def build(
@@ -53,7 +53,7 @@ def _build(
     unit = UnitBuild(host, settings, reference, toplevel(reference, configuration), sources, look)
     answer = unit.follow()
     path = answer.get("toplevel")
-    if End.read(answer).ended is not Ended.SUCCESS or not path:
+    if End.read(answer).result is not BuildResult.SUCCESS or not path:
         raise HostError(_why_not_built(unit, reference, configuration, answer), Refusal.BUILD_FAILED)
     return _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which"), answer
 
@@ -62,7 +62,7 @@ def _fetch(host: Host, settings: BuildSettings, look: Mapping[str, str]) -> tupl
     """Get a system that was built already."""
     unit = UnitBuild(host, settings, "", settings.toplevel, None, look)
     answer = unit.follow()
-    if End.read(answer).ended is not Ended.SUCCESS or not answer.get("toplevel"):
+    if End.read(answer).result is not BuildResult.SUCCESS or not answer.get("toplevel"):
         raise HostError(_why_not_fetched(unit, answer), Refusal.NOT_THERE)
     return _built(unit, answer, "", answer.get("toplevel")), answer
 
@@ -106,9 +106,9 @@ def _evaluate(host: Host, settings: BuildSettings, reference: str) -> dict[str, 
 def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: Answer) -> str:
     what = f"{unit.host.name} could not build '{configuration}'; its system is untouched"
     end = End.read(answer)
-    if end.ended is Ended.TIMEOUT:
+    if end.result is BuildResult.TIMEOUT:
         return f"{what}. The build did not end within {unit.settings.build_timeout} s ('build_timeout')."
-    if end.ended is Ended.KILLED:
+    if end.result is BuildResult.KILLED:
         return f"{what}. The build was killed, or the host was restarted, before it could end."
     log = unit.log
     errors = recognised(log.error, log.log_tail)
@@ -129,9 +129,9 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
 def _why_not_fetched(unit: UnitBuild, answer: Answer) -> str:
     host, path, log, end = unit.host, unit.settings.toplevel, unit.log, End.read(answer)
     what = f"{host.name} does not have {path}, and could not get it; its system is untouched"
-    if end.ended is Ended.TIMEOUT:
+    if end.result is BuildResult.TIMEOUT:
         return f"{what}. Fetching it did not end within {unit.settings.build_timeout} s ('build_timeout')."
-    if end.ended is Ended.KILLED:
+    if end.result is BuildResult.KILLED:
         return f"{what}. Fetching it was killed, or the host was restarted, before it could end."
     parts = [f"{what}.", log.error or f"nix ended with {end.status}", *log.warnings]
     if NixError.DISK_FULL in recognised(log.error, log.log_tail):

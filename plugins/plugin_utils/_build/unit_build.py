@@ -11,9 +11,8 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from .._codes import Refusal
+from .._codes import BuildResult, Refusal
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .._host.scripts import program
@@ -30,22 +29,12 @@ _PROGRESS_EVERY = 2.0
 _STILL_EVERY = 8.0
 
 
-class Ended(StrEnum):
-    """How a build's unit ended: systemd's words, and one of build.sh's own."""
-
-    SUCCESS = "success"
-    TIMEOUT = "timeout"
-    KILLED = "killed"
-    """The unit is gone without a result."""
-    FAILED = "failed"
-    """Any other of systemd's words, such as exit-code."""
-
-
 @dataclass(frozen=True)
 class End:
     """The end of a build, as build.sh says it."""
 
-    ended: Ended
+    result: BuildResult | None
+    """None for any failure of Nix."""
     status: str
     """What Nix exited with; systemd's word where there is no such number."""
 
@@ -53,7 +42,7 @@ class End:
     def read(cls, answer: Answer) -> End:
         """Read `result` of an answer."""
         word, _space, status = answer.get("result").partition(" ")
-        return cls(Ended(word) if word in list(Ended) else Ended.FAILED, status or word)
+        return cls(BuildResult(word) if word in list(BuildResult) else None, status or word)
 
 
 class UnitBuild:
