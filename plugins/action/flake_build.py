@@ -10,6 +10,7 @@ from typing import Any
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._build.build import build
+from ..plugin_utils._build.settings import BuildContext, BuildSettings
 from ..plugin_utils._host.connection import Host
 
 
@@ -20,5 +21,6 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Send what the host lacks of the flake; start the build or find it running, and follow its log to the end."""
-        result, _answer = build(host, options, self)
+        context = BuildContext(self.check_mode, self.common_file)
+        result, _answer = build(host, BuildSettings.from_options(options), context)
         return result

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..plugin_utils._action import HostAction
+from ..plugin_utils._build.settings import CopySettings
 from ..plugin_utils._build.transfer import Sources
 from ..plugin_utils._host.connection import Host
 
@@ -20,6 +21,7 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Ask the host which snapshots it lacks, and send those."""
-        with Sources(host, options["flake"], self.common_file(options["flake"])) as sources:
-            sources.bring(options)
+        settings = CopySettings.from_options(options)
+        with Sources(host, settings, self.common_file(settings.flake)) as sources:
+            sources.bring()
             return {"changed": sources.bytes_sent > 0, **sources.facts()}

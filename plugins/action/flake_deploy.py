@@ -10,13 +10,17 @@ from typing import Any
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._build.build import build
-from ..plugin_utils._deployment import boot_only, deployment, live_test
+from ..plugin_utils._build.settings import BuildContext, BuildSettings
+from ..plugin_utils._codes import Mode, State, Step
+from ..plugin_utils._deployment import boot_default, live_test
 from ..plugin_utils._deployment.confirm import confirm, refuse_to_confirm_alone
+from ..plugin_utils._deployment.deployment import Deployment
+from ..plugin_utils._deployment.settings import Settings, Source
+from ..plugin_utils._deployment.start import look_inputs
 from ..plugin_utils._host.answer import Answer
 from ..plugin_utils._host.connection import Host
 
-_TAKEN = ("toplevel", "configuration", "revision", "nar_hash")
-_LAST = ("failed", "msg", "reason", "state", "deployment", "diff")
+_OF_THE_LAST_STEP = ("failed", "msg", "reason", "state", "deployment", "diff")
 
 
 class ActionModule(HostAction):
@@ -26,49 +30,53 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Do what the modules for each step do, as far as it goes."""
-        refuse_to_confirm_alone(options)
-        self._said = Answer()
-        self._begun: deployment.Deployment | None = None
-        steps = {"build": self.attempt(host, lambda: self._build(host, options))}
-        if not steps["build"].get("failed"):
-            # For the record on the host.
-            options |= {name: steps["build"].get(name) for name in _TAKEN}
-            if not options["test"]:
-                steps["boot"] = self.attempt(host, lambda: self._boot(host, options))
+        settings = Settings.from_options(options)
+        refuse_to_confirm_alone(settings)
+        self._looked = Answer()
+        self._begun: Deployment | None = None
+        mode = Mode.TEST if options["test"] else Mode.BOOT
+        built = self.attempt(host, lambda: self._build(host, options, settings, mode))
+        steps = {Step.BUILD: built}
+        if not built.get("failed"):
+            settings = settings.of(built["toplevel"], Source.from_options({**built, "flake": options["flake"]}))
+            if mode == Mode.BOOT:
+                steps[Step.BOOT] = self.attempt(host, lambda: self._boot(host, settings))
             else:
-                steps["test"] = self.attempt(host, lambda: self._test(host, options))
-                if options["confirm"] and (waiting := self._waiting()):
-                    host.tell("is asked to confirm it, over a new connection")
-                    steps["boot"] = self.attempt(host, lambda: confirm(host, waiting, options["toplevel"], options))
+                steps[Step.TEST] = self.attempt(host, lambda: self._test(host, settings))
+                if settings.confirm and (waiting := self._waiting()):
+                    host.step(Step.BOOT, "is asked to confirm the new system, over a new connection")
+                    steps[Step.BOOT] = self.attempt(host, lambda: confirm(host, waiting, settings))
         return _together(steps)
 
-    def _waiting(self) -> deployment.Deployment | None:
+    def _waiting(self) -> Deployment | None:
         """The deployment, if it waits for confirmation."""
-        return self._begun if self._begun and self._begun.state == "window" else None
+        return self._begun if self._begun and self._begun.state == State.WINDOW else None
 
-    def _build(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
-        look = deployment.look_variables(host, options, "test" if options["test"] else "boot")
-        result, self._said = build(host, options | {"reference": None}, self, look)
+    def _build(self, host: Host, options: dict[str, Any], settings: Settings, mode: Mode) -> dict[str, Any]:
+        context = BuildContext(self.check_mode, self.common_file)
+        look = look_inputs(host, settings, mode)
+        result, self._looked = build(host, BuildSettings.from_options(options), context, look)
         return result
 
-    def _test(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
-        if self._said.get("unchanged"):
-            return live_test.unchanged(options, self._said)
-        host.tell(f"is to try {options['toplevel']}")
-        self._begun, result = live_test.try_live(host, options, self, since_boot=self._said.get("boot_id"))
+    def _test(self, host: Host, settings: Settings) -> dict[str, Any]:
+        if self._looked.get("unchanged"):
+            return live_test.unchanged(settings, self._looked)
+        host.step(Step.TEST, f"is to try {settings.toplevel}")
+        since_boot = self._looked.get("boot_id")
+        self._begun, result = live_test.try_live(host, settings, self.context, since_boot=since_boot)
         return result
 
-    def _boot(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+    def _boot(self, host: Host, settings: Settings) -> dict[str, Any]:
         # A specialisation is refused without a test, also where there is nothing to do.
-        if self._said.get("unchanged") and not options["specialisation"]:
-            return boot_only.unchanged(self._said)
-        host.tell(f"is to boot {options['toplevel']}")
-        return boot_only.make_default(host, options, self.check_mode, self.diff_mode)
+        if self._looked.get("unchanged") and not settings.specialisation:
+            return boot_default.unchanged(self._looked)
+        host.step(Step.BOOT, f"is to boot {settings.toplevel}")
+        return boot_default.make_boot_default(host, settings, self.context)
 
 
-def _together(steps: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _together(steps: dict[Step, dict[str, Any]]) -> dict[str, Any]:
     """The result of each step under its name, and how it ended."""
     result: dict[str, Any] = {"changed": any(step.get("changed") for step in steps.values())}
     for step in steps.values():
-        result |= {name: step[name] for name in _LAST if name in step}
+        result |= {name: step[name] for name in _OF_THE_LAST_STEP if name in step}
     return result | steps

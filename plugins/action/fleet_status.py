@@ -12,7 +12,7 @@ from ansible.utils.display import Display
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._host.connection import Host
-from ..plugin_utils._status import fleet_table as fleet
+from ..plugin_utils._status import fleet_table
 
 
 class ActionModule(HostAction):
@@ -23,9 +23,14 @@ class ActionModule(HostAction):
     def act(self, _host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Nothing here touches a host."""
         hosts = options["hosts"]
-        rows = [fleet.row(name, found) for name, found in hosts.items()]
-        remarks = {name: said for name, found in hosts.items() if (said := fleet.remarks(found))}
+        rows = [fleet_table.row(name, found) for name, found in hosts.items()]
+        remarks = {name: said for name, found in hosts.items() if (said := fleet_table.remarks(found))}
         if options["show"]:
-            Display().display("\n".join([*fleet.table(rows), *fleet.grouped(remarks)]))
-        silent = [name for name, found in hosts.items() if fleet.silent(found)]
-        return {"changed": False, "rows": rows, "remarks": remarks, "silent": silent}
+            Display().display("\n".join([*fleet_table.table(rows), *fleet_table.grouped(remarks)]))
+        silent = [name for name, found in hosts.items() if fleet_table.silent(found)]
+        return {
+            "changed": False,
+            "rows": [fleet_table.shown(row) for row in rows],
+            "remarks": remarks,
+            "silent": silent,
+        }

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..plugin_utils._action import HostAction
-from ..plugin_utils._deployment import deployment
-from ..plugin_utils._deployment.boot_only import make_default
-from ..plugin_utils._deployment.confirm import come_anew, confirm
+from ..plugin_utils._codes import ResultState
+from ..plugin_utils._deployment.boot_default import make_boot_default
+from ..plugin_utils._deployment.confirm import confirm, prepare
+from ..plugin_utils._deployment.deployment import Deployment
+from ..plugin_utils._deployment.settings import Settings
 from ..plugin_utils._host.connection import Host
 
 
@@ -22,17 +24,10 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Confirm the deployment, or start one that has nothing to test; follow it to its end."""
-        if options["deployment"]:
-            return self._confirm(host, options)
-        return make_default(host, options, self.check_mode, self.diff_mode)
-
-    def _confirm(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
-        waiting = deployment.Deployment(host, options["deployment"], options["reconnect_timeout"])
+        settings = Settings.from_options(options)
+        if not options["deployment"]:
+            return make_boot_default(host, settings, self.context)
+        waiting = Deployment(host, options["deployment"], settings.reconnect_timeout)
         if self.check_mode:
-            return {"changed": True, "deployment": waiting.id, "state": "would-boot"}
-        if options["prepare"]:
-            come_anew(host, waiting, options)
-            answer = waiting.ask("prepare")
-            result = deployment.result_of(host, waiting, answer)
-            return result | {"changed": False} | ({"state": "prepared"} if answer.get("prepared") else {})
-        return confirm(host, waiting, options["toplevel"], options)
+            return {"changed": True, "deployment": waiting.id, "state": ResultState.WOULD_BOOT}
+        return (prepare if options["prepare"] else confirm)(host, waiting, settings)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._deployment.live_test import try_live
+from ..plugin_utils._deployment.settings import Settings
 from ..plugin_utils._host.connection import Host
 
 
@@ -20,5 +21,5 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Start the supervisor, and follow it until it waits for confirmation or has ended."""
-        _begun, result = try_live(host, options, self)
+        _begun, result = try_live(host, Settings.from_options(options), self.context)
         return result

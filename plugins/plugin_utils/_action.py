@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import math
 from collections.abc import Callable, Mapping
+from enum import Enum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +21,19 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ._codes import Refusal
+from ._deployment.context import Context
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
 from ._host.connection import Host
 
 _COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
 _SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases")
+_FORKS = 5
+"""What Ansible has by default."""
+_HINTS: dict[str, str] = {
+    Refusal.NOT_ROOT: "set 'become: true' for the task or log in as root",
+}
 
 
 class HostAction(ActionBase):
@@ -51,9 +60,16 @@ class HostAction(ActionBase):
         batch, forks = self.task_vars.get("ansible_play_batch", ()), int(self.task_vars.get("ansible_forks") or 1)
         host = Host(self, str(self.task_vars.get("inventory_hostname", "")), min(len(batch), forks))
         spec = argument_spec(self.module)
-        _valid, options = self.validate_argument_spec(argument_spec=spec)
+        _valid, options = self.validate_argument_spec(argument_spec=spec)  # type: ignore[no-untyped-call]
         result.update(self.attempt(host, lambda: self.act(host, options)))
-        return result
+        plain: dict[str, Any] = _plain(result)
+        return plain
+
+    @property
+    def context(self) -> Context:
+        """What the work has to know of the run."""
+        hosts, forks = len(self.task_vars.get("ansible_play_hosts_all", ())), self.task_vars.get("ansible_forks")
+        return Context(self.check_mode, self.diff_mode, math.ceil(hosts / int(forks or _FORKS)))
 
     def attempt(self, host: Host, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of the work, or of its failure."""
@@ -63,7 +79,7 @@ class HostAction(ActionBase):
             return {"failed": True, "msg": self.explain(host, error), **self.details(error)}
         except AnsibleConnectionFailure:
             if not host.reached:
-                # The first contact: Ansible's own word for it is "unreachable".
+                # The first contact: for Ansible such a host is unreachable.
                 raise
             return {"failed": True, "msg": f"lost the connection to {host.name}"}
 
@@ -79,17 +95,25 @@ class HostAction(ActionBase):
 
     def explain(self, host: Host, error: Exception) -> str:
         """The message of a failure."""
-        mends = {
-            "not-root": "set 'become: true' for the task or log in as root",
-        }
-        mend = mends.get(getattr(error, "reason", ""), "")
-        return f"{error}{'; ' if mend else ''}{mend}"
+        hint = _HINTS.get(getattr(error, "reason", ""), "")
+        return f"{error}; {hint}" if hint else str(error)
 
     def details(self, error: Exception) -> dict[str, Any]:
         """Return values that a failure has beside its message."""
         result = dict(getattr(error, "result", {}))
         reason = getattr(error, "reason", "")
         return result | ({"reason": reason} if reason else {})
+
+
+def _plain(value: Any) -> Any:
+    """Ansible takes a string in a result, and no subclass of it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {_plain(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
 
 
 @cache

@@ -25,6 +25,8 @@ class State(StrEnum):
     COMMIT_BOOT = "commit-boot"
     COMMIT_VERIFY = "commit-verify"
     ROLLING_BACK = "rolling-back"
+    UNKNOWN = "unknown"
+    """The host knows nothing of it, or not everything may be seen."""
     COMMITTED = "committed"
     ROLLED_BACK = "rolled-back"
     ROLLBACK_FAILED = "rollback-failed"
@@ -78,6 +80,21 @@ class Why(StrEnum):
     UNCLEAR = "unclear"
 
 
+class HealthPolicy(StrEnum):
+    """Which state of a host is good enough: the option `health_policy`."""
+
+    STRICT = "strict"
+    NO_NEW_FAILURES = "no_new_failures"
+
+
+class OnRebootRequired(StrEnum):
+    """What becomes of a system that cannot be activated live: the option `on_reboot_required`."""
+
+    FAIL = "fail"
+    BOOT = "boot"
+    BOOT_AND_REBOOT = "boot_and_reboot"
+
+
 class RebootBecause(StrEnum):
     """Why a system cannot be activated live: `needs_reboot` of an answer."""
 
@@ -85,8 +102,158 @@ class RebootBecause(StrEnum):
     INHIBITOR = "switch-inhibitor"
 
 
+class MayReboot(StrEnum):
+    """Whether the command `reboot` may reboot the host, or only looks: its input `may_reboot`."""
+
+    NO = "no"
+    YES = "yes"
+    AFTER_COMMIT = "after-commit"
+    """Also while a deployment that has committed tidies up."""
+
+
+class TrialStep(StrEnum):
+    """What the unit of a boot that is tried once is to do: the input `step` of the command `trial`."""
+
+    LOOK = "look"
+    PREPARE = "prepare"
+    UNCHOOSE = "unchoose"
+    FAILED = "failed"
+    END = "end"
+
+
 class Blocked(StrEnum):
     """Why a host may not be rebooted now: `blocked` of an answer."""
 
     IN_PROGRESS = "in-progress"
     UNFINISHED = "unfinished"
+
+
+class Refusal(StrEnum):
+    """Why something was not done: the code that a command refuses with, or that the controller fails with itself.
+
+    A task that fails returns it as `reason`.
+    """
+
+    # The host, before anything else.
+    NOT_ROOT = "not-root"
+    NO_TOOL = "no-tool"
+    BROKEN_TOOL = "broken-tool"
+    NO_NIX = "no-nix"
+    NO_DIRECTORY = "no-directory"
+    NO_SPACE = "no-space"
+    NO_UNIT = "no-unit"
+    NO_USER = "no-user"
+    NO_LOCK = "no-lock"
+    NO_ROOT = "no-root"
+    """No garbage collector root could be made."""
+    BUSY = "busy"
+    # The connection.
+    LOST = "lost"
+    NO_ANSWER = "no-answer"
+    # A snapshot of a flake, and the build.
+    NOT_RESTORED = "not-restored"
+    NOT_ADDED = "not-added"
+    OTHER_PATH = "other-path"
+    BUILD_FAILED = "build-failed"
+    EVALUATION_FAILED = "evaluation-failed"
+    NOT_THERE = "not-there"
+    # The system that is to be deployed.
+    NOT_A_STORE_PATH = "not-a-store-path"
+    NOT_VALID = "not-valid"
+    NOT_A_SYSTEM = "not-a-system"
+    OTHER_HOSTNAME = "other-hostname"
+    OTHER_ARCHITECTURE = "other-architecture"
+    NO_SSH = "no-ssh"
+    NO_SPECIALISATION = "no-specialisation"
+    SPECIALISATION_WITHOUT_TEST = "specialisation-without-test"
+    UNTESTED_BOOT_DEFAULT = "untested-boot-default"
+    # A deployment that is in progress, and a rollback.
+    UNKNOWN_DEPLOYMENT = "unknown-deployment"
+    ABANDONED = "abandoned"
+    OTHER_TOPLEVEL = "other-toplevel"
+    SUPERSEDED = "superseded"
+    NO_GENERATION = "no-generation"
+    # A reboot, and a system that is booted once.
+    NO_REBOOT = "no-reboot"
+    NOT_BACK = "not-back"
+    NOT_UP = "not-up"
+    OTHER_SYSTEM = "other-system"
+    UNHEALTHY = "unhealthy"
+    NOT_DEFAULT = "not-default"
+    IS_DEFAULT = "is-default"
+    NO_DEFAULT = "no-default"
+    OTHER_DEFAULT = "other-default"
+    BOOT_READ_ONLY = "boot-read-only"
+    NO_ONE_SHOT = "no-one-shot"
+    NO_ENTRY = "no-entry"
+    UNSAFE = "unsafe"
+    NO_TOPLEVEL = "no-toplevel"
+    # The removal of generations.
+    NO_PROFILE = "no-profile"
+    BOOT_FAILED = "boot-failed"
+    NO_GARBAGE_UNIT = "no-garbage-unit"
+    GARBAGE = "garbage"
+    KILLED = "killed"
+    TOO_SLOW = "too-slow"
+    # Checks from outside.
+    CHECKS_FAILED = "checks-failed"
+    # Options that do not go together.
+    BAD_OPTION = "bad-option"
+    BAD_LIMIT = "bad-limit"
+
+
+class ResultState(StrEnum):
+    """What a module returns as `state` where that is not the `State` of a deployment."""
+
+    UNCHANGED = "unchanged"
+    PREPARED = "prepared"
+    # A reboot, and a system that is booted once.
+    REBOOTED = "rebooted"
+    NOT_NEEDED = "not-needed"
+    REVERTED = "reverted"
+    UNCONFIRMED = "unconfirmed"
+    UNKNOWN = "unknown"
+    # Check mode.
+    WOULD_TEST = "would-test"
+    WOULD_BOOT = "would-boot"
+    WOULD_ROLLBACK = "would-rollback"
+    WOULD_REVOKE = "would-revoke"
+    WOULD_REBOOT = "would-reboot"
+    WOULD_TRY = "would-try"
+    WOULD_REFUSE = "would-refuse"
+
+
+class Step(StrEnum):
+    """A step of `flake_deploy`: the name of its result, and what a line of progress that begins it has in brackets."""
+
+    BUILD = "build"
+    TEST = "test"
+    BOOT = "boot"
+
+
+class UnitState(StrEnum):
+    """A unit's ActiveState, as far as something is decided by it."""
+
+    ACTIVE = "active"
+    ACTIVATING = "activating"
+    DEACTIVATING = "deactivating"
+
+
+class BuildResult(StrEnum):
+    """How the unit of a build ended: the first word of `result`. Any other of systemd's is a failure of Nix."""
+
+    SUCCESS = "success"
+    TIMEOUT = "timeout"
+    KILLED = "killed"
+    """The unit is gone and has left no result."""
+
+
+class RemovalResult(StrEnum):
+    """How a removal of generations ended: the first word of `result`."""
+
+    OK = "ok"
+    BUSY = "busy"
+    NO_PROFILE = "no-profile"
+    BOOT_FAILED = "boot-failed"
+    NO_GARBAGE_UNIT = "no-garbage-unit"
+    KILLED = "killed"

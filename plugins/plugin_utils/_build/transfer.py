@@ -6,42 +6,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .._host.connection import Host
-from .._flake.local import (
-    LocalFlake,
-    LocalInput,
-    RemoteFlake,
-)
+from .._flake.local import LocalFlake, LocalInput, RemoteFlake
+from .._flake.shared import SharedFlake, shared_flake
 from .._flake.snapshot import Snapshot
-from .._flake.shared import Taken, take_once
+from .._host.connection import Host
+from .settings import CopySettings
 
 
 class Sources:
     """The sources of one flake for one host; none for a flake that the host fetches itself."""
 
-    def __init__(self, host: Host, reference: str, kept: Path) -> None:
+    def __init__(self, host: Host, settings: CopySettings, shared_file: Path) -> None:
         self._host = host
-        self._reference = reference
-        taken = take_once(reference, Path.cwd(), kept)
-        self._flake = taken.flake
-        self._snapshot = taken.snapshot
-        self._sources: dict[str, Snapshot | LocalInput] = {one.store_path: one for one in taken.inputs.found}
+        self._settings = settings
+        shared = shared_flake(settings.flake, Path.cwd(), shared_file)
+        self._flake = shared.flake
+        self._snapshot = shared.snapshot
+        self._sources: dict[str, Snapshot | LocalInput] = {one.store_path: one for one in shared.inputs.found}
         self.bytes_sent = 0
-        if taken.snapshot:
-            self._sources[taken.snapshot.store_path] = taken.snapshot
-        self._warn(taken)
+        if shared.snapshot:
+            self._sources[shared.snapshot.store_path] = shared.snapshot
+        self._warn(shared)
 
     @property
     def reference(self) -> str:
         """The flake reference to build from on the host; locked, for a local flake."""
         if isinstance(self._flake, RemoteFlake) or self._snapshot is None:
-            return self._reference
+            return self._settings.flake
         return self._flake.locked_reference(self._snapshot)
 
     @property
@@ -49,28 +46,20 @@ class Sources:
         """Their store paths, one a line."""
         return "\n".join(self._sources)
 
-    def bring(self, options: Mapping[str, Any]) -> None:
+    def bring(self) -> None:
         """Ask the host which of them it lacks, and send those."""
         if self._sources:
-            self.send(self._host.run("copy_ask", paths=self.paths, limit=60).all("missing"), options)
+            self.send(self._host.run("copy_ask", paths=self.paths, limit=60).all("missing"))
 
-    def send(self, missing: Iterable[str], options: Mapping[str, Any]) -> None:
+    def send(self, missing: Iterable[str]) -> None:
         """Send those that the host lacks; what is sent in part only never gets a valid path."""
         for path in missing:
             nar = self.read(path)
-            limit = options["copy_timeout"]
-            self._host.persist(
-                options["reconnect_timeout"],
-                partial(
-                    self._host.run,
-                    "copy_receive",
-                    data=nar,
-                    limit=limit,
-                    path=path,
-                    nar_size=str(len(nar)),
-                ),
-                "copying the flake",
+            limit = self._settings.copy_timeout
+            receive = partial(
+                self._host.run, "copy_receive", data=nar, limit=limit, path=path, nar_size=str(len(nar))
             )
+            self._host.persist(self._settings.reconnect_timeout, receive, "copying the flake")
             self.bytes_sent += len(nar)
 
     def read(self, path: str) -> bytes:
@@ -82,7 +71,7 @@ class Sources:
 
     def facts(self) -> dict[str, Any]:
         """The return values about the flake."""
-        result = {"reference": self.reference, "flake": self._reference, "bytes_sent": self.bytes_sent}
+        result = {"reference": self.reference, "flake": self._settings.flake, "bytes_sent": self.bytes_sent}
         flake, snapshot = self._flake, self._snapshot
         if isinstance(flake, RemoteFlake) or snapshot is None:
             return result
@@ -95,11 +84,11 @@ class Sources:
             "last_modified": flake.last_modified,
         }
 
-    def _warn(self, taken: Taken) -> None:
-        for name, why in taken.inputs.left_out.items():
+    def _warn(self, shared: SharedFlake) -> None:
+        for name, why in shared.inputs.left_out.items():
             self._host.warn(f"the input '{name}' is local to the controller and cannot be sent along: {why}")
-        if isinstance(taken.flake, LocalFlake) and taken.flake.untracked_nix_files:
-            files = ", ".join(taken.flake.untracked_nix_files[:5])
+        if isinstance(shared.flake, LocalFlake) and shared.flake.untracked_nix_files:
+            files = ", ".join(shared.flake.untracked_nix_files[:5])
             self._host.warn(f"git does not track these files, so the flake does not contain them: {files}")
 
     def __enter__(self) -> Self:

@@ -6,47 +6,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from .._codes import Mode, OnRebootRequired, Refusal, ResultState, State
 from .._host.answer import HostError
 from .._host.connection import Host
-from .._host.reboot import reboot
-from . import messages as report
+from .._host.reboot import reboot_after_commit
 from .deployment import Deployment, result_of
+from .record import read_record
+from .settings import Settings
 
 
-def come_anew(host: Host, waiting: Deployment, options: Mapping[str, Any]) -> None:
+def use_fresh_connection(host: Host, waiting: Deployment, settings: Settings) -> None:
     """From here on speak with the host as somebody who was not there before, and wherever it may answer."""
     # The way in has to work for them too, not only for a connection that was there before.
     host.use_fresh_connections()
-    if others := options["confirm_hosts"]:
-        waiting.addresses = [address for address in (*others, host.address) if address]
+    waiting.addresses = host.addresses(settings.confirm_hosts)
 
 
-def refuse_to_confirm_alone(options: Mapping[str, Any]) -> None:
+def refuse_to_confirm_alone(settings: Settings) -> None:
     """A host whose fleet commits everywhere or nowhere is not confirmed by the task that tests it."""
-    if options["all_or_nothing"] and options["confirm"]:
+    if settings.all_or_nothing and settings.confirm:
         raise HostError(
             "a fleet that commits everywhere or nowhere is confirmed when every host is ready; set 'confirm: false',"
             " and confirm with system_boot",
-            "bad-option",
+            Refusal.BAD_OPTION,
         )
 
 
-def confirm(host: Host, waiting: Deployment, toplevel: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def confirm(host: Host, waiting: Deployment, settings: Settings) -> dict[str, Any]:
     """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
-    come_anew(host, waiting, options)
-    answer = waiting.ask("confirm", awaited="", meant=toplevel)
+    use_fresh_connection(host, waiting, settings)
+    answer = waiting.ask("confirm", awaited=(), meant=settings.toplevel)
     if answer.get("confirmed"):
         # That was it; the rest is only waiting for the end.
         host.use_shared_connection()
-        answer = waiting.follow(answer, lambda _state: False, awaited="")
+        answer = waiting.follow(answer, awaited=())
     else:
-        answer = waiting.follow(answer, lambda _state: False, "confirm", awaited="", meant=toplevel)
+        answer = waiting.follow(answer, command="confirm", awaited=(), meant=settings.toplevel)
     result = result_of(host, waiting, answer)
-    was_not_tested = report.read_record(answer.get("record")).get("mode") == "boot"
-    if was_not_tested and waiting.state == "committed" and options["on_reboot_required"] == "boot_and_reboot":
-        reboot(host, toplevel, options["limits"]["reboot"])
-        result |= {"reboot_required": False, "rebooted": True, "system": toplevel}
+    was_not_tested = read_record(answer.get("record")).get("mode") == Mode.BOOT
+    reboots = settings.on_reboot_required == OnRebootRequired.BOOT_AND_REBOOT
+    if was_not_tested and reboots and waiting.state == State.COMMITTED:
+        reboot_after_commit(host, settings.toplevel, settings.limits.reboot)
+        result |= {"reboot_required": False, "rebooted": True, "system": settings.toplevel}
     return result
+
+
+def prepare(host: Host, waiting: Deployment, settings: Settings) -> dict[str, Any]:
+    """See whether the host could commit, over a fresh connection, and have it wait longer for the confirmation."""
+    use_fresh_connection(host, waiting, settings)
+    answer = waiting.ask("prepare")
+    result = result_of(host, waiting, answer)
+    return result | {"changed": False} | ({"state": ResultState.PREPARED} if answer.get("prepared") else {})

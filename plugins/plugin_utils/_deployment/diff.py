@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .._codes import Mode
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError, HostLostError
 from .._host.connection import Host
@@ -20,7 +21,7 @@ LIMIT = 150
 """Seconds for looking at both closures."""
 
 
-def look(host: Host, toplevel: str, mode: str, patience: float) -> dict[str, Any]:
+def look(host: Host, toplevel: str, mode: Mode, patience: float) -> dict[str, Any]:
     """Return values about what would change on the host; none where nothing would, or where it can't be told."""
     if not is_store_path(toplevel):
         return {}
@@ -34,7 +35,7 @@ def look(host: Host, toplevel: str, mode: str, patience: float) -> dict[str, Any
         raise
     except HostError as error:
         # What is wrong here, the deployment finds out and says better.
-        host.tell_more(f"what changes cannot be told: {error}")
+        host.tell_more(f"could not compare the systems: {error}")
         return {}
     return result_of(host, answer)
 

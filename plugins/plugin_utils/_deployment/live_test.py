@@ -6,67 +6,66 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .._action import HostAction
-from .._host.answer import Answer
+from .._codes import Mode, ResultState, State
+from .._host.answer import Answer, number
 from .._host.connection import Host
-from . import check_mode as foresight
-from . import deployment
-from . import diff as changes
-from . import messages as report
+from . import check_mode, deployment, diff
+from .context import Context
+from .deployment import Deployment
+from .settings import Settings
+from .start import start
 
 
 def try_live(
-    host: Host, options: Mapping[str, Any], task: HostAction, to: str | None = None, since_boot: str = ""
-) -> tuple[deployment.Deployment | None, dict[str, Any]]:
-    """The deployment, or None where there is nothing to do, and the return values so far. `to` is for a rollback.
+    host: Host, settings: Settings, context: Context, rollback_to: str | None = None, since_boot: str = ""
+) -> tuple[Deployment | None, dict[str, Any]]:
+    """The deployment, or None where there is nothing to do, and the return values so far.
 
-    With `since_boot` the system was just built (deployment.start).
+    `rollback_to` and `since_boot` are those of start.
     """
-    fleet = len(task.task_vars.get("ansible_play_hosts_all", ())) if options["all_or_nothing"] else 0
-    batches = math.ceil(fleet / int(task.task_vars.get("ansible_forks") or 5))
-    begun, before, answer = deployment.start(
-        host, options, "test", task.check_mode, batches, task.diff_mode, to, since_boot
-    )
-    result = _before(options, before)
-    if to is not None:
-        result["generation_from"] = report.number(before.get("generation_from"))
-        result["generation_to"] = report.number(before.get("generation_to"))
+    started = start(host, settings, Mode.TEST, context, rollback_to, since_boot)
+    before = started.before
+    result = _before(settings, before)
+    if rollback_to is not None:
+        result["generation_from"] = number(before.get("generation_from"))
+        result["generation_to"] = number(before.get("generation_to"))
+    begun = started.deployment
     if begun is None:
-        return None, result | {"system": before.get("previous_live")} | _not_begun(host, options, before, to)
-    answer = begun.follow(answer, lambda state: state == "window")
+        result["system"] = before.get("previous_live")
+        return None, result | _not_begun(host, settings, before, rollback_to is not None)
+    answer = begun.follow(started.answer, lambda state: state == State.WINDOW)
     result |= begun.changes | deployment.result_of(host, begun, answer)
-    if begun.state == "window":
+    if begun.state == State.WINDOW:
         left = int(answer.get("window_left") or 0) + begun.time_to_undo
         result["decides_by"] = (datetime.now(UTC) + timedelta(seconds=left)).isoformat(timespec="seconds")
         # One that needs a reboot was not activated.
-        result["system"] = result["previous_system"] if answer.get("mode") == "boot" else before.get("new_live")
+        untested = answer.get("mode") == Mode.BOOT
+        result["system"] = result["previous_system"] if untested else before.get("new_live")
     return begun, result
 
 
-def unchanged(options: Mapping[str, Any], before: Answer) -> dict[str, Any]:
+def unchanged(settings: Settings, before: Answer) -> dict[str, Any]:
     """The return values of a test where there is nothing to do, from what the host said of itself."""
-    return _before(options, before) | {"system": before.get("previous_live")} | deployment.unchanged(before)
+    return _before(settings, before) | {"system": before.get("previous_live")} | deployment.unchanged(before)
 
 
-def _before(options: Mapping[str, Any], before: Answer) -> dict[str, Any]:
+def _before(settings: Settings, before: Answer) -> dict[str, Any]:
     return {
-        "toplevel": before.get("toplevel") or options["toplevel"],
-        "specialisation": options["specialisation"] or "",
+        "toplevel": before.get("toplevel") or settings.toplevel,
+        "specialisation": settings.specialisation,
         "previous_system": before.get("previous_live"),
         "previous_boot_default": before.get("previous_boot"),
     }
 
 
-def _not_begun(host: Host, options: Mapping[str, Any], before: Answer, to: str | None) -> dict[str, Any]:
+def _not_begun(host: Host, settings: Settings, before: Answer, is_rollback: bool) -> dict[str, Any]:
     """There is nothing to do, or this is check mode."""
     if before.get("unchanged"):
         return deployment.unchanged(before)
-    foretold = foresight.result_of(host, options, before, "test")
-    if to is not None and foretold["state"] == "would-test":
-        foretold["state"] = "would-rollback"
-    return changes.result_of(host, before) | foretold
+    would = check_mode.result_of(host, settings, before, Mode.TEST)
+    if is_rollback and would["state"] == ResultState.WOULD_TEST:
+        would["state"] = ResultState.WOULD_ROLLBACK
+    return diff.result_of(host, before) | would

@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
-from . import git as git_tree
+from . import git
 from .local import LocalFlake, RemoteFlake
 
 _HOST = "the host does not know what its system was built from"
@@ -24,12 +25,19 @@ _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NAMED = re.compile(r"(?:[?&]rev=|/)([0-9a-f]{40})(?=[?&/]|$)")
 
 
+class DriftState(StrEnum):
+    """Whether a host's system was built from a flake."""
+
+    NONE = "none"
+    DRIFTED = "drifted"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class Drift:
     """How a host's system stands to a flake."""
 
-    state: str
-    """none, drifted or unknown."""
+    state: DriftState
     text: str
     """A few words, for a table."""
     flake_revision: str = ""
@@ -41,7 +49,7 @@ class Drift:
 
     def as_value(self) -> dict[str, Any]:
         """As the module returns it."""
-        return asdict(self)
+        return asdict(self) | {"state": str(self.state)}
 
 
 def compare(
@@ -54,32 +62,36 @@ def compare(
     revision = said or str(record.get("revision") or "")
     deployed = str(record.get("configuration") or "")
     if configuration and deployed and deployed != configuration:
-        return Drift("drifted", f"configuration {deployed}", _revision(flake), revision)
+        return Drift(DriftState.DRIFTED, f"configuration {deployed}", _revision(flake), revision)
     if isinstance(flake, RemoteFlake):
         return _remote(flake, revision)
     ours = flake.revision or ""
     if ours and ours == revision:
-        return Drift("none", "no", ours, revision)
+        return Drift(DriftState.NONE, "no", ours, revision)
     # The content alone tells of trees with changes and of flakes without git, and may be the same in another commit.
     hashed = str(record.get("nar_hash") or "")
     if hashed and hashed == _nar_hash(flake):
-        return Drift("none", "no", ours, revision)
+        return Drift(DriftState.NONE, "no", ours, revision)
     if ours and _REVISION.fullmatch(revision):
-        return Drift("drifted", _apart(flake, revision), ours, revision)
+        return Drift(DriftState.DRIFTED, _apart(flake, revision), ours, revision)
     if hashed or (ours and revision):
-        return Drift("drifted", "other content", ours, revision)
+        return Drift(DriftState.DRIFTED, "other content", ours, revision)
     why = _HOST if ours else "the flake has no revision to compare with"
-    return Drift("unknown", "unknown", ours, revision, why)
+    return Drift(DriftState.UNKNOWN, "unknown", ours, revision, why)
 
 
 def _remote(flake: RemoteFlake, revision: str) -> Drift:
     ours = _revision(flake)
     if ours and revision:
-        return Drift("none", "no", ours, revision) if ours == revision else Drift("drifted", "yes", ours, revision)
+        return (
+            Drift(DriftState.NONE, "no", ours, revision)
+            if ours == revision
+            else Drift(DriftState.DRIFTED, "yes", ours, revision)
+        )
     why = _HOST
     if not ours:
         why = f"only hosts can tell which revision {flake.reference} is; name one, or give a clone of it"
-    return Drift("unknown", "unknown", ours, revision, why)
+    return Drift(DriftState.UNKNOWN, "unknown", ours, revision, why)
 
 
 def _revision(flake: LocalFlake | RemoteFlake) -> str:
@@ -96,7 +108,7 @@ def _nar_hash(flake: LocalFlake) -> str:
 
 def _apart(flake: LocalFlake, revision: str) -> str:
     """How far the host's commit is from the flake's, where git knows both."""
-    counts = git_tree.apart(flake.root, revision, flake.revision or "")
+    counts = git.apart(flake.root, revision, flake.revision or "")
     if counts is None:
         return "another commit"
     ahead, behind = counts

@@ -23,20 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from . import git as git_tree
-from . import nar
-from .reference import (
-    FlakeError,
-    add_parameters,
-    decode_path,
-    split_query,
-)
+from . import git, nar
+from .reference import FlakeError, add_parameters, decode_path, split_query
 from .snapshot import Snapshot, take_snapshot
-from .store_path import (
-    parse_sha256,
-    source_store_path,
-    sri,
-)
+from .store_path import parse_sha256, source_store_path, sri
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.DOTALL)
 # An entry of the flake registry, perhaps with a branch and a revision: Nix asks for this before anything else.
@@ -103,13 +93,9 @@ class LocalInput:
         """Read the input, and make sure that it is what the lock file says."""
         what = f"input '{self.name}' ({self.reference})"
         try:
-            tree = (
-                nar.directory_tree(self.root)
-                if self.revision is None
-                else git_tree.commit_tree(self.root, self.revision)
-            )
+            tree = nar.directory_tree(self.root) if self.revision is None else git.commit_tree(self.root, self.revision)
             snapshot = take_snapshot(tree, self.root)
-        except (FlakeError, nar.NarError, git_tree.GitError) as error:
+        except (FlakeError, nar.NarError, git.GitError) as error:
             raise FlakeError(f"{what}: {error}") from error
         if snapshot.nar_hash != self.nar_hash:
             snapshot.nar.close()
@@ -175,7 +161,7 @@ def local_inputs(flake: LocalFlake) -> LocalInputs:
         kinds = {key: str(value["type"]) for key, value in locked.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FlakeError(
-            f"{flake.root / name} is not a lock file that Nix wrote; make it anew with 'nix flake lock'"
+            f"{flake.root / name} is not a lock file that Nix wrote; make it again with 'nix flake lock'"
         ) from error
     found, left_out = [], {}
     for key, value in locked.items():
@@ -270,26 +256,26 @@ def _git_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
         if of_commit:
             flake = _commit_flake(root, directory, query.get("rev") or query.get("ref") or "HEAD")
         else:
-            flake = _work_tree_flake(root, directory, git_tree.work_tree(root, submodules))
-    except (git_tree.GitError, nar.NarError) as error:
+            flake = _work_tree_flake(root, directory, git.work_tree(root, submodules))
+    except (git.GitError, nar.NarError) as error:
         raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
     _require_flake_nix(flake, flake.revision if of_commit else None)
     return flake
 
 
 def _commit_flake(root: Path, directory: str, name: str) -> LocalFlake:
-    commit = git_tree.commit(root, name)
+    commit = git.commit(root, name)
     return LocalFlake(
         root,
         directory,
         revision=commit.name,
         last_modified=commit.time,
         revision_count=commit.count,
-        tree=git_tree.commit_tree(root, commit.name),
+        tree=git.commit_tree(root, commit.name),
     )
 
 
-def _work_tree_flake(root: Path, directory: str, work: git_tree.WorkTree) -> LocalFlake:
+def _work_tree_flake(root: Path, directory: str, work: git.WorkTree) -> LocalFlake:
     lock = os.fsencode(_below(directory, "flake.lock"))
     head = None if work.dirty else work.head
     return LocalFlake(

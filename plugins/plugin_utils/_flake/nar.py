@@ -9,7 +9,7 @@ The format is figure 5.2 of Eelco Dolstra's thesis, "The Purely Functional Softw
 its bytes, padded with zeros to a multiple of eight. File names are bytes and are sorted as bytes.
 
 A tree is made of `RegularFile`, `Symlink` and `Directory`, whatever its files come from: a directory
-(`directory_tree`), a selection of its files as git lists them (`selected_tree`), or a commit (see `local_flake`).
+(`directory_tree`), a selection of its files as git lists them (`selected_tree`), or a commit (`git.commit_tree`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One snapshot of a flake for all hosts of a task: whichever process needs it first takes it.
+"""One snapshot of a flake for all hosts of a task: the first process that needs it takes it.
 
 So all of them get the same, whatever becomes of the files meanwhile, and a large flake is read once, not for each host.
 """
@@ -15,20 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .local import (
-    LocalFlake,
-    LocalInputs,
-    RemoteFlake,
-    find_flake,
-    local_inputs,
-)
+from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, local_inputs
 from .nar import Directory
 from .reference import FlakeError
 from .snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class Taken:
+class SharedFlake:
     """What a flake reference means on this machine, with all that was read for it."""
 
     flake: LocalFlake | RemoteFlake
@@ -38,24 +32,24 @@ class Taken:
     """None for a remote flake."""
 
 
-def take_once(reference: str, cwd: Path, kept: Path) -> Taken:
-    """Find a flake and take its snapshot; or open the one that another process has put where `kept` is."""
-    nar_file = kept.with_suffix(".nar")
+def shared_flake(reference: str, cwd: Path, file: Path) -> SharedFlake:
+    """Find a flake and take its snapshot; or open the one that another process has put where the file is."""
+    nar_file = file.with_suffix(".nar")
     try:
-        with kept.with_suffix(".lock").open("a") as lock:
+        with file.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not kept.exists():
-                written = kept.with_suffix(".new")
-                written.write_bytes(pickle.dumps(_take(reference, cwd, nar_file)))
-                written.replace(kept)
+            if not file.exists():
+                written = file.with_suffix(".new")
+                written.write_bytes(pickle.dumps(_read(reference, cwd, nar_file)))
+                written.replace(file)
         # Nobody but this run of Ansible writes there.
-        flake, inputs, facts = pickle.loads(kept.read_bytes())
-        return Taken(flake, inputs, facts and Snapshot(nar_file.open("rb"), *facts))
+        flake, inputs, facts = pickle.loads(file.read_bytes())
+        return SharedFlake(flake, inputs, facts and Snapshot(nar_file.open("rb"), *facts))
     except OSError as error:
         raise FlakeError(f"the flake {reference!r} cannot be copied: {error}") from error
 
 
-def _take(reference: str, cwd: Path, nar_file: Path) -> tuple[Any, ...]:
+def _read(reference: str, cwd: Path, nar_file: Path) -> tuple[Any, ...]:
     """What the other processes have to know. The tree may hold open files, which cannot go to them."""
     flake = find_flake(reference, cwd)
     if isinstance(flake, RemoteFlake):

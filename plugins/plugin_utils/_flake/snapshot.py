@@ -13,8 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from . import git as git_tree
-from . import nar
+from . import git, nar
 from .reference import FlakeError
 from .store_path import source_store_path, sri
 
@@ -51,7 +50,7 @@ def take_snapshot(tree: nar.Node, root: Path, file: BinaryIO | None = None) -> S
     sink = _HashingSink(file)
     try:
         nar.write_nar(tree, sink)
-    except (nar.NarError, git_tree.GitError) as error:
+    except (nar.NarError, git.GitError) as error:
         file.close()
         raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
     except BaseException:

@@ -19,6 +19,7 @@ class HostError(Exception):
     def __init__(self, message: str, reason: str = "", answer: Answer | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        """A `Refusal`, or the `Why` of a deployment."""
         self.answer = answer
         self.result: Mapping[str, Any] = {}
         """Return values that are known all the same."""
@@ -50,3 +51,13 @@ class Answer:
         if not marker or len(parts) % 2 == 0 or parts[-1].strip():
             raise ValueError("not an answer")
         return cls(list(zip(parts[0:-1:2], parts[1::2], strict=True)))
+
+
+def number(text: str) -> int | None:
+    """A number that the host wrote, or None."""
+    return int(text) if text.isdigit() else None
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a value that hold something."""
+    return [line for line in text.splitlines() if line.strip()]

@@ -15,15 +15,15 @@ import re
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from .._codes import Refusal, Step
 from . import scripts
 from .answer import Answer, HostError, HostLostError
 
@@ -37,10 +37,30 @@ _NOT_ASKED = re.compile(r"mux_client_\w+: write packet: ")
 T = TypeVar("T")
 
 
+class Connection(Protocol):
+    """What is used of a connection plugin."""
+
+    transport: str
+
+    def get_option(self, option: str) -> Any: ...
+    def set_option(self, option: str, value: Any) -> None: ...
+    def reset(self) -> None: ...
+
+
+class Action(Protocol):
+    """What is used of ansible-core's ActionBase. None of it is public, so nothing else in the collection may use it."""
+
+    _connection: Any
+
+    def _get_remote_user(self) -> Any: ...
+    def _compute_environment_string(self) -> str: ...
+    def _low_level_execute_command(self, cmd: str, *, in_data: bytes) -> Mapping[str, Any]: ...
+
+
 class Host:
     """The host of one task."""
 
-    def __init__(self, action: ActionBase, name: str, at_once: int = 1) -> None:
+    def __init__(self, action: Action, name: str, at_once: int = 1) -> None:
         self.name = name
         self._at_once = at_once
         self.reached = False
@@ -55,9 +75,14 @@ class Host:
         return self._transport in ("ssh", "paramiko_ssh", "libssh")
 
     @property
+    def _connection(self) -> Connection:
+        connection: Connection = self._action._connection
+        return connection
+
+    @property
     def _transport(self) -> str:
         """The short name of the connection plugin."""
-        return str(self._action._connection.transport).rpartition(".")[2]
+        return str(self._connection.transport).rpartition(".")[2]
 
     @property
     def login_user(self) -> str:
@@ -65,7 +90,7 @@ class Host:
         return str(self._action._get_remote_user() or "")
 
     def quiet(self, seconds: int) -> int:
-        """For how many seconds a poll keeps to itself what is only progress: longer where many hosts are at work.
+        """For how many seconds a poll keeps to itself what is only progress: longer where many hosts are deployed to.
 
         Each answer costs another command, and that time is taken from the others; nobody reads so many lines either.
         """
@@ -74,6 +99,10 @@ class Host:
     def tell(self, text: str) -> None:
         """One line of progress for whoever watches."""
         self._display.display(f"{self.name}: {text}")
+
+    def step(self, step: Step, text: str) -> None:
+        """The line with which a step begins. Programs that follow the run go by the word in brackets alone."""
+        self.tell(f"[{step}] {text}")
 
     def tell_more(self, text: str) -> None:
         """One line for those who asked for more (-v)."""
@@ -109,11 +138,11 @@ class Host:
                     self.tell(f"lost the connection while {doing}; trying again for {patience:.0f} s")
                 if time.monotonic() - lost_at >= patience:
                     raise HostLostError(
-                        f"{self.name} has not answered for {patience:.0f} s while {doing}: {error}", "lost"
+                        f"{self.name} has not answered for {patience:.0f} s while {doing}: {error}", Refusal.LOST
                     ) from error
                 self.reset()
                 if addresses:
-                    self.go_to(next(turn))
+                    self.connect_to(next(turn))
                 time.sleep(pause)
                 pause = min(pause * 1.5, 5)
             else:
@@ -136,18 +165,22 @@ class Host:
         """Let go of a connection that may be dead, a shared one included."""
         try:
             with _time_limit(15):
-                self._action._connection.reset()
+                self._connection.reset()
         except (AnsibleConnectionFailure, OSError, NotImplementedError) as error:
             self.tell_more(f"could not reset the connection: {error}")
 
     @property
     def address(self) -> str:
         """Where the connection goes to."""
-        return str(self._action._connection.get_option("host")) if self.over_ssh else ""
+        return str(self._connection.get_option("host")) if self.over_ssh else ""
 
-    def go_to(self, address: str) -> None:
+    def addresses(self, others: Sequence[str]) -> list[str]:
+        """These and the host's own, to be tried in turn; none where there are no others."""
+        return [address for address in (*others, self.address) if address] if others else []
+
+    def connect_to(self, address: str) -> None:
         """Connect to another address of the same host from here on; its host key has to be the one it had before."""
-        connection = self._action._connection
+        connection = self._connection
         if not self._host_key_alias:
             port = connection.get_option("port")
             alias = self.address if port in (None, 22, "22") else f"[{self.address}]:{port}"
@@ -159,12 +192,12 @@ class Host:
     def give_up_soon(self) -> None:
         """A host that is not there is asked again soon, and not waited for."""
         if self._transport == "ssh":
-            connection = self._action._connection
+            connection = self._connection
             connection.set_option("timeout", min(int(connection.get_option("timeout") or 5), 5))
 
     def use_fresh_connections(self) -> None:
         """From here on each command gets a TCP connection and a login of its own, and gives up on a silent one soon."""
-        connection = self._action._connection
+        connection = self._connection
         if self._transport != "ssh":
             self.reset()
             return
@@ -176,7 +209,7 @@ class Host:
     def use_shared_connection(self) -> None:
         """After `use_fresh_connections`: commands may share one again."""
         if self._transport == "ssh":
-            self._action._connection.set_option("ssh_args", self._shared_args)
+            self._connection.set_option("ssh_args", self._shared_args)
 
     def _execute(self, command: str, data: bytes, limit: float) -> Answer:
         try:
@@ -203,7 +236,7 @@ class Host:
         except ValueError:
             said = _last_line(result["stderr"].replace(_BEGUN, "")) or _last_line(result["stdout"]) or "nothing"
             raise HostError(
-                f"a script on {self.name} ended with {result['rc']} and no answer; it said: {said}", "no-answer"
+                f"a script on {self.name} ended with {result['rc']} and no answer; it said: {said}", Refusal.NO_ANSWER
             ) from None
         self.reached = True
         if answer.get("refused"):
@@ -212,7 +245,7 @@ class Host:
 
     def _notice_silence(self) -> None:
         """A connection to a host without power hangs for minutes; end ours after 20 s, unless the user says else."""
-        connection = self._action._connection
+        connection = self._connection
         if self._transport != "ssh":
             return
         extra = connection.get_option("ssh_extra_args") or ""

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
+from .._codes import HealthPolicy, MayReboot, Refusal
 from .answer import Answer, HostError
 from .connection import Host
 
@@ -26,7 +27,7 @@ class NotBackError(HostError):
     """The host was told to reboot, and cannot be reached; `said` is what the last attempt came to."""
 
     def __init__(self, message: str, said: str) -> None:
-        super().__init__(f"{message} (last: {said})", "not-back")
+        super().__init__(f"{message} (last: {said})", Refusal.NOT_BACK)
         self.said = said
 
 
@@ -35,22 +36,22 @@ def look(host: Host, patience: float, toplevel: str = "") -> Answer:
     return host.persist(patience, lambda: _ask(host, toplevel=toplevel, trying=toplevel), "about to reboot")
 
 
-def reboot(host: Host, expected: str, limit: float) -> None:
+def reboot_after_commit(host: Host, expected: str, limit: float) -> None:
     """Reboot into the boot default and make sure that it is the expected system; HostError after `limit` seconds."""
     before = look(host, limit)
-    answer = boot(host, before, expected, limit, may_reboot="after-commit")
+    answer = reboot_and_wait(host, before, expected, limit, may_reboot=MayReboot.AFTER_COMMIT)
     require_up(host, answer, limit)
     require_system(host, answer, expected)
     host.tell("has rebooted into the new system")
 
 
-def boot(
+def reboot_and_wait(
     host: Host,
     before: Answer,
     expected: str,
     limit: float,
     addresses: Sequence[str] = (),
-    may_reboot: str = "yes",
+    may_reboot: MayReboot = MayReboot.YES,
     trying: str = "",
 ) -> Answer:
     """Reboot, and wait until the host is up with another boot id; the last look, which may say that it isn't.
@@ -65,9 +66,9 @@ def boot(
     except AnsibleConnectionFailure as error:
         host.tell_more(f"the connection ended with the reboot: {error}")
     else:
-        may_reboot = "no"
+        may_reboot = MayReboot.NO
     # It may have ended before the host was told: then each look tells it once more, until it reboots.
-    answer, said = wait(host, boot_id, ends - time.monotonic(), addresses, may_reboot, trying)
+    answer, said = wait_until_up(host, boot_id, ends - time.monotonic(), addresses, may_reboot, trying)
     if answer is None:
         raise NotBackError(
             f"{host.name} was told to reboot into {expected} and has not come back within {limit:.0f} s;"
@@ -77,8 +78,13 @@ def boot(
     return answer
 
 
-def wait(
-    host: Host, boot_id: str, limit: float, addresses: Sequence[str] = (), may_reboot: str = "no", trying: str = ""
+def wait_until_up(
+    host: Host,
+    boot_id: str,
+    limit: float,
+    addresses: Sequence[str] = (),
+    may_reboot: MayReboot = MayReboot.NO,
+    trying: str = "",
 ) -> tuple[Answer | None, str]:
     """Wait until the host answers from another boot and has finished starting.
 
@@ -102,7 +108,7 @@ def wait(
             said = str(error)
             host.tell_more(f"not up yet: {said}")
             if addresses:
-                host.go_to(next(turn))
+                host.connect_to(next(turn))
         else:
             said = f"it answers, and is {answer.get('manager')}"
             if answer.get("boot_id") != boot_id:
@@ -119,8 +125,8 @@ def require_up(host: Host, answer: Answer, limit: float) -> None:
         raise HostError(
             f"{host.name} has rebooted into {answer.get('booted')}, and has not finished starting after {limit:.0f} s:"
             f" systemctl is-system-running says {answer.get('manager') or 'nothing'};"
-            f" these still start: {answer.get('jobs').strip() or 'none'}",
-            "not-up",
+            f" still starting: {answer.get('jobs').strip() or 'none'}",
+            Refusal.NOT_UP,
             answer,
         )
 
@@ -129,24 +135,26 @@ def require_system(host: Host, answer: Answer, expected: str) -> None:
     """HostError unless the host has booted the system that was meant."""
     if answer.get("booted") != expected:
         raise HostError(
-            f"{host.name} has rebooted, but into {answer.get('booted')} and not {expected}", "other-system", answer
+            f"{host.name} has rebooted, but into {answer.get('booted')} and not {expected}",
+            Refusal.OTHER_SYSTEM,
+            answer,
         )
 
 
-def require_health(host: Host, answer: Answer, policy: str, ignored: Collection[str], before: Answer) -> None:
+def require_health(host: Host, answer: Answer, policy: HealthPolicy, ignored: Collection[str], before: Answer) -> None:
     """HostError where units have failed that the policy does not let pass."""
     if units := failed_units(answer, policy, ignored, before):
         journal = "".join(f"\n  {line}" for line in answer.get("journal").splitlines()[-20:])
         raise HostError(
             f"{host.name} has booted {answer.get('booted')}, and units have failed: {' '.join(units)}{journal}",
-            "unhealthy",
+            Refusal.UNHEALTHY,
             answer,
         )
 
 
-def failed_units(answer: Answer, policy: str, ignored: Collection[str], before: Answer) -> list[str]:
+def failed_units(answer: Answer, policy: HealthPolicy, ignored: Collection[str], before: Answer) -> list[str]:
     """The failed units that count."""
-    known = before.all("failed_unit") if policy == "no_new_failures" else []
+    known = before.all("failed_unit") if policy == HealthPolicy.NO_NEW_FAILURES else []
     return [
         unit
         for unit in answer.all("failed_unit")
@@ -167,7 +175,7 @@ def facts(answer: Answer) -> Mapping[str, Any]:
 def _ask(
     host: Host,
     boot_id: str = "",
-    may_reboot: str = "no",
+    may_reboot: MayReboot = MayReboot.NO,
     toplevel: str = "",
     trying: str = "",
     patience: float = _POLL,

@@ -9,41 +9,60 @@ A host is whole when it runs what it boots, the boot loader agrees, and no deplo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
 
-_REWRITE = "'/nix/var/nix/profiles/system/bin/switch-to-configuration boot' as root writes the boot loader anew"
+from .._codes import State
+from .facts import Facts, OpenDeployment, Trial
+
+_REWRITE = "'/nix/var/nix/profiles/system/bin/switch-to-configuration boot' as root writes the boot loader again"
+
+
+class Anomaly(StrEnum):
+    """What may be unusual."""
+
+    DEPLOYING = "deploying"
+    DEPLOYMENT_INTERRUPTED = "deployment-interrupted"
+    ROLLBACK_FAILED = "rollback-failed"
+    COMMIT_FAILED = "commit-failed"
+    NO_BOOT_DEFAULT = "no-boot-default"
+    BOOTED_ONCE = "booted-once"
+    BOOT_DEFAULT_NOT_LIVE = "boot-default-not-live"
+    TESTED_NOT_CONFIRMED = "tested-not-confirmed"
+    LOADER_DISAGREES = "loader-disagrees"
+    REMOVAL_INTERRUPTED = "removal-interrupted"
+
+
+_FAILED: Mapping[str, Anomaly] = {
+    State.ROLLBACK_FAILED: Anomaly.ROLLBACK_FAILED,
+    State.COMMIT_FAILED: Anomaly.COMMIT_FAILED,
+}
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What there is to know; "" for what is not known."""
+class Explanation:
+    """An anomaly, and what it means."""
 
-    current: str
-    booted: str
-    boot_default: str
-    loader: str = ""
-    parent: str = ""
-    """The system of which the running one is a specialisation."""
-    loader_parent: str = ""
-    open_deployment: Mapping[str, Any] | None = None
-    last_deployment: Mapping[str, Any] | None = None
-    trial: Mapping[str, Any] | None = None
-    unfinished_removal: bool = False
+    anomaly: Anomaly
+    text: str
+
+    def as_value(self) -> dict[str, str]:
+        """As the module returns it."""
+        return {"state": str(self.anomaly), "text": self.text}
 
 
-def explain(facts: Facts) -> list[dict[str, str]]:
-    """Each half state as one word and in words; none for a host that is whole."""
+def explain(facts: Facts) -> list[Explanation]:
+    """Each anomaly; none for a host that is whole."""
     found = [*_of_deployments(facts)]
-    if facts.open_deployment and facts.open_deployment["in_progress"]:
+    if facts.open_deployment and facts.open_deployment.in_progress:
         # All else is about to change.
         return found
     found += [*_of_systems(facts), *_of_loader(facts)]
     if facts.unfinished_removal:
         found.append(
-            _half(
-                "removal-interrupted",
+            Explanation(
+                Anomaly.REMOVAL_INTERRUPTED,
                 "the removal of old generations was interrupted; their systems are kept, and the boot loader may still"
                 " offer them. The module system_generations finishes it",
             )
@@ -51,84 +70,72 @@ def explain(facts: Facts) -> list[dict[str, str]]:
     return found
 
 
-def _half(state: str, text: str) -> dict[str, str]:
-    return {"state": state, "text": text}
-
-
-def _of_deployments(facts: Facts) -> list[dict[str, str]]:
-    found = []
-    if (one := facts.open_deployment) is not None:
-        name, state = one["deployment"], one["state"]
-        if one["in_progress"]:
-            waits = "; it waits for confirmation, and goes back without one" if state == "window" else ""
-            found.append(_half("deploying", f"deployment {name} is under way ({state}){waits}"))
-        else:
-            found.append(
-                _half(
-                    "deployment-interrupted",
-                    f"deployment {name} was left unfinished ({state}), and nothing is at work on it. The next"
-                    " deployment repairs it before anything else",
-                )
-            )
-    last = facts.last_deployment or {}
-    same = (last.get("live"), last.get("boot")) == (facts.current, facts.boot_default)
-    if last.get("outcome") in ("rollback-failed", "commit-failed") and same:
-        found.append(
-            _half(
-                str(last["outcome"]),
-                f"deployment {last.get('id')} ended {last['outcome']}, and the host is still as it left it:"
-                f" {last.get('why')}. Look at 'systemctl --failed' and 'journalctl -u deploy-flake', and deploy again",
-            )
+def _of_deployments(facts: Facts) -> Iterator[Explanation]:
+    if facts.open_deployment is not None:
+        yield _open(facts.open_deployment)
+    last = facts.last_deployment
+    anomaly = _FAILED.get(str(last.get("outcome")))
+    if anomaly and (last.get("live"), last.get("boot")) == (facts.current, facts.boot_default):
+        yield Explanation(
+            anomaly,
+            f"deployment {last.get('id')} ended {last['outcome']}, and the host is still as it left it:"
+            f" {last.get('why')}. Look at 'systemctl --failed' and 'journalctl -u deploy-flake', and deploy again",
         )
-    return found
 
 
-def _of_systems(facts: Facts) -> list[dict[str, str]]:
+def _open(one: OpenDeployment) -> Explanation:
+    if one.in_progress:
+        waits = "; it waits for confirmation, and rolls back without one" if one.state is State.WINDOW else ""
+        return Explanation(Anomaly.DEPLOYING, f"deployment {one.deployment} is in progress ({one.state}){waits}")
+    return Explanation(
+        Anomaly.DEPLOYMENT_INTERRUPTED,
+        f"deployment {one.deployment} was left unfinished ({one.state}), and nothing works on it any more. The next"
+        " deployment repairs it before anything else",
+    )
+
+
+def _of_systems(facts: Facts) -> Iterator[Explanation]:
     current, booted, default = facts.current, facts.booted, facts.boot_default
     if not default:
-        return [_half("no-boot-default", "there is no system profile, so it is not known what the host would boot")]
-    if default in (current, facts.parent):
-        return []
-    if current == booted:
-        if facts.trial and facts.trial["toplevel"] == current:
-            return [_booted_once(facts.trial, default)]
-        return [
-            _half(
-                "boot-default-not-live",
-                f"the host would boot {default}, which does not run: it was made the boot default without being"
-                f" activated, or {current} was booted by choice. A reboot starts it",
-            )
-        ]
-    after = "what was booted" if default == booted else "neither that nor what was booted"
-    return [
-        _half(
-            "tested-not-confirmed",
+        yield Explanation(
+            Anomaly.NO_BOOT_DEFAULT, "there is no system profile, so it is not known what the host would boot"
+        )
+    elif facts.runs_boot_default:
+        return
+    elif facts.boot_default_waits:
+        yield Explanation(
+            Anomaly.BOOT_DEFAULT_NOT_LIVE,
+            f"the host would boot {default}, which does not run: it was made the boot default without being"
+            f" activated, or {current} was booted by choice. A reboot starts it",
+        )
+    elif current == booted and facts.trial is not None:
+        yield _booted_once(facts.trial, default)
+    else:
+        after = "what was booted" if default == booted else "neither that nor what was booted"
+        yield Explanation(
+            Anomaly.TESTED_NOT_CONFIRMED,
             f"the host runs {current} and would boot {default}, {after}: what runs was tried and never confirmed. A"
             " reboot ends it; a deployment of what runs keeps it",
         )
-    ]
 
 
-def _booted_once(trial: Mapping[str, Any], default: str) -> dict[str, str]:
-    if trial["in_progress"]:
-        return _half(
-            "booted-once",
-            f"{trial['toplevel']} was booted once, and its trial is under way; if that does not end well, the next boot"
+def _booted_once(trial: Trial, default: str) -> Explanation:
+    if trial.in_progress:
+        return Explanation(
+            Anomaly.BOOTED_ONCE,
+            f"{trial.toplevel} was booted once, and its trial is in progress; if that does not end well, the next boot"
             f" starts {default}",
         )
-    return _half(
-        "booted-once",
-        f"{trial['outcome']}. The playbook trial, or system_reboot with trial and this toplevel, looks at it and keeps"
+    return Explanation(
+        Anomaly.BOOTED_ONCE,
+        f"{trial.outcome}. The playbook trial, or system_reboot with trial and this toplevel, looks at it and keeps"
         " it; a reboot ends it",
     )
 
 
-def _of_loader(facts: Facts) -> list[dict[str, str]]:
-    if not facts.loader or not facts.boot_default or facts.boot_default in (facts.loader, facts.loader_parent):
-        return []
-    return [
-        _half(
-            "loader-disagrees",
+def _of_loader(facts: Facts) -> Iterator[Explanation]:
+    if facts.loader and facts.boot_default and facts.boot_default not in (facts.loader, facts.loader_parent):
+        yield Explanation(
+            Anomaly.LOADER_DISAGREES,
             f"the system profile is {facts.boot_default}, but the boot loader starts {facts.loader}; {_REWRITE}",
         )
-    ]

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .._codes import State
+from .._flake.drift import DriftState
+
 COLUMNS = ("host", "system", "revision", "age", "drift", "reboot", "health", "deployment")
 _STORE = "/nix/store/"
-_NONE = "-"
+_NOTHING = "-"
 
 
 def silent(found: Mapping[str, Any]) -> bool:
@@ -20,14 +23,14 @@ def silent(found: Mapping[str, Any]) -> bool:
 
 
 def row(name: str, found: Mapping[str, Any]) -> dict[str, str]:
-    """The line of a host, from what system_info returned for it, or did not."""
+    """The line of a host, from what system_info returned for it, or did not; "" where there is nothing to say."""
     if silent(found):
         word = "unreachable" if found.get("unreachable") else "failed"
-        return dict.fromkeys(COLUMNS, _NONE) | {"host": name, "health": word}
+        return dict.fromkeys(COLUMNS, "") | {"host": name, "health": word}
     failed = len(found["failed_units"])
     drift = found.get("drift") or {}
     opened = found["open_deployment"]
-    values = {
+    return {
         "host": name,
         "system": short(found["current_system"]),
         "revision": revision(found["configuration_revision"] or drift.get("revision") or ""),
@@ -35,21 +38,25 @@ def row(name: str, found: Mapping[str, Any]) -> dict[str, str]:
         "drift": drift.get("text", ""),
         "reboot": ", ".join(found["reboot_reasons"]) or "no",
         "health": f"{found['health']}{f', {failed} failed' if failed else ''}",
-        "deployment": "" if opened is None else opened["state"] if opened["in_progress"] else "interrupted",
+        "deployment": "" if opened is None else _stands(opened),
     }
-    return {name: value or _NONE for name, value in values.items()}
+
+
+def shown(row: Mapping[str, str]) -> dict[str, str]:
+    """A line as people see it."""
+    return {name: value or _NOTHING for name, value in row.items()}
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """Lines, with the names of the columns first; a column that is empty throughout is left out."""
-    shown = [name for name in COLUMNS if name in ("host", "health") or any(row[name] != _NONE for row in rows)]
-    cells = [shown, *([row[name] for name in shown] for row in rows)]
-    widths = [max(len(line[number]) for line in cells) for number in range(len(shown))]
+    columns = [name for name in COLUMNS if name in ("host", "health") or any(row[name] for row in rows)]
+    cells = [columns, *([shown(row)[name] for name in columns] for row in rows)]
+    widths = [max(len(line[number]) for line in cells) for number in range(len(columns))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
 def remarks(found: Mapping[str, Any]) -> list[str]:
-    """What does not fit into a table: half states, failed units, and why a host is not known."""
+    """What does not fit into a table: anomalies, failed units, and why a host is not known."""
     if silent(found):
         return [_first_line(str(found.get("msg", "")))]
     said = [str(one["text"]) for one in found["explanations"]]
@@ -58,8 +65,9 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
         said.append(trial["outcome"] or f"{trial['toplevel']} is about to be booted once, to try it")
     if found["failed_units"]:
         said.append(f"failed units: {', '.join(found['failed_units'])}")
-    if why := (found.get("drift") or {}).get("why"):
-        said.append(f"drift is unknown: {why}")
+    drift = found.get("drift") or {}
+    if drift.get("state") == DriftState.UNKNOWN:
+        said.append(f"drift is unknown: {drift['why']}")
     return said
 
 
@@ -92,6 +100,10 @@ def span(seconds: int) -> str:
         if seconds >= length:
             return f"{seconds // length}{unit}"
     return f"{seconds}s"
+
+
+def _stands(opened: Mapping[str, Any]) -> str:
+    return str(opened["state"]) if opened["in_progress"] else State.INTERRUPTED.value
 
 
 def _first_line(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.drift import Drift, compare
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.drift import Drift, DriftState, compare
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake
 
 NEVER = "f" * 40
@@ -47,7 +47,7 @@ def nar_hash(root: Path) -> str:
 
 
 def test_same_revision(tmp_path: Path, commits: list[str]) -> None:
-    assert compare(local(tmp_path), commits[2], {}) == Drift("none", "no", commits[2], commits[2])
+    assert compare(local(tmp_path), commits[2], {}) == Drift(DriftState.NONE, "no", commits[2], commits[2])
     # The system does not know, and its deployment does.
     assert compare(local(tmp_path), "", {"revision": commits[2]}).state == "none"
 

@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import (
-    FlakeError,
     LocalFlake,
     RemoteFlake,
     find_flake,
     local_inputs,
 )
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 
 DATE = 1767323045
 # git+file:///…/repo, and with ?rev=…, both of the clean repository; and of the changed one

@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, RemoteFlake
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import take_once
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import shared_flake
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import sri
 
 
@@ -28,7 +28,7 @@ def flake(tmp_path: Path) -> Path:
 
 def nar_hash(kept: Path, flake: Path, change: str = "") -> str:
     """The hash of the NAR that one process gets; another one may change the flake as soon as this one has it."""
-    snapshot = take_once(f"path:{flake}", Path("/"), kept).snapshot
+    snapshot = shared_flake(f"path:{flake}", Path("/"), kept).snapshot
     assert snapshot is not None
     with snapshot:
         if change:
@@ -48,7 +48,7 @@ def test_all_processes_get_the_same(flake: Path, tmp_path: Path) -> None:
 
 
 def test_what_else_was_read_is_the_same_too(flake: Path, tmp_path: Path) -> None:
-    first, second = (take_once(f"path:{flake}", Path("/"), tmp_path / "task") for _process in range(2))
+    first, second = (shared_flake(f"path:{flake}", Path("/"), tmp_path / "task") for _process in range(2))
     assert isinstance(first.flake, LocalFlake)
     assert (second.flake, second.inputs) == (first.flake, first.inputs)
     assert first.flake.root == flake
@@ -59,7 +59,7 @@ def test_what_else_was_read_is_the_same_too(flake: Path, tmp_path: Path) -> None
 
 def test_a_remote_flake_has_no_snapshot(tmp_path: Path) -> None:
     for _process in range(2):
-        taken = take_once("github:a/b", Path("/"), tmp_path / "task")
+        taken = shared_flake("github:a/b", Path("/"), tmp_path / "task")
         assert (taken.flake, taken.snapshot) == (RemoteFlake("github:a/b"), None)
 
 

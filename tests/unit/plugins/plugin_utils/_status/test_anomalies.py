@@ -1,22 +1,25 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Half states of a host, each with its word and what to do."""
+"""What is unusual about a host, each with its word and what to do."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status.anomalies import Facts, explain
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import State
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status.anomalies import explain
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status.facts import Facts, OpenDeployment, Trial
 
 A, B, C = "/nix/store/a", "/nix/store/b", "/nix/store/c"
-AT_WORK = {"deployment": "the-id", "state": "window", "in_progress": True}
-LEFT = {"deployment": "the-id", "state": "activating", "in_progress": False}
-FAILED = {"id": "old-id", "outcome": "commit-failed", "live": A, "boot": B, "why": "no room"}
+IN_PROGRESS = OpenDeployment("the-id", State.WINDOW, True)
+LEFT = OpenDeployment("the-id", State.ACTIVATING, False)
+FAILED = {"id": "old-id", "outcome": "commit-failed", "live": A, "boot": B, "why": "no space"}
 
-LOST_TRIAL = {"toplevel": A, "in_progress": False, "outcome": "it was booted once and runs"}
+LOST_TRIAL = Trial(A, False, "it was booted once and runs")
 
 
 @pytest.mark.parametrize(
@@ -32,13 +35,13 @@ LOST_TRIAL = {"toplevel": A, "in_progress": False, "outcome": "it was booted onc
         ({"current": A, "booted": A, "boot_default": B}, ["boot-default-not-live"]),
         ({"current": A, "booted": A, "boot_default": B, "trial": LOST_TRIAL}, ["booted-once"]),
         (
-            {"current": A, "booted": A, "boot_default": B, "trial": LOST_TRIAL | {"toplevel": C}},
+            {"current": A, "booted": A, "boot_default": B, "trial": replace(LOST_TRIAL, toplevel=C)},
             ["boot-default-not-live"],
         ),
         ({"current": B, "booted": B, "boot_default": B, "trial": LOST_TRIAL}, []),
         ({"current": A, "booted": A, "boot_default": ""}, ["no-boot-default"]),
         ({"current": A, "booted": A, "boot_default": A, "loader": B}, ["loader-disagrees"]),
-        ({"current": B, "booted": B, "boot_default": A, "open_deployment": AT_WORK}, ["deploying"]),
+        ({"current": B, "booted": B, "boot_default": A, "open_deployment": IN_PROGRESS}, ["deploying"]),
         (
             {"current": B, "booted": A, "boot_default": A, "open_deployment": LEFT},
             ["deployment-interrupted", "tested-not-confirmed"],
@@ -51,20 +54,20 @@ LOST_TRIAL = {"toplevel": A, "in_progress": False, "outcome": "it was booted onc
         ({"current": A, "booted": A, "boot_default": A, "unfinished_removal": True}, ["removal-interrupted"]),
     ],
 )
-def test_half_states(facts: dict[str, Any], states: list[str]) -> None:
-    assert [one["state"] for one in explain(Facts(**facts))] == states
+def test_anomalies(facts: dict[str, Any], states: list[str]) -> None:
+    assert [one.as_value()["state"] for one in explain(Facts(**facts))] == states
 
 
 def test_they_say_which_systems_and_what_to_do() -> None:
     (tested,) = explain(Facts(current=B, booted=A, boot_default=A))
-    assert f"runs {B} and would boot {A}, what was booted" in tested["text"]
+    assert f"runs {B} and would boot {A}, what was booted" in tested.text
     (loader,) = explain(Facts(current=A, booted=A, boot_default=A, loader=B))
-    assert f"starts {B}" in loader["text"]
-    assert "switch-to-configuration boot" in loader["text"]
-    (waits,) = explain(Facts(current=B, booted=A, boot_default=A, open_deployment=AT_WORK))
-    assert "waits for confirmation" in waits["text"]
+    assert f"starts {B}" in loader.text
+    assert "switch-to-configuration boot" in loader.text
+    (waits,) = explain(Facts(current=B, booted=A, boot_default=A, open_deployment=IN_PROGRESS))
+    assert "is in progress (window); it waits for confirmation, and rolls back without one" in waits.text
     (lost,) = explain(Facts(current=A, booted=A, boot_default=B, trial=LOST_TRIAL))
-    assert lost["text"].startswith("it was booted once and runs. ")
-    assert "keeps it" in lost["text"]
-    (tried,) = explain(Facts(current=A, booted=A, boot_default=B, trial=LOST_TRIAL | {"in_progress": True}))
-    assert f"if that does not end well, the next boot starts {B}" in tried["text"]
+    assert lost.text.startswith("it was booted once and runs. ")
+    assert "keeps it" in lost.text
+    (tried,) = explain(Facts(current=A, booted=A, boot_default=B, trial=replace(LOST_TRIAL, in_progress=True)))
+    assert f"if that does not end well, the next boot starts {B}" in tried.text

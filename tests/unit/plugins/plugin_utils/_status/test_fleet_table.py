@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status import fleet_table as fleet
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._status import fleet_table
 
 WELL: dict[str, Any] = {
     "current_system": "/nix/store/abcdefghijkl-nixos-system-web1-25.11",
     "configuration_revision": "0123456789abcdef-dirty",
     "age": 7200,
-    "drift": {"text": "3 behind", "revision": "", "why": ""},
+    "drift": {"state": "drifted", "text": "3 behind", "revision": "", "why": ""},
     "reboot_reasons": [],
     "health": "running",
     "failed_units": [],
@@ -24,17 +24,17 @@ WELL: dict[str, Any] = {
 }
 ILL = WELL | {
     "configuration_revision": "",
-    "drift": {"text": "unknown", "revision": "", "why": "nobody knows"},
+    "drift": {"state": "unknown", "text": "unknown", "revision": "", "why": "nobody knows"},
     "reboot_reasons": ["kernel", "initrd"],
     "health": "degraded",
     "failed_units": ["a.service", "b.service"],
     "open_deployment": {"deployment": "x", "state": "window", "in_progress": True},
-    "explanations": [{"state": "deploying", "text": "deployment x is under way"}],
+    "explanations": [{"state": "deploying", "text": "deployment x is in progress"}],
 }
 
 
 def test_rows() -> None:
-    assert fleet.row("web1", WELL) == {
+    assert fleet_table.shown(fleet_table.row("web1", WELL)) == {
         "host": "web1",
         "system": "abcdefg-web1-25.11",
         "revision": "01234567-dirty",
@@ -44,7 +44,7 @@ def test_rows() -> None:
         "health": "running",
         "deployment": "-",
     }
-    assert fleet.row("web2", ILL) | {"system": "", "host": "", "age": ""} == {
+    assert fleet_table.shown(fleet_table.row("web2", ILL)) | {"system": "", "host": "", "age": ""} == {
         "host": "",
         "system": "",
         "revision": "-",
@@ -55,18 +55,18 @@ def test_rows() -> None:
         "deployment": "window",
     }
     left = WELL | {"open_deployment": {"deployment": "x", "state": "window", "in_progress": False}}
-    assert fleet.row("web3", left)["deployment"] == "interrupted"
+    assert fleet_table.row("web3", left)["deployment"] == "interrupted"
 
 
 def test_hosts_that_do_not_answer_are_rows_too() -> None:
-    assert fleet.row("web1", {"unreachable": True, "msg": "no route"})["health"] == "unreachable"
-    assert fleet.row("web1", {"failed": True, "msg": "a\nb"})["health"] == "failed"
-    assert fleet.remarks({"failed": True, "msg": "\na\nb"}) == ["a"]
+    assert fleet_table.row("web1", {"unreachable": True, "msg": "no route"})["health"] == "unreachable"
+    assert fleet_table.row("web1", {"failed": True, "msg": "a\nb"})["health"] == "failed"
+    assert fleet_table.remarks({"failed": True, "msg": "\na\nb"}) == ["a"]
 
 
 def test_lines_are_a_table_without_empty_columns() -> None:
-    gone = fleet.row("a-long-name", {"unreachable": True})
-    lines = fleet.table([fleet.row("web1", WELL), gone])
+    gone = fleet_table.row("a-long-name", {"unreachable": True})
+    lines = fleet_table.table([fleet_table.row("web1", WELL), gone])
     assert lines[0].split() == ["host", "system", "revision", "age", "drift", "reboot", "health"]
     assert [line.index(word) for line, word in zip(lines, ("health", "running", "unreachable"), strict=True)] == [
         lines[0].index("health")
@@ -74,9 +74,9 @@ def test_lines_are_a_table_without_empty_columns() -> None:
 
 
 def test_remarks() -> None:
-    assert fleet.remarks(WELL) == []
-    assert fleet.remarks(ILL) == [
-        "deployment x is under way",
+    assert fleet_table.remarks(WELL) == []
+    assert fleet_table.remarks(ILL) == [
+        "deployment x is in progress",
         "failed units: a.service, b.service",
         "drift is unknown: nobody knows",
     ]
@@ -84,17 +84,17 @@ def test_remarks() -> None:
 
 def test_trials_are_remarked_on_where_nothing_else_tells_of_them() -> None:
     failed = {"toplevel": "/nix/store/x", "in_progress": False, "outcome": "x was not kept"}
-    assert fleet.remarks(WELL | {"trial": failed}) == ["x was not kept"]
-    (about,) = fleet.remarks(WELL | {"trial": failed | {"in_progress": True, "outcome": ""}})
+    assert fleet_table.remarks(WELL | {"trial": failed}) == ["x was not kept"]
+    (about,) = fleet_table.remarks(WELL | {"trial": failed | {"in_progress": True, "outcome": ""}})
     assert "/nix/store/x is about to be booted once" in about
-    assert fleet.remarks(WELL | {"trial": failed | {"toplevel": WELL["current_system"]}}) == []
+    assert fleet_table.remarks(WELL | {"trial": failed | {"toplevel": WELL["current_system"]}}) == []
 
 
 def test_hosts_with_the_same_remark_share_a_line() -> None:
-    assert fleet.grouped({"a": ["x", "y"], "b": ["x"]}) == ["a, b: x", "a: y"]
+    assert fleet_table.grouped({"a": ["x", "y"], "b": ["x"]}) == ["a, b: x", "a: y"]
 
 
 def test_spans() -> None:
-    assert [fleet.span(seconds) for seconds in (0, 59, 60, 3600, 86399, 86400 * 400)] == [
+    assert [fleet_table.span(seconds) for seconds in (0, 59, 60, 3600, 86399, 86400 * 400)] == [
         "0s", "59s", "1m", "1h", "23h", "400d"
     ]  # fmt: skip

@@ -6,24 +6,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from .._codes import Mode
 from .._host.answer import Answer
 from .._host.connection import Host
-from . import check_mode as foresight
-from . import deployment
-from . import diff as changes
+from . import check_mode, deployment, diff
+from .context import Context
+from .settings import Settings
+from .start import start
 
 
-def make_default(host: Host, options: Mapping[str, Any], check_mode: bool, diff_mode: bool) -> dict[str, Any]:
+def make_boot_default(host: Host, settings: Settings, context: Context) -> dict[str, Any]:
     """Start a deployment that has nothing to test, and follow it to its end; the return values."""
-    begun, before, answer = deployment.start(host, options, "boot", check_mode, diff=diff_mode)
+    started = start(host, settings, Mode.BOOT, context)
+    before = started.before
     if before.get("unchanged"):
         return unchanged(before)
+    begun = started.deployment
     if begun is None:
-        return _systems(before) | changes.result_of(host, before) | foresight.result_of(host, options, before, "boot")
-    answer = begun.follow(answer, lambda _state: False)
+        return _systems(before) | diff.result_of(host, before) | check_mode.result_of(host, settings, before, Mode.BOOT)
+    answer = begun.follow(started.answer)
     return _systems(before) | begun.changes | deployment.result_of(host, begun, answer)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting for a turn: one deployment at a time is at work on a host."""
+"""Waiting while somebody else switches the host: one deployment at a time is in progress there."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from .._codes import Refusal
 from .._host.answer import HostError
 from .._host.connection import Host
-from . import messages as report
+from .messages import who_is_busy
 
 T = TypeVar("T")
+_PAUSE = 2
+"""Seconds between two attempts."""
 
 
-def in_turn(host: Host, patience: float, attempt: Callable[[], T]) -> T:
+def wait_while_busy(host: Host, patience: float, attempt: Callable[[], T]) -> T:
     """Try again while the host says that it is busy, for `patience` seconds; says for whom it waits."""
     ends = time.monotonic() + patience
     told = ""
@@ -25,9 +28,9 @@ def in_turn(host: Host, patience: float, attempt: Callable[[], T]) -> T:
         try:
             return attempt()
         except HostError as error:
-            if error.reason != "busy" or time.monotonic() >= ends:
+            if error.reason != Refusal.BUSY or time.monotonic() >= ends:
                 raise
-            if (text := report.busy(error)) != told:
+            if (text := who_is_busy(error)) != told:
                 host.tell(f"waits up to {patience} s: {text}")
                 told = text
-            time.sleep(2)
+            time.sleep(_PAUSE)

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Evaluating a configuration on the host, without building it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .._codes import Refusal
+from .._flake.reference import configurations, toplevel
+from .._flake.store_path import is_store_path
+from .._host.answer import Answer, HostError
+from .._host.connection import Host
+from .nix_command import eval_arguments, snapshot_of
+from .nix_errors import NixError, message_in, recognised
+from .settings import BuildSettings
+
+_NAMES = 20
+_LISTING = 120
+"""Seconds for the names of the configurations."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Which system a configuration is."""
+
+    toplevel: str
+    derivation: str
+    """It is in the store of the host now."""
+    valid: bool
+    """Whether the host has the system already."""
+
+
+def evaluate(host: Host, settings: BuildSettings, reference: str, configuration: str) -> Evaluated:
+    """Evaluate a configuration of the flake that the host has, or fetches itself."""
+    host.tell("evaluates its configuration")
+    paths = 's: builtins.unsafeDiscardStringContext (s.outPath + " " + s.drvPath)'
+    arguments = ["--raw", "--apply", paths, toplevel(reference, configuration)]
+    answer = _eval(host, settings, reference, arguments, "evaluating the configuration", settings.build_timeout)
+    path, _space, derivation = answer.get("value").partition(" ")
+    if answer.get("status") == "0" and is_store_path(path):
+        return Evaluated(path, derivation, path in answer.all("valid"))
+    error = message_in(answer.get("error"))
+    parts = [
+        f"{host.name} could not evaluate '{configuration}'; its system is untouched.",
+        error or f"nix eval ended with {answer.get('status')}",
+    ]
+    if NixError.NO_SUCH_ATTRIBUTE in recognised(error):
+        parts.append(which_there_are(host, settings, reference, configuration))
+    raise HostError("\n".join(parts), Refusal.EVALUATION_FAILED)
+
+
+def which_there_are(host: Host, settings: BuildSettings, reference: str, wanted: str) -> str:
+    """Say which configurations the flake has, where it does not have the one that was wanted."""
+    arguments = ["--json", "--apply", "builtins.attrNames", configurations(reference)]
+    answer = _eval(host, settings, reference, arguments, "listing the configurations", _LISTING)
+    try:
+        names = json.loads(answer.get("value"))
+    except ValueError:
+        return "The flake has no nixosConfigurations that could be listed."
+    if len(names) > _NAMES:
+        alike = difflib.get_close_matches(wanted, names, _NAMES, 0.4) or names[:_NAMES]
+        return f"The flake has {len(names)} nixosConfigurations, among them {', '.join(alike)}."
+    return f"The flake has these nixosConfigurations: {', '.join(names) or 'none'}."
+
+
+def _eval(
+    host: Host, settings: BuildSettings, reference: str, arguments: Sequence[str], doing: str, limit: int
+) -> Answer:
+    return host.persist(
+        settings.reconnect_timeout,
+        lambda: host.run(
+            "nix_eval",
+            limit=limit + 60,
+            eval_limit=str(limit),
+            login_user=host.login_user,
+            nix_arguments=eval_arguments(settings, arguments),
+            nix_config=settings.nix_config,
+            source=snapshot_of(reference),
+        ),
+        doing,
+    )

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Errors of Nix that something can be said about. Nix has no codes for them, so its own words are known here alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum, auto
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_LINES = 30
+
+
+class NixError(Enum):
+    """What has gone wrong, where Nix's message tells it."""
+
+    NO_SUCH_ATTRIBUTE = auto()
+    """The flake has no such configuration."""
+    INCOMPLETE_LOCK_FILE = auto()
+    """The lock file does not name every input, and cannot be written where the flake is."""
+    DISK_FULL = auto()
+
+
+_KNOWN = {
+    NixError.NO_SUCH_ATTRIBUTE: re.compile(r"does not provide attribute"),
+    NixError.INCOMPLETE_LOCK_FILE: re.compile(
+        r"cannot write modified lock file"
+        r"|requires lock file changes but they're not allowed"
+        # The flake lies in the store.
+        r"|\w+ing file '[^'\n]*flake\.lock[^'\n]*': (?:Permission denied|Read-only file system)"
+    ),
+    NixError.DISK_FULL: re.compile(r"No space left|disk is full"),
+}
+
+
+def recognised(message: str, build_log: Iterable[str] = ()) -> frozenset[NixError]:
+    """What a message of Nix says. Of a full disk the log of the build that failed may tell as well."""
+    found = {error for error, words in _KNOWN.items() if words.search(message)}
+    if any(_KNOWN[NixError.DISK_FULL].search(line) for line in build_log):
+        found.add(NixError.DISK_FULL)
+    return frozenset(found)
+
+
+def message_in(text: str) -> str:
+    """Nix's own message in what it wrote for people; without its warnings, and without a trace that goes on and on."""
+    lines = _COLOUR.sub("", text).splitlines()
+    first = next((number for number, line in enumerate(lines) if line.startswith("error:")), None)
+    return "\n".join(lines[first:][-_LINES:]).strip() if first is not None else ""

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A build in a unit on the host: started, or found there, and followed to its end."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .._codes import BuildResult, Refusal
+from .._host.answer import Answer, HostError
+from .._host.connection import Host
+from .._host.scripts import program
+from .nix_command import build_arguments, snapshot_of
+from .nix_log import BuildLog
+from .settings import BuildSettings
+from .transfer import Sources
+
+_QUIET = 3
+"""Seconds for which a poll keeps to itself what is only progress."""
+_POLL = 5
+"""Seconds for which it waits for any news after that."""
+_PROGRESS_EVERY = 2.0
+_STILL_EVERY = 8.0
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of a build, as build.sh says it."""
+
+    result: BuildResult | None
+    """None for any failure of Nix."""
+    status: str
+    """What Nix exited with; systemd's word where there is no such number."""
+
+    @classmethod
+    def read(cls, answer: Answer) -> End:
+        """Read `result` of an answer."""
+        word, _space, status = answer.get("result").partition(" ")
+        return cls(BuildResult(word) if word in list(BuildResult) else None, status or word)
+
+
+class UnitBuild:
+    """One build on one host."""
+
+    def __init__(
+        self,
+        host: Host,
+        settings: BuildSettings,
+        reference: str,
+        installable: str,
+        sources: Sources | None,
+        look: Mapping[str, str],
+    ) -> None:
+        self.host = host
+        self.settings = settings
+        self.log = BuildLog()
+        self.attached = False
+        self._reference = reference
+        self._sources = sources
+        self._paths = sources.paths if sources else ""
+        self._look = look
+        self._arguments = build_arguments(settings, installable)
+        self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
+        # No flake is evaluated where the system is built already, and only root may name a substituter to everybody.
+        self._user = host.login_user if reference else "root"
+        self._offset = 0
+        self._told = ("", 0.0)
+        self._began = time.monotonic()
+
+    def follow(self) -> Answer:
+        """Poll until there is a result. What the host does meanwhile does not depend on us."""
+        answer = self._start()
+        if self._sources and (missing := answer.all("missing")):
+            answer = self._send_and_start(self._sources, missing)
+        while not answer.get("result"):
+            if answer.all("missing"):
+                raise HostError(f"{self.host.name} has lost what it was sent of the flake", Refusal.NOT_VALID)
+            # Another controller that followed the same build has tidied up: the result is in the store.
+            answer = self._start() if answer.get("gone") else self._poll("no")
+        return answer
+
+    def _send_and_start(self, sources: Sources, missing: Sequence[str]) -> Answer:
+        """The last of what is missing goes with the script that builds. All are rooted, and not asked for again."""
+        *others, last = missing
+        sources.send(others)
+        nar = sources.read(last)
+        self._paths = ""
+        answer = self._start(data=nar, path=last, nar_size=str(len(nar)))
+        sources.bytes_sent += len(nar)
+        return answer
+
+    def _start(self, data: bytes = b"", **snapshot: str) -> Answer:
+        self._offset, self.log = 0, BuildLog()
+        return self._poll("yes", data, **snapshot)
+
+    def _poll(self, may_start: str, data: bytes = b"", **snapshot: str) -> Answer:
+        host, settings = self.host, self.settings
+        quiet = host.quiet(_QUIET)
+        patience = quiet + _POLL
+        # With a reference, somebody has spoken with the host before.
+        wait_for = host.persist if settings.reference else host.contact
+        answer = wait_for(
+            settings.reconnect_timeout,
+            lambda: host.run(
+                "build",
+                limit=patience + 120 + (settings.copy_timeout if data else 0),
+                data=data,
+                name=self._name,
+                login_user=self._user,
+                build_limit=str(settings.build_timeout),
+                nix_arguments=self._arguments,
+                at_end=program("build_ended"),
+                nix_config=settings.nix_config,
+                offset=str(self._offset),
+                patience=str(patience),
+                quiet=str(quiet),
+                may_start=may_start,
+                source=snapshot_of(self._reference),
+                paths=self._paths,
+                **{"nar_size": "", **snapshot},
+                **({"look": "yes", **self._look} if self._look else {"look": "no"}),
+            ),
+            f"{'copying the flake and ' if data else ''}building (a build that has begun goes on there)",
+        )
+        if answer.get("attached"):
+            self.attached = True
+            host.tell("is building this already; following that build")
+        log = base64.b64decode(answer.get("log"))
+        self._offset += len(log)
+        self.log.feed(log)
+        self._tell()
+        return answer
+
+    def _tell(self) -> None:
+        line = self.log.progress()
+        before, at = self._told
+        quiet_for = time.monotonic() - at
+        if line and quiet_for >= (_PROGRESS_EVERY if line != before else _STILL_EVERY):
+            self.host.tell(line if line != before else f"still {line}, for {time.monotonic() - self._began:.0f} s")
+            self._told = (line, time.monotonic())

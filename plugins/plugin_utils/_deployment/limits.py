@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How long each phase of a deployment may take, and what follows from that for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+from .._codes import Refusal
+from .._host.answer import HostError
+
+_CONFIRM = 120
+"""Seconds to wait for confirmation, where nobody says otherwise."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The option `limits`, in seconds."""
+
+    health: int
+    check: int
+    activate: int
+    settle: int
+    confirm: int | None
+    commit: int
+    rollback: int
+    reboot: int
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """The limits of a task, from its validated options."""
+        given = options["limits"]
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
+
+    def for_deployment(self, batches: int) -> Self:
+        """The same with a time to wait for confirmation; HostError where one of them cannot be meant.
+
+        `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0.
+        """
+        limits = self
+        if batches:
+            # The first host waits while every batch of forks tests, the slowest host included.
+            needed = batches * (self.health + self.check + self.activate + self.settle) + _CONFIRM
+            if self.confirm is None:
+                limits = replace(self, confirm=needed)
+            elif self.confirm < needed:
+                raise HostError(
+                    f"the limit 'confirm' is {self.confirm} s, and a fleet that commits everywhere or nowhere needs"
+                    f" {needed} s ({batches} batches of forks); raise it, use more forks, or leave it out",
+                    Refusal.BAD_LIMIT,
+                )
+        elif self.confirm is None:
+            limits = replace(self, confirm=_CONFIRM)
+        for name, value in limits.as_inputs().items():
+            if value < 0 or (value == 0 and name != "settle"):
+                raise HostError(
+                    f"the limit '{name}' must be a positive number of seconds, and is {value}", Refusal.BAD_LIMIT
+                )
+        return limits
+
+    def as_inputs(self) -> dict[str, int]:
+        """Those that are known, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def whole_run(self) -> int:
+        """All phases of the supervisor, commit included; looking at ssh and the like takes its share."""
+        # The window may be extended once.
+        twice = 2 * (self.check + (self.confirm or 0))
+        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240
+
+    @property
+    def undo(self) -> int:
+        """The undo: three ways back, and the boot side."""
+        return 3 * self.rollback + 3 * self.commit + 90
+
+    @property
+    def check_mode(self) -> int:
+        """What check mode may take: its steps, each once, and something to spare."""
+        return self.health + self.check + self.activate + 60

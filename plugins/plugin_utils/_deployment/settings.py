@@ -1,0 +1,165 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a task asks for, from its validated options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from .._codes import HealthPolicy, OnRebootRequired
+from .limits import Limits
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a system came from, for the record on the host."""
+
+    flake: str = ""
+    revision: str = ""
+    configuration: str = ""
+    nar_hash: str = ""
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """What is known of it; the result of a build says it by the same names."""
+        return cls(
+            flake=options.get("flake") or "",
+            revision=options.get("revision") or "",
+            configuration=options.get("configuration") or "",
+            nar_hash=options.get("nar_hash") or "",
+        )
+
+
+@dataclass(frozen=True)
+class FreeSpace:
+    """How much there must be before a deployment begins, in MiB."""
+
+    nix: int
+    boot: int | None
+    """None for what the new system's kernels and initrds need; 0 for no look at it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A deployment: which system, how careful to be with it, and how long to wait."""
+
+    toplevel: str
+    """The store path of the system; "" where it is not known yet."""
+    specialisation: str
+    health_policy: HealthPolicy
+    ignore_units: tuple[str, ...]
+    pre_activate_script: str
+    allow: tuple[str, ...]
+    min_free_space: FreeSpace
+    on_reboot_required: OnRebootRequired
+    last_resort_reboot: bool
+    install_bootloader: bool
+    all_or_nothing: bool
+    limits: Limits
+    lock_timeout: int
+    reconnect_timeout: int
+    confirm: bool
+    """Whether the task that tests confirms as well."""
+    confirm_hosts: tuple[str, ...]
+    source: Source
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """The settings of a task that tests, confirms or makes a system the boot default."""
+        space = options["min_free_space"]
+        return cls(
+            toplevel=options["toplevel"] or "",
+            specialisation=options["specialisation"] or "",
+            health_policy=HealthPolicy(options["health_policy"]),
+            ignore_units=tuple(options["ignore_units"]),
+            pre_activate_script=options["pre_activate_script"] or "",
+            allow=tuple(options["allow"]),
+            min_free_space=FreeSpace(nix=space["nix"], boot=space["boot"]),
+            on_reboot_required=OnRebootRequired(options["on_reboot_required"]),
+            last_resort_reboot=options["last_resort_reboot"],
+            install_bootloader=options["install_bootloader"],
+            all_or_nothing=options["all_or_nothing"],
+            limits=Limits.from_options(options),
+            lock_timeout=options["lock_timeout"],
+            reconnect_timeout=options["reconnect_timeout"],
+            # Not every module has these.
+            confirm=options.get("confirm", False),
+            confirm_hosts=tuple(options.get("confirm_hosts", ())),
+            source=Source.from_options(options),
+        )
+
+    def of(self, toplevel: str, source: Source | None = None) -> Self:
+        """The same for another system."""
+        return replace(self, toplevel=toplevel, source=source or self.source)
+
+
+@dataclass(frozen=True)
+class RebootSettings:
+    """A reboot, or a boot of a system that is tried once."""
+
+    toplevel: str
+    """The store path of the system that is meant; "" for the boot default."""
+    only_if_needed: bool
+    trial: bool
+    revert: bool
+    health_policy: HealthPolicy
+    ignore_units: tuple[str, ...]
+    pre_activate_script: str
+    allow: tuple[str, ...]
+    limits: Limits
+    lock_timeout: int
+    reconnect_timeout: int
+    confirm_hosts: tuple[str, ...]
+    source: Source
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """The settings of a task that reboots."""
+        return cls(
+            toplevel=options["toplevel"] or "",
+            only_if_needed=options["only_if_needed"],
+            trial=options["trial"],
+            revert=options["revert"],
+            health_policy=HealthPolicy(options["health_policy"]),
+            ignore_units=tuple(options["ignore_units"]),
+            pre_activate_script=options["pre_activate_script"] or "",
+            allow=tuple(options["allow"]),
+            limits=Limits.from_options(options),
+            lock_timeout=options["lock_timeout"],
+            reconnect_timeout=options["reconnect_timeout"],
+            confirm_hosts=tuple(options["confirm_hosts"]),
+            source=Source.from_options(options),
+        )
+
+    def for_commit(self) -> Settings:
+        """The deployment that makes a system that came up well the boot default: it has nothing to activate.
+
+        What is not about it is as a deployment has it by default.
+        """
+        limits = replace(
+            self.limits, health=60, check=60, activate=60, settle=0, confirm=60, rollback=self.limits.commit
+        )
+        return Settings(
+            toplevel=self.toplevel,
+            specialisation="",
+            # Looked at already.
+            health_policy=HealthPolicy.NO_NEW_FAILURES,
+            ignore_units=self.ignore_units,
+            pre_activate_script="",
+            allow=self.allow,
+            min_free_space=FreeSpace(nix=0, boot=0),
+            on_reboot_required=OnRebootRequired.BOOT,
+            last_resort_reboot=False,
+            install_bootloader=False,
+            all_or_nothing=False,
+            limits=limits,
+            lock_timeout=self.lock_timeout,
+            reconnect_timeout=self.reconnect_timeout,
+            confirm=False,
+            confirm_hosts=(),
+            source=self.source,
+        )

@@ -1,0 +1,230 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Starts a deployment: has the host look whether there is anything to do, and then the supervisor started."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from dataclasses import dataclass
+
+from .._codes import Mode, Refusal, State
+from .._flake.store_path import is_store_path
+from .._host.answer import Answer, HostError
+from .._host.connection import Host
+from .._host.scripts import assignments, program
+from . import check_mode, diff
+from .context import Context
+from .deployment import Deployment, new_id
+from .settings import Settings
+from .wait_while_busy import wait_while_busy
+
+# Read before Ansible starts a process for each host, as the options are.
+_PROGRAM = program("deployment")
+_LIMIT = 240
+"""Seconds for looking at the host, or for starting the supervisor."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """What has come of it."""
+
+    deployment: Deployment | None
+    """None where there is nothing to do, or in check mode."""
+    before: Answer
+    """What the host said of itself before."""
+    answer: Answer
+    """How the deployment does."""
+
+
+def start(
+    host: Host,
+    settings: Settings,
+    mode: Mode,
+    context: Context,
+    rollback_to: str | None = None,
+    since_boot: str = "",
+) -> Started:
+    """Start the supervisor for `settings.toplevel`, unless there is nothing to do. Waits while the host is busy.
+
+    In check mode the host looks at what a deployment would do. In diff mode it is asked what changes. `rollback_to` is
+    for a rollback: the host itself finds the system where it says `previous` or the number of a generation. The system
+    was just built where the boot id of that moment is given as `since_boot`: then the host looks and starts in one go.
+    """
+    return _Start(host, settings, mode, context, rollback_to).run(since_boot)
+
+
+def preflight(host: Host, settings: Settings) -> Answer:
+    """What is refused of any system that is to become the boot default, before anything is begun."""
+    return _Start(host, settings, Mode.BOOT, Context(), None).look(begins=False)
+
+
+def look_inputs(host: Host, settings: Settings, mode: Mode) -> dict[str, str]:
+    """What the host has to know to tell whether it runs a system already."""
+    return {
+        "specialisation": settings.specialisation,
+        "mode": mode,
+        "over_ssh": _yes(host.over_ssh),
+        "allow": " ".join(settings.allow),
+    }
+
+
+class _Start:
+    """The start of one deployment."""
+
+    def __init__(self, host: Host, settings: Settings, mode: Mode, context: Context, rollback_to: str | None) -> None:
+        self._host = host
+        self._settings = settings
+        self._mode = mode
+        self._context = context
+        self._rollback_to = rollback_to
+        # Only where hosts are tested one after another, and none commits before all are ready.
+        batches = context.batches if settings.all_or_nothing and mode == Mode.TEST else 0
+        self._limits = settings.limits.for_deployment(batches)
+        self._deployment = Deployment(host, new_id(), settings.reconnect_timeout)
+        self._deployment.time_to_undo = self._limits.undo
+
+    def run(self, since_boot: str) -> Started:
+        """Look and start, again and again while somebody else switches the host."""
+        settings = self._settings
+        if not self._rollback_to and not is_store_path(settings.toplevel):
+            raise HostError(f"toplevel must be a store path, and is {settings.toplevel!r}", Refusal.NOT_A_STORE_PATH)
+        if settings.specialisation and self._mode == Mode.BOOT:
+            raise HostError(
+                "a specialisation can only be tried live: what boots by default is always the system that it belongs"
+                " to; leave 'specialisation' out, or test the system",
+                Refusal.SPECIALISATION_WITHOUT_TEST,
+            )
+        built_in = iter([since_boot])
+        try:
+            # After a wait for others the build is not that recent any more.
+            return wait_while_busy(self._host, settings.lock_timeout, lambda: self._attempt(next(built_in, "")))
+        except HostError as error:
+            if self._context.check_mode and error.answer is not None:
+                error.result = check_mode.refused(settings, error.answer)
+            raise
+
+    def _attempt(self, since_boot: str) -> Started:
+        host, context, deployment = self._host, self._context, self._deployment
+        is_rollback = bool(self._rollback_to)
+        if since_boot and not (context.check_mode or context.diff_mode or is_rollback):
+            answer = self._look_and_launch(since_boot)
+            return Started(None if answer.get("unchanged") else deployment, answer, answer)
+        before = self.look(begins=True)
+        unchanged = bool(before.get("unchanged"))
+        if is_rollback and not unchanged:
+            rolls = "would roll" if context.check_mode else "rolls"
+            host.tell(f"{rolls} back to generation {before.get('generation_to')}, {before.get('toplevel')}")
+        if unchanged or context.check_mode:
+            return Started(None, before, before)
+        toplevel = before.get("toplevel") or self._settings.toplevel
+        if context.diff_mode:
+            activated = before.get("new_live") if self._mode == Mode.TEST else toplevel
+            deployment.changes = diff.look(host, activated, self._mode, self._settings.reconnect_timeout)
+        return Started(deployment, before, self._launch(toplevel, before))
+
+    def look(self, begins: bool) -> Answer:
+        """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
+        context, limits = self._context, self._limits
+        limit = _LIMIT
+        inputs = {
+            "new": self._settings.toplevel,
+            **self._first_look_inputs(just_built=False),
+            "begins": _yes(begins and not context.check_mode),
+        }
+        if self._rollback_to is not None:
+            inputs["to"] = self._rollback_to
+        if context.check_mode:
+            limit += limits.check_mode + (diff.LIMIT if context.diff_mode else 0)
+            inputs |= {
+                "id": self._deployment.id,
+                "settings": self._supervisor_settings(),
+                "foresee": program("check_mode"),
+                "foresee_limit": str(limits.check_mode),
+                "diff": _yes(context.diff_mode),
+            }
+        host = self._host
+        return host.persist(
+            self._settings.reconnect_timeout,
+            lambda: host.run("look", limit=limit, data=b"", **inputs),
+            "looking at the host",
+        )
+
+    def _look_and_launch(self, since_boot: str) -> Answer:
+        """Where nobody has looked before, the command that starts the supervisor looks first."""
+        look = {"look": "yes", **self._first_look_inputs(just_built=True)}
+        return self._ask_to_start(self._settings.toplevel, since_boot, about(self._deployment.id, self._settings), look)
+
+    def _launch(self, toplevel: str, before: Answer) -> Answer:
+        look = {"look": "no", "new_live": before.get("new_live"), "allow": " ".join(self._settings.allow)}
+        text = about(self._deployment.id, self._settings, before.get("generation_to"))
+        return self._ask_to_start(toplevel, before.get("boot_id"), text, look)
+
+    def _ask_to_start(self, toplevel: str, since_boot: str, about_it: str, look: dict[str, str]) -> Answer:
+        """Start the supervisor, and wait for first news in the same go."""
+        return self._deployment.ask(
+            "start",
+            limit=_LIMIT,
+            awaited=(State.WINDOW,) if self._mode == Mode.TEST else (),
+            since_boot=since_boot,
+            new=toplevel,
+            **look,
+            install_bootloader="yes" if self._settings.install_bootloader else "",
+            login_user=self._host.login_user,
+            runtime_limit=str(self._limits.whole_run),
+            stop_limit=str(self._limits.undo),
+            settings=self._supervisor_settings(),
+            about=about_it,
+            program=_PROGRAM,
+        )
+
+    def _first_look_inputs(self, just_built: bool) -> dict[str, str]:
+        space = self._settings.min_free_space
+        return {
+            **look_inputs(self._host, self._settings, self._mode),
+            "check_mode": _yes(self._context.check_mode),
+            "just_built": _yes(just_built),
+            "need_nix_kib": str(space.nix * 1024),
+            "need_boot_kib": "" if space.boot is None else str(space.boot * 1024),
+        }
+
+    def _supervisor_settings(self) -> str:
+        settings = self._settings
+        values = {
+            "specialisation": settings.specialisation,
+            "mode": self._mode,
+            "over_ssh": _yes(self._host.over_ssh),
+            "policy": settings.health_policy,
+            "ignore_units": "\n".join(settings.ignore_units),
+            "pre_activate_script": settings.pre_activate_script,
+            "last_resort_reboot": _yes(settings.last_resort_reboot),
+            "on_reboot_required": settings.on_reboot_required,
+        }
+        limits = {f"{name}_limit": str(seconds) for name, seconds in self._limits.as_inputs().items()}
+        return assignments(values | limits)
+
+
+def about(deployment_id: str, settings: Settings, generation: str = "") -> str:
+    """What the controller knows of the deployment, as the beginning of its line in deployments.jsonl.
+
+    `generation` is the one that a rollback leads to, if any.
+    """
+    source = settings.source
+    values = {
+        "id": deployment_id,
+        "by": getpass.getuser(),
+        "controller": socket.gethostname(),
+        "flake": source.flake,
+        "revision": source.revision,
+        "configuration": source.configuration or (f"generation {generation}" if generation else ""),
+        "nar_hash": source.nar_hash,
+        "specialisation": settings.specialisation,
+    }
+    return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

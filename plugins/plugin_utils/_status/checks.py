@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks units, ports and pages of a host."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.error import HTTPError
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.module_utils.urls import open_url
+
+from .._codes import Refusal, UnitState
+from .._host.answer import HostError
+from .._host.connection import Host
+
+_PORT = 5
+_PAGE = 10
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that must answer."""
+
+    url: str
+    status: int
+    validate_certs: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checks:
+    """What must be as it should be, and for how long to try."""
+
+    units: Sequence[str]
+    ports: Sequence[int]
+    pages: Sequence[Page]
+    address: str
+    """Where to try the ports; "" for the host's own."""
+    timeout: int
+    delay: int
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """Read the options of the module."""
+        return cls(
+            units=options["units"],
+            ports=options["ports"],
+            pages=[Page(page["url"], page["status"], page["validate_certs"]) for page in options["urls"]],
+            address=options["address"] or "",
+            timeout=options["timeout"],
+            delay=options["delay"],
+        )
+
+
+def until_well(host: Host, checks: Checks) -> int:
+    """Check everything again and again until nothing is wrong; how many attempts it took. HostError in the end."""
+    ends = time.monotonic() + checks.timeout
+    attempts = 0
+    while True:
+        attempts += 1
+        wrong = [*_units(host, checks), *_ports(host, checks), *_pages(checks)]
+        if not wrong:
+            return attempts
+        if time.monotonic() >= ends:
+            tried = f"{attempts} attempts in {checks.timeout} s"
+            raise HostError(f"{host.name} fails its checks after {tried}: {'; '.join(wrong)}", Refusal.CHECKS_FAILED)
+        host.tell_more(f"not yet: {'; '.join(wrong)}")
+        time.sleep(checks.delay)
+
+
+def _units(host: Host, checks: Checks) -> Iterator[str]:
+    if not checks.units:
+        return
+    try:
+        answer = host.run("units", units="\n".join(checks.units), limit=60)
+    except AnsibleConnectionFailure as error:
+        yield f"the host does not answer ({error})"
+        host.reset()
+        return
+    for found in answer.all("unit"):
+        name, _space, state = found.rpartition(" ")
+        if state != UnitState.ACTIVE:
+            yield f"{name} is {state or 'unknown'}"
+
+
+def _ports(host: Host, checks: Checks) -> Iterator[str]:
+    address = checks.address or host.address or host.name
+    for port in checks.ports:
+        try:
+            socket.create_connection((address, port), timeout=_PORT).close()
+        except OSError as error:
+            yield f"port {port} of {address} does not answer ({error})"
+
+
+def _pages(checks: Checks) -> Iterator[str]:
+    for page in checks.pages:
+        try:
+            answer: Any = open_url(  # type: ignore[no-untyped-call]
+                page.url, timeout=_PAGE, validate_certs=page.validate_certs, follow_redirects="none"
+            )
+            status = answer.status
+        except HTTPError as error:
+            status = error.code
+        except (OSError, ValueError) as error:
+            yield f"{page.url} does not answer ({error})"
+            continue
+        if status != page.status:
+            yield f"{page.url} answers with {status} and not {page.status}"

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The return values of system_info, from what the command `info` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._deployment.messages import number, read_record
+from .._flake import drift
+from .._flake.local import LocalFlake, RemoteFlake
+from .._host.answer import Answer
+from . import generations
+from .anomalies import explain
+from .facts import Facts
+from .free_space import free_space
+from .generations import Generation
+
+_BOOT_DEFAULT = "boot-default"
+"""As a reason for a reboot, beside the parts of a system that the host names."""
+
+
+def values(answer: Answer, flake: LocalFlake | RemoteFlake | None, configuration: str | None) -> dict[str, Any]:
+    """All of them; the host is compared with the flake, where one is given."""
+    found = generations.read(answer)
+    deployments = [read_record(line) for line in answer.all("deployment")]
+    facts = Facts.read(answer, found, deployments)
+    reboot_reasons = [*answer.all("reboot_for"), *([_BOOT_DEFAULT] if facts.boot_default_waits else [])]
+    return {
+        "current_system": facts.current,
+        "specialisation": facts.specialisation,
+        "booted_system": facts.booted,
+        "boot_default": facts.boot_default,
+        "boot_loader_default": facts.loader,
+        "generation": number(answer.get("generation")),
+        "hostname": answer.get("hostname"),
+        "kernel_version": answer.get("kernel"),
+        "nixos_version": answer.get("nixos_version"),
+        "configuration_revision": answer.get("configuration_revision"),
+        "boot_default_revision": answer.get("boot_default_revision"),
+        "age": _age(answer, found, facts.parent or facts.current),
+        "health": answer.get("manager"),
+        "failed_units": answer.all("failed_unit"),
+        "reboot_required": bool(reboot_reasons),
+        "reboot_reasons": reboot_reasons,
+        "generations": [one.as_value() for one in found],
+        "deployments": deployments,
+        "open_deployment": facts.open_deployment and facts.open_deployment.as_value(),
+        "trial": facts.trial and facts.trial.as_value(),
+        "explanations": [one.as_value() for one in explain(facts)],
+        "free_space": free_space(answer),
+        "complete": answer.get("root") == "0",
+        "drift": None if flake is None else _drift(answer, flake, configuration),
+    }
+
+
+def _drift(answer: Answer, flake: LocalFlake | RemoteFlake, configuration: str | None) -> dict[str, Any]:
+    record = read_record(answer.get("deployment_of_current"))
+    return drift.compare(flake, answer.get("configuration_revision"), record, configuration).as_value()
+
+
+def _age(answer: Answer, found: Sequence[Generation], system: str) -> int | None:
+    made = [one.made for one in found if one.system == system]
+    return max(0, int(answer.get("now")) - max(made)) if made else None
