@@ -173,7 +173,12 @@ def preflight(host: Host, options: Mapping[str, Any]) -> Answer:
 
 
 def _look_variables(
-    host: Host, options: Mapping[str, Any], mode: str, check_mode: bool, just_built: bool = False
+    host: Host,
+    options: Mapping[str, Any],
+    mode: str,
+    check_mode: bool,
+    just_built: bool = False,
+    to: str | None = None,
 ) -> dict[str, str]:
     """What look_first in look.sh has to know."""
     boot_mib = options["min_free_space"].get("boot")
@@ -181,6 +186,7 @@ def _look_variables(
         **look_variables(host, options, mode),
         "check_mode": _yes(check_mode),
         "just_built": _yes(just_built),
+        "rollback_to": "" if to is None else to or "toplevel",
         "need_nix_kib": str(options["min_free_space"]["nix"] * 1024),
         "need_boot_kib": "" if boot_mib is None else str(boot_mib * 1024),
     }
@@ -211,11 +217,9 @@ def _look(
     limit = 240
     variables = {
         "new": options["toplevel"] or "",
-        **_look_variables(host, options, mode, check_mode),
+        **_look_variables(host, options, mode, check_mode, to=to),
         "begins": _yes(begins and not check_mode),
     }
-    if to is not None:
-        variables["to"] = to
     if check_mode:
         limit += foresight.limit(limits) + (changes.LIMIT if diff else 0)
         variables |= {
