@@ -135,8 +135,6 @@ class _Start:
             **self._first_look_inputs(just_built=False),
             "begins": _yes(begins and not context.check_mode),
         }
-        if self._rollback_to is not None:
-            inputs["to"] = self._rollback_to
         if context.check_mode:
             limit += limits.check_mode + (diff.LIMIT if context.diff_mode else 0)
             inputs |= {
@@ -187,6 +185,7 @@ class _Start:
             **look_inputs(self._host, self._settings, self._mode),
             "check_mode": _yes(self._context.check_mode),
             "just_built": _yes(just_built),
+            "rollback_to": "" if self._rollback_to is None else self._rollback_to or "toplevel",
             "need_nix_kib": str(space.nix * 1024),
             "need_boot_kib": "" if space.boot is None else str(space.boot * 1024),
         }

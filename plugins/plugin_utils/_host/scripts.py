@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
+from typing import Self
 
 _SCRIPTS = Path(__file__).parents[1] / "_sh"
 _FUNCTION = re.compile(r"^(\w+)\(\) \{(?:.*\}\n|\n(?:.*\n)*?\}\n)", re.MULTILINE)
@@ -20,41 +23,114 @@ _UNQUOTED = re.compile(r"""^(?:(?<=\s)\#.*|\\.|"(?:\\.|[^"\\])*"|[^'"\\]|["\\])*
 _HERE_DOCUMENT = re.compile(r"<<'?(\w+)'?$")
 
 
-# What each script needs of lib/, beside common.sh.
-_NEEDS = {
-    "command/build": ("system", "free_space", "snapshots"),
-    "command/compare": ("differences",),
-    "command/confirm": ("follow",),
-    "command/copy_ask": ("snapshots",),
-    "command/copy_receive": ("free_space", "snapshots"),
-    "command/info": ("boot_loader", "free_space", "trial"),
-    "command/look": ("differences", "check_mode", "rollback_target", "system", "trial", "free_space", "busy"),
-    "command/poll": ("follow",),
-    "command/prepare": ("free_space", "follow"),
-    "command/prune": ("free_space",),
-    "command/reboot": ("record", "trial"),
-    "command/revoke": ("follow",),
-    "command/start": ("system", "free_space", "follow", "trial", "busy"),
-    "unit/check_mode": ("process", "record", "health", "supervise"),
-    "unit/prune": ("process", "boot_loader", "free_space", "trial"),
-    "unit/trial": ("process", "record", "directory", "commit", "boot_once", "trial"),
-}
+# `# needs: NAME …` and `# inputs: NAME …`, or `# inputs where NAME=VALUE: …`, in the comment that a script begins with.
+_DECLARED = re.compile(r"# (needs|inputs)(?: where (\w+)(?:=(\w+))?)?: (.*)")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a script says of itself in its first lines."""
+
+    needs: tuple[str, ...]
+    """Scripts of lib/ that come before it, with what they need themselves."""
+    inputs: Mapping[str, tuple[str, str | None] | None]
+    """What it is given, and where it is given that only with some value of another input: which one, and which value.
+
+    Without a value any but the empty one is meant.
+    """
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """The head of a script."""
+        needs: list[str] = []
+        inputs: dict[str, tuple[str, str | None] | None] = {}
+        for line in takewhile(lambda line: line.startswith("#"), text.splitlines()):
+            if declared := _DECLARED.fullmatch(line):
+                what, name, value, words = declared.groups()
+                if what == "needs":
+                    needs += words.split()
+                else:
+                    inputs |= dict.fromkeys(words.split(), (name, value) if name else None)
+        return cls(tuple(needs), inputs)
 
 
 def command(name: str, inputs: Mapping[str, str]) -> str:
-    """A command as it is sent: its inputs as assignments, what it needs of lib/, and its own text."""
+    """A command as it is sent: its inputs as assignments, what it needs of lib/, and its own text.
+
+    TypeError where it is not given what it declares, or something else.
+    """
+    _check(f"command/{name}", inputs)
     return f"{assignments(inputs)}\n{join(f'command/{name}')}"
 
 
 def program(name: str) -> str:
     """A program as a unit on the host runs it: one text, read whole before it acts."""
-    return _deployment() if name == "deployment" else join(f"unit/{name}")
+    return join(f"unit/{name}")
+
+
+def settings(name: str, values: Mapping[str, str]) -> str:
+    """Of these values what the program of a unit declares as its inputs, as assignments.
+
+    TypeError where one is missing. A command on the host adds facts to them.
+    """
+    declared = inputs(f"unit/{name}")
+    if missing := declared.keys() - values.keys():
+        raise TypeError(f"unit/{name} is not given {' '.join(sorted(missing))}")
+    return assignments({name: value for name, value in values.items() if name in declared})
+
+
+@cache
+def inputs(name: str) -> Mapping[str, tuple[str, str | None] | None]:
+    """The inputs of a script and of what it needs; what it says of one itself goes first."""
+    found: dict[str, tuple[str, str | None] | None] = {}
+    for one in parts(name):
+        found |= head(one).inputs
+    return found
+
+
+def _check(name: str, values: Mapping[str, str]) -> None:
+    declared = inputs(name)
+    expected = {
+        each
+        for each, where in declared.items()
+        if where is None or (values.get(where[0]) == where[1] if where[1] else values.get(where[0]))
+    }
+    if unknown := values.keys() - expected:
+        raise TypeError(f"{name} is given {' '.join(sorted(unknown))}, which it does not declare as an input here")
+    if missing := expected - values.keys():
+        raise TypeError(f"{name} is not given {' '.join(sorted(missing))}")
+
+
+@cache
+def head(name: str) -> Head:
+    """What a script says of itself."""
+    return Head.read(_text(name))
+
+
+@cache
+def parts(name: str) -> tuple[str, ...]:
+    """The scripts that one is joined of, itself at the end: each once, and after those that it needs."""
+    found: list[str] = []
+
+    def add(one: str, above: tuple[str, ...]) -> None:
+        for need in head(one).needs:
+            if f"lib/{need}" not in (*found, *above):
+                add(f"lib/{need}", (*above, f"lib/{need}"))
+        if one not in found:
+            found.append(one)
+
+    add(name, (name,))
+    return tuple(found)
 
 
 @cache
 def join(name: str) -> str:
-    """A script, after what it uses of common.sh and of what it needs."""
-    return _used(["lib/common", *(f"lib/{need}" for need in _NEEDS.get(name, ()))], script(name)) + script(name)
+    """A script, after what it uses of what it needs."""
+    libraries = parts(name)[:-1]
+    if name == "unit/deployment":
+        # All of them, since the undo makes names of functions as it goes.
+        return "".join(script(one) for one in (*libraries, name))
+    return _used(libraries, script(name)) + script(name)
 
 
 @cache
@@ -117,14 +193,6 @@ def _ends_quoted(line: str, quoted: bool) -> bool:
         if not rest:
             return False
         rest, quoted = rest[1:], True
-
-
-def _deployment() -> str:
-    parts = ("process", "record", "directory", "ssh", "health", "boot_loader", "commit", "undo", "repair")
-    # All of them, since the undo makes names of functions as it goes.
-    text = "".join(script(f"lib/{name}") for name in (*parts, "boot_once", "trial", "supervise", "guard"))
-    text += script("unit/deployment")
-    return _used(["lib/common"], text) + text
 
 
 def assignments(values: Mapping[str, str]) -> str:

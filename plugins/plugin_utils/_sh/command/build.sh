@@ -2,6 +2,10 @@
 # From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, quiet, may_start, source (the flake), nix_config,
 # and paths: snapshots that it needs and that the controller could send. nar_size: of one that comes on standard input, its name in path; or
 # empty. look: whether to look as well if anything is to be done; then what look_at_system wants too, but for new.
+# inputs: name login_user build_limit nix_arguments at_end nix_config offset patience quiet may_start source paths nar_size look
+# inputs where nar_size: path
+# inputs where look=yes: specialisation mode over_ssh allow
+# needs: common system free_space snapshots
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this flake.

@@ -1,4 +1,6 @@
 # Confirms a deployment that waits for it. From the controller: id, meant (the toplevel), and what wait.sh wants.
+# inputs: meant
+# needs: common follow
 # shellcheck shell=sh
 
 main() {

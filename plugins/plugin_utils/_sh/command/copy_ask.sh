@@ -1,4 +1,6 @@
 # Asks which snapshots the host lacks. From the controller: paths, one a line.
+# inputs: paths
+# needs: common snapshots
 # shellcheck shell=sh
 
 main() {

@@ -1,4 +1,6 @@
 # Puts the NAR on standard input into the store. From the controller: path, nar_size.
+# inputs: path nar_size
+# needs: common free_space snapshots
 # shellcheck shell=sh
 
 main() {

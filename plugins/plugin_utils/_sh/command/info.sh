@@ -1,4 +1,6 @@
 # What runs, what booted, what would boot, and how it came to be. Changes nothing. From the controller: deployments.
+# inputs: deployments
+# needs: common boot_loader free_space trial
 # shellcheck shell=sh
 
 main() {

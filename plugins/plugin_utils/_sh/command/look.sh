@@ -2,6 +2,9 @@
 # deployment's units is sent only where it is needed.
 # From the controller: what look.sh wants, and begins: whether launch.sh comes next. look.sh, room.sh and others.sh come before this,
 # for a rollback target.sh, in check mode look_ahead.sh too.
+# inputs: new rollback_to begins check_mode just_built specialisation mode over_ssh allow need_nix_kib need_boot_kib
+# inputs where check_mode=yes: id settings foresee foresee_limit diff
+# needs: common differences check_mode rollback_target system trial free_space busy
 # shellcheck shell=sh
 
 main() {

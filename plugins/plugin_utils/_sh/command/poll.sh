@@ -1,3 +1,4 @@
+# needs: common follow
 # shellcheck shell=sh
 main() {
     begin

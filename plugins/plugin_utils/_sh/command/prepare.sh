@@ -1,5 +1,6 @@
 # Looks whether a deployment that waits for confirmation could commit now, and extends its window once.
 # From the controller: id, and what wait.sh wants.
+# needs: common free_space follow
 # shellcheck shell=sh
 
 main() {

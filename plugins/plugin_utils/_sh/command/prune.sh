@@ -1,5 +1,7 @@
 # Starts the removal of generations in a unit of its own, or finds it begun, and tells how it ended.
 # From the controller: id, program, values, runtime_limit, patience, over.
+# inputs: id program values runtime_limit patience over
+# needs: common free_space
 # shellcheck shell=sh
 
 main() {

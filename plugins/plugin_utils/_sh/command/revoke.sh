@@ -1,4 +1,6 @@
 # Tells a deployment that waits for confirmation to undo now. From the controller: id, reason, and what wait.sh wants.
+# inputs: reason
+# needs: common follow
 # shellcheck shell=sh
 
 main() {

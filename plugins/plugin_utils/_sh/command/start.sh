@@ -1,6 +1,10 @@
 # Starts the supervisor of a new deployment, and waits for news of it.
 # From the controller: since_boot, new, look (whether look.sh is to look first; otherwise new_live), program, settings, about, login_user, allow, install_bootloader, runtime_limit,
 # stop_limit, and what wait.sh wants.
+# inputs: since_boot new look program settings about login_user allow install_bootloader runtime_limit stop_limit
+# inputs where look=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
+# inputs where look=no: new_live
+# needs: common system free_space follow rollback_target trial busy
 # shellcheck shell=sh
 
 main() {

@@ -1,5 +1,7 @@
 # Has trial_work.sh done in a unit of its own, and hands out its answer.
 # From the controller: id, step (as trial_work.sh has them), program, settings, time_limit (seconds).
+# inputs: id step new program settings time_limit
+# needs: common
 # shellcheck shell=sh
 
 main() {

@@ -1,4 +1,6 @@
 # Says what state some units are in. From the controller: units, one a line.
+# inputs: units
+# needs: common
 # shellcheck shell=sh
 
 main() {

@@ -1,5 +1,6 @@
 # What the boot loader would start, and an entry that it starts once and then forgets: systemd-boot's (an EFI variable that it
 # removes before it starts the entry) and GRUB's (next_entry in grubenv, which NixOS's grub.cfg empties before it does).
+# needs: common
 # shellcheck shell=sh
 
 grub_cfg=/boot/grub/grub.cfg

@@ -1,4 +1,5 @@
 # What both parts of a deployment's start need; trial.sh comes before this.
+# needs: common trial
 # shellcheck shell=sh
 
 # no REASON MESSAGE: nothing will come of this toplevel.

@@ -1,5 +1,6 @@
 # Check mode: what a deployment would do here. Finds it out in a unit of its own, and leaves nothing behind.
 # From the controller, beside what start.sh wants: foresee (a program), foresee_limit, diff.
+# needs: common differences
 # shellcheck shell=sh
 
 look_ahead() {

@@ -1,5 +1,6 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything goes back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
+# needs: common process record directory boot_loader
 # shellcheck shell=sh
 
 # Only the file systems that matter: a network mount that hangs must not hold up a commit.

@@ -1,4 +1,5 @@
 # A deployment's directory, and how its own processes find their way in it.
+# needs: common process record ssh
 # shellcheck shell=sh disable=SC1091
 
 # load DIRECTORY: the settings that the controller gave, and the facts that the supervisor noted before it changed anything.

@@ -1,5 +1,7 @@
 # Waits until a deployment is in another state than the controller knows, and says which.
 # From the controller: id, known, awaited, patience, quiet (for how long only an awaited state or the end is worth an answer).
+# inputs: id known awaited patience quiet
+# needs: common
 # shellcheck shell=sh
 
 # The tools of the previous system: what the new one brings may be broken.

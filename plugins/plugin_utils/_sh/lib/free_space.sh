@@ -1,4 +1,5 @@
 # Room on the file systems that a system needs.
+# needs: common
 # shellcheck shell=sh
 
 # free_kib DIRECTORY: what is free there, in $free, and what there is, in $total; nothing in $free, where that is not known. A

@@ -1,5 +1,6 @@
 # The guard: undoes when the supervisor is gone without a final state, and at the latest at its deadline. A loop and no
 # timer: a timer starts anew at every daemon-reload.
+# needs: common process record undo
 # shellcheck shell=sh
 
 guard() {

@@ -1,4 +1,5 @@
 # The health policy: what must hold before a system is tried, and after.
+# needs: common
 # shellcheck shell=sh
 
 # not_ignored: filters a list of units by the operator's list of shell patterns, one a line.

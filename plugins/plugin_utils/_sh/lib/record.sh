@@ -1,4 +1,5 @@
 # The state of a deployment in its directory, and its line for ever in deployments.jsonl.
+# needs: common
 # shellcheck shell=sh
 
 # json TEXT: most texts are what they are in JSON too, and start no process.

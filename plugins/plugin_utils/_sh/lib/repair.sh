@@ -1,4 +1,5 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
+# needs: common process record directory commit
 # shellcheck shell=sh
 
 repair_others() {

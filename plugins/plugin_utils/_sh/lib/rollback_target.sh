@@ -1,5 +1,5 @@
-# Which system a host goes back to. From the controller: to, which is `previous`, the number of a generation, or nothing
-# where `new` is the system. For start.sh.
+# Which system a host rolls back to: $rollback_to is `previous`, the number of a generation, or `toplevel` where $new is the system.
+# needs: common
 # shellcheck shell=sh
 
 # generations: the numbers of those that the system profile has, the lowest first.
@@ -29,22 +29,22 @@ list_generations() {
 choose_target() {
     from=$(current_generation)
     chosen=
-    case $to in
-    '') ;;
+    case $rollback_to in
+    toplevel) ;;
     previous)
         for number in $(generations); do
             [ -n "$from" ] && [ "$number" -lt "$from" ] || break
             [ "$(readlink -f "$profile-$number-link")" = "$(boot_default)" ] || chosen=$number
         done
         ;;
-    *) [ ! -L "$profile-$to-link" ] || chosen=$to ;;
+    *) [ ! -L "$profile-$rollback_to-link" ] || chosen=$rollback_to ;;
     esac
     if [ -n "$chosen" ]; then
         new=$(readlink -f "$profile-$chosen-link")
-    elif [ -n "$to" ]; then
-        case $to in
+    elif [ "$rollback_to" != toplevel ]; then
+        case $rollback_to in
         previous) wanted="generation before its boot default that has another system" ;;
-        *) wanted="generation $to" ;;
+        *) wanted="generation $rollback_to" ;;
         esac
         there=$(list_generations)
         refuse no-generation "has no $wanted; it has ${there:-none}"

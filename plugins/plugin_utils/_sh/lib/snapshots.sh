@@ -1,4 +1,5 @@
 # Snapshots of flakes in the store of the host.
+# needs: common free_space
 # shellcheck shell=sh
 
 # lost_snapshot REASON MESSAGE: nothing will come of it.

@@ -1,5 +1,6 @@
 # Whether somebody can still log in: looked at on the host before the window opens. A login from outside proves little by
 # itself: it works with a broken sshd_config and with the host keys gone, until sshd is started again.
+# needs: common
 # shellcheck shell=sh
 
 # ssh_command: sshd and its configuration as the unit that is loaded now starts it, in $sshd and $sshd_config.

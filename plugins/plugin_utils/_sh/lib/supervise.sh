@@ -1,4 +1,5 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
+# needs: common process record directory health commit ssh trial repair
 # shellcheck shell=sh
 
 supervise() {

@@ -1,6 +1,7 @@
 # What a deployment would find: whether the system may be tried here, and whether there is anything to do.
 # From the controller: new, specialisation, mode, over_ssh, allow, and for look_first check_mode, just_built (and rooted),
 # need_nix_kib, need_boot_kib (empty for what the new kernel and initrd need). `no` says what is wrong. room.sh goes with it.
+# needs: common free_space
 # shellcheck shell=sh
 
 # look_first: refuses, or ends here where there is nothing to do, or says what there is.
@@ -9,11 +10,11 @@ look_first() {
         command -v "$needed" >/dev/null || no no-tool "has no $needed in $PATH"
     done
     tools_work || no broken-tool "has a timeout or readlink in $PATH that does not do its work"
-    [ -z "${to+given}" ] || choose_target
+    [ -z "$rollback_to" ] || choose_target
     valid=yes
     [ "$just_built" = yes ] || nix-store --check-validity "$new" 2>/dev/null || valid=no
     # In check mode it may have been evaluated and not built.
-    [ "$valid" = yes ] || { [ "$check_mode" = yes ] && [ -z "${to+given}" ]; } || no not-valid "does not have $new in its store"
+    [ "$valid" = yes ] || { [ "$check_mode" = yes ] && [ -z "$rollback_to" ]; } || no not-valid "does not have $new in its store"
     answer valid "$valid"
     new_live=$new
     if [ "$valid" = yes ]; then

@@ -1,6 +1,7 @@
 # A system that is booted once, to see whether it comes up: its durable record, /var/lib/deploy-flake/trial.json, one line a
 # field. States: preparing, armed (the loader boots it next time, once), failed (it is over, and why says how).
 # The record is there while the boot default is the old system; the commit of the new one ends it.
+# needs: common boot_once record
 # shellcheck shell=sh
 
 trial_file=$var_dir/trial.json

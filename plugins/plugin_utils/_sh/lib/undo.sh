@@ -1,4 +1,5 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
+# needs: common process record directory commit
 # shellcheck shell=sh
 
 # undo: 0 when the deployment has a final state, 75 when another undo is at work.

@@ -1,5 +1,6 @@
 # Finds out what a deployment would do, by the supervisor's own steps up to where it would begin to change the host, and by
 # dry-activate. Before it: the settings of the deployment, new, new_live and dir (goes with the unit); it answers on standard output.
+# needs: common process record health supervise
 # shellcheck shell=sh disable=SC2317,SC2329
 
 # The supervisor's words for where it would stop.

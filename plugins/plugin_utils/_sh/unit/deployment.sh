@@ -1,4 +1,5 @@
 # What the two units of a deployment run: program supervise|undo|guard DIRECTORY.
+# needs: common process record directory ssh health boot_loader commit undo repair boot_once trial supervise guard
 # shellcheck shell=sh
 
 main() {

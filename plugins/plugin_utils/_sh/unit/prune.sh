@@ -1,5 +1,6 @@
 # Removes generations, and what only they have kept. program prune|garbage DIRECTORY; the values are wanted (numbers and systems, one
 # generation a line), boot_limit, collect, garbage_limit.
+# needs: common process boot_loader free_space trial
 # shellcheck shell=sh disable=SC1091
 
 # Links that are here are still roots of the garbage collector, but no generations.

@@ -1,6 +1,7 @@
 # Prepares a boot that is tried once, or ends one. Runs as deploy-flake.service, whose name is the lock, so that no deployment is
 # at work meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
 # look (which changes nothing), prepare, unchoose, failed or end.
+# needs: common process record directory commit boot_once trial
 # shellcheck shell=sh disable=SC1091
 
 # stop_here REASON MESSAGE: whatever was done is taken back first.

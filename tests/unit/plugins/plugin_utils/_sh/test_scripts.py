@@ -63,22 +63,36 @@ def test_what_is_sent_means_what_is_written(name: str) -> None:
     assert lines[0] == lines[1] != []
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "the program"])
-def test_what_a_script_uses_of_the_library_comes_with_it(name: str) -> None:
-    library = {match[1] for match in re.finditer(r"^(\w+)\(\)", script("lib/common"), re.MULTILINE)}
-    text = program("deployment") if name == "the program" else join(name)
-    there = set(re.findall(r"^(\w+)\(\)", text, re.MULTILINE))
-    assert library & set(re.findall(r"\w+", text)) <= there
-    assert "answer" in library
-    assert name == "lib/common" or library - there
-
-
 def test_data_within_a_script_is_sent_as_it_is() -> None:
     text = "cat <<END\n  # no comment\n\nEND\n# comment\n\n  x=1 # stays\n"
     assert bare(text) == "cat <<END\n  # no comment\n\nEND\nx=1 # stays\n"
     text = "  awk '\n    # awks own\n\n    { print \"it\" }' file # isn't open\n    # away\n  echo \"it's\"\n  # away\n"
     kept = "awk '\n    # awks own\n\n    { print \"it\" }' file # isn't open\necho \"it's\"\n"
     assert bare(text) == kept
+
+
+def test_a_command_takes_what_it_declares_and_nothing_else() -> None:
+    inputs = {"id": "1", "known": "", "awaited": "", "patience": "1", "quiet": "1", "reason": "it's late"}
+    text = scripts.command("revoke", inputs)
+    assert "\nreason='it'\"'\"'s late'\n" in text
+    assert text.endswith("\nmain </dev/null\nexit\n")
+    with pytest.raises(TypeError, match="command/revoke is not given awaited reason"):
+        scripts.command("revoke", {name: value for name, value in inputs.items() if name not in ("awaited", "reason")})
+    with pytest.raises(TypeError, match="command/revoke is given raeson, which it does not declare"):
+        scripts.command("revoke", {**inputs, "raeson": ""})
+
+
+def test_what_a_command_takes_may_hang_on_what_it_is_given() -> None:
+    scripts.command("copy_receive", {"path": "/nix/store/a", "nar_size": "1"})
+    build = dict.fromkeys(name for name, where in scripts.inputs("command/build").items() if where is None)
+    given = {name: "" for name in build}
+    scripts.command("build", {**given, "look": "no"})
+    with pytest.raises(TypeError, match="is not given allow mode over_ssh specialisation"):
+        scripts.command("build", {**given, "look": "yes"})
+    with pytest.raises(TypeError, match="is given mode, which"):
+        scripts.command("build", {**given, "look": "no", "mode": "test"})
+    with pytest.raises(TypeError, match="is not given path"):
+        scripts.command("build", {**given, "look": "no", "nar_size": "1"})
 
 
 @every_shell
@@ -306,7 +320,7 @@ def _profile(directory: Path, *systems: str) -> str:
     ],
 )
 def test_where_a_rollback_leads(shell: list[str], tmp_path: Path, systems: str, to: str, chosen: str) -> None:
-    script = f"to={to} new=\n{join('lib/rollback_target')}\n{_profile(tmp_path, *systems)}\nchoose_target"
+    script = f"rollback_to={to} new=\n{join('lib/rollback_target')}\n{_profile(tmp_path, *systems)}\nchoose_target"
     fields = run(shell, script).split("\0")
     if not chosen:
         assert fields[:2] == ["refused", "no-generation"]
