@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from deploy_flake.destination import Destination, DestinationError
     from deploy_flake.events import Ended, Event, Phase, Progress, Result, Started, Warned
-    from deploy_flake.operation import Deployment
+    from deploy_flake.run import Deployment
     from deploy_flake.options import DeployOptions, OptionError, RunOptions
     from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome
 
@@ -51,7 +51,7 @@ _WHERE = {
     ),
     "destination": ("Destination", "DestinationError"),
     "events": ("Ended", "Event", "Phase", "Progress", "Result", "Started", "Warned"),
-    "operation": ("Deployment",),
+    "run": ("Deployment",),
     "options": ("DeployOptions", "OptionError", "RunOptions"),
     "result": ("ExitCode", "HostResult", "HostStatus", "Outcome"),
 }

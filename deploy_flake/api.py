@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from deploy_flake.destination import Destination, parse_all
-from deploy_flake.operation import Deployment, Listener
+from deploy_flake.run import Deployment, Listener
 from deploy_flake.options import DeployOptions, OptionError, RunOptions
 
 Destinations = Sequence[str | Destination]

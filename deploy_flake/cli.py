@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from deploy_flake.display import Display
     from deploy_flake.events import Event
-    from deploy_flake.operation import Deployment
+    from deploy_flake.run import Deployment
     from deploy_flake.options import DeployOptions, RunOptions
 
 USAGE = 2

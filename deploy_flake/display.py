@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from deploy_flake.events import Event, Phase, Progress, Result, Warned
-from deploy_flake.findings import findings
+from deploy_flake.check_and_diff import findings
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 if TYPE_CHECKING:
-    from deploy_flake.operation import Deployment
+    from deploy_flake.run import Deployment
 
 _STORE = "/nix/store/"
 

@@ -19,11 +19,11 @@ from rich.text import Text
 
 from deploy_flake import display
 from deploy_flake.events import Event, Phase, Progress, Result, Warned
-from deploy_flake.findings import findings
+from deploy_flake.check_and_diff import findings
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 if TYPE_CHECKING:
-    from deploy_flake.operation import Deployment
+    from deploy_flake.run import Deployment
 
 _STYLE = {
     Outcome.DEPLOYED: "green",

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from deploy_flake.display import Display, Plain, summary
 from deploy_flake.events import Event
-from deploy_flake.findings import findings
-from deploy_flake.follow import Follower
+from deploy_flake.check_and_diff import findings
+from deploy_flake.runner_events import Follower
 from deploy_flake.result import HostResult, Outcome
 from deploy_flake.table import Table
 

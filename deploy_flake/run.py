@@ -22,7 +22,7 @@ from typing import Any
 from deploy_flake import ansible, inventory
 from deploy_flake.destination import Destination
 from deploy_flake.events import Ended, Event, Started, Warned
-from deploy_flake.follow import Follower
+from deploy_flake.runner_events import Follower
 from deploy_flake.options import FORKS, RunOptions
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from deploy_flake.display import Plain, table_lines
 from deploy_flake.events import Ended, Event, Phase, Started, Warned
-from deploy_flake.follow import Follower
+from deploy_flake.runner_events import Follower
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
 from deploy_flake.table import Table
 
