@@ -16,8 +16,12 @@ from hypothesis import HealthCheck, settings
 COLLECTIONS = Path(__file__).resolve().parents[1] / ".build/collections"
 
 # The first text that hypothesis draws takes seconds where its tables have to be made, and machines for tests are busy.
-settings.register_profile("deploy_flake", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("deploy_flake")
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Every run tries the same values and remembers nothing, so it ends as the one before.
+settings.register_profile("same", _patient, derandomize=True, database=None)
+# pytest --hypothesis-profile=explore: other values each time, and more of them.
+settings.register_profile("explore", _patient, max_examples=1000)
+settings.load_profile("same")
 
 os.environ.setdefault("ANSIBLE_COLLECTIONS_PATH", str(COLLECTIONS))
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from tools import bench, checks, collection, demo, environments, picture, soak, suite
-from tools.shell import BUILD, ROOT, Background, Failed, need_programs, run, say
+from tools.shell import BUILD, ROOT, Background, Failed, forget_git, need_programs, run, say
 
 
 def test() -> list[str]:
@@ -72,6 +72,7 @@ def main() -> int:
     if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:
         print(f"usage: python3 -m tools {{{'|'.join(TARGETS)}}}", file=sys.stderr)
         return 2
+    forget_git()
     start = time.monotonic()
     try:
         failed = TARGETS[sys.argv[1]]()

@@ -10,18 +10,19 @@ import os
 import shutil
 from pathlib import Path
 
+from tools import tree
 from tools.environments import Environment
-from tools.shell import BUILD, ROOT, Failed, must, output, say
+from tools.shell import BUILD, ROOT, Failed, must, say
 
 IN_COLLECTIONS = Path("ansible_collections/deploy_flake/nixos")
 COLLECTIONS = BUILD / "collections"
 
 
 def copy_tree(to: Path) -> Path:
-    """Copy what git tracks or would track to where ansible-test and others insist that a collection is."""
+    """Copy the project's files to where ansible-test and others insist that a collection is."""
     shutil.rmtree(to, ignore_errors=True)
     target = to / IN_COLLECTIONS
-    for name in _files():
+    for name in tree.files():
         place = target / name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, place, follow_symlinks=False)
@@ -58,15 +59,9 @@ def install(environment: Environment) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _files() -> list[str]:
-    names = output(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]).split("\0")
-    # A file deleted from the tree but not from the index is still listed; one in conflict is listed more than once.
-    return sorted({name for name in names if name and os.path.lexists(ROOT / name)})
-
-
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for name in _files():
+    for name in tree.files():
         path = ROOT / name
         content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
         mode = path.lstat().st_mode

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -105,7 +106,16 @@ def _core(pair: Pair) -> str:
 
 def _environment(name: str, python: str, requirements: list[str]) -> Environment:
     """Make an environment, or use the one there is if it was made complete and for the same requirements."""
-    environment = Environment(ROOT / ".venv" / name, python)
+    # An environment works only in the place that it was made for. Where .venv is a link, several trees share that place.
+    place = (ROOT / ".venv").resolve() / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_name(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _made(Environment(place, python), requirements)
+
+
+def _made(environment: Environment, requirements: list[str]) -> Environment:
+    python, name = environment.python, environment.path.name
     interpreter = pythons.find()[python]
     stamp = environment.path / "made-for"
     made_for = hashlib.sha256(json.dumps([str(environment.path), str(interpreter), requirements]).encode()).hexdigest()

@@ -19,6 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
 
 
+def forget_git() -> None:
+    """Forget the repository that git's hooks name in the environment: every git that is run here has one of its own."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX"):
+        os.environ.pop(name, None)
+
+
 class Failed(Exception):
     """Something that ends the run with a message instead of a traceback."""
 
