@@ -5,8 +5,8 @@
 
     import deploy_flake
 
-    deployment = deploy_flake.deploy(["host1", "nixos://deploy@host2:2222/webserver"], flake=".")
-    for host in deployment.hosts.values():
+    run = deploy_flake.deploy(["host1", "nixos://deploy@host2:2222/webserver"], flake=".")
+    for host in run.hosts.values():
         print(host.name, host.outcome, host.generation)
 
 Nothing here is imported before it is used, so that the command starts at once.
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
         status_async,
     )
     from deploy_flake.destination import Destination, DestinationError
-    from deploy_flake.events import Ended, Event, Phase, Progress, Result, Started, Warned
-    from deploy_flake.operation import Deployment
+    from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Progress, Result, Started, Warned
     from deploy_flake.options import DeployOptions, OptionError, RunOptions
-    from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome
+    from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, Reason, State
+    from deploy_flake.run import Run
 
 _WHERE = {
     "api": (
@@ -50,30 +50,34 @@ _WHERE = {
         "status_async",
     ),
     "destination": ("Destination", "DestinationError"),
-    "events": ("Ended", "Event", "Phase", "Progress", "Result", "Started", "Warned"),
-    "operation": ("Deployment",),
+    "events": ("Ended", "Entered", "Event", "Operation", "Phase", "Progress", "Result", "Started", "Warned"),
     "options": ("DeployOptions", "OptionError", "RunOptions"),
-    "result": ("ExitCode", "HostResult", "HostStatus", "Outcome"),
+    "result": ("ExitCode", "HostResult", "HostStatus", "Outcome", "Reason", "State"),
+    "run": ("Run",),
 }
 _MODULES = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
     "DeployOptions",
-    "Deployment",
     "Destination",
     "DestinationError",
     "Ended",
+    "Entered",
     "Event",
     "ExitCode",
     "HostResult",
     "HostStatus",
+    "Operation",
     "OptionError",
     "Outcome",
     "Phase",
     "Progress",
+    "Reason",
     "Result",
+    "Run",
     "RunOptions",
     "Started",
+    "State",
     "Warned",
     "deploy",
     "deploy_async",

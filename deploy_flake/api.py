@@ -13,8 +13,9 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from deploy_flake.destination import Destination, parse_all
-from deploy_flake.operation import Deployment, Listener
+from deploy_flake.events import Operation
 from deploy_flake.options import DeployOptions, OptionError, RunOptions
+from deploy_flake.run import Listener, Run
 
 Destinations = Sequence[str | Destination]
 _P = ParamSpec("_P")
@@ -30,14 +31,14 @@ def deploy(
     run: RunOptions | None = None,
     on_event: Listener | None = None,
     wait: bool = True,
-) -> Deployment:
+) -> Run:
     """Deploy a flake to hosts, or a system that is built already: the store path `toplevel`.
 
     `destinations` are written as on the command line; none where `run.inventory` has the hosts. `flake` is a directory
     or a flake reference; None for what an inventory says, else the current directory. `on_event` is called for every
     event, from another thread and never from two at once; it must not raise.
 
-    Returns when it is over, or at once if `wait` is false: `Deployment.wait` then waits. That a host fails raises
+    Returns when it is over, or at once if `wait` is false: `Run.wait` then waits. That a host fails raises
     nothing, it is in the result. Raises DestinationError and OptionError (both are ValueError) before anything
     is begun.
     """
@@ -53,7 +54,7 @@ def deploy(
     else:
         source = {} if run.inventory else {"deploy_flake_flake": "."}
     variables = options.role_variables() | source
-    return _begin("deploy", destinations, run, variables, options.arguments(), on_event, wait)
+    return _begin(Operation.DEPLOY, destinations, run, variables, options.arguments(), on_event, wait)
 
 
 def rollback(
@@ -65,10 +66,10 @@ def rollback(
     run: RunOptions | None = None,
     on_event: Listener | None = None,
     wait: bool = True,
-) -> Deployment:
+) -> Run:
     """Deploy an earlier generation of each host: the one before its boot default, or the one of that number.
 
-    Or the system `toplevel`, a store path that the host has. It is tried, confirmed and kept as any other system. Else
+    Or the system `toplevel`, a store path that the host has. It is tested, confirmed and kept as any other system. Else
     as `deploy`.
     """
     options = options or DeployOptions()
@@ -81,7 +82,7 @@ def rollback(
         variables["deploy_flake_generation"] = generation
     if toplevel is not None:
         variables["deploy_flake_rollback_toplevel"] = _store_path(toplevel)
-    return _begin("rollback", destinations, run or RunOptions(), variables, options.arguments(), on_event, wait)
+    return _begin(Operation.ROLLBACK, destinations, run or RunOptions(), variables, options.arguments(), on_event, wait)
 
 
 def revoke(
@@ -91,13 +92,14 @@ def revoke(
     run: RunOptions | None = None,
     on_event: Listener | None = None,
     wait: bool = True,
-) -> Deployment:
-    """Tell hosts that try a system to go back now. One where nothing waits is left alone, as is one that has committed.
+) -> Run:
+    """Tell hosts that wait for confirmation to roll back now. One where nothing waits, or which has
+    committed, is left alone.
 
     `reason` is for the record on the hosts. Else as `deploy`.
     """
     variables = {"deploy_flake_reason": reason} if reason else {}
-    return _begin("revoke", destinations, run or RunOptions(), variables, [], on_event, wait)
+    return _begin(Operation.REVOKE, destinations, run or RunOptions(), variables, [], on_event, wait)
 
 
 def status(
@@ -107,24 +109,24 @@ def status(
     run: RunOptions | None = None,
     on_event: Listener | None = None,
     wait: bool = True,
-) -> Deployment:
+) -> Run:
     """Look at hosts. The results are `HostStatus`, with the outcome `unchanged` where the host answered.
 
     `flake` is what to compare them with; None for what an inventory says, else for nothing. Else as `deploy`.
     """
     variables = {"deploy_flake_show": False} | ({"deploy_flake_flake": flake} if flake is not None else {})
-    return _begin("status", destinations, run or RunOptions(), variables, [], on_event, wait)
+    return _begin(Operation.STATUS, destinations, run or RunOptions(), variables, [], on_event, wait)
 
 
-def _for_asyncio(begin: Callable[_P, Deployment]) -> Callable[_P, Awaitable[Deployment]]:
+def _for_asyncio(begin: Callable[_P, Run]) -> Callable[_P, Awaitable[Run]]:
     @wraps(begin)
-    async def run(*args: _P.args, **kwargs: _P.kwargs) -> Deployment:
+    async def run(*args: _P.args, **kwargs: _P.kwargs) -> Run:
         return await ended(begin(*args, **(kwargs | {"wait": False})))  # type: ignore[arg-type]
 
     run.__name__ = run.__qualname__ = f"{begin.__name__}_async"
     run.__doc__ = f"""As `{begin.__name__}`, for asyncio; `wait` means nothing here.
 
-    Cancelling the task cancels the deployment as `Deployment.cancel` does, and waits until it has ended.
+    Cancelling the task cancels the run as `Run.cancel` does, and waits until it has ended.
     """
     return run
 
@@ -135,16 +137,16 @@ revoke_async = _for_asyncio(revoke)
 status_async = _for_asyncio(status)
 
 
-async def ended(deployment: Deployment) -> Deployment:
-    """Wait for any deployment that was begun with `wait=False`, for asyncio. Cancelled twice, it leaves at once."""
-    waiting = asyncio.ensure_future(asyncio.to_thread(deployment.wait))
+async def ended(run: Run) -> Run:
+    """Wait for any run that was begun with `wait=False`, for asyncio. Cancelled twice, it leaves at once."""
+    waiting = asyncio.ensure_future(asyncio.to_thread(run.wait))
     cancelled: asyncio.CancelledError | None = None
     while not waiting.done():
         try:
             await asyncio.shield(waiting)
         except asyncio.CancelledError as error:
             cancelled = error
-            deployment.cancel()
+            run.cancel()
     if cancelled is not None:
         raise cancelled
     return waiting.result()
@@ -157,19 +159,19 @@ def _store_path(path: str) -> str:
 
 
 def _begin(
-    operation: str,
+    operation: Operation,
     destinations: Destinations,
     run: RunOptions,
     variables: dict[str, Any],
     arguments: list[str],
     on_event: Listener | None,
     wait: bool,
-) -> Deployment:
+) -> Run:
     if isinstance(destinations, str):
         raise OptionError("destinations are a list")
     where = parse_all(destinations)
     if bool(where) == bool(run.inventory):
         raise OptionError("give destinations, or an inventory that has them, and not both")
     run = replace(run, variables=dict(run.variables))
-    deployment = Deployment(operation, where, run, variables, arguments, on_event).start()
-    return deployment.wait() if wait else deployment
+    begun = Run(operation, where, run, variables, arguments, on_event).start()
+    return begun.wait() if wait else begun

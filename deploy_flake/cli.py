@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from deploy_flake.display import Display
     from deploy_flake.events import Event
-    from deploy_flake.operation import Deployment
     from deploy_flake.options import DeployOptions, RunOptions
+    from deploy_flake.run import Run
 
 USAGE = 2
+"""What ExitCode has too; it is not imported for a usage error."""
 INTERRUPTED = 130
 
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _operate(chosen)
     except (KeyboardInterrupt, EOFError):
-        # At a question; while hosts are at work, a signal ends the deployment first.
+        # At a question; while hosts are deployed to, a signal ends the run first.
         return INTERRUPTED
     except ValueError as error:
         print(f"deploy-flake: {error}", file=sys.stderr)
@@ -57,11 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _help(top: argparse.ArgumentParser) -> None:
-    deploy = arguments.subparsers(top)["deploy"]
-    inner = deploy.format_help().partition("\n\n")[2].partition("\n\n")[2]
-    options = inner.partition("\nA destination is")[0].replace("\noptions:\n", "\n").rstrip()
-    head, _exit, tail = top.format_help().partition("\nA destination is")
-    print(f"{head.rstrip()}\n\nfor deploy:\n{options}\n\nA destination is{tail}".rstrip())
+    """The text of the whole command, with the options of deploy, whose name may be left out."""
+    argparse.ArgumentParser(
+        prog=top.prog,
+        usage=top.usage,
+        description=f"{top.description}\nThose of deploy are:",
+        epilog=top.epilog,
+        formatter_class=top.formatter_class,
+        parents=[top, arguments.subparsers(top)["deploy"]],
+        # Both have one for --help.
+        conflict_handler="resolve",
+        add_help=False,
+    ).print_help()
 
 
 def _operate(chosen: argparse.Namespace) -> int:
@@ -79,14 +87,14 @@ def _operate(chosen: argparse.Namespace) -> int:
         return INTERRUPTED
     run = _with_password(chosen, run)
     shown = display.choose(chosen.instrumentation)
-    deployment = _begin(chosen, run, how, shown)
-    with _interruptible(deployment, shown), shown.showing(deployment):
-        _wait(deployment)
-    shown.finish(deployment)
-    return int(deployment.exit_code)
+    begun = _begin(chosen, run, how, shown)
+    with _interruptible(begun, shown), shown.showing(begun):
+        _wait(begun)
+    shown.finish(begun)
+    return int(begun.exit_code)
 
 
-def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | None, shown: Display) -> Deployment:
+def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | None, shown: Display) -> Run:
     from deploy_flake import api
 
     common: dict[str, Any] = {"run": run, "on_event": _reads(shown.show), "wait": False}
@@ -166,21 +174,21 @@ def _agreed(chosen: argparse.Namespace, run: RunOptions) -> bool:
     return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _wait(deployment: Deployment) -> None:
+def _wait(run: Run) -> None:
     """Wait, and let signals in meanwhile."""
-    while not deployment.done:
+    while not run.done:
         try:
-            deployment.wait(0.5)
+            run.wait(0.5)
         except TimeoutError:
             continue
 
 
 @contextmanager
-def _interruptible(deployment: Deployment, shown: Display) -> Iterator[None]:
-    """Ctrl-C, or whatever else asks us to end, ends the deployment first."""
+def _interruptible(run: Run, shown: Display) -> Iterator[None]:
+    """Ctrl-C, or whatever else asks us to end, ends the run first."""
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        deployment.cancel()
+        run.cancel()
         shown.interrupted(signal.Signals(number).name)
 
     before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}

@@ -13,32 +13,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from deploy_flake.events import Event, Phase, Progress, Result, Warned
-from deploy_flake.findings import findings
-from deploy_flake.result import HostResult, HostStatus, Outcome
+from deploy_flake.check_and_diff import lines_about
+from deploy_flake.events import Entered, Event, Operation, Phase, Progress, Result, Warned
+from deploy_flake.result import HostResult, HostStatus, Outcome, Reason, State
 
 if TYPE_CHECKING:
-    from deploy_flake.operation import Deployment
+    from deploy_flake.run import Run
 
 _STORE = "/nix/store/"
 
 
 class Display:
-    """One way to show it. `show` is called from the deployment's thread, the rest from the main one."""
+    """One way to show it. `show` is called from the run's thread, the rest from the main one."""
 
     def show(self, event: Event) -> None:
         """Something happened."""
         raise NotImplementedError
 
     @contextmanager
-    def showing(self, _deployment: Deployment) -> Iterator[None]:
-        """While it is under way."""
+    def showing(self, _run: Run) -> Iterator[None]:
+        """While it is in progress."""
         yield
 
     def interrupted(self, signal: str) -> None:
         """Somebody interrupted it."""
 
-    def finish(self, deployment: Deployment) -> None:
+    def finish(self, run: Run) -> None:
         """It is over."""
 
 
@@ -64,7 +64,7 @@ class Plain(Display):
         match event:
             case Progress(host=host, text=text):
                 self._line(f"{host}: {text}")
-            case Phase(host=host, phase="building"):
+            case Entered(host=host, phase=Phase.BUILDING):
                 self._line(f"{host}: building")
             case Warned(host=host, text=text):
                 self._line(f"{f'{host}: ' if host else ''}warning: {text}")
@@ -76,17 +76,17 @@ class Plain(Display):
         """Say that it was heard."""
         self._line(f"{signal}: stopping")
 
-    def finish(self, deployment: Deployment) -> None:
+    def finish(self, run: Run) -> None:
         """The errors in full, and how many hosts ended how."""
-        if deployment.operation == "status":
-            for text in [*table_lines(deployment.table), *remarks(deployment), *details(deployment)]:
+        if run.operation is Operation.STATUS:
+            for text in [*table_lines(run.table), *remarks(run), *details(run)]:
                 self._line(text)
-        for text in errors(deployment):
+        for text in errors(run):
             self._line(f"\n{text}")
-        for host in deployment.hosts.values():
-            if lines := findings(host):
+        for host in run.hosts.values():
+            if lines := lines_about(host):
                 self._line("\n" + "\n".join(lines))
-        self._line(f"{counted(deployment)} in {deployment.seconds:.1f} s")
+        self._line(f"{counted(run)} in {run.seconds:.1f} s")
 
     def _line(self, text: str) -> None:
         print(text, file=self._out, flush=True)
@@ -116,41 +116,49 @@ def short(path: str) -> str:
 
 def summary(host: HostResult) -> str:
     """How a host ended, in a line."""
-    generation = f", generation {host.generation}" if host.generation is not None else ""
-    reboot = "; it has to be rebooted to run all of it" if host.reboot_required else ""
+    said = detail(host)
+    if host.outcome is Outcome.WOULD_CHANGE or (isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED):
+        return said
+    return f"{host.outcome.replace('-', ' ')}{': ' if said else ''}{said}"
+
+
+def detail(host: HostResult) -> str:
+    """What there is to say beside the outcome, in a line."""
+    generation = [f"generation {host.generation}"] if host.generation is not None else []
+    reboot = ["it has to be rebooted to run all of it"] if host.reboot_required else []
     match host.outcome:
         case Outcome.DEPLOYED:
-            moved = f": {short(host.previous_system)} → {short(host.new_system or host.system)}"
-            return f"deployed{generation}{moved if host.previous_system else ''}{reboot}"
+            new = short(host.new_system or host.system)
+            moved = [f"{short(host.previous_system)} → {new}"] if host.previous_system else []
+            return "; ".join(part for part in (", ".join([*generation, *moved]), *reboot) if part)
         case Outcome.UNCHANGED if isinstance(host, HostStatus):
-            return f"runs {short(host.system)}, {host.health}{generation}"
+            return ", ".join([f"runs {short(host.system)}", host.health, *generation])
         case Outcome.UNCHANGED:
-            runs = f", runs {short(host.system)}" if host.system else ""
-            waits = ", nothing waits for confirmation" if host.reason == "nothing-waits" else ""
-            return f"unchanged{runs}{generation}{waits}"
+            runs = [f"runs {short(host.system)}"] if host.system else []
+            waits = ["nothing waits for confirmation"] if host.reason == Reason.NOTHING_WAITS else []
+            return ", ".join([*runs, *generation, *waits])
         case Outcome.WOULD_CHANGE:
-            verb = "boot" if host.state == "would-boot" else "run"
-            return f"would {verb} {short(host.new_system)}{reboot}" if host.new_system else "would change"
+            verb = "boot" if host.state is State.WOULD_BOOT else "run"
+            return "; ".join([f"would {verb} {short(host.new_system) or 'another system'}", *reboot])
         case Outcome.ROLLED_BACK:
-            return f"rolled back, runs {short(host.system) or 'its previous system'} again{generation}"
-    first = host.error.splitlines()[0] if host.error else ""
-    return f"{host.outcome}{': ' if first else ''}{first}"
+            return ", ".join([f"runs {short(host.system) or 'its previous system'} again", *generation])
+    return host.error.splitlines()[0] if host.error else ""
 
 
-def errors(deployment: Deployment) -> list[str]:
+def errors(run: Run) -> list[str]:
     """Every error in full, under its host's name."""
     found = []
-    for host in deployment.hosts.values():
+    for host in run.hosts.values():
         if host.error:
             text = host.error.replace("\n", "\n  ")
             found.append(f"{host.name}: {host.outcome}\n  {text}")
-    return [*found, *([f"error: {deployment.error}"] if deployment.error else [])]
+    return [*found, *([f"error: {run.error}"] if run.error else [])]
 
 
-def counted(deployment: Deployment) -> str:
+def counted(run: Run) -> str:
     """How many hosts ended how."""
-    numbers = Counter(str(host.outcome) for host in deployment.hosts.values())
-    if deployment.operation == "status" and (answered := numbers.pop(Outcome.UNCHANGED, 0)):
+    numbers = Counter(str(host.outcome) for host in run.hosts.values())
+    if run.operation is Operation.STATUS and (answered := numbers.pop(Outcome.UNCHANGED, 0)):
         numbers["answered"] = answered
     return ", ".join(f"{number} {outcome}" for outcome, number in sorted(numbers.items())) or "no host"
 
@@ -168,19 +176,19 @@ def columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
     return [name for name in (rows[0] if rows else {}) if name == "host" or any(row[name] != "-" for row in rows)]
 
 
-def remarks(deployment: Deployment) -> list[str]:
+def remarks(run: Run) -> list[str]:
     """What `status` finds unusual; errors are told by themselves."""
-    failed = {host.name for host in deployment.hosts.values() if host.error}
+    failed = {host.name for host in run.hosts.values() if host.error}
     about: dict[str, list[str]] = {}
-    for name, said in deployment.remarks.items():
+    for name, said in run.remarks.items():
         for text in said if name not in failed else ():
             about.setdefault(text, []).append(name)
     return [f"{', '.join(names)}: {text}" for text, names in about.items()]
 
 
-def details(deployment: Deployment) -> list[str]:
+def details(run: Run) -> list[str]:
     """All that `status` knows, where it was asked about one host."""
-    hosts = list(deployment.hosts.values())
+    hosts = list(run.hosts.values())
     if len(hosts) != 1 or not isinstance(hosts[0], HostStatus) or hosts[0].outcome is not Outcome.UNCHANGED:
         return []
     return ["", *status_lines(hosts[0])]
@@ -196,20 +204,19 @@ def status_lines(host: HostStatus) -> list[str]:
         f"  health        {host.health}{': ' if host.failed_units else ''}{', '.join(host.failed_units)}",
         f"  kernel        {host.kernel_version}",
     ]
-    for name, room in host.free_space.items():
-        if room:
-            free, total = (round(room[key] / (1 << 20)) for key in ("free_bytes", "total_bytes"))
-            lines.append(
-                f"  free space    {free} of {total} MiB are free on {room['path'] if name == 'boot' else '/nix'}"
-            )
+    nix, boot = host.free_space.get("nix"), host.free_space.get("boot")
+    for where, found in (("/nix", nix), (boot.get("path", "/boot") if boot else "", boot)):
+        if found:
+            free, total = (round(number / (1 << 20)) for number in (found["free_bytes"], found.get("total_bytes", 0)))
+            lines.append(f"  free space    {free} of {total} MiB are free on {where}")
     if host.revision:
         lines.append(f"  revision      {host.revision}")
     if host.reboot_reasons:
         lines.append(f"  reboot        needed for {', '.join(host.reboot_reasons)}")
     if host.open_deployment:
-        where = host.open_deployment
-        in_progress = "" if where.get("in_progress") else "; left unfinished, the next deployment repairs it"
-        lines.append(f"  under way     {where.get('deployment')}, {where.get('state')}{in_progress}")
+        opened = host.open_deployment
+        in_progress = "" if opened["in_progress"] else "; left unfinished, the next deployment repairs it"
+        lines.append(f"  in progress   {opened['deployment']}, {opened['state']}{in_progress}")
     for one in host.deployments[-3:]:
         lines.append(f"  deployment    {one.get('id')} {one.get('outcome')} {short(str(one.get('to', '')))}")
     return lines

@@ -8,9 +8,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
 
-from deploy_flake.result import HostResult
+from deploy_flake.result import ExitCode, HostResult, HostStatus
+
+
+class Operation(StrEnum):
+    """What a run does; the playbook of that name does it."""
+
+    DEPLOY = "deploy"
+    STATUS = "status"
+    ROLLBACK = "rollback"
+    REVOKE = "revoke"
+
+
+class Phase(StrEnum):
+    """What a host does now."""
+
+    WAITING = ""
+    """Nothing yet."""
+    ASKING = "asking"
+    """It tells the name of its configuration."""
+    LOOKING = "looking"
+    """It tells what it runs."""
+    BUILDING = "building"
+    TESTING = "testing"
+    CHECKING = "checking"
+    """The checks from outside are run against it."""
+    CONFIRMING = "confirming"
+    REVOKING = "revoking"
+    WORKING = "working"
+    """A task that is not one of the collection's, such as a check of the operator's."""
 
 
 def _now() -> str:
@@ -22,7 +51,7 @@ class Event:
     """Something happened."""
 
     event: ClassVar[str] = ""
-    time: str = field(default_factory=_now)
+    time: Annotated[str, "date-time"] = field(default_factory=_now)
     """ISO 8601 in UTC."""
 
     def as_json(self) -> dict[str, Any]:
@@ -32,23 +61,22 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Event):
-    """It begins. `hosts` are those that are known by now: none for an inventory."""
+    """It begins."""
 
     event = "started"
-    operation: str
-    """deploy, status, rollback or revoke."""
+    operation: Operation
     hosts: tuple[str, ...]
+    """Those that are known by now: none for an inventory."""
     flake: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phase(Event):
+class Entered(Event):
     """A host has entered another phase."""
 
     event = "phase"
     host: str
-    phase: str
-    """asking, building, testing, checking, confirming, revoking, looking or working."""
+    phase: Phase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +90,12 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Warned(Event):
-    """Something the operator should know; `host` is None where it is not about one."""
+    """Something the operator should know."""
 
     event = "warning"
     text: str
     host: str | None = None
+    """None where it is not about one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +103,7 @@ class Result(Event):
     """A host has ended."""
 
     event = "result"
-    result: HostResult
+    result: HostResult | HostStatus
 
     def as_json(self) -> dict[str, Any]:
         """The result's own values beside `host`."""
@@ -87,7 +116,7 @@ class Ended(Event):
     """It is over."""
 
     event = "ended"
-    exit_code: int
+    exit_code: ExitCode
     outcomes: Mapping[str, int]
     """How many hosts ended how."""
     seconds: float

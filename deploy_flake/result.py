@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from deploy_flake.returned import Changes, Drift, Explanation, FreeSpace, Generation, OpenDeployment, Would
+
 
 class ExitCode(IntEnum):
     """What `deploy-flake` exits with. Where several hosts ended badly, the first of 1, 4 and 3 that fits."""
@@ -17,13 +19,13 @@ class ExitCode(IntEnum):
     OK = 0
     """Every host was deployed, or had nothing to do."""
     FAILED = 1
-    """Some host failed, or nobody knows what became of it."""
+    """Some host failed, or its outcome is unknown."""
     USAGE = 2
-    """The command line, or the API's arguments, made no sense; no host was touched."""
+    """Usage error: the command line made no sense, and no host was touched."""
     UNREACHABLE = 3
     """Some host could not be reached, and was not touched."""
     ROLLED_BACK = 4
-    """Some host tried its new system and went back to the previous one."""
+    """Some host tested its new system and rolled back to the previous one."""
     INTERRUPTED = 130
     """Somebody interrupted it."""
 
@@ -38,7 +40,7 @@ class Outcome(StrEnum):
     WOULD_CHANGE = "would-change"
     """Check mode: a deploy would change it."""
     ROLLED_BACK = "rolled-back"
-    """It tried the new system and runs the previous one again."""
+    """It tested the new system and runs the previous one again."""
     FAILED = "failed"
     """Something else went wrong; `error` says what, and where the host stands."""
     UNREACHABLE = "unreachable"
@@ -46,10 +48,65 @@ class Outcome(StrEnum):
     INTERRUPTED = "interrupted"
     """Somebody interrupted it before anything of the host's system was changed."""
     UNKNOWN = "unknown"
-    """It ended before the host said how it went. What was begun there, the host finishes or undoes by itself."""
+    """Outcome unknown: it ended before the host said how it went. What was begun there, the host finishes or undoes by
+    itself."""
 
 
-_GOOD = (Outcome.DEPLOYED, Outcome.UNCHANGED, Outcome.WOULD_CHANGE)
+class State(StrEnum):
+    """The last state of a host's deployment, as the modules say it."""
+
+    NONE = ""
+    """No deployment has begun."""
+    UNCHANGED = "unchanged"
+    """There was nothing to do."""
+    WINDOW = "window"
+    """The new system runs and waits for confirmation."""
+    PREPARED = "prepared"
+    """A system that is not tested waits to become the boot default."""
+    COMMITTED = "committed"
+    """The new system is the boot default."""
+    ROLLED_BACK = "rolled-back"
+    """The previous system runs again."""
+    ROLLBACK_FAILED = "rollback-failed"
+    """The host could not roll back."""
+    COMMIT_FAILED = "commit-failed"
+    """The new system could not become the boot default, and it is not certain what boots."""
+    REFUSED = "refused"
+    """The host refused the new system before anything was changed."""
+    SUPERSEDED = "superseded"
+    """Another deployment has taken over."""
+    INTERRUPTED = "interrupted"
+    """It ended before anything was changed."""
+    WOULD_TEST = "would-test"
+    """Check mode: it would test the new system."""
+    WOULD_BOOT = "would-boot"
+    """Check mode: it would make the new system the boot default without a test."""
+    WOULD_ROLLBACK = "would-rollback"
+    """Check mode: it would roll back to the earlier system."""
+    WOULD_REVOKE = "would-revoke"
+    """Check mode: it would revoke the deployment."""
+    WOULD_REFUSE = "would-refuse"
+    """Check mode: the host would refuse the new system."""
+    UNKNOWN = "unknown"
+    """The host could not say, or in a word that is not one of these."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> State:
+        # A deployment has to be followed to its end, whatever is said of it.
+        return cls.UNKNOWN
+
+
+class Reason(StrEnum):
+    """Reasons beside those of the modules, which are in `HostResult.reason` as well."""
+
+    ANOTHER_HOST_FAILED = "another-host-failed"
+    """Every host or none was to be deployed, and the failure is not this host's."""
+    NOTHING_WAITS = "nothing-waits"
+    """Nothing was there to be revoked."""
+
+
+GOOD = frozenset((Outcome.DEPLOYED, Outcome.UNCHANGED, Outcome.WOULD_CHANGE))
+"""How a host ends that is as it was meant to be."""
 
 
 @dataclass
@@ -58,85 +115,106 @@ class HostResult:
 
     name: str
     outcome: Outcome = Outcome.UNKNOWN
-    state: str = ""
-    """The last state of its deployment as the modules say it, such as `committed`, `refused` or `rollback-failed`."""
-    configuration: str = ""
-    """The name in nixosConfigurations."""
-    deployment: str = ""
-    """The name of its deployment, as in the host's /var/lib/deploy-flake/deployments.jsonl; "" if none began."""
-    previous_system: str = ""
-    """The system that ran before."""
-    system: str = ""
-    """The system that runs now, as far as it is known."""
-    new_system: str = ""
-    """The system that it was to run."""
-    generation: int | None = None
-    """The generation that is the boot default."""
-    reboot_required: bool = False
-    """Whether a reboot is needed before it runs all of the new system."""
-    revision: str | None = None
-    """The git commit of a clean local flake."""
-    bytes_sent: int = 0
-    """How much of the flake was sent to it."""
-    decides_by: str = ""
-    """When it will have gone back by itself if nobody confirms, ISO 8601 in UTC."""
+    state: State = State.NONE
     seconds: float = 0.0
     """From the start until its end."""
     error: str = ""
     """What went wrong, in full; several lines."""
-    reason: str = ""
-    """One word for it, such as `busy` or `no-space`, where the modules have one."""
-    failed_units: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What else the operator should know; also given as warnings."""
-    would: dict[str, Any] | None = None
-    """Check mode: the units that it would `stop`, `start`, `restart`, `reload` and `keep`, as the module system_test
-    says it; None where that is not known."""
+    # From tests/tools/return_values.yml, by `python3 -m tools generate`: HostResult
+    new_system: str = ""
+    """The system that was to be tried."""
+    configuration: str = ""
+    """The name in `nixosConfigurations`; empty for a system that was built already."""
+    deployment: str = ""
+    """The name of the deployment, as in `/var/lib/deploy-flake/deployments.jsonl` on the host; empty if there was
+    nothing to do."""
+    generation: int | None = None
+    """The number of the generation that is the boot default."""
+    previous_system: str = ""
+    """The system that ran before."""
+    system: str = ""
+    """The system that runs now, as far as it is known. Of a specialisation it is the store path of its own."""
+    reboot_required: bool = False
+    """Whether the host has to be rebooted before it runs all of the new system."""
+    would: Would | None = None
+    """In check mode, what `switch-to-configuration dry-activate` says it would do with units. A unit that is stopped
+    under the old system and started under the new one is in both lists. None where that is not known, since the system
+    was not built or would be refused. All is empty where nothing would be activated."""
     reboot_reasons: list[str] = field(default_factory=list)
-    """Why a reboot is needed, or in check mode would be: which of initrd, kernel and kernel-modules are not those that
-    were booted, inhibitors; `boot-default` if the boot default does not run."""
-    free_space: dict[str, Any] = field(default_factory=dict)
-    """Of `nix` and `boot`, or None: `free_bytes`; in check mode also `needed_bytes` and `enough`, for a status `path`
-    and `total_bytes`."""
-    changes: dict[str, Any] | None = None
-    """Diff mode: `packages`, `closure_bytes`, `kernel` and `units`, as the module system_test says it."""
+    """In check mode, why a reboot would be needed. `kernel`, `initrd` and `kernel-modules` are not those that were
+    booted; `inhibitor NAME` is one of NixOS's switch inhibitors that changes; `boot-only` is a system that would not be
+    activated; or which action of `switch-to-configuration` exited 100."""
+    free_space: FreeSpace = field(default_factory=FreeSpace)
+    """In check mode, how much space is free. What is needed is what `min_free_space` says, and on `boot` at least as
+    much as kernels and initrds take that are not there yet. The boot loader may remove those of older generations
+    first."""
+    changes: Changes | None = None
+    """What changes from the running system."""
+    decides_by: str = ""
+    """When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC."""
+    failed_units: list[str] = field(default_factory=list)
+    """The units that had failed."""
+    notes: list[str] = field(default_factory=list)
+    """What else the operator should know, such as an earlier deployment that had to be repaired first. Also given as
+    warnings."""
+    reason: str = ""
+    """One word for why the task failed before a deployment began, such as `busy`, `other-hostname` or `no-space`."""
+    bytes_sent: int = 0
+    """How many bytes of snapshots were sent to the host; 0 if it had them."""
+    revision: str | None = None
+    """The git commit; None for a dirty tree or without git."""
+    # Until here.
 
     @property
     def ok(self) -> bool:
         """Whether it is as it was meant to be."""
-        return self.outcome in _GOOD
+        return self.outcome in GOOD
 
 
 @dataclass
 class HostStatus(HostResult):
     """One host as `status` finds it. `system`, `generation` and `failed_units` are as in `HostResult`."""
 
-    hostname: str = ""
+    # From tests/tools/return_values.yml, by `python3 -m tools generate`: HostStatus
+    specialisation: str = ""
+    """The name of the specialisation that runs; empty if none does."""
     booted_system: str = ""
+    """The system that was booted."""
     boot_default: str = ""
+    """The system that would boot, as the system profile says; empty if there is no system profile."""
+    boot_loader_default: str = ""
+    """The system that the boot loader starts by itself, as its own files say (systemd-boot, GRUB and extlinux). Empty
+    if that can't be told, as without the right to read them, or with a choice that is kept in the firmware."""
+    hostname: str = ""
+    """The name of the host."""
+    kernel_version: str = ""
+    """The version of the kernel that runs."""
     nixos_version: str = ""
+    """The NixOS version of the system that runs."""
+    boot_default_revision: str = ""
+    """The revision that the boot default was built from; empty if it does not know."""
+    age: int | None = None
+    """For how many seconds the system that runs has been a generation, by the host's own clock. None if it is none, as
+    while it is tried."""
     health: str = ""
     """What `systemctl is-system-running` says."""
-    generations: list[dict[str, Any]] = field(default_factory=list)
-    """`generation`, `date` and `system` of each, oldest first."""
+    generations: list[Generation] = field(default_factory=list)
+    """Every generation of the system profile, oldest first."""
     deployments: list[dict[str, Any]] = field(default_factory=list)
-    """The last deployments as the host recorded them, oldest first; empty without root."""
-    open_deployment: dict[str, Any] | None = None
-    """`deployment`, `state` and `in_progress` of one that has not ended."""
-    specialisation: str = ""
-    """The name of the specialisation that runs."""
-    boot_loader_default: str = ""
-    """The system that the boot loader starts by itself; "" if that can't be told."""
-    boot_default_revision: str = ""
-    kernel_version: str = ""
-    age: int | None = None
-    """For how many seconds the system that runs has been a generation."""
-    explanations: list[dict[str, str]] = field(default_factory=list)
-    """`state` and `text` of what is unusual."""
-    drift: dict[str, Any] | None = None
-    """`state`, `text`, `flake_revision`, `revision` and `why`: how it stands to the flake that was given."""
+    """The last deployments, oldest first, as the host has recorded them. Empty without root."""
+    open_deployment: OpenDeployment | None = None
+    """The deployment that is in progress or was left unfinished; None if there is none."""
+    explanations: list[Explanation] = field(default_factory=list)
+    """What is unusual. Empty for a host that runs what it boots, whose boot loader agrees, and on which no deployment
+    is open. While a deployment is in progress, only that is told."""
+    drift: Drift | None = None
+    """How the system that runs stands to `flake`; None if no flake was given. Compared are the revision from which the
+    system, or the record of its deployment, says that it was built, and the content of the flake where there is a
+    record of it. A flake that has moved on may well give this host the same system again. Only a deployment in check
+    mode tells."""
     complete: bool = False
-    """Whether it was asked as root."""
+    """Whether it was asked as root, so that nothing is missing."""
+    # Until here.
 
 
 def exit_code(hosts: Iterable[HostResult], interrupted: bool = False) -> ExitCode:

@@ -18,12 +18,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from deploy_flake import display
-from deploy_flake.events import Event, Phase, Progress, Result, Warned
-from deploy_flake.findings import findings
+from deploy_flake.check_and_diff import lines_about
+from deploy_flake.events import Entered, Event, Progress, Result, Warned
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 if TYPE_CHECKING:
-    from deploy_flake.operation import Deployment
+    from deploy_flake.run import Run
 
 _STYLE = {
     Outcome.DEPLOYED: "green",
@@ -53,13 +53,13 @@ class Table(display.Display):
         self._notice = ""
         self._began = time.monotonic()
         self._live: Live | None = None
-        self._deployment: Deployment | None = None
+        self._run: Run | None = None
 
     def show(self, event: Event) -> None:
         """Note it; warnings are printed above the table."""
         with self._lock:
             match event:
-                case Phase(host=host):
+                case Entered(host=host):
                     self._since.setdefault(host, time.monotonic())
                     self._saying[host] = ""
                 case Progress(host=host, text=text):
@@ -71,9 +71,9 @@ class Table(display.Display):
             self.console.print(Text(f"{about}{event.text}", "yellow"))
 
     @contextmanager
-    def showing(self, deployment: Deployment) -> Iterator[None]:
-        """Draw it while the deployment is under way."""
-        self._deployment = deployment
+    def showing(self, run: Run) -> Iterator[None]:
+        """Draw it while the run is in progress."""
+        self._run = run
         self._live = Live(console=self.console, get_renderable=self._live_view, refresh_per_second=5, transient=True)
         with self._live:
             yield
@@ -82,33 +82,33 @@ class Table(display.Display):
         """Say that it was heard."""
         self._notice = f"{signal}: stopping; once more to leave at once"
 
-    def finish(self, deployment: Deployment) -> None:
+    def finish(self, run: Run) -> None:
         """The whole table, the errors, and what `status` asked for."""
-        self._deployment = deployment
-        hosts = list(deployment.hosts.values())
-        if deployment.table:
-            self.console.print(self._status(deployment.table))
-            for text in [*display.remarks(deployment), *display.details(deployment)]:
+        self._run = run
+        hosts = list(run.hosts.values())
+        if run.table:
+            self.console.print(self._status(run.table))
+            for text in [*display.remarks(run), *display.details(run)]:
                 self.console.print(Text(text))
         elif hosts:
             self.console.print(self._grid(hosts, self.console.width))
-        for text in display.errors(deployment):
+        for text in display.errors(run):
             self.console.print(Text(f"\n{text}"))
         for host in hosts:
-            if lines := findings(host):
+            if lines := lines_about(host):
                 self.console.print(Text("\n" + "\n".join(lines)))
-        self.console.print(Text(f"{display.counted(deployment)} in {deployment.seconds:.1f} s", "bold"))
+        self.console.print(Text(f"{display.counted(run)} in {run.seconds:.1f} s", "bold"))
 
     # Drawing
 
     def _live_view(self) -> RenderableType:
-        deployment = self._deployment
-        if deployment is None:
+        run = self._run
+        if run is None:
             return Text("")
         with self._lock:
-            hosts = sorted(deployment.hosts.values(), key=lambda host: _ORDER.index(self._kind(host)))
-            room = max(3, self.console.height - _AROUND - bool(self._notice))
-            shown, hidden = (hosts, []) if len(hosts) <= room else (hosts[: room - 1], hosts[room - 1 :])
+            hosts = sorted(run.hosts.values(), key=lambda host: _ORDER.index(self._kind(host)))
+            height = max(3, self.console.height - _AROUND - bool(self._notice))
+            shown, hidden = (hosts, []) if len(hosts) <= height else (hosts[: height - 1], hosts[height - 1 :])
             parts: list[RenderableType] = [self._grid(shown, self.console.width)] if hosts else []
             if hidden:
                 kinds = Counter(self._kind(host) for host in hidden)
@@ -126,7 +126,7 @@ class Table(display.Display):
         grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         names = display.columns(rows)
         for name in names:
-            # Where there is too little room, it is the longest that is cut off, and not the health.
+            # Where the terminal is too narrow, it is the longest that is cut off, and not the health.
             grid.add_column(name, no_wrap=name != "system")
         for row in rows:
             grid.add_row(*(Text(row[name], no_wrap=True, overflow="ellipsis") for name in names))
@@ -146,13 +146,10 @@ class Table(display.Display):
     def _cells(self, host: HostResult) -> tuple[Text, str, Text]:
         if host.name in self._ended:
             style = _STYLE[host.outcome]
-            said = display.summary(host)
-            for word in (str(host.outcome), host.outcome.replace("-", " ")):
-                said = said.removeprefix(word).lstrip(":, ")
-            took = host.seconds
+            said, took = display.detail(host), host.seconds
             word = "ok" if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED else str(host.outcome)
             return Text(word, style), _clock(took), Text(said, style if not host.ok else "")
-        phase = self._deployment.phase(host.name) if self._deployment else ""
+        phase = self._run.phase(host.name) if self._run else ""
         took = time.monotonic() - self._since.get(host.name, time.monotonic())
         said = self._saying.get(host.name, "")
         return Text(phase or "waiting", "cyan" if phase else "dim"), _clock(took), Text(said)

@@ -81,20 +81,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-toplevel:
-  description: The store path of the system.
-  type: str
-  returned: success
-valid:
-  description: Whether the system is in the host's store; V(false) only where it was evaluated and not built.
-  type: bool
-  returned: success
 derivation:
   description: The store path of the derivation that it was built from, or would be, where the host knows it.
-  type: str
-  returned: success
-configuration:
-  description: The name of the configuration; empty with O(toplevel).
   type: str
   returned: success
 built:
@@ -111,6 +99,19 @@ downloaded_bytes:
   returned: success
 attached:
   description: Whether the build was already running, and was followed to its end.
+  type: bool
+  returned: success
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
+toplevel:
+  description: The store path of the system.
+  type: str
+  returned: success
+configuration:
+  description: The name in C(nixosConfigurations); empty for a system that was built already.
+  type: str
+  returned: success
+valid:
+  description: Whether the system is in the host's store; V(false) only where it was evaluated and not built.
   type: bool
   returned: success
 reference:
@@ -150,4 +151,5 @@ last_modified:
   description: Seconds since 1970, of the commit or the youngest file.
   type: int
   returned: with O(flake), a local one
+# Until here.
 """

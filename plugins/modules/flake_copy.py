@@ -56,6 +56,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
 reference:
   description: The flake reference to build from on the host; locked, for a local flake.
   type: str
@@ -93,4 +94,5 @@ last_modified:
   description: Seconds since 1970, of the commit or the youngest file.
   type: int
   returned: for a local flake
+# Until here.
 """

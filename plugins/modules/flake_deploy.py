@@ -102,10 +102,6 @@ state:
       C(interrupted), C(rollback-failed) or C(commit-failed).
   type: str
   returned: always, once the deployment has begun
-deployment:
-  description: The name of the deployment; empty if there was nothing to do.
-  type: str
-  returned: always, once the deployment has begun
 build:
   description: What M(deploy_flake.nixos.flake_build) returns.
   type: dict
@@ -121,6 +117,12 @@ boot:
   type: dict
   returned: when the system was confirmed, or made the boot default without a test
   sample: {state: committed, generation: 42, reboot_required: false}
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
+deployment:
+  description: The name of the deployment, as in C(/var/lib/deploy-flake/deployments.jsonl) on the host; empty if there
+    was nothing to do.
+  type: str
+  returned: always, once the deployment has begun
 diff:
   description: What changes, for people, in Ansible's own form. The same is in RV(test).
   type: list
@@ -131,4 +133,5 @@ reason:
     C(no-space).
   type: str
   returned: failure
+# Until here.
 """

@@ -75,31 +75,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-removed:
-  description: The generations that were removed; in check mode those that would be.
-  type: list
-  elements: dict
-  returned: success
-  contains:
-    generation:
-      description: Its number.
-      type: int
-    date:
-      description: When it was made, ISO 8601 in UTC.
-      type: str
-    system:
-      description: The system.
-      type: str
-    kernel_version:
-      description: The version of its kernel; empty if it has none.
-      type: str
-    nixos_version:
-      description: Its NixOS version.
-      type: str
-    specialisations:
-      description: The names of its specialisations.
-      type: list
-      elements: str
 kept:
   description: The generations that stay.
   type: list
@@ -150,4 +125,31 @@ reason:
   description: One word for why the task failed, such as C(busy), C(boot-failed), C(garbage) or C(killed).
   type: str
   returned: failure
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
+removed:
+  description: The generations that were removed; in check mode those that would be.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    generation:
+      description: Its number.
+      type: int
+    date:
+      description: When it was made, ISO 8601 in UTC.
+      type: str
+    system:
+      description: The system.
+      type: str
+    kernel_version:
+      description: The version of its kernel; empty if it has none.
+      type: str
+    nixos_version:
+      description: Its NixOS version.
+      type: str
+    specialisations:
+      description: The names of its specialisations.
+      type: list
+      elements: str
+# Until here.
 """

@@ -68,6 +68,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+trial:
+  description:
+    - A system that is or was booted once with the module system_reboot, and was not kept; V(none) if there is none.
+    - The next deployment or trial forgets it.
+  type: dict
+  returned: success
+  contains:
+    toplevel:
+      description: The system.
+      type: str
+    in_progress:
+      description: Whether the trial is under way.
+      type: bool
+    outcome:
+      description: What has become of it, in words; empty while it is under way.
+      type: str
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
 current_system:
   description: The system that runs.
   type: str
@@ -136,8 +153,8 @@ reboot_required:
 reboot_reasons:
   description:
     - C(initrd), C(kernel) and C(kernel-modules) where those of the system that runs are not those that were booted.
-    - C(boot-default) where the host runs what it has booted, and the boot default is another system; not while a
-      system runs that was booted once with M(deploy_flake.nixos.system_reboot).
+    - C(boot-default) where the host runs what it has booted, and the boot default is another system; not while a system
+      runs that was booted once with M(deploy_flake.nixos.system_reboot).
   type: list
   elements: str
   returned: success
@@ -167,7 +184,7 @@ generations:
       type: list
       elements: str
 free_space:
-  description: How much room there is.
+  description: How much space is free.
   type: dict
   returned: success
   contains:
@@ -206,7 +223,7 @@ deployments:
   elements: dict
   returned: success
 open_deployment:
-  description: The deployment that is under way or was left unfinished; V(none) if there is none.
+  description: The deployment that is in progress or was left unfinished; V(none) if there is none.
   type: dict
   returned: success
   contains:
@@ -217,36 +234,20 @@ open_deployment:
       description: Where it stands; V(unknown) without root.
       type: str
     in_progress:
-      description: Whether its supervisor is at work. If not, the next deployment repairs it.
+      description: Whether its supervisor runs. If not, the next deployment repairs it.
       type: bool
-trial:
-  description:
-    - A system that is or was booted once with the module system_reboot, and was not kept; V(none) if there is none.
-    - The next deployment or trial forgets it.
-  type: dict
-  returned: success
-  contains:
-    toplevel:
-      description: The system.
-      type: str
-    in_progress:
-      description: Whether the trial is under way.
-      type: bool
-    outcome:
-      description: What has become of it, in words; empty while it is under way.
-      type: str
 explanations:
   description:
     - What is unusual. Empty for a host that runs what it boots, whose boot loader agrees, and on which no deployment is
       open.
-    - While a deployment is at work, only that is told.
+    - While a deployment is in progress, only that is told.
   type: list
   elements: dict
   returned: success
   contains:
     state:
       description:
-        - V(deploying), a deployment is under way. V(deployment-interrupted), one was left unfinished.
+        - V(deploying), a deployment is in progress. V(deployment-interrupted), one was left unfinished.
         - V(rollback-failed) or V(commit-failed), the last one ended so, and the host still is as it left it.
         - V(tested-not-confirmed), a system runs that a reboot would end.
         - V(boot-default-not-live), the boot default was never activated.
@@ -269,7 +270,7 @@ drift:
   returned: success
   contains:
     state:
-      description: V(none), V(drifted) or V(unknown).
+      description: C(none), C(drifted) or C(unknown).
       type: str
     text:
       description:
@@ -289,4 +290,5 @@ complete:
   description: Whether it was asked as root, so that nothing is missing.
   type: bool
   returned: success
+# Until here.
 """

@@ -143,14 +143,6 @@ booted_system:
   description: The system that the host has booted.
   type: str
   returned: when the host could be reached in the end
-system:
-  description: The system that runs now.
-  type: str
-  returned: when the host could be reached in the end
-boot_default:
-  description: The system that the host would boot now.
-  type: str
-  returned: when the host could be reached in the end
 previous_system:
   description: The system that the host had booted before.
   type: str
@@ -168,10 +160,6 @@ deployment:
   description: The name of the deployment that has made the system the boot default.
   type: str
   returned: when a system that was tried was kept
-generation:
-  description: The number of the generation that is the boot default.
-  type: int
-  returned: when a system that was tried was kept
 notes:
   description: What else the operator should know, such as what became of an earlier trial. Also given as warnings.
   type: list
@@ -182,4 +170,18 @@ reason:
     C(other-system), C(not-up) or C(unhealthy).
   type: str
   returned: failure
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
+generation:
+  description: The number of the generation that is the boot default.
+  type: int
+  returned: when a system that was tried was kept
+system:
+  description: The system that runs now, as far as it is known. Of a specialisation it is the store path of its own.
+  type: str
+  returned: when the host could be reached in the end
+boot_default:
+  description: The system that would boot now.
+  type: str
+  returned: when the host could be reached in the end
+# Until here.
 """

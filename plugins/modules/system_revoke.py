@@ -52,14 +52,16 @@ revoked:
   description: Whether this task revoked it.
   type: bool
   returned: success
-deployment:
-  description: The name of the deployment; empty if there was nothing to do.
-  type: str
-  returned: always, once the deployment has begun
 state:
   description:
     - Where it stands. V(rolled-back), or V(committed) if it was too late.
     - The task fails only if the host could not go back (C(rollback-failed) or C(commit-failed)).
+  type: str
+  returned: always, once the deployment has begun
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
+deployment:
+  description: The name of the deployment, as in C(/var/lib/deploy-flake/deployments.jsonl) on the host; empty if there
+    was nothing to do.
   type: str
   returned: always, once the deployment has begun
 generation:
@@ -75,7 +77,7 @@ previous_boot_default:
   type: str
   returned: always, once the deployment has begun
 system:
-  description: The system that runs now.
+  description: The system that runs now, as far as it is known. Of a specialisation it is the store path of its own.
   type: str
   returned: when the deployment has ended
 boot_default:
@@ -102,4 +104,5 @@ reason:
     C(no-space).
   type: str
   returned: failure
+# Until here.
 """

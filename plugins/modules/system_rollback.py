@@ -97,10 +97,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-toplevel:
-  description: The system to go back to.
-  type: str
-  returned: once it has been found
 generation_from:
   description: The number of the generation that was the boot default; null if it was none.
   type: int
@@ -109,14 +105,6 @@ generation_to:
   description: The number of the generation that was gone back to; null if O(toplevel) was given. What it has become
     is in RV(generation).
   type: int
-  returned: once the system to go back to has been found
-specialisation:
-  description: The specialisation of it that was to be activated; empty for the system itself.
-  type: str
-  returned: once the system to go back to has been found
-deployment:
-  description: The name of the deployment; empty if there was nothing to do.
-  type: str
   returned: once the system to go back to has been found
 state:
   description:
@@ -127,6 +115,20 @@ state:
       C(interrupted), C(rollback-failed) or C(commit-failed). C(rolled-back) says that the rollback itself was undone.
   type: str
   returned: once the system to go back to has been found
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
+toplevel:
+  description: The system to roll back to.
+  type: str
+  returned: once it has been found
+specialisation:
+  description: The specialisation of it that was to be activated; empty for the system itself.
+  type: str
+  returned: once the system to roll back to has been found
+deployment:
+  description: The name of the deployment, as in C(/var/lib/deploy-flake/deployments.jsonl) on the host; empty if there
+    was nothing to do.
+  type: str
+  returned: once the system to roll back to has been found
 generation:
   description: The number of the generation that is the boot default.
   type: int
@@ -134,53 +136,190 @@ generation:
 previous_system:
   description: The system that ran before.
   type: str
-  returned: once the system to go back to has been found
+  returned: once the system to roll back to has been found
 previous_boot_default:
   description: The system that would have booted before.
   type: str
-  returned: once the system to go back to has been found
+  returned: once the system to roll back to has been found
 system:
-  description: The system that runs now. Of a specialisation it is the store path of its own.
+  description: The system that runs now, as far as it is known. Of a specialisation it is the store path of its own.
   type: str
-  returned: once the system to go back to has been found
+  returned: once the system to roll back to has been found
 boot_default:
   description: The system that would boot now.
   type: str
   returned: when the deployment has ended
 reboot_required:
-  description: Whether the host has to be rebooted before it runs all of the earlier system.
+  description: Whether the host has to be rebooted before it runs all of the new system.
   type: bool
-  returned: when the deployment has begun, and in check mode unless the host runs the system
+  returned: when the deployment has begun, and in check mode unless the host has the system
 would:
-  description: What would happen to units. As RV(deploy_flake.nixos.system_test#module:would).
+  description:
+    - In check mode, what C(switch-to-configuration dry-activate) says it would do with units. A unit that is stopped
+      under the old system and started under the new one is in both lists.
+    - V(none) where that is not known, since the system was not built or would be refused. All is empty where nothing
+      would be activated.
   type: dict
-  returned: in check mode, unless the host runs the system
+  returned: in check mode, unless the host has the system
+  contains:
+    stop:
+      description: Units that would be stopped.
+      type: list
+      elements: str
+    start:
+      description:
+        - Units that would be started. New ones that a target pulls in are not named by C(dry-activate); in diff mode
+          they are in RV(changes).
+      type: list
+      elements: str
+    restart:
+      description: Units that would be restarted.
+      type: list
+      elements: str
+    reload:
+      description: Units that would be reloaded.
+      type: list
+      elements: str
+    keep:
+      description: Units that have changed and would run on as they are, since they do not allow a restart.
+      type: list
+      elements: str
+    swapoff:
+      description: Swap devices that would be taken away.
+      type: list
+      elements: str
+    restart_systemd:
+      description: Whether systemd itself would be executed again.
+      type: bool
 reboot_reasons:
-  description: Why a reboot would be needed. As RV(deploy_flake.nixos.system_test#module:reboot_reasons).
+  description:
+    - In check mode, why a reboot would be needed. C(kernel), C(initrd) and C(kernel-modules) are not those that were
+      booted; C(inhibitor NAME) is one of NixOS's switch inhibitors that changes; C(boot-only) is a system that would
+      not be activated; or which action of C(switch-to-configuration) exited 100.
   type: list
   elements: str
-  returned: in check mode, unless the host runs the system
+  returned: in check mode, unless the host has the system
 free_space:
-  description: The room that there is. As RV(deploy_flake.nixos.system_test#module:free_space).
+  description:
+    - In check mode, how much space is free.
+    - What is needed is what O(min_free_space) says, and on C(boot) at least as much as kernels and initrds take that
+      are not there yet. The boot loader may remove those of older generations first.
   type: dict
-  returned: in check mode, unless the host runs the system
+  returned: in check mode, unless the host has the system
+  sample: {nix: {free_bytes: 5368709120, needed_bytes: 33554432, enough: true}}
+  contains:
+    nix:
+      description: The file system of C(/nix).
+      type: dict
+      contains:
+        free_bytes:
+          description: How much is free.
+          type: int
+        needed_bytes:
+          description: How much a deployment needs.
+          type: int
+        enough:
+          description: Whether that is enough.
+          type: bool
+    boot:
+      description: The file system of C(/boot), where it is one of its own.
+      type: dict
+      contains:
+        free_bytes:
+          description: How much is free.
+          type: int
+        needed_bytes:
+          description: How much a deployment needs.
+          type: int
+        enough:
+          description: Whether that is enough.
+          type: bool
 changes:
-  description: What changes from the running system. As RV(deploy_flake.nixos.system_test#module:changes).
+  description: What changes from the running system.
   type: dict
   returned: in diff mode, when something would change
+  contains:
+    from:
+      description: The old system.
+      type: str
+    to:
+      description: The new system.
+      type: str
+    packages:
+      description:
+        - The packages that differ between the closures of the two, as C(nix store diff-closures) sees them. At most
+          1500.
+      type: list
+      elements: dict
+      sample: [{name: hello, before: [2.12.1], after: [2.12.2], size_change_bytes: 0}]
+      contains:
+        name:
+          description: Its name.
+          type: str
+        before:
+          description: The versions that only the old system has.
+          type: list
+          elements: str
+        after:
+          description: The versions that only the new system has.
+          type: list
+          elements: str
+        size_change_bytes:
+          description: How much it has grown; V(0) below 8 KiB.
+          type: int
+    packages_left_out:
+      description: How many packages more there are.
+      type: int
+    closure_bytes:
+      description: The sizes of the two closures in bytes.
+      type: dict
+      contains:
+        before:
+          description: That of the old one; V(none) if it is not known.
+          type: int
+        after:
+          description: That of the new one; V(none) if it is not known.
+          type: int
+    kernel:
+      description: The versions of the kernel; empty for a system without one.
+      type: dict
+      contains:
+        before:
+          description: That of the old system.
+          type: str
+        after:
+          description: That of the new one. It ends with C(built anew) where the version is the same and the kernel
+            another.
+          type: str
+    units:
+      description: Names of units. Drop-ins count.
+      type: dict
+      contains:
+        added:
+          description: Those that only the new system has.
+          type: list
+          elements: str
+        removed:
+          description: Those that only the old system has.
+          type: list
+          elements: str
+        changed:
+          description: Those that are different.
+          type: list
+          elements: str
 diff:
   description: The same for people, in Ansible's own form.
   type: list
   elements: dict
   returned: in diff mode, when something would change
-rebooted:
-  description: Whether the host was rebooted into the system.
-  type: bool
-  returned: when it was
 decides_by:
-  description: When the host will have gone back at the latest if nobody confirms, ISO 8601 in UTC.
+  description: When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.
   type: str
   returned: when it waits for confirmation
+rebooted:
+  description: Whether the host was rebooted into the new system.
+  type: bool
+  returned: when it was
 failed_units:
   description: The units that had failed.
   type: list
@@ -197,4 +336,5 @@ reason:
     C(no-generation).
   type: str
   returned: failure
+# Until here.
 """

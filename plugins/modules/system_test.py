@@ -72,6 +72,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+state:
+  description:
+    - Where it stands. V(window), the system runs and waits for confirmation, V(unchanged) or, in check mode,
+      V(would-test), V(would-boot) for a system that would become the boot default without a test, or
+      V(would-refuse), which fails the task.
+    - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
+      C(interrupted),
+      C(rollback-failed) or C(commit-failed).
+  type: str
+  returned: always, once the deployment has begun
+# From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
 toplevel:
   description: The system that was to be tried.
   type: str
@@ -81,17 +92,8 @@ specialisation:
   type: str
   returned: always
 deployment:
-  description: The name of the deployment; empty if there was nothing to do.
-  type: str
-  returned: always, once the deployment has begun
-state:
-  description:
-    - Where it stands. V(window), the system runs and waits for confirmation, V(unchanged) or, in check mode,
-      V(would-test), V(would-boot) for a system that would become the boot default without a test, or
-      V(would-refuse), which fails the task.
-    - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
-      C(interrupted),
-      C(rollback-failed) or C(commit-failed).
+  description: The name of the deployment, as in C(/var/lib/deploy-flake/deployments.jsonl) on the host; empty if there
+    was nothing to do.
   type: str
   returned: always, once the deployment has begun
 generation:
@@ -107,7 +109,7 @@ previous_boot_default:
   type: str
   returned: always, once the deployment has begun
 system:
-  description: The system that runs now. Of a specialisation it is the store path of its own.
+  description: The system that runs now, as far as it is known. Of a specialisation it is the store path of its own.
   type: str
   returned: always, once the deployment has begun
 boot_default:
@@ -122,7 +124,7 @@ would:
   description:
     - In check mode, what C(switch-to-configuration dry-activate) says it would do with units. A unit that is stopped
       under the old system and started under the new one is in both lists.
-    - V(null) where that is not known, since the system was not built or would be refused. All is empty where nothing
+    - V(none) where that is not known, since the system was not built or would be refused. All is empty where nothing
       would be activated.
   type: dict
   returned: in check mode, unless the host has the system
@@ -154,7 +156,7 @@ would:
       type: list
       elements: str
     restart_systemd:
-      description: Whether systemd itself would be executed anew.
+      description: Whether systemd itself would be executed again.
       type: bool
 reboot_reasons:
   description:
@@ -170,13 +172,39 @@ valid:
   returned: in check mode, unless the host has the system
 free_space:
   description:
-    - In check mode, the room on the file systems C(nix) and, where /boot is one of its own, C(boot). Each has
-      C(free_bytes), C(needed_bytes) and whether that is C(enough).
+    - In check mode, how much space is free.
     - What is needed is what O(min_free_space) says, and on C(boot) at least as much as kernels and initrds take that
       are not there yet. The boot loader may remove those of older generations first.
   type: dict
   returned: in check mode, unless the host has the system
   sample: {nix: {free_bytes: 5368709120, needed_bytes: 33554432, enough: true}}
+  contains:
+    nix:
+      description: The file system of C(/nix).
+      type: dict
+      contains:
+        free_bytes:
+          description: How much is free.
+          type: int
+        needed_bytes:
+          description: How much a deployment needs.
+          type: int
+        enough:
+          description: Whether that is enough.
+          type: bool
+    boot:
+      description: The file system of C(/boot), where it is one of its own.
+      type: dict
+      contains:
+        free_bytes:
+          description: How much is free.
+          type: int
+        needed_bytes:
+          description: How much a deployment needs.
+          type: int
+        enough:
+          description: Whether that is enough.
+          type: bool
 changes:
   description: What changes from the running system.
   type: dict
@@ -190,32 +218,73 @@ changes:
       type: str
     packages:
       description:
-        - The packages that differ between the closures of the two, as C(nix store diff-closures) sees them, each with
-          its C(name), the versions that are only C(before) and only C(after), and C(size_change_bytes), which is
-          V(0) below 8 KiB. At most 1500.
+        - The packages that differ between the closures of the two, as C(nix store diff-closures) sees them. At most
+          1500.
       type: list
       elements: dict
       sample: [{name: hello, before: [2.12.1], after: [2.12.2], size_change_bytes: 0}]
+      contains:
+        name:
+          description: Its name.
+          type: str
+        before:
+          description: The versions that only the old system has.
+          type: list
+          elements: str
+        after:
+          description: The versions that only the new system has.
+          type: list
+          elements: str
+        size_change_bytes:
+          description: How much it has grown; V(0) below 8 KiB.
+          type: int
     packages_left_out:
       description: How many packages more there are.
       type: int
     closure_bytes:
-      description: The sizes of the two closures in bytes, C(before) and C(after); V(null) where they are not known.
+      description: The sizes of the two closures in bytes.
       type: dict
+      contains:
+        before:
+          description: That of the old one; V(none) if it is not known.
+          type: int
+        after:
+          description: That of the new one; V(none) if it is not known.
+          type: int
     kernel:
-      description: The versions of the kernel, C(before) and C(after); empty for a system without one.
-        C(after) ends with C(built anew) where the version is the same and the kernel another.
+      description: The versions of the kernel; empty for a system without one.
       type: dict
+      contains:
+        before:
+          description: That of the old system.
+          type: str
+        after:
+          description: That of the new one. It ends with C(built anew) where the version is the same and the kernel
+            another.
+          type: str
     units:
-      description: Names of units that are C(added), C(removed) and C(changed). Drop-ins count.
+      description: Names of units. Drop-ins count.
       type: dict
+      contains:
+        added:
+          description: Those that only the new system has.
+          type: list
+          elements: str
+        removed:
+          description: Those that only the old system has.
+          type: list
+          elements: str
+        changed:
+          description: Those that are different.
+          type: list
+          elements: str
 diff:
   description: The same for people, in Ansible's own form.
   type: list
   elements: dict
   returned: in diff mode, when something would change and the host has the new system in its store
 decides_by:
-  description: When the host will have gone back at the latest if nobody confirms, ISO 8601 in UTC.
+  description: When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.
   type: str
   returned: when it waits for confirmation
 failed_units:
@@ -234,4 +303,5 @@ reason:
     C(no-space).
   type: str
   returned: failure
+# Until here.
 """

@@ -5,75 +5,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from deploy_flake.result import HostResult, Outcome
+from deploy_flake.result import HostResult, Outcome, State
+from deploy_flake.returned import Changes, Package, Would
 
-_VERBS = {
-    "stop": "stops",
-    "start": "starts",
-    "restart": "restarts",
-    "reload": "reloads",
-    "keep": "leaves alone",
-    "swapoff": "takes away",
-}
 _PACKAGES = 60
 """Lines about packages for one host; --instrumentation json has all of them."""
 
 
-def findings(host: HostResult) -> list[str]:
+def lines_about(host: HostResult) -> list[str]:
     """Under the host's name; nothing where there is nothing to tell."""
-    lines = [*_would(host), *_changes(host.changes or {})]
+    lines = [*_would(host), *_changes(host.changes)]
     return [f"{host.name}:", *lines] if lines else []
 
 
 def _would(host: HostResult) -> Iterable[str]:
     if host.would is not None:
-        units = {verb: host.would.get(name, []) for name, verb in _VERBS.items()}
+        units = _units(host.would)
         for verb, names in units.items():
             if names:
                 yield _line(verb, ", ".join(names))
-        if host.would.get("restart_systemd"):
+        if host.would["restart_systemd"]:
             yield _line("restarts", "systemd itself")
-        if not any(units.values()) and host.state == "would-test":
+        if not any(units.values()) and host.state is State.WOULD_TEST:
             yield _line("units", "all stay as they are")
     if host.reboot_reasons:
         yield _line("reboot", f"needed for {', '.join(host.reboot_reasons)}")
     elif host.would is not None and host.outcome is Outcome.WOULD_CHANGE:
         yield _line("reboot", "not needed")
-    for name, room in host.free_space.items():
-        if not room or "enough" not in room:
-            continue
-        short = "" if room["enough"] else ", NOT ENOUGH"
-        text = f"{_size(room['free_bytes'])} free, {_size(room['needed_bytes'])} needed{short}"
-        yield _line("free space", f"/{name} {text}")
+    for name, found in (("nix", host.free_space.get("nix")), ("boot", host.free_space.get("boot"))):
+        if found and "enough" in found:
+            short = "" if found["enough"] else ", NOT ENOUGH"
+            text = f"{_size(found['free_bytes'])} free, {_size(found['needed_bytes'])} needed{short}"
+            yield _line("free space", f"/{name} {text}")
 
 
-def _changes(changes: Mapping[str, Any]) -> Iterable[str]:
-    if not changes:
+def _units(would: Would) -> dict[str, list[str]]:
+    return {
+        "stops": would["stop"],
+        "starts": would["start"],
+        "restarts": would["restart"],
+        "reloads": would["reload"],
+        "leaves alone": would["keep"],
+        "takes away": would["swapoff"],
+    }
+
+
+def _changes(changes: Changes | None) -> Iterable[str]:
+    if changes is None:
         return
     kernel, closure, units = changes["kernel"], changes["closure_bytes"], changes["units"]
     if kernel["before"] != kernel["after"]:
         yield _line("kernel", f"{kernel['before'] or 'none'} → {kernel['after'] or 'none'}")
-    if None not in closure.values():
-        grown = closure["after"] - closure["before"]
-        yield _line("closure", f"{_size(closure['before'])} → {_size(closure['after'])} ({_size(grown, sign=True)})")
+    before, after = closure["before"], closure["after"]
+    if before is not None and after is not None:
+        yield _line("closure", f"{_size(before)} → {_size(after)} ({_size(after - before, sign=True)})")
     packages = changes["packages"]
     for package in packages[:_PACKAGES]:
         yield _line("package", _package(package))
     if more := len(packages[_PACKAGES:]) + changes["packages_left_out"]:
         yield _line("package", f"and {more} more")
-    for mark, how in (("+", "added"), ("-", "removed"), ("~", "changed")):
-        if units[how]:
-            yield _line("units", ", ".join(f"{mark}{name}" for name in units[how]))
+    for mark, names in (("+", units["added"]), ("-", units["removed"]), ("~", units["changed"])):
+        if names:
+            yield _line("units", ", ".join(f"{mark}{name}" for name in names))
 
 
-def _package(package: Mapping[str, Any]) -> str:
-    sides = [", ".join(version or "no version" for version in package[side]) for side in ("before", "after")]
+def _package(package: Package) -> str:
+    before, after = package["before"], package["after"]
+    sides = [", ".join(version or "no version" for version in side) for side in (before, after)]
     grown = package["size_change_bytes"]
     size = f" ({_size(grown, sign=True)})" if grown else ""
-    if not any(package[side] for side in ("before", "after")):
+    if not before and not after:
         return f"{package['name']}{size}"
     return f"{package['name']} {sides[0] or 'none'} → {sides[1] or 'none'}{size}"
 

@@ -16,8 +16,8 @@ import pytest
 from rich.console import Console
 
 from deploy_flake.display import Plain, table_lines
-from deploy_flake.events import Ended, Event, Phase, Started, Warned
-from deploy_flake.follow import Follower
+from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Started, Warned
+from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
 from deploy_flake.table import Table
 
@@ -36,10 +36,10 @@ def result(host: str, module: str, how: str = "ok", **values: Any) -> dict[str, 
 STATS = {"event": "playbook_on_stats", "event_data": {"processed": {}, "failures": {}}}
 
 
-def follow(*events: dict[str, Any], operation: str = "deploy", at_end: bool = False) -> tuple[Follower, list[Event]]:
+def follow(*events: dict[str, Any], operation: str = "deploy", at_end: bool = False) -> tuple[RunnerEvents, list[Event]]:
     told: list[Event] = []
     new = HostStatus if operation == "status" else HostResult
-    follower = Follower(operation, {"host1": new("host1")}, told.append, at_end)
+    follower = RunnerEvents(operation, {"host1": new("host1")}, told.append, at_end)
     for event in events:
         follower.handle(event)
     for one in told:
@@ -126,7 +126,7 @@ def test_host_whose_next_step_was_not_told_yet_is_not_forgotten() -> None:
 )
 def test_host_that_was_to_be_sent_back_is_not_called_untouched(events: list[dict[str, Any]], outcome: Outcome) -> None:
     """Interrupted twice, before that had even begun."""
-    follower = Follower("revoke", {"host1": HostResult("host1")}, lambda _event: None, under_way=True)
+    follower = RunnerEvents("revoke", {"host1": HostResult("host1")}, lambda _event: None, under_way=True)
     for event in events:
         follower.handle(event)
     follower.end(interrupted=True)
@@ -233,7 +233,7 @@ def test_exit_code(outcomes: list[str], code: ExitCode) -> None:
 class Fifty:
     """A deployment of fifty hosts, as far as the table looks at it."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: RunnerEvents) -> None:
         self.hosts = follower.hosts
         self.phase = follower.phase
         self.error = ""
@@ -245,7 +245,7 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
     out = io.StringIO()
     table = Table(Console(file=out, width=width, height=24, force_terminal=True, color_system=None))
     names = [f"web{number}.example.org" for number in range(50)]
-    follower = Follower("deploy", {name: HostResult(name) for name in names}, table.show)
+    follower = RunnerEvents("deploy", {name: HostResult(name) for name in names}, table.show)
     for name in names[:30]:
         follower.handle(started(name, "flake_build"))
         follower.handle({"event": "verbose", "stdout": f"{name}: building 3 of 700: {'long-name-' * 20}"})

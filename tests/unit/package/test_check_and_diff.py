@@ -16,8 +16,8 @@ from rich.console import Console
 
 from deploy_flake.display import Display, Plain, summary
 from deploy_flake.events import Event
-from deploy_flake.findings import findings
-from deploy_flake.follow import Follower
+from deploy_flake.check_and_diff import lines_about
+from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.result import HostResult, Outcome
 from deploy_flake.table import Table
 
@@ -85,7 +85,7 @@ class Checked:
             told.append(event)
             show.show(event)
 
-        follower = Follower("deploy", {"host1": HostResult("host1")}, tell)
+        follower = RunnerEvents("deploy", {"host1": HostResult("host1")}, tell)
         res: dict[str, Any] = {
             "state": "would-test",
             "toplevel": "/nix/store/n-new",
@@ -116,21 +116,21 @@ def test_all_of_it_is_shown(kind: type[Plain] | type[Table]) -> None:
 def test_system_that_was_not_built() -> None:
     space = {"nix": SPACE["nix"]}
     host = Checked(Plain(io.StringIO()), would=None, changes=None, free_space=space, reboot_reasons=[]).hosts["host1"]
-    assert findings(host) == ["host1:", "  free space    /nix 5.0 GiB free, 32.0 MiB needed"]
+    assert lines_about(host) == ["host1:", "  free space    /nix 5.0 GiB free, 32.0 MiB needed"]
 
 
 def test_nothing_would_be_done_to_units() -> None:
     nothing: dict[str, Any] = {name: [] for name in WOULD} | {"restart_systemd": False}
     host = Checked(Plain(io.StringIO()), would=nothing, changes=None, free_space={}, reboot_reasons=[]).hosts["host1"]
-    assert findings(host) == ["host1:", "  units         all stay as they are", "  reboot        not needed"]
+    assert lines_about(host) == ["host1:", "  units         all stay as they are", "  reboot        not needed"]
 
 
 def test_hundreds_of_packages_are_counted() -> None:
     packages = [{"name": f"p{n}", "before": ["1"], "after": ["2"], "size_change_bytes": 0} for n in range(100)]
-    lines = findings(HostResult("host1", changes=CHANGES | {"packages": packages, "packages_left_out": 7}))
+    lines = lines_about(HostResult("host1", changes=CHANGES | {"packages": packages, "packages_left_out": 7}))
     assert "  package       and 47 more" in lines
     assert len(lines) < 70
 
 
 def test_deploy_without_either_tells_nothing_more() -> None:
-    assert findings(HostResult("host1", Outcome.DEPLOYED)) == []
+    assert lines_about(HostResult("host1", Outcome.DEPLOYED)) == []

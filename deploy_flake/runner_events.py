@@ -1,91 +1,76 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes results and events of what ansible-runner reports."""
+"""Makes results and events of what ansible-runner reports.
+
+What comes of a host is read from the results of tasks alone: their states, their reasons, and whether they failed.
+"""
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
-from deploy_flake.events import Event, Phase, Progress, Result, Warned
-from deploy_flake.result import HostResult, HostStatus, Outcome
+from deploy_flake import ansible_output
+from deploy_flake.ansible_output import Step
+from deploy_flake.events import Entered, Event, Operation, Phase, Progress, Result, Warned
+from deploy_flake.result import HostResult, HostStatus, Outcome, Reason, State
+from deploy_flake.returned import OF_A_DEPLOYMENT, OF_A_HOST
 
-PHASES = {
-    "flake_deploy": "building",
-    "flake_build": "building",
-    "system_test": "testing",
-    "system_rollback": "testing",
-    "system_check": "checking",
-    "system_boot": "confirming",
-    "system_revoke": "revoking",
-    "system_info": "asking",
+
+class Module(StrEnum):
+    """The modules of the collection whose results say something about a host. Others are known in full."""
+
+    FLAKE_DEPLOY = "flake_deploy"
+    FLAKE_BUILD = "flake_build"
+    SYSTEM_TEST = "system_test"
+    SYSTEM_ROLLBACK = "system_rollback"
+    SYSTEM_CHECK = "system_check"
+    SYSTEM_BOOT = "system_boot"
+    SYSTEM_REVOKE = "system_revoke"
+    SYSTEM_INFO = "system_info"
+    FLEET_STATUS = "fleet_status"
+    FLEET_OUTCOME = "fleet_outcome"
+
+
+_PHASES = {
+    Module.FLAKE_DEPLOY: Phase.BUILDING,
+    Module.FLAKE_BUILD: Phase.BUILDING,
+    Module.SYSTEM_TEST: Phase.TESTING,
+    Module.SYSTEM_ROLLBACK: Phase.TESTING,
+    Module.SYSTEM_CHECK: Phase.CHECKING,
+    Module.SYSTEM_BOOT: Phase.CONFIRMING,
+    Module.SYSTEM_REVOKE: Phase.REVOKING,
+    Module.SYSTEM_INFO: Phase.ASKING,
 }
-# The steps of flake_deploy, and the line with which one begins.
-_STEPS = {"build": "flake_build", "test": "system_test", "boot": "system_boot"}
-_BEGINS = {"is to try ": "testing", "is to boot ": "confirming", "is asked to confirm ": "confirming"}
+# The steps of flake_deploy: the module whose result each has, and whose phase a host enters with it.
+_STEPS = {Step.BUILD: Module.FLAKE_BUILD, Step.TEST: Module.SYSTEM_TEST, Step.BOOT: Module.SYSTEM_BOOT}
 _COLLECTION = "deploy_flake.nixos."
-_LINE = re.compile(r"(?P<host>[^\s:]+): (?P<text>.*)")
-_LABEL = re.compile(r"^\[(?:[A-Z ]*WARNING|ERROR)\]:? *")
+_MODULES = {str(module): module for module in Module}
 _RESULTS = ("runner_on_ok", "runner_on_failed", "runner_on_unreachable", "runner_on_skipped")
-# What each return value of the modules is called in a result.
-_VALUES = {
-    "configuration": "configuration",
-    "deployment": "deployment",
-    "previous_system": "previous_system",
-    "system": "system",
-    "toplevel": "new_system",
-    "generation": "generation",
-    "reboot_required": "reboot_required",
-    "revision": "revision",
-    "bytes_sent": "bytes_sent",
-    "decides_by": "decides_by",
-    "failed_units": "failed_units",
-    "notes": "notes",
-    "reason": "reason",
-    "would": "would",
-    "reboot_reasons": "reboot_reasons",
-    "free_space": "free_space",
-    "changes": "changes",
-}
-_STATUS = {
-    "hostname": "hostname",
-    "current_system": "system",
-    "booted_system": "booted_system",
-    "boot_default": "boot_default",
-    "generation": "generation",
-    "nixos_version": "nixos_version",
-    "configuration_revision": "revision",
-    "health": "health",
-    "failed_units": "failed_units",
-    "reboot_required": "reboot_required",
-    "reboot_reasons": "reboot_reasons",
-    "generations": "generations",
-    "deployments": "deployments",
-    "open_deployment": "open_deployment",
-    "specialisation": "specialisation",
-    "boot_loader_default": "boot_loader_default",
-    "boot_default_revision": "boot_default_revision",
-    "kernel_version": "kernel_version",
-    "age": "age",
-    "free_space": "free_space",
-    "explanations": "explanations",
-    "drift": "drift",
-    "complete": "complete",
-}
 # The modules after which a host may have ended.
-_LAST = ("flake_deploy", "system_test", "system_rollback", "system_boot", "system_revoke")
-_WORKING = ("testing", "checking", "confirming", "revoking")
+_LAST = (
+    Module.FLAKE_DEPLOY,
+    Module.SYSTEM_TEST,
+    Module.SYSTEM_ROLLBACK,
+    Module.SYSTEM_BOOT,
+    Module.SYSTEM_REVOKE,
+)
+_WORKING = (Phase.TESTING, Phase.CHECKING, Phase.CONFIRMING, Phase.REVOKING)
+_WOULD = (State.WOULD_TEST, State.WOULD_ROLLBACK, State.WOULD_BOOT, State.WOULD_REVOKE)
 
 
-class Follower:
-    """Follows one run of a playbook. `hosts` may be empty: those of an inventory are learnt as they turn up."""
+class RunnerEvents:
+    """Reads what ansible-runner reports of one playbook.
+
+    `hosts` may be empty: those of an inventory are learnt as they turn up.
+    """
 
     def __init__(
         self,
-        operation: str,
+        operation: Operation,
         hosts: Mapping[str, HostResult],
         tell: Callable[[Event], None],
         at_end: bool = False,
@@ -105,9 +90,11 @@ class Follower:
         """Whether another host may yet change how a host ends, as in a fleet that commits everywhere or nowhere."""
         self._under_way = under_way
         """Whether another run has begun something on these hosts, and was broken off."""
-        self._phases: dict[str, str] = {}
-        self._modules: dict[str, str] = {}
+        self._phases: dict[str, Phase] = {}
+        self._modules: dict[str, Module | None] = {}
         self._failed: set[str] = set()
+        self._others: set[str] = set()
+        """Those whose failure is another host's."""
         self._unreachable: set[str] = set()
         self._told: set[str] = set()
         self._began = time.monotonic()
@@ -124,19 +111,20 @@ class Follower:
             self._result(kind, str(data.get("host", "")), _module(data), data)
         elif kind == "playbook_on_stats":
             self._stats(data)
-        elif kind in ("verbose", "warning", "system_warning", "error"):
-            self._speak(kind, str(event.get("stdout", "")))
+        elif kind in ansible_output.STATED:
+            for line in ansible_output.lines(kind, str(event.get("stdout", "")), self.hosts):
+                self._speak(line)
         return False
 
-    def phase(self, host: str) -> str:
-        """What the host does now; "" before it does anything."""
-        return self._phases.get(host, "")
+    def phase(self, host: str) -> Phase:
+        """What the host does now."""
+        return self._phases.get(host, Phase.WAITING)
 
     def may_wait(self) -> list[str]:
         """The hosts that may have a deployment under way which nobody will confirm any more."""
         # One that builds may have begun with the next step, and its line is still on the way.
         mine = [name for name in self.hosts if name not in self._told]
-        return [name for name in mine if self._is_tried(name) or self._modules.get(name) == "flake_deploy"]
+        return [name for name in mine if self._is_tried(name) or self._modules.get(name) is Module.FLAKE_DEPLOY]
 
     def end(self, interrupted: bool) -> None:
         """Nothing more will come: tell of the hosts that have not ended."""
@@ -151,17 +139,18 @@ class Follower:
 
     # The kinds of events
 
-    def _begin(self, name: str, module: str) -> None:
+    def _begin(self, name: str, module: Module | None) -> None:
         self._host(name)
         self._modules[name] = module
-        self._enter(name, "looking" if self.operation == "status" else PHASES.get(module, "working"))
+        phase = _PHASES.get(module, Phase.WORKING) if module else Phase.WORKING
+        self._enter(name, Phase.LOOKING if self.operation is Operation.STATUS else phase)
 
-    def _enter(self, name: str, phase: str) -> None:
-        if name not in self._told and self._phases.get(name) != phase:
+    def _enter(self, name: str, phase: Phase) -> None:
+        if name not in self._told and self._phases.get(name) is not phase:
             self._phases[name] = phase
-            self._tell(Phase(host=name, phase=phase))
+            self._tell(Entered(host=name, phase=phase))
 
-    def _result(self, kind: str, name: str, module: str, data: Mapping[str, Any]) -> None:
+    def _result(self, kind: str, name: str, module: Module | None, data: Mapping[str, Any]) -> None:
         host, res = self._host(name), data.get("res") or {}
         if kind == "runner_on_unreachable":
             self._unreachable.add(name)
@@ -172,41 +161,47 @@ class Follower:
             self._end_of(name)
             return
         # The playbook of `status` ignores errors, so that its table has every host.
-        ignored = data.get("ignore_errors") and self.operation != "status"
+        ignored = data.get("ignore_errors") and self.operation is not Operation.STATUS
         if kind == "runner_on_skipped" or (kind == "runner_on_failed" and ignored):
             return
-        if module == "fleet_status":
+        if module is Module.FLEET_STATUS:
             self.table, self.remarks = list(res.get("rows", [])), dict(res.get("remarks", {}))
-        if module == "flake_deploy":
+        if module is Module.FLAKE_DEPLOY:
             for step, its in _STEPS.items():
                 self._take(host, its, res.get(step) or {})
-        elif module in PHASES:
+            # Where it ended before it had begun with a step.
+            host.reason = str(res.get("reason") or host.reason)
+        elif module in _PHASES:
             self._take(host, module, res)
         if kind == "runner_on_failed":
             self._failed.add(name)
+            if module is Module.FLEET_OUTCOME:
+                host.reason = host.reason or str(res.get("reason") or "")
+                if res.get("reason") == Reason.ANOTHER_HOST_FAILED:
+                    self._others.add(name)
             host.error = _first(host.error, str(res.get("msg") or "the task failed and did not say why").strip())
-            if module.endswith("fail") and not self._at_end:
+            if module is Module.FLEET_OUTCOME and not self._at_end:
                 host.outcome = self._outcome(name, host, False)
                 self._end_of(name)
         elif module in _LAST and self._is_done(host):
             host.outcome = self._outcome(name, host, False)
             self._end_of(name)
 
-    def _take(self, host: HostResult, module: str, res: Mapping[str, Any]) -> None:
+    def _take(self, host: HostResult, module: Module, res: Mapping[str, Any]) -> None:
         """Take over the return values of one of the collection's modules."""
-        names: Mapping[str, str] = _VALUES
-        if module == "system_info":
+        names: Mapping[str, str] = OF_A_DEPLOYMENT
+        if module is Module.SYSTEM_INFO:
             # Others ask too, and there only what ran before is of interest.
             before = {} if host.previous_system else {"current_system": "previous_system"}
-            names = _STATUS if isinstance(host, HostStatus) else before
+            names = OF_A_HOST if isinstance(host, HostStatus) else before
         for theirs, ours in names.items():
             if res.get(theirs) is not None:
                 setattr(host, ours, res[theirs])
         if res.get("state"):
-            host.state = str(res["state"])
-        if host.state in ("window", "unchanged") and not res.get("system"):
+            host.state = State(str(res["state"]))
+        if host.state in (State.WINDOW, State.UNCHANGED) and not res.get("system"):
             host.system = host.new_system
-        if host.state in ("committed", "rolled-back", "unchanged"):
+        if host.state in (State.COMMITTED, State.ROLLED_BACK, State.UNCHANGED):
             host.decides_by = ""
 
     def _stats(self, data: Mapping[str, Any]) -> None:
@@ -218,50 +213,41 @@ class Follower:
             self._host(name)
         self.end(interrupted=False)
 
-    def _speak(self, kind: str, text: str) -> None:
-        warning = kind != "verbose" or bool(_LABEL.match(text))
-        # A warning may have been folded; progress comes a line at a time.
-        lines = [" ".join(_LABEL.sub("", text).split())] if warning else text.splitlines()
-        for line in lines:
-            match = _LINE.fullmatch(line.strip())
-            name = match["host"] if match and match["host"] in self.hosts else None
-            said = match["text"] if match and name else line.strip()
-            if said == "User interrupted execution":
-                # That was us.
-                continue
-            if warning and said:
-                self._tell(Warned(text=said, host=name))
-            elif name:
-                begun = next((phase for begins, phase in _BEGINS.items() if said.startswith(begins)), None)
-                if begun and self._modules.get(name) == "flake_deploy":
-                    self._enter(name, begun)
-                self._tell(Progress(host=name, text=said))
+    def _speak(self, line: ansible_output.Line) -> None:
+        if line.warns:
+            self._tell(Warned(text=line.text, host=line.host))
+        elif line.host:
+            if line.step and self._modules.get(line.host) is Module.FLAKE_DEPLOY:
+                self._enter(line.host, _PHASES[_STEPS[line.step]])
+            self._tell(Progress(host=line.host, text=line.text))
 
     # What it means
 
     def _is_tried(self, name: str) -> bool:
         """Whether a system may be on trial there. The operator's own checks are a phase of no module of ours."""
-        return self.phase(name) in _WORKING or self.hosts[name].state in ("window", "prepared")
+        return self.phase(name) in _WORKING or self.hosts[name].state in (State.WINDOW, State.PREPARED)
 
     def _is_done(self, host: HostResult) -> bool:
         if self._at_end:
             return False
-        return host.state in ("committed", "unchanged", "would-boot") or self.operation == "revoke"
+        done = (State.COMMITTED, State.UNCHANGED, State.WOULD_BOOT)
+        return host.state in done or self.operation is Operation.REVOKE
 
     def _outcome(self, name: str, host: HostResult, interrupted: bool) -> Outcome:
         if name in self._unreachable:
             return host.outcome
         failed = name in self._failed
-        if host.state in ("unchanged", "committed") and not (failed and _about(host)):
-            return Outcome.UNCHANGED if host.state == "unchanged" else Outcome.DEPLOYED
-        if host.state == "rolled-back":
+        if host.state in (State.UNCHANGED, State.COMMITTED) and (not failed or name in self._others):
+            return Outcome.UNCHANGED if host.state is State.UNCHANGED else Outcome.DEPLOYED
+        if host.state is State.ROLLED_BACK:
             return Outcome.ROLLED_BACK
         if failed:
             return Outcome.FAILED
-        if host.state in ("would-test", "would-rollback", "would-boot", "would-revoke"):
+        if host.state in _WOULD:
             return Outcome.WOULD_CHANGE
-        if self.finished and self.operation in ("status", "revoke"):
-            host.reason = host.reason or ("nothing-waits" if self.operation == "revoke" else "")
+        if self.finished and self.operation in (Operation.STATUS, Operation.REVOKE):
+            if self.operation is Operation.REVOKE:
+                host.reason = host.reason or Reason.NOTHING_WAITS
             return Outcome.INTERRUPTED if self._under_way else Outcome.UNCHANGED
         if interrupted and not self._under_way and not self._is_tried(name):
             return Outcome.INTERRUPTED
@@ -286,19 +272,15 @@ class Follower:
 
     def _host(self, name: str) -> HostResult:
         if name not in self.hosts:
-            self.hosts[name] = HostStatus(name) if self.operation == "status" else HostResult(name)
+            self.hosts[name] = HostStatus(name) if self.operation is Operation.STATUS else HostResult(name)
         return self.hosts[name]
 
 
-def _module(data: Mapping[str, Any]) -> str:
-    """The module of a task: the collection's own by its short name, others in full."""
+def _module(data: Mapping[str, Any]) -> Module | None:
+    """The module of a task; None for one that says nothing about a host."""
     action = str(data.get("resolved_action") or data.get("task_action") or "")
-    return action.removeprefix(_COLLECTION)
-
-
-def _about(host: HostResult) -> bool:
-    """Whether the failure is this host's own, and not that of another one of its fleet."""
-    return not host.error.startswith("another host of the fleet failed")
+    name = action.removeprefix(_COLLECTION)
+    return _MODULES.get(name)
 
 
 def _first(known: str, new: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One run of one of the collection's playbooks, through ansible-runner."""
+"""One run: a playbook of the collection for all hosts, through ansible-runner, and what came of each."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from deploy_flake import ansible, inventory
+from deploy_flake import ansible, ansible_output, inventory
 from deploy_flake.destination import Destination
-from deploy_flake.events import Ended, Event, Started, Warned
-from deploy_flake.follow import Follower
+from deploy_flake.events import Ended, Event, Operation, Phase, Started, Warned
 from deploy_flake.options import FORKS, RunOptions
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
+from deploy_flake.runner_events import RunnerEvents
 
 _COLLECTION = "deploy_flake.nixos"
 _TO_END = 15.0
@@ -37,15 +38,15 @@ _AGAIN = 1.0
 Listener = Callable[[Event], None]
 
 
-class Deployment:
-    """A deploy, a rollback, a revocation or a look at hosts: under way, or over.
+class Run:
+    """A deploy, a rollback, a revocation or a look at hosts: in progress, or over.
 
     Its work is done in a thread. `wait` waits for its end, `cancel` ends it early.
     """
 
     def __init__(
         self,
-        operation: str,
+        operation: Operation,
         destinations: Sequence[Destination],
         options: RunOptions,
         variables: Mapping[str, Any],
@@ -58,7 +59,7 @@ class Deployment:
         self.interrupted = False
         """Whether `cancel` was called before the end."""
         self.seconds = 0.0
-        """How long it took; 0 while it is under way."""
+        """How long it took; 0 while it is in progress."""
         self.output = ""
         """What ansible-playbook would have shown, once it has ended."""
         self._destinations = list(destinations)
@@ -67,10 +68,10 @@ class Deployment:
         self._arguments = list(arguments)
         self._listener = on_event
         self._lock = threading.Lock()
-        new = HostStatus if operation == "status" else HostResult
+        new = HostStatus if operation is Operation.STATUS else HostResult
         hosts = {one.name: new(one.name, configuration=one.configuration or "") for one in destinations}
         at_end = bool(variables.get("deploy_flake_all_or_nothing"))
-        self._follower = self._running = Follower(operation, hosts, self._tell, at_end)
+        self._own = self._running = RunnerEvents(operation, hosts, self._tell, at_end)
         self._cancels = 0
         self._signalled_at: float | None = None
         self._signal_at = 0.0
@@ -80,17 +81,17 @@ class Deployment:
     @property
     def hosts(self) -> dict[str, HostResult]:
         """Every host by its name; what an inventory has is known once Ansible has begun with it."""
-        return self._follower.hosts
+        return self._own.hosts
 
     @property
     def table(self) -> list[dict[str, str]]:
         """What `status` shows, a row for each host; empty before it is over."""
-        return self._follower.table
+        return self._own.table
 
     @property
     def remarks(self) -> dict[str, list[str]]:
         """What `status` finds unusual, by the names of the hosts."""
-        return self._follower.remarks
+        return self._own.remarks
 
     @property
     def done(self) -> bool:
@@ -106,23 +107,23 @@ class Deployment:
     def exit_code(self) -> ExitCode:
         """What `deploy-flake` would exit with."""
         hosts = list(self.hosts.values())
-        if self.operation == "revoke":
+        if self.operation is Operation.REVOKE:
             # This is what a revocation is for.
             hosts = [host for host in hosts if host.outcome is not Outcome.ROLLED_BACK] or [_WELL]
         code = exit_code(hosts, self.interrupted)
         return ExitCode.FAILED if code is ExitCode.OK and self.error else code
 
-    def phase(self, host: str) -> str:
-        """What a host does now; "" before it does anything."""
-        running = self._running if host in self._running.hosts else self._follower
+    def phase(self, host: str) -> Phase:
+        """What a host does now."""
+        running = self._running if host in self._running.hosts else self._own
         return running.phase(host)
 
-    def start(self) -> Deployment:
+    def start(self) -> Run:
         """Begin, and return at once."""
         self._thread.start()
         return self
 
-    def wait(self, timeout: float | None = None) -> Deployment:
+    def wait(self, timeout: float | None = None) -> Run:
         """Wait until it is over, at most `timeout` seconds. Raises TimeoutError; it then goes on."""
         if not self._over.wait(timeout):
             raise TimeoutError(f"not over after {timeout} s")
@@ -130,7 +131,7 @@ class Deployment:
 
     def cancel(self) -> None:
         """End it early. Once: end ansible-playbook, and revoke what waits for confirmation. Twice: leave at once;
-        the hosts undo by themselves what nobody confirms. Returns at once."""
+        the hosts roll back by themselves where nobody confirms. Returns at once."""
         if not self.done:
             self.interrupted = True
             self._cancels += 1
@@ -146,14 +147,14 @@ class Deployment:
             Started(operation=self.operation, hosts=tuple(self.hosts), flake=self._variables.get("deploy_flake_flake"))
         )
         try:
-            self._play(self.operation, self._follower, private)
-            if self._cancels == 1 and (waiting := self._follower.may_wait()):
+            self._play(self.operation, self._own, private)
+            if self._cancels == 1 and (waiting := self._own.may_wait()):
                 self._revoke(waiting, private)
         except Exception as error:
             # Whatever it is, whoever waits has to hear of it.
             self.error = self.error or f"{type(error).__name__}: {error}"
         finally:
-            self._follower.end(self.interrupted)
+            self._own.end(self.interrupted)
             if kept is None:
                 shutil.rmtree(private, ignore_errors=True)
             self.seconds = round(time.monotonic() - began, 3)
@@ -163,9 +164,9 @@ class Deployment:
             finally:
                 self._over.set()
 
-    def _play(self, playbook: str, follower: Follower, private: Path, limit: Sequence[str] = ()) -> None:
-        # It takes a moment, and who only wants to know the usage does not need it.
-        import ansible_runner
+    def _play(self, playbook: Operation, reports: RunnerEvents, private: Path, limit: Sequence[str] = ()) -> None:
+        # It takes a moment, and who only wants to know the usage does not need it. It has no types.
+        ansible_runner: Any = import_module("ansible_runner")
 
         options = self._options
         values = private / f"{playbook}-variables.json"
@@ -178,9 +179,10 @@ class Deployment:
             environment["ANSIBLE_INVENTORY_ENABLED"] = "ansible.builtin.yaml"
         forks = options.parallel or (None if environment["ANSIBLE_FORKS"] else FORKS)
         environment = {name: value for name, value in environment.items() if value or name == "ANSIBLE_SKIP_TAGS"}
-        given = [f"--extra-vars=@{values}", *options.arguments(), *(self._arguments if playbook != "revoke" else [])]
+        given = [f"--extra-vars=@{values}", *options.arguments()]
+        given += self._arguments if playbook is self.operation else []
         given += [f"--limit={','.join(limit)}"] if limit else []
-        asks = playbook == "deploy" and any(one.configuration is None for one in self._destinations)
+        asks = playbook is Operation.DEPLOY and any(one.configuration is None for one in self._destinations)
         # How often it asks whether to go on. Given as an argument it is forgotten where there is no such file.
         self._write(_made(private / "runner" / "env") / "settings", {"pexpect_timeout": 0.5})
         run = ansible_runner.run(
@@ -193,28 +195,28 @@ class Deployment:
             forks=forks,
             cmdline=shlex.join(given),
             envvars=environment,
-            passwords={r"BECOME password[^\n]*: *$": options.become_password} if options.become_password else None,
+            passwords={ansible_output.BECOME_PROMPT: options.become_password} if options.become_password else None,
             fact_cache_type="",
             suppress_env_files=True,
             quiet=True,
-            event_handler=follower.handle,
+            event_handler=reports.handle,
             status_handler=_forget_the_environment,
             cancel_callback=self._must_kill,
         )
         self.output += _read(Path(run.config.artifact_dir) / "stdout")
-        if not follower.finished and not self.interrupted:
+        if not reports.finished and not self.interrupted:
             self.error = _why(run.rc, self.output)
 
     def _revoke(self, hosts: Sequence[str], private: Path) -> None:
-        """Tell the hosts to go back now, and take over how they end."""
+        """Tell the hosts to roll back now, and take over how they end."""
         names = ", ".join(hosts)
-        self._tell(Warned(text=f"revoking on {names}; interrupt again to leave, and they go back by themselves"))
+        self._tell(Warned(text=f"revoking on {names}; interrupt again to leave, and they roll back by themselves"))
         self._signalled_at = None
         known = {name: self.hosts[name] for name in hosts}
-        self._running = Follower("revoke", known, self._tell, under_way=True)
-        self._play("revoke", self._running, private, hosts)
+        self._running = RunnerEvents(Operation.REVOKE, known, self._tell, under_way=True)
+        self._play(Operation.REVOKE, self._running, private, hosts)
         self._running.end(self.interrupted)
-        self._follower.ended(hosts)
+        self._own.ended(hosts)
 
     # Its end
 
@@ -279,8 +281,6 @@ def _forget_the_environment(status: Mapping[str, Any], runner_config: Any) -> No
 
 def _why(code: int | None, output: str) -> str:
     """Why ansible-playbook did not come to its end."""
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    complaints = [number for number, line in enumerate(lines) if "error" in line.lower()]
-    last = "\n".join(lines[complaints[0] :][:15] if complaints else lines[-15:])
     how = "was killed" if code is None or code < 0 else f"ended with {code} and did nothing"
-    return f"ansible-playbook {how}.{' It said:' if last else ''}\n{last}".strip()
+    said = ansible_output.complaint(output)
+    return f"ansible-playbook {how}.{' It said:' if said else ''}\n{said}".strip()
