@@ -15,7 +15,7 @@ from .._codes import Mode, Refusal, State
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .._host.scripts import assignments, program
+from .._host.scripts import program, unit_inputs
 from . import check_mode, diff
 from .context import Context
 from .deployment import Deployment, new_id
@@ -139,7 +139,7 @@ class _Start:
             limit += limits.check_mode + (diff.LIMIT if context.diff_mode else 0)
             inputs |= {
                 "id": self._deployment.id,
-                "settings": self._supervisor_settings(),
+                "settings": self._unit_settings("check_mode"),
                 "foresee": program("check_mode"),
                 "foresee_limit": str(limits.check_mode),
                 "diff": _yes(context.diff_mode),
@@ -174,7 +174,7 @@ class _Start:
             login_user=self._host.login_user,
             runtime_limit=str(self._limits.whole_run),
             stop_limit=str(self._limits.undo),
-            settings=self._supervisor_settings(),
+            settings=self._unit_settings("deployment"),
             about=about_it,
             program=_PROGRAM,
         )
@@ -190,7 +190,8 @@ class _Start:
             "need_boot_kib": "" if space.boot is None else str(space.boot * 1024),
         }
 
-    def _supervisor_settings(self) -> str:
+    def _unit_settings(self, unit: str) -> str:
+        """What the program of a unit has to know, of all that there is."""
         settings = self._settings
         values = {
             "specialisation": settings.specialisation,
@@ -203,7 +204,7 @@ class _Start:
             "on_reboot_required": settings.on_reboot_required,
         }
         limits = {f"{name}_limit": str(seconds) for name, seconds in self._limits.as_inputs().items()}
-        return assignments(values | limits)
+        return unit_inputs(unit, values | limits)
 
 
 def about(deployment_id: str, settings: Settings, generation: str = "") -> str:

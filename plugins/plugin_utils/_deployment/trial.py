@@ -14,7 +14,7 @@ from .._codes import Mode, Refusal, ResultState, State, TrialStep
 from .._host import reboot
 from .._host.answer import Answer, HostError, HostLostError
 from .._host.connection import Host
-from .._host.scripts import assignments, program
+from .._host.scripts import program, unit_inputs
 from .context import Context
 from .deployment import new_id, result_of
 from .settings import RebootSettings
@@ -221,7 +221,7 @@ class Trial:
                 step=step,
                 new=self.new,
                 time_limit=str(limit),
-                settings=assignments(values),
+                settings=unit_inputs("trial", values),
                 program=program("trial"),
             ),
             "preparing a boot of the new system" if begins else "ending the trial",

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The scripts that run on a host, as they are sent: joined, and without what is there for their readers."""
+"""The scripts that run on a host, as they are sent: joined, and without their comments."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import takewhile
@@ -16,12 +16,6 @@ from pathlib import Path
 from typing import Self
 
 _SCRIPTS = Path(__file__).parents[1] / "_sh"
-_FUNCTION = re.compile(r"^(\w+)\(\) \{(?:.*\}\n|\n(?:.*\n)*?\}\n)", re.MULTILINE)
-_WORD = re.compile(r"\w+")
-# Up to a single quote that begins something: words, what is in double quotes, a comment at the end.
-_UNQUOTED = re.compile(r"""^(?:(?<=\s)\#.*|\\.|"(?:\\.|[^"\\])*"|[^'"\\]|["\\])*""")
-_HERE_DOCUMENT = re.compile(r"<<'?(\w+)'?$")
-
 
 # `# needs: NAME …` and `# inputs: NAME …`, or `# inputs where NAME=VALUE: …`, in the comment that a script begins with.
 _DECLARED = re.compile(r"# (needs|inputs)(?: where (\w+)(?:=(\w+))?)?: (.*)")
@@ -68,7 +62,7 @@ def program(name: str) -> str:
     return join(f"unit/{name}")
 
 
-def settings(name: str, values: Mapping[str, str]) -> str:
+def unit_inputs(name: str, values: Mapping[str, str]) -> str:
     """Of these values what the program of a unit declares as its inputs, as assignments.
 
     TypeError where one is missing. A command on the host adds facts to them.
@@ -125,74 +119,23 @@ def parts(name: str) -> tuple[str, ...]:
 
 @cache
 def join(name: str) -> str:
-    """A script, after what it uses of what it needs."""
-    libraries = parts(name)[:-1]
-    if name == "unit/deployment":
-        # All of them, since the undo makes names of functions as it goes.
-        return "".join(script(one) for one in (*libraries, name))
-    return _used(libraries, script(name)) + script(name)
+    """A script, after what it needs."""
+    return "".join(script(one) for one in parts(name))
+
+
+@cache
+def script(name: str) -> str:
+    """One script of _sh/ as it is sent: without lines that are a comment or empty, a third of it.
+
+    Such a line within a text in quotes would be lost as well; `make lint` looks whether there is one.
+    """
+    lines = _text(name).splitlines()
+    return "".join(f"{line}\n" for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
 @cache
 def _text(name: str) -> str:
     return (_SCRIPTS / f"{name}.sh").read_text(encoding="utf-8")
-
-
-def _used(libraries: Sequence[str], text: str) -> str:
-    """Libraries without the functions whose names are nowhere in the text, nor in functions that stay."""
-    parts = {name: part for library in libraries for name, part in _parts(library)[0].items()}
-    rest = "".join(_parts(library)[1] for library in libraries)
-    names: set[str] = set()
-    new = parts.keys() & set(_WORD.findall(text + rest))
-    while new:
-        names |= new
-        new = parts.keys() & {word for name in new for word in _WORD.findall(parts[name])} - names
-    return rest + "".join(part for name, part in parts.items() if name in names)
-
-
-@cache
-def _parts(name: str) -> tuple[Mapping[str, str], str]:
-    """The functions of a script, as they are sent, and what is outside of them."""
-    text = _text(name)
-    return {match[1]: bare(match[0]) for match in _FUNCTION.finditer(text)}, bare(_FUNCTION.sub("", text))
-
-
-@cache
-def script(name: str) -> str:
-    """One script of _sh/, as it is sent."""
-    return bare(_text(name))
-
-
-def bare(text: str) -> str:
-    """A script without what is there for its readers: a third of it, which would go to every host each time."""
-    lines = []
-    end_of_data = ""
-    quoted = False
-    for line in text.splitlines():
-        stripped = line.strip()
-        if end_of_data:
-            lines.append(line)
-            end_of_data = "" if line == end_of_data else end_of_data
-        elif quoted or (stripped and not stripped.startswith("#")):
-            lines.append(line if quoted else line.lstrip())
-            data = _HERE_DOCUMENT.search(stripped)
-            end_of_data = data[1] if data else ""
-            quoted = _ends_quoted(line, quoted)
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _ends_quoted(line: str, quoted: bool) -> bool:
-    """Whether the next line is within single quotes, as a program for awk is."""
-    rest = line
-    while True:
-        if quoted:
-            _inside, end, rest = rest.partition("'")
-            if not end:
-                return True
-        rest = _UNQUOTED.sub("", rest, count=1)
-        if not rest:
-            return False
-        rest, quoted = rest[1:], True
 
 
 def assignments(values: Mapping[str, str]) -> str:

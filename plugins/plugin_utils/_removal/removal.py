@@ -17,7 +17,7 @@ from .._deployment.busy import in_turn
 from .._deployment.messages import number
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .._host.scripts import assignments, program
+from .._host.scripts import program, unit_inputs
 from .._status import generations
 from .._status.free_space import free_space
 from .._status.generations import Generation
@@ -114,7 +114,7 @@ def _carry_out(host: Host, settings: RemovalSettings, removed: Sequence[Generati
             over=over,
             id=name,
             program=program("prune"),
-            values=assignments(values),
+            values=unit_inputs("prune", values),
             # The boot loader is tried twice.
             runtime_limit=str(2 * settings.boot_timeout + 120),
             patience=str(_POLL),

@@ -5,11 +5,11 @@
 # inputs: name login_user build_limit nix_arguments at_end nix_config offset patience quiet may_start source paths nar_size look
 # inputs where nar_size: path
 # inputs where look=yes: specialisation mode over_ssh allow
-# needs: common system free_space snapshots
+# needs: base free_space interpreter nix_config own_directory receive_snapshot root_snapshots roots system tools wait_for_line
 # shellcheck shell=sh
 
-# no REASON MESSAGE: nothing will come of this flake.
-no() {
+# refuse_build REASON MESSAGE: nothing will come of this flake.
+refuse_build() {
     drop_root "$source"
     refuse "$@"
 }
@@ -18,8 +18,8 @@ main() {
     answer_begin
     require_root
     [ -z "$nar_size" ] || receive_snapshot
-    command -v nix >/dev/null || no no-nix "has no nix in $PATH: is it a NixOS host?"
-    own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
+    command -v nix >/dev/null || refuse_build no-nix "has no nix in $PATH: is it a NixOS host?"
+    own_directory "$run_dir" || refuse_build no-directory "$run_dir is not a directory of root's alone"
     build=$run_dir/build-$name
     build_unit=deploy-flake-build-$name.service
     if [ "$may_start" = yes ]; then
@@ -38,7 +38,7 @@ main() {
 # take_turn: several controllers may want the same build at the same moment. Until descriptor 8 is closed.
 take_turn() {
     exec 8<"$run_dir"
-    flock -w 90 8 || no no-lock "has been starting builds for others for more than 90 s"
+    flock -w 90 8 || refuse_build no-lock "has been starting builds for others for more than 90 s"
 }
 
 # in_progress: also while the unit's last words are written.
@@ -51,9 +51,9 @@ in_progress() {
 # shellcheck disable=SC2120 # `set` gives them
 start_build() {
     [ ! -e "$build" ] || rm -rf "$build"
-    mkdir -m 0700 "$build" && : >"$build/events" || no no-space "cannot make $build"
+    mkdir -m 0700 "$build" && : >"$build/events" || refuse_build no-space "cannot make $build"
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
-    id -- "$login_user" >/dev/null 2>&1 || no no-user "has no user $login_user to build as"
+    id -- "$login_user" >/dev/null 2>&1 || refuse_build no-user "has no user $login_user to build as"
     eval "set -- $nix_arguments"
     find_interpreter
     cat >"$build/ended" <<END
@@ -73,7 +73,7 @@ END
         if in_progress || [ -e "$build/result" ]; then return; fi
         # An earlier one has failed, or is about to be forgotten.
         tries=$((tries + 1))
-        [ "$tries" -lt 5 ] || no no-unit "systemd could not start $build_unit: $complaint"
+        [ "$tries" -lt 5 ] || refuse_build no-unit "systemd could not start $build_unit: $complaint"
         sc reset-failed "$build_unit" 2>/dev/null
         sleep 0.2
     done
@@ -180,8 +180,7 @@ answer_toplevel() {
 # with it is for look_first to say.
 nothing_to_do() {
     new=$toplevel
-    # shellcheck disable=SC2317,SC2329 # look.sh calls it
-    (no() { exit 1; } && look_at_system) >/dev/null || return 1
+    (only_asked=yes && look_at_system) >/dev/null || return 1
     choose_live_system
     note_systems
     is_unchanged

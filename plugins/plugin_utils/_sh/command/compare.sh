@@ -1,7 +1,7 @@
 # What would change on this host with a new system. From the controller: new, mode (test: what runs is compared, boot: what
 # would boot).
 # inputs: new mode
-# needs: common differences
+# needs: base differences profile
 # shellcheck shell=sh
 
 main() {

@@ -1,6 +1,7 @@
 # Confirms a deployment that waits for it. From the controller: id, meant (the toplevel), and what wait.sh wants.
 # inputs: meant
-# needs: common follow
+# facts: new
+# needs: base follow
 # shellcheck shell=sh
 
 main() {

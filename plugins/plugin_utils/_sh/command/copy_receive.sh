@@ -1,6 +1,5 @@
 # Puts the NAR on standard input into the store. From the controller: path, nar_size.
-# inputs: path nar_size
-# needs: common free_space snapshots
+# needs: base receive_snapshot
 # shellcheck shell=sh
 
 main() {

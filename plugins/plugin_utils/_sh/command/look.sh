@@ -2,15 +2,19 @@
 # deployment's units is sent only where it is needed.
 # From the controller: what look.sh wants, and begins: whether launch.sh comes next. look.sh, room.sh and others.sh come before this,
 # for a rollback target.sh, in check mode look_ahead.sh too.
-# inputs: new rollback_to begins check_mode just_built specialisation mode over_ssh allow need_nix_kib need_boot_kib
+# inputs: new begins
 # inputs where check_mode=yes: id settings foresee foresee_limit diff
-# needs: common differences check_mode rollback_target system trial free_space busy
+# needs: base busy check_mode look_first rollback_target roots
 # shellcheck shell=sh
 
 main() {
     answer_begin
     require_root
+    require_tools
+    [ -z "$rollback_to" ] || choose_target
     look_first
+    [ "$check_mode" = no ] || answer_room
+    look_at_host
     # Before a deployment begins, launch.sh looks.
     [ "$begins" = yes ] || others_at_work
     # Check mode starts nothing, and lets go of the roots; a deployment that is about to begin keeps those of the build.

@@ -1,8 +1,8 @@
 # Evaluates something small as the login user.
 # From the controller: login_user, nix_arguments (quoted), nix_config, eval_limit, source (the flake, or nothing). If the
 # value is store paths, it says which of them the host has.
-# inputs: login_user nix_arguments nix_config eval_limit source
-# needs: common
+# inputs: login_user nix_arguments eval_limit source
+# needs: base nix_config own_directory roots tools
 # shellcheck shell=sh
 
 # shellcheck disable=SC2120 # `set` gives them

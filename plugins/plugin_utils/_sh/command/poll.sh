@@ -1,4 +1,4 @@
-# needs: common follow
+# needs: base follow
 # shellcheck shell=sh
 main() {
     begin

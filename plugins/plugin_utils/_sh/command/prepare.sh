@@ -1,6 +1,7 @@
 # Looks whether a deployment that waits for confirmation could commit now, and extends its window once.
 # From the controller: id, and what wait.sh wants.
-# needs: common free_space follow
+# facts: new new_live previous_boot
+# needs: base boot_files follow profile
 # shellcheck shell=sh
 
 main() {

@@ -1,7 +1,7 @@
 # Starts the removal of generations in a unit of its own, or finds it begun, and tells how it ended.
 # From the controller: id, program, values, runtime_limit, patience, over.
 # inputs: id program values runtime_limit patience over
-# needs: common free_space
+# needs: base file_systems interpreter own_directory quote
 # shellcheck shell=sh
 
 main() {
@@ -10,7 +10,6 @@ main() {
     dir=$run_dir/prune-$id
     if [ "$over" = yes ]; then
         rm -rf "$dir"
-        answer end yes
         return
     fi
     make_directory
@@ -26,7 +25,7 @@ make_directory() {
     mkdir -m 0700 "$dir" 2>/dev/null || [ -d "$dir" ] || refuse no-space "cannot make $dir"
     find_interpreter
     printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
-        printf '%s\ninterpreter=%s\n' "$values" "$(quote "$interpreter")" >"$dir/values.$$" && mv -f "$dir/values.$$" "$dir/values" || {
+        { printf '%s\n' "$values" && fact interpreter "$interpreter"; } >"$dir/values.$$" && mv -f "$dir/values.$$" "$dir/values" || {
         rm -rf "$dir"
         refuse no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
     }

@@ -2,7 +2,7 @@
 # From the controller: boot_id (of the boot that ends; empty where that is still to be asked), may_reboot, toplevel (what is to
 # be booted; empty for the boot default), trying (the system of the caller's own trial), patience.
 # inputs: boot_id may_reboot toplevel trying patience
-# needs: common record trial
+# needs: base booted durable journal profile trial units
 # shellcheck shell=sh
 
 # unfinished: why the host may not be rebooted now; nothing where it may.

@@ -1,6 +1,6 @@
 # Tells a deployment that waits for confirmation to undo now. From the controller: id, reason, and what wait.sh wants.
 # inputs: reason
-# needs: common follow
+# needs: base follow
 # shellcheck shell=sh
 
 main() {

@@ -4,7 +4,8 @@
 # inputs: since_boot new look program settings about login_user allow install_bootloader runtime_limit stop_limit
 # inputs where look=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
 # inputs where look=no: new_live
-# needs: common system free_space follow rollback_target trial busy
+# facts: previous_live previous_boot
+# needs: base busy follow interpreter look_first own_directory quote states system
 # shellcheck shell=sh
 
 main() {
@@ -30,14 +31,16 @@ look_unless_begun() {
         answer previous_live "${previous_live-}"
         answer previous_boot "${previous_boot-}"
     else
+        require_tools
         look_first
+        look_at_host
     fi
 }
 
 # make_directory: no, if there is nothing left to start.
 make_directory() {
-    own_directory "$run_dir" || no no-directory "$run_dir is not a directory of root's alone"
-    own_directory "$var_dir" || no no-directory "$var_dir is not a directory of root's alone"
+    own_directory "$run_dir" || refuse_system no-directory "$run_dir is not a directory of root's alone"
+    own_directory "$var_dir" || refuse_system no-directory "$var_dir is not a directory of root's alone"
     # This very script again, after a connection that was lost: all is over already, or the first run has made it.
     if is_recorded; then return 1; fi
     if ! mkdir -m 0700 "$dir" 2>/dev/null; then
@@ -60,7 +63,7 @@ make_directory() {
             fact allow "$allow"
         } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
         rm -rf "$dir"
-        no no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
+        refuse_system no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
     }
     return 0
 }
@@ -96,12 +99,11 @@ start_supervisor() {
         esac
         if [ "$tries" -ge 20 ]; then
             answer holder "$holder"
-            answer holder_state "$line"
             answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
             rm -rf "$dir"
             [ "$active" != deactivating ] || [ -n "$holder" ] || refuse busy "has processes of an earlier deployment that hang in the kernel and cannot be killed; reboot it"
             [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is at work: ${holder:-unknown}, $line"
-            no no-unit "systemd could not start $unit: $complaint"
+            refuse_system no-unit "systemd could not start $unit: $complaint"
         fi
         sleep 0.1
     done

@@ -1,7 +1,7 @@
 # Has trial_work.sh done in a unit of its own, and hands out its answer.
 # From the controller: id, step (as trial_work.sh has them), program, settings, time_limit (seconds).
 # inputs: id step new program settings time_limit
-# needs: common
+# needs: base interpreter own_directory states tools
 # shellcheck shell=sh
 
 main() {
@@ -20,7 +20,7 @@ main() {
     fi
     dir=$run_dir/trial-$id-$step
     # Not there: the first run of this very script has lost its connection and goes on; then its answer is waited for.
-    if mkdir -m 0700 "$dir" 2>/dev/null; then begin; fi
+    if mkdir -m 0700 "$dir" 2>/dev/null; then start_unit; fi
     ends=$(($(now) + time_limit + 30))
     while [ ! -e "$dir/result" ]; do
         [ "$(now)" -lt "$ends" ] || refuse no-answer "did not end '$step' of the trial within $time_limit s: journalctl -u $unit"
@@ -54,7 +54,7 @@ main() {
     rm -rf "$run_dir/trial-$id"-*
 }
 
-begin() {
+start_unit() {
     printf '%s\n' "$program" >"$dir/program" && printf '%s\n' "$settings" >"$dir/settings.sh" || {
         rm -rf "$dir"
         refuse no-space "cannot write to $run_dir"

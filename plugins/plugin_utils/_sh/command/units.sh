@@ -1,6 +1,6 @@
 # Says what state some units are in. From the controller: units, one a line.
 # inputs: units
-# needs: common
+# needs: base
 # shellcheck shell=sh
 
 main() {
@@ -10,7 +10,6 @@ main() {
     done <<END
 $units
 END
-    answer end yes
 }
 
 main </dev/null

@@ -1,6 +1,5 @@
 # Check mode: what a deployment would do here. Finds it out in a unit of its own, and leaves nothing behind.
-# From the controller, beside what start.sh wants: foresee (a program), foresee_limit, diff.
-# needs: common differences
+# needs: base boot_files booted differences durable free_space interpreter quote
 # shellcheck shell=sh
 
 look_ahead() {
@@ -15,7 +14,6 @@ look_ahead() {
             if [ "$mode" = boot ]; then differences "$default" "$new"; else differences "$live" "$activated"; fi
         fi
     fi
-    answer looked_ahead yes
 }
 
 # A deployment that is at work would be waited for. One that was left unfinished would be repaired first.
@@ -50,11 +48,27 @@ run_foresee() {
     sc stop "$foresee_unit.service" 2>/dev/null
     find_interpreter
     # shellcheck disable=SC2086 # the interpreter may be two words
-    printf '%s\n' "$settings" "new=$(quote "$new")" "new_live=$(quote "$activated")" "dir=$(quote "/run/$foresee_unit")" "$foresee" |
+    {
+        printf '%s\n' "$settings"
+        fact new "$new"
+        fact new_live "$activated"
+        fact dir "/run/$foresee_unit"
+        printf '%s\n' "$foresee"
+    } |
         timeout -k 5 $((foresee_limit + 45)) systemd-run --quiet --collect --wait --pipe --no-ask-password --service-type=exec \
             --unit="$foresee_unit" --description="looks at what a deployment of $new would do" \
             -p KillMode=control-group -p WorkingDirectory=/ -p UMask=0077 -p OOMPolicy=continue \
             -p RuntimeDirectory="$foresee_unit" -p RuntimeDirectoryMode=0700 \
             -p RuntimeMaxSec="$foresee_limit" -p TimeoutStopSec=20 ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
             $interpreter -s 2>/dev/null | cat
+}
+
+# answer_room: what is free, and what $new would take on /boot.
+answer_room() {
+    free_kib /nix
+    answer free_nix_kib "$free"
+    kernels_on_boot || return 0
+    free_kib /boot
+    answer free_boot_kib "$free"
+    [ "$valid" = no ] || answer boot_files_kib "$(boot_files_kib "$new")"
 }

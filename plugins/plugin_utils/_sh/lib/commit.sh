@@ -1,14 +1,8 @@
-# Making a system the boot default. The move of the profile link is the commit point: before it everything goes back,
+# Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
-# needs: common process record directory boot_loader
+# inputs: commit_limit rollback_limit mode
+# needs: base boot_loader process profile record reports_to_directory switch
 # shellcheck shell=sh
-
-# Only the file systems that matter: a network mount that hangs must not hold up a commit.
-sync_boot_side() {
-    limited "$commit_limit" sync -f "${profile%/*}"
-    [ ! -d /boot ] || limited "$commit_limit" sync -f /boot
-    return 0
-}
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
 boot_files() {
@@ -52,7 +46,7 @@ finish_commit() {
         return 1
     }
     state commit-verify
-    sync_boot_side
+    sync_boot_side "$commit_limit"
     [ "$(boot_default)" = "$new" ] || {
         why "the system profile has moved away again"
         return 1
@@ -100,5 +94,5 @@ boot_back() {
             return 1
         }
     fi
-    sync_boot_side
+    sync_boot_side "$commit_limit"
 }

@@ -1,5 +1,5 @@
 # What changes from one system to another. Looks into the store and at nothing else.
-# needs: common
+# needs: base tools
 # shellcheck shell=sh
 
 # differences OLD NEW: answers with packages, sizes, kernel and units.

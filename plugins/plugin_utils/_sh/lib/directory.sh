@@ -1,5 +1,8 @@
 # A deployment's directory, and how its own processes find their way in it.
-# needs: common process record ssh
+# inputs: mode
+# facts: new new_live interpreter login_user guard_deadline allow
+# facts: previous_live previous_boot previous_generation highest_generation tools cgroup invocation main_process started boot_id
+# needs: base json process profile quote ssh units
 # shellcheck shell=sh disable=SC1091
 
 # load DIRECTORY: the settings that the controller gave, and the facts that the supervisor noted before it changed anything.
@@ -56,19 +59,6 @@ note_facts() {
     } >"$dir/facts.new" || return 1
     mv -f "$dir/facts.new" "$dir/facts"
     load "$dir"
-}
-
-highest_generation() {
-    highest=0
-    for link in "$profile"-*-link; do
-        number=${link#"$profile"-}
-        number=${number%-link}
-        case $number in
-        '' | *[!0-9]*) ;;
-        *) [ "$number" -le "$highest" ] || highest=$number ;;
-        esac
-    done
-    echo "$highest"
 }
 
 # open_durably: the record that survives a power loss, and the roots that survive a garbage collection.

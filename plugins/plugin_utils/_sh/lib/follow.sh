@@ -1,8 +1,12 @@
-# Waits until a deployment is in another state than the controller knows, and says which.
-# From the controller: id, known, awaited, patience, quiet (for how long only an awaited state or the end is worth an answer).
+# Waits until a deployment is in another state than the controller knows, and says which. `quiet`: for how long only an awaited
+# state or the end is worth an answer.
 # inputs: id known awaited patience quiet
-# needs: common
+# facts: tools
+# needs: base states wait_for_line
 # shellcheck shell=sh
+
+# content FILE: nothing if it is not there; then no process either.
+content() { [ ! -s "$1" ] || cat "$1"; }
 
 # The tools of the previous system: what the new one brings may be broken.
 use_its_tools() {

@@ -1,6 +1,6 @@
 # The guard: undoes when the supervisor is gone without a final state, and at the latest at its deadline. A loop and no
-# timer: a timer starts anew at every daemon-reload.
-# needs: common process record undo
+# timer: a timer starts again at every daemon-reload.
+# needs: base own_unit process record reports_to_directory states
 # shellcheck shell=sh
 
 guard() {

@@ -1,5 +1,6 @@
 # The health policy: what must hold before a system is tried, and after.
-# needs: common
+# inputs: health_limit policy ignore_units
+# needs: units
 # shellcheck shell=sh
 
 # not_ignored: filters a list of units by the operator's list of shell patterns, one a line.
@@ -37,7 +38,7 @@ ready() {
     return 1
 }
 
-# healthy: whether the new system is well; says what is wrong. $test_status is what `test` ended with.
+# healthy: whether the new system is well; says what is wrong. $1 is what `test` ended with.
 healthy() {
     failed_units >"$dir/failed.all" || { echo "systemd does not say which units have failed" && return 1; }
     not_ignored <"$dir/failed.all" >"$dir/failed"
@@ -47,7 +48,7 @@ healthy() {
     fi
     [ ! -s "$dir/failed" ] || { echo "units have failed: $(tr '\n' ' ' <"$dir/failed")" && return 1; }
     # 4: units failed to start. Forgiven only if they are all on the lists that were taken out above.
-    [ "$test_status" != 4 ] || [ -s "$dir/failed.all" ] || {
+    [ "$1" != 4 ] || [ -s "$dir/failed.all" ] || {
         echo "units failed to start while the system was activated (exit 4), though none is failed now"
         return 1
     }

@@ -1,5 +1,4 @@
 # Running commands under limits, and ending what they leave behind.
-# needs: common
 # shellcheck shell=sh
 
 child=
@@ -54,8 +53,7 @@ each_process() {
 own_cgroup() { while read -r line; do case $line in 0::*) line=${line#0::} && return ;; esac; done </proc/self/cgroup; }
 
 kill_one() { kill -KILL "$1" 2>/dev/null; }
-# end_guard: the shell itself, which ends the unit; one that has lost a child first would say so in the journal.
-end_guard() { [ "$1" != "$guard_process" ] || kill -TERM "$1" 2>/dev/null; }
+
 count_one() { left="$left $1"; }
 
 # kill_others CGROUP: one by one with SIGKILL; cgroup.kill would take the undo along, and every process that it starts.
@@ -76,36 +74,4 @@ kill_others() {
 reap() {
     own_cgroup
     kill_others "$line"
-}
-
-# holds_unit: whether deploy-flake.service is this deployment. Unknown (PID 1 does not answer) counts as yes: then nobody
-# can have started another one.
-holds_unit() {
-    [ "${INVOCATION_ID-}" = "$invocation" ] && return 0
-    its=$(sc show -p InvocationID --value "$unit" 2>/dev/null) || return 0
-    [ "$its" = "$invocation" ]
-}
-
-# lock_held: whether a switch-to-configuration really holds its lock; exit 11 alone says less.
-lock_held() {
-    [ -e /run/nixos/switch-to-configuration.lock ] && ! flock -n /run/nixos/switch-to-configuration.lock true
-}
-
-# switch_to LIMIT TOPLEVEL ACTION: the status is switch-to-configuration's own, or the limit's.
-switch_to() {
-    clock
-    began=$uptime
-    came_free=0
-    echo "--- switch-to-configuration $3 of $2" >>"$dir/log"
-    while :; do
-        limited "$1" "$2/bin/switch-to-configuration" "$3" >>"$dir/log" 2>&1 </dev/null
-        stc=$?
-        [ "$stc" = 0 ] || reap
-        [ "$stc" = 11 ] || return "$stc"
-        # Another run holds the lock: wait for it, within the same limit. It may have let go since; then once more.
-        lock_held || came_free=$((came_free + 1))
-        clock
-        [ "$came_free" -le 1 ] && [ $((uptime - began)) -lt "$1" ] || return "$stc"
-        pause 1
-    done
 }

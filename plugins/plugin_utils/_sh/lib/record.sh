@@ -1,33 +1,6 @@
 # The state of a deployment in its directory, and its line for ever in deployments.jsonl.
-# needs: common
+# needs: base booted durable json profile states
 # shellcheck shell=sh
-
-# json TEXT: most texts are what they are in JSON too, and start no process.
-json() {
-    case $1 in
-    *[!A-Za-z0-9" "._/:,+=@%-]*)
-        printf '%s' "$1" | json_text
-        ;;
-    *) printf '"%s"' "$1" ;;
-    esac
-}
-
-# json_text: the same of standard input.
-json_text() {
-    printf '"'
-    tr -d '\000-\010\013-\037\177' | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'
-    printf '"'
-}
-
-# One line a field, so that repair after a power loss can read it back with sed.
-json_field() {
-    json "$1"
-    printf ': '
-    json "$2"
-}
-
-# json_file NAME FILE: the content of a file, which mostly is not there; then no process is started.
-json_file() { if [ -s "$2" ]; then json_field "$1" "$(cat "$2")"; else json_field "$1" ''; fi; }
 
 # state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal.
 state() {
@@ -35,25 +8,6 @@ state() {
     # For whoever waits for it.
     echo "$1" >>"$dir/states"
     echo "deployment $id: $1"
-}
-
-# why TEXT: the first reason is the one that counts.
-why() {
-    [ -s "$dir/why" ] || printf '%s\n' "$1" >"$dir/why"
-    echo "deployment $id: $1"
-}
-
-# note TEXT: what the operator should know beside the outcome.
-note() {
-    printf '%s\n' "$1" >>"$dir/notes"
-    echo "deployment $id: $1"
-}
-
-# The last words of the units in a list, for the report.
-unit_journals() {
-    while read -r failed; do
-        timeout -k 5 10 journalctl --no-pager -q -o cat -n 6 -u "$failed" 2>/dev/null | while IFS= read -r said; do printf '%s: %s\n' "$failed" "$said"; done
-    done | tail -n 40
 }
 
 # Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it does not run.

@@ -1,5 +1,6 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
-# needs: common process record directory commit
+# inputs: rollback_limit
+# needs: base commit durable process profile record reports_to_directory states
 # shellcheck shell=sh
 
 repair_others() {

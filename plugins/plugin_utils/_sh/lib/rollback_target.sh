@@ -1,5 +1,6 @@
 # Which system a host rolls back to: $rollback_to is `previous`, the number of a generation, or `toplevel` where $new is the system.
-# needs: common
+# inputs: rollback_to
+# needs: base profile
 # shellcheck shell=sh
 
 # generations: the numbers of those that the system profile has, the lowest first.

@@ -1,6 +1,6 @@
 # Whether somebody can still log in: looked at on the host before the window opens. A login from outside proves little by
 # itself: it works with a broken sshd_config and with the host keys gone, until sshd is started again.
-# needs: common
+# needs: base allowed
 # shellcheck shell=sh
 
 # ssh_command: sshd and its configuration as the unit that is loaded now starts it, in $sshd and $sshd_config.
@@ -44,6 +44,7 @@ END
 }
 
 host_keys() { each_setting host_key; }
+
 host_key() { [ "$1" != hostkey ] || [ ! -r "$2" ] || cksum "$2"; }
 
 # login_keys: where keys of the login user are found.

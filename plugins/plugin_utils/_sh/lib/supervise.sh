@@ -1,5 +1,7 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
-# needs: common process record directory health commit ssh trial repair
+# inputs: activate_limit settle_limit confirm_limit over_ssh mode
+# needs: base check_before_switch commit directory forget_trial health process record repair reports_to_directory ssh switch
+# needs: tested_boot_default tools trial_outcome units wait_for_line
 # shellcheck shell=sh
 
 supervise() {
@@ -34,63 +36,6 @@ start_guard() {
         $interpreter -c "[ ! -e $dir/program ] || exec $interpreter $dir/program guard $dir"
 }
 
-# stop_unchanged WHY: before anything was activated.
-stop_unchanged() {
-    why "$1"
-    unit_journals <"$dir/failed" >"$dir/journal" 2>/dev/null
-    finish refused
-    exit 0
-}
-
-# give_up WHY: after it. The undo follows as ExecStopPost.
-give_up() {
-    why "$1"
-    [ ! -s "$dir/failed" ] || unit_journals <"$dir/failed" >"$dir/journal"
-    exit 1
-}
-
-check_before_switch() {
-    if [ -n "$pre_activate_script" ] && [ -x "$new_live/$pre_activate_script" ]; then
-        limited "$check_limit" "$new_live/$pre_activate_script" >>"$dir/log" 2>&1 </dev/null ||
-            stop_unchanged "$pre_activate_script of the new system exited $status: activation would not be safe"
-    fi
-    # Releases before the variable print their usage for `check`, and exit 1 as a failed check does.
-    grep -q PRE_SWITCH_CHECK "$new_live/bin/switch-to-configuration" || return 0
-    switch_to "$check_limit" "$new_live" check
-    case $stc in
-    0) ;;
-    100) needs_reboot "switch-to-configuration check exited 100" ;;
-    11) stop_unchanged "switch-to-configuration check could not run (exit 11)$(! lock_held || echo ": another one holds its lock")" ;;
-    *)
-        inhibited && needs_reboot "it changes what its switch inhibitors name" ||
-            stop_unchanged "the pre-switch checks of the new system failed: switch-to-configuration check $(ended "$stc" "$check_limit")"
-        ;;
-    esac
-}
-
-# Whether a switch inhibitor may be why a check failed: programs that must not be exchanged under a running system.
-inhibited() {
-    [ "$mode" = test ] && [ -e "$new_live/switch-inhibitors" ] || return 1
-    for running in /run/booted-system /run/current-system; do
-        [ ! -e "$running/switch-inhibitors" ] || cmp -s "$running/switch-inhibitors" "$new_live/switch-inhibitors" || return 0
-    done
-    return 1
-}
-
-# needs_reboot WHY: nothing was activated. The operator has chosen whether that is an end, or the system becomes the boot
-# default without a test. A confirmation is waited for all the same.
-needs_reboot() {
-    [ "$mode" = boot ] || [ "$on_reboot_required" != fail ] || stop_unchanged "the new system needs a reboot, and nothing was activated: $1"
-    note "the new system needs a reboot, so it was not tested: $1"
-    [ "$new_live" = "$new" ] || note "after the reboot it runs without its specialisation $specialisation, unless that is chosen in the boot menu"
-    printf 'boot\n' >"$dir/mode.new" && mv -f "$dir/mode.new" "$dir/mode"
-    mode=boot
-}
-
-ended() {
-    if out_of_time "$1"; then echo "did not end within $2 s"; else echo "exited $1"; fi
-}
-
 try_live() {
     state activating
     # Our own limit counts from the first byte of `test`.
@@ -109,7 +54,7 @@ try_live() {
     esac
     state settling
     [ "$settle_limit" = 0 ] || pause "$settle_limit"
-    complaint=$(healthy) || give_up "$complaint"
+    complaint=$(healthy "$test_status") || give_up "$complaint"
     [ "$(readlink -f /run/current-system)" = "$new_live" ] || give_up "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
     (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up "the new system's timeout or readlink does not do its work"
     if [ "$over_ssh" = yes ]; then complaint=$(still_reachable) || give_up "$complaint"; fi
@@ -139,4 +84,14 @@ wait_for_confirmation() {
     else
         give_up "nobody confirmed the new system within $confirm_limit s"
     fi
+}
+
+# settle_trial: before a deployment. The one that makes a system that was booted once the boot default takes what is there;
+# any other lets go of an earlier trial, and notes what has become of it. Fails where one is under way.
+settle_trial() {
+    load_trial || return 0
+    [ "$trial_new" != "$new" ] || [ "$(readlink -f /run/booted-system)" != "$new" ] || return 0
+    ! trial_under_way || return 1
+    [ "$(boot_default)" = "$trial_new" ] || note "$(trial_outcome)"
+    forget_trial
 }

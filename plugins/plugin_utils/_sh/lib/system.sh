@@ -1,35 +1,16 @@
-# What a deployment would find: whether the system may be tried here, and whether there is anything to do.
-# From the controller: new, specialisation, mode, over_ssh, allow, and for look_first check_mode, just_built (and rooted),
-# need_nix_kib, need_boot_kib (empty for what the new kernel and initrd need). `no` says what is wrong. room.sh goes with it.
-# needs: common free_space
+# Whether a system may be tried here, and whether there is anything to do. Before it: $new.
+# inputs: specialisation mode over_ssh allow
+# needs: base allowed profile roots
 # shellcheck shell=sh
 
-# look_first: refuses, or ends here where there is nothing to do, or says what there is.
-look_first() {
-    for needed in nix-store nix-env systemctl systemd-run flock timeout; do
-        command -v "$needed" >/dev/null || no no-tool "has no $needed in $PATH"
-    done
-    tools_work || no broken-tool "has a timeout or readlink in $PATH that does not do its work"
-    [ -z "$rollback_to" ] || choose_target
-    valid=yes
-    [ "$just_built" = yes ] || nix-store --check-validity "$new" 2>/dev/null || valid=no
-    # In check mode it may have been evaluated and not built.
-    [ "$valid" = yes ] || { [ "$check_mode" = yes ] && [ -z "$rollback_to" ]; } || no not-valid "does not have $new in its store"
-    answer valid "$valid"
-    new_live=$new
-    if [ "$valid" = yes ]; then
-        look_at_system
-        answer new_live "$new_live"
-    fi
-    note_systems
-    if is_unchanged; then
-        answer_unchanged
-        exit 0
-    fi
-    answer previous_live "$live"
-    answer previous_boot "$default"
-    [ "$check_mode" = no ] || answer_room
-    look_at_host
+# yes where it is only asked whether a system would be refused: then that is the status, and nothing is said or dropped.
+only_asked=no
+
+# refuse_system REASON MESSAGE: nothing will come of this toplevel.
+refuse_system() {
+    [ "$only_asked" = no ] || exit 1
+    drop_all_roots
+    refuse "$@"
 }
 
 # look_at_system: sets $new_live.
@@ -70,20 +51,20 @@ choose_live_system() {
         for one in "$new"/specialisation/*; do
             [ ! -e "$one" ] || their_names="$their_names${their_names:+, }${one##*/}"
         done
-        [ -n "$new_live" ] || no no-specialisation "has no specialisation '$specialisation' in $new, which has ${their_names:-none}"
+        [ -n "$new_live" ] || refuse_system no-specialisation "has no specialisation '$specialisation' in $new, which has ${their_names:-none}"
     fi
 }
 
 # look_at_toplevel SYSTEM
 look_at_toplevel() {
     for part in nixos-version bin/switch-to-configuration; do
-        [ -e "$1/$part" ] || no not-a-system "refuses $1: it is not a NixOS system, it has no $part"
+        [ -e "$1/$part" ] || refuse_system not-a-system "refuses $1: it is not a NixOS system, it has no $part"
     done
     hostname_file=$1/etc/hostname
     if [ -e "$hostname_file" ] && ! allowed other_hostname; then
         read -r its_name <"$hostname_file"
         read_line /proc/sys/kernel/hostname
-        [ "$its_name" = "$line" ] || no other-hostname "refuses the new system: it is for a host named $its_name, and this one is $line"
+        [ "$its_name" = "$line" ] || refuse_system other-hostname "refuses the new system: it is for a host named $its_name, and this one is $line"
     fi
     if [ "$over_ssh" = yes ] && ! allowed no_ssh && [ -d "$1/etc/systemd/system" ]; then
         wanted=no
@@ -91,25 +72,11 @@ look_at_toplevel() {
             "$1"/etc/systemd/system/*.wants/sshd.socket "$1"/etc/systemd/system/*.wants/ssh.socket; do
             [ ! -e "$unit_file" ] && [ ! -L "$unit_file" ] || wanted=yes
         done
-        [ "$wanted" = yes ] || no no-ssh "refuses the new system: it starts no ssh unit, and this host is deployed over ssh"
+        [ "$wanted" = yes ] || refuse_system no-ssh "refuses the new system: it starts no ssh unit, and this host is deployed over ssh"
     fi
     if [ -r "$1/system" ] && [ -r /run/current-system/system ] && ! allowed other_architecture; then
         read -r its_system <"$1/system" || :
         read -r our_system </run/current-system/system || :
-        [ "$its_system" = "$our_system" ] || no other-architecture "refuses the new system: it is for $its_system, and this host is $our_system"
+        [ "$its_system" = "$our_system" ] || refuse_system other-architecture "refuses the new system: it is for $its_system, and this host is $our_system"
     fi
-}
-
-has_room() {
-    [ -d "$1" ] || return 0
-    free_kib "$1"
-    [ "$free" -ge "$2" ] || no no-space "has $free KiB free on $1, and needs $2 KiB"
-}
-
-look_at_host() {
-    # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
-    [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || no untested-boot-default "$complaint"
-    has_room /nix "$need_nix_kib"
-    # Unless the operator has said how much there must be.
-    if [ -n "$need_boot_kib" ]; then has_room /boot "$need_boot_kib"; else complaint=$(boot_files_fit) || no no-space "$complaint"; fi
 }

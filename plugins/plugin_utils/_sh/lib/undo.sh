@@ -1,5 +1,6 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
-# needs: common process record directory commit
+# inputs: last_resort_reboot rollback_limit over_ssh mode
+# needs: base commit directory journal own_unit process profile record reports_to_directory states switch tools units
 # shellcheck shell=sh
 
 # undo: 0 when the deployment has a final state, 75 when another undo is at work.
@@ -188,7 +189,7 @@ rung_reboot() {
     [ "$last_resort_reboot" = yes ] && [ "$boot" = kept ] && [ "$previous_boot" = "$previous_live" ] || return 0
     note "the previous system could not be made live again, so the host reboots into it"
     finish rollback-failed
-    sync_boot_side
+    sync_boot_side "$commit_limit"
     # Whoever waits here holds up the shutdown that has just begun.
     sc reboot --no-block && exit 0
     sleep 20

@@ -1,21 +1,9 @@
 # Finds out what a deployment would do, by the supervisor's own steps up to where it would begin to change the host, and by
 # dry-activate. Before it: the settings of the deployment, new, new_live and dir (goes with the unit); it answers on standard output.
-# needs: common process record health supervise
-# shellcheck shell=sh disable=SC2317,SC2329
-
-# The supervisor's words for where it would stop.
-why() { answer why "$1"; }
-note() { answer note "$1"; }
-stop_unchanged() {
-    why "$1"
-    [ ! -s "$dir/failed" ] || answer journal "$(unit_journals <"$dir/failed")"
-    exit 0
-}
-needs_reboot() {
-    answer needs_reboot "$1"
-    [ "$mode" = boot ] || [ "$on_reboot_required" != fail ] || stop_unchanged "the new system needs a reboot, and nothing would be activated: $1"
-    mode=boot
-}
+# inputs: activate_limit
+# facts: new new_live dir
+# needs: base check_before_switch health reports_to_answer switch
+# shellcheck shell=sh
 
 foresee() {
     : >"$dir/log"

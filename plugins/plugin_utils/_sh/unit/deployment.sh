@@ -1,6 +1,9 @@
 # What the two units of a deployment run: program supervise|undo|guard DIRECTORY.
-# needs: common process record directory ssh health boot_loader commit undo repair boot_once trial supervise guard
+# needs: base directory guard process supervise undo
 # shellcheck shell=sh
+
+# end_guard: the shell itself, which ends the unit; one that has lost a child first would say so in the journal.
+end_guard() { [ "$1" != "$guard_process" ] || kill -TERM "$1" 2>/dev/null; }
 
 main() {
     load "$2" || exit 1

@@ -1,6 +1,8 @@
 # Removes generations, and what only they have kept. program prune|garbage DIRECTORY; the values are wanted (numbers and systems, one
 # generation a line), boot_limit, collect, garbage_limit.
-# needs: common process boot_loader free_space trial
+# inputs: wanted boot_limit collect garbage_limit
+# facts: interpreter
+# needs: base boot_loader durable free_space process profile switch trial units
 # shellcheck shell=sh disable=SC1091
 
 # Links that are here are still roots of the garbage collector, but no generations.
@@ -18,8 +20,8 @@ main() {
     esac
 }
 
-# ended RESULT: by rename, so that it is whole.
-ended() {
+# end_with RESULT: by rename, so that it is whole.
+end_with() {
     printf '%s\n' "$1" >"$dir/result.new" && mv -f "$dir/result.new" "$dir/result"
     exit 0
 }
@@ -29,16 +31,16 @@ prune() {
     # It is started a second time where its first start was not heard of.
     mkdir "$dir/begun" 2>/dev/null || exit 0
     busy=$(switching_units 'deploy-flake-guard-*' 'deploy-flake-repair-*' | tr '\n' ' ')
-    [ -z "$busy" ] || ended "busy ${busy% }"
+    [ -z "$busy" ] || end_with "busy ${busy% }"
     default=$(boot_default)
-    [ -n "$default" ] || ended "no-profile"
+    [ -n "$default" ] || end_with "no-profile"
     set_aside
     if [ -d "$aside" ]; then write_boot_entries; fi
-    [ "$collect" = yes ] || ended ok
+    [ "$collect" = yes ] || end_with ok
     # shellcheck disable=SC2086 # the interpreter may be two words
     timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="deploy-flake-garbage-$id.service" \
         --description="collects garbage ($id)" -p WorkingDirectory=/ -p UMask=0077 -p RuntimeMaxSec="$((garbage_limit + 60))" -p Nice=10 \
-        $interpreter "$dir/program" garbage "$dir" >>"$dir/log" 2>&1 || ended "no-garbage-unit"
+        $interpreter "$dir/program" garbage "$dir" >>"$dir/log" 2>&1 || end_with "no-garbage-unit"
 }
 
 # What the controller chose, unless it has come to be needed meanwhile.
@@ -86,7 +88,7 @@ write_boot_entries() {
         rm -rf "$aside"
         sync -f "${profile%/*}"
         : >"$dir/removed"
-        ended "boot-failed $stc"
+        end_with "boot-failed $stc"
     fi
     : >"$dir/boot-written"
     rm -rf "$aside"
@@ -102,7 +104,7 @@ garbage() {
     read_line "$dir/garbage-status"
     free_kib /nix
     printf '%s %s %s\n' "${line:-0}" "$before" "$free" >"$dir/garbage"
-    ended ok
+    end_with ok
 }
 
 main "$@"

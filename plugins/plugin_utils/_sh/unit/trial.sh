@@ -1,7 +1,8 @@
 # Prepares a boot that is tried once, or ends one. Runs as deploy-flake.service, whose name is the lock, so that no deployment is
 # at work meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
 # look (which changes nothing), prepare, unchoose, failed or end.
-# needs: common process record directory commit boot_once trial
+# inputs: id new commit_limit prepare_limit keep_limit host_limit pre_activate_script why
+# needs: base boot_choice boot_once durable forget_trial note_trial process profile switch tools trial trial_outcome
 # shellcheck shell=sh disable=SC1091
 
 # stop_here REASON MESSAGE: whatever was done is taken back first.
@@ -18,7 +19,7 @@ write_entries_again() {
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
     switch_to "$commit_limit" "$trial_old" boot
-    sync_boot_side
+    sync_boot_side "$commit_limit"
     [ "$stc" = 0 ]
 }
 
@@ -57,10 +58,7 @@ prepare() {
     trial_until=$((trial_reboot_until + host_limit + keep_limit))
     note_trial armed || stop_here no-space "could not write $trial_file"
     complaint=$(boot_once "$trial_entry") || stop_here no-one-shot "cannot boot a system once: $complaint"
-    answer old "$trial_old"
     answer generation "$trial_generation"
-    answer entry "$trial_entry"
-    answer loader "$loader"
     # Whether the new system goes back by itself where nobody can reach it.
     returns=no
     for wanted in "$new"/etc/systemd/system/*.wants/deploy-flake-trial.service; do

@@ -43,7 +43,7 @@ def test_every_state_of_the_supervisor_has_words() -> None:
 
 
 def test_the_scripts_and_the_controller_know_the_same_final_states() -> None:
-    (line,) = (line for line in script("lib/common").splitlines() if line.startswith("final_states="))
+    (line,) = (line for line in script("lib/states").splitlines() if line.startswith("final_states="))
     assert set(line.partition("=")[2].strip('"').split()) == FINAL
 
 

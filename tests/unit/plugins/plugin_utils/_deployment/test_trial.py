@@ -88,7 +88,7 @@ def test_systemd_boot_entries(shell: list[str], tmp_path: Path) -> None:
 
 @every_shell
 def test_the_record_is_read_back(shell: list[str], tmp_path: Path) -> None:
-    script = f"""{join("lib/record")}{join("lib/trial")}
+    script = f"""{join("lib/note_trial")}{join("lib/trial_outcome")}
     var_dir={tmp_path}
     trial_file={tmp_path}/trial.json
     trial_id=1 trial_new={NEW} trial_old={OLD} trial_generation=8 trial_made=yes trial_loader=grub

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import threading
@@ -20,18 +19,14 @@ from hypothesis import strategies as st
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import scripts
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import (
     assignments,
-    bare,
     join,
     program,
-    script,
 )
 
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
 _FOLDER = Path(scripts.__file__).parents[1] / "_sh"
 SCRIPTS = sorted(str(path.relative_to(_FOLDER).with_suffix("")) for path in _FOLDER.glob("*/*.sh"))
-COMMON = script("lib/common")
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
-_ACTS = re.compile(r"^main\b(?!\().*\nexit$", re.MULTILINE)
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=40)
 
 
@@ -47,28 +42,11 @@ def test_every_script_is_understood(shell: list[str], name: str) -> None:
     subprocess.run([*shell, "-n"], input=join(name).encode(), check=True, timeout=30)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-def test_what_is_sent_means_what_is_written(name: str) -> None:
-    """bash prints the functions of a script as it has understood them, without comments and layout."""
-    written = (_FOLDER / f"{name}.sh").read_text(encoding="utf-8")
-    assert not any(line.startswith("#") for line in script(name).splitlines())
-    if name == "unit/build_ended":
-        # The only one without functions.
-        written, sent = (f"build_ended() {{\n{text}\n}}" for text in (written, script(name)))
-    else:
-        sent = script(name)
-    functions = [run(["bash", "--posix"], f"{_ACTS.sub('', text)}\ndeclare -f") for text in (written, sent)]
-    # The text of an awk program keeps its layout.
-    lines = [[line.strip() for line in text.splitlines()] for text in functions]
-    assert lines[0] == lines[1] != []
-
-
-def test_data_within_a_script_is_sent_as_it_is() -> None:
-    text = "cat <<END\n  # no comment\n\nEND\n# comment\n\n  x=1 # stays\n"
-    assert bare(text) == "cat <<END\n  # no comment\n\nEND\nx=1 # stays\n"
-    text = "  awk '\n    # awks own\n\n    { print \"it\" }' file # isn't open\n    # away\n  echo \"it's\"\n  # away\n"
-    kept = "awk '\n    # awks own\n\n    { print \"it\" }' file # isn't open\necho \"it's\"\n"
-    assert bare(text) == kept
+def test_comments_stay_here() -> None:
+    """Only whole lines: whoever looks for the beginning of one within a line has to know quoting."""
+    text = scripts.join("command/build")
+    assert not any(line.lstrip().startswith("#") or not line.strip() for line in text.splitlines())
+    assert "\n    build=$run_dir/build-$name\n" in text
 
 
 def test_a_command_takes_what_it_declares_and_nothing_else() -> None:
@@ -85,7 +63,7 @@ def test_a_command_takes_what_it_declares_and_nothing_else() -> None:
 def test_what_a_command_takes_may_hang_on_what_it_is_given() -> None:
     scripts.command("copy_receive", {"path": "/nix/store/a", "nar_size": "1"})
     build = dict.fromkeys(name for name, where in scripts.inputs("command/build").items() if where is None)
-    given = {name: "" for name in build}
+    given = dict.fromkeys(build, "")
     scripts.command("build", {**given, "look": "no"})
     with pytest.raises(TypeError, match="is not given allow mode over_ssh specialisation"):
         scripts.command("build", {**given, "look": "yes"})
@@ -105,7 +83,7 @@ def test_the_program_is_understood_and_acts_only_at_its_end(shell: list[str]) ->
 @settings(max_examples=25, deadline=None)
 @given(value=TEXT)
 def test_values_come_through_a_shell_as_they_are(shell: list[str], value: str) -> None:
-    script = f'{assignments({"value": value})}\n{COMMON}\nprintf %s "$value"; quoted=$(quote "$value")\n'
+    script = f'{assignments({"value": value})}\n{join("lib/quote")}\nprintf %s "$value"; quoted=$(quote "$value")\n'
     script += 'eval "again=$quoted"; printf "|%s" "$again"'
     first, _bar, second = run(shell, script).partition("|" if "|" not in value else "\1")
     if "|" not in value:
@@ -117,7 +95,7 @@ def test_values_come_through_a_shell_as_they_are(shell: list[str], value: str) -
 @settings(max_examples=25, deadline=None)
 @given(value=TEXT)
 def test_json_is_json(shell: list[str], value: str) -> None:
-    out = run(shell, f'{assignments({"value": value})}\n{join("lib/record")}\njson "$value"')
+    out = run(shell, f'{assignments({"value": value})}\n{join("lib/json")}\njson "$value"')
     kept = "".join(letter for letter in value if letter in "\n\t" or (letter >= " " and letter != "\x7f"))
     assert json.loads(out) == kept.rstrip("\n")
 
@@ -133,8 +111,8 @@ def test_ignored_units_are_patterns(shell: list[str]) -> None:
 @every_shell
 def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     """systemd may hang for longer than its limit: then it is not known which units have failed."""
-    script = f"{join('lib/directory')}\n{COMMON}\n{join('lib/health')}\nsc() {{ return 124; }}\ndir=.\n"
-    script += "failed_units || echo unknown; wanted_units active || echo unknown; healthy || echo ill\n"
+    script = f"{join('lib/directory')}\n{join('lib/health')}\nsc() {{ return 124; }}\ndir=.\n"
+    script += "failed_units || echo unknown; wanted_units active || echo unknown; healthy 0 || echo ill\n"
     script += "sc() { printf '%s loaded\\n' 'a\\x2db.mount' deploy-flake.service '  *.service'; }\nfailed_units\n"
     script += "sc() { :; }\nfailed_units && echo none\n"
     # While it is executed anew it refuses connections.
@@ -149,7 +127,7 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
 @every_shell
 def test_waiting_for_a_line_ends_with_it(shell: list[str], tools: str, tmp_path: Path) -> None:
     """With the tools of busybox as well."""
-    functions = COMMON
+    functions = join("lib/wait_for_line")
     if tools:
         (tmp_path / "bin").mkdir()
         subprocess.run([tools, "--install", "-s", tmp_path / "bin"], check=True)
@@ -178,7 +156,7 @@ def test_waiting_for_a_line_ends_with_it(shell: list[str], tools: str, tmp_path:
 @every_shell
 def test_units_are_not_forgotten_while_systemd_starts_anew(shell: list[str], tmp_path: Path) -> None:
     """Only a unit that systemd says is not there any more need not be active after a way back."""
-    script = f"{COMMON}\n{join('lib/directory')}\n{join('lib/undo')}\ndir=.\n"
+    script = f"{join('lib/undo')}\ndir=.\n"
     script += "echo hello.service >active; : >failed-before\n"
     script += 'look() { units_are_as_before && echo as before || echo "$complaint"; mend_units; cat active; }\n'
     script += "sc() { return 124; }\nlook\n"
@@ -200,9 +178,7 @@ def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
     for system, version, file in (("a", "6.12", "x"), ("b", "6.12", "y"), ("c", "6.13", "z"), ("d", "6.12", "x")):
         (tmp_path / system / "kernel-modules/lib/modules" / version).mkdir(parents=True)
         (tmp_path / system / "kernel").symlink_to(f"/{file}")
-    script = (
-        f'{COMMON}\n{join("lib/differences")}\nanswer() {{ echo "$2"; }}\nfor new in b c d; do kernels a $new; done'
-    )
+    script = f'{join("lib/differences")}\nanswer() {{ echo "$2"; }}\nfor new in b c d; do kernels a $new; done'
     assert run(shell, script, tmp_path).splitlines() == ["6.12", "6.12, built anew", "6.12", "6.13", "6.12", "6.12"]
 
 
@@ -210,7 +186,7 @@ def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
 def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
     for name in ("system-9-link", "system-10-link", "system-x-link", "system"):
         (tmp_path / name).symlink_to("/nowhere")
-    script = f"{join('lib/directory')}\nprofile={tmp_path}/system\nhighest_generation"
+    script = f"{join('lib/profile')}\nprofile={tmp_path}/system\nhighest_generation"
     assert run(shell, script).strip() == "10"
 
 
@@ -225,7 +201,8 @@ def test_limits_are_told_from_failures(shell: list[str], seconds: int, command: 
 
 @every_shell
 def test_final_states(shell: list[str]) -> None:
-    script = f'{COMMON}\nfor state in committed window rolled-back \'\'; do is_final "$state" && echo "$state"; done; :'
+    script = f'{join("lib/states")}\nfor state in committed window rolled-back ""'
+    script += '; do is_final "$state" && echo "$state"; done; :'
     assert run(shell, script).split() == ["committed", "rolled-back"]
 
 
@@ -233,7 +210,9 @@ def test_final_states(shell: list[str]) -> None:
 def test_sockets_and_links_are_no_directory_of_ours(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "open").mkdir(mode=0o755)
-    script = f'{COMMON}\nfor name in new link open; do own_directory "$name" && echo "$name"; done; :'
+    script = (
+        f'{join("lib/own_directory")}\nfor name in new link open; do own_directory "$name" && echo "$name"; done; :'
+    )
     assert run(shell, script, tmp_path).split() == ["new"]
 
 
@@ -283,7 +262,7 @@ def test_room_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[
         system.mkdir(parents=True)
         for part in ("kernel", "initrd"):
             (system / part).symlink_to(tmp_path / part)
-    assert run(shell, f"{join('lib/free_space')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
+    assert run(shell, f"{join('lib/boot_files')}\nboot_files_kib '{tmp_path}/system'").strip() == str(
         10_000 // 1024 + 20_000 // 1024 + 2
     )
 
@@ -338,7 +317,7 @@ def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
         (tmp_path / system / "specialisation").mkdir(parents=True)
         (tmp_path / f"{system}-debug").mkdir()
         (tmp_path / system / "specialisation/debug").symlink_to(tmp_path / f"{system}-debug")
-    script = f"mode=test allow= new=/new\n{COMMON}\ncd {tmp_path}\n"
+    script = f"mode=test allow= new=/new\n{join('lib/tested_boot_default')}\ncd {tmp_path}\n"
     for live, default in (
         ("one", "one"),
         ("one-debug", "one"),

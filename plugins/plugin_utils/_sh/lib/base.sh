@@ -1,0 +1,54 @@
+# What every script on the host begins with. Nothing runs here.
+# sets: line uptime
+# shellcheck shell=sh
+
+LC_ALL=C
+export LC_ALL
+umask 077
+
+# The tools of the system that runs now, whatever PATH the login brought.
+PATH=/run/wrappers/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
+export PATH
+
+# shellcheck disable=SC2034 # no script uses all of them
+{
+    run_dir=/run/deploy-flake
+    var_dir=/var/lib/deploy-flake
+    roots=/nix/var/nix/gcroots/deploy-flake
+    profile=/nix/var/nix/profiles/system
+    # Its name is the lock: one deployment at a time is in progress on a host.
+    unit=deploy-flake.service
+    newline='
+'
+}
+
+# Answers are fields "name NUL value NUL" behind a marker, so that no byte of a value can be mistaken for structure.
+# The line on standard error is for a controller that loses the connection later on: it tells that the host was there.
+answer_begin() {
+    echo "deploy-flake has begun" >&2
+    printf '\001deploy-flake\001'
+}
+
+answer() { printf '%s\0%s\0' "$1" "$2"; }
+
+# refuse CODE MESSAGE: the one way in which a script says no.
+refuse() { answer refused "$1"; answer message "$2"; exit 0; }
+
+now() { read -r uptime _ </proc/uptime; echo "${uptime%.*}"; }
+
+# clock: the same in $uptime; no fork.
+clock() { read -r uptime _ </proc/uptime && uptime=${uptime%.*}; }
+
+# With PID 1 frozen, systemctl blocks for ever.
+sc() { timeout -k 5 30 systemctl --no-pager "$@"; }
+
+# read_line FILE: its first line, nothing if it is not there; no fork.
+read_line() { line=; if [ -e "$1" ]; then read -r line <"$1" || :; fi; }
+
+# require_root: no process is started for the answer that nearly all scripts get.
+require_root() {
+    while read -r key _ me _; do
+        [ "$key" != Uid: ] || break
+    done </proc/self/status
+    [ "$me" = 0 ] || refuse not-root "needs root on the host, and is $(id -un)"
+}

@@ -1,0 +1,45 @@
+# Kernels and initrds on /boot.
+# needs: free_space
+# shellcheck shell=sh
+
+# kernels_on_boot: whether kernels and initrds are copied to /boot: it is a file system of its own, and the boot loader keeps
+# such files there.
+kernels_on_boot() {
+    [ -d /boot/EFI/nixos ] || [ -d /boot/kernels ] || return 1
+    # shellcheck disable=SC2046 # two words
+    set -- $(stat -c %d /boot /nix)
+    [ "$1" != "$2" ]
+}
+
+# boot_files_kib TOPLEVEL: what its kernels and initrds, those of its specialisations included, would take that are not on
+# /boot yet. Their names there are made from their store paths.
+boot_files_kib() {
+    kib=0
+    counted=
+    for system in "$1" "$1"/specialisation/*; do
+        for part in kernel initrd; do
+            file=$(readlink -f "$system/$part") && [ -f "$file" ] || continue
+            case " $counted " in *" $file "*) continue ;; esac
+            counted="$counted $file"
+            at_boot=${file#/nix/store/}
+            while :; do
+                case $at_boot in */*) at_boot=${at_boot%%/*}-${at_boot#*/} ;; *) break ;; esac
+            done
+            set -- "/boot/EFI/nixos/$at_boot"* "/boot/kernels/$at_boot"*
+            [ -e "$1" ] || [ -e "${2-}" ] || kib=$((kib + $(stat -c %s "$file") / 1024 + 1))
+        done
+    done
+    echo "$kib"
+}
+
+# boot_files_fit: whether what $new needs fits on /boot; says what is missing.
+boot_files_fit() {
+    kernels_on_boot || return 0
+    needed=$(boot_files_kib "$new")
+    free_kib /boot
+    [ "$needed" = 0 ] || [ "$free" -ge "$needed" ] || {
+        echo "has $free KiB free on /boot, and needs $needed KiB for the kernel and the initrd of the new system; old generations can be removed" \
+            "with the module system_generations"
+        return 1
+    }
+}

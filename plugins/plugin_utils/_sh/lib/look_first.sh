@@ -1,0 +1,48 @@
+# What is looked at before a deployment begins.
+# inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib
+# needs: base boot_files free_space system tested_boot_default tools
+# shellcheck shell=sh
+
+# require_tools: what all else rests on.
+require_tools() {
+    for needed in nix-store nix-env systemctl systemd-run flock timeout; do
+        command -v "$needed" >/dev/null || refuse_system no-tool "has no $needed in $PATH"
+    done
+    tools_work || refuse_system broken-tool "has a timeout or readlink in $PATH that does not do its work"
+}
+
+# look_first: refuses, or ends here where there is nothing to do, or says what there is.
+look_first() {
+    valid=yes
+    [ "$just_built" = yes ] || nix-store --check-validity "$new" 2>/dev/null || valid=no
+    # In check mode it may have been evaluated and not built.
+    [ "$valid" = yes ] || { [ "$check_mode" = yes ] && [ -z "$rollback_to" ]; } || refuse_system not-valid "does not have $new in its store"
+    answer valid "$valid"
+    new_live=$new
+    if [ "$valid" = yes ]; then
+        look_at_system
+        answer new_live "$new_live"
+    fi
+    note_systems
+    if is_unchanged; then
+        answer_unchanged
+        exit 0
+    fi
+    answer previous_live "$live"
+    answer previous_boot "$default"
+}
+
+has_room() {
+    [ -d "$1" ] || return 0
+    free_kib "$1"
+    [ "$free" -ge "$2" ] || refuse_system no-space "has $free KiB free on $1, and needs $2 KiB"
+}
+
+# look_at_host: whether a deployment can begin on it.
+look_at_host() {
+    # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
+    [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || refuse_system untested-boot-default "$complaint"
+    has_room /nix "$need_nix_kib"
+    # Unless the operator has said how much there must be.
+    if [ -n "$need_boot_kib" ]; then has_room /boot "$need_boot_kib"; else complaint=$(boot_files_fit) || refuse_system no-space "$complaint"; fi
+}

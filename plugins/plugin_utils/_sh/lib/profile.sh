@@ -1,0 +1,25 @@
+# The system profile: what the host boots by default, and its generations.
+# needs: base
+# shellcheck shell=sh
+
+boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
+
+current_generation() {
+    link=$(readlink "$profile" 2>/dev/null) || link=
+    case $link in
+    system-*-link) link=${link#system-} && echo "${link%-link}" ;;
+    esac
+}
+
+highest_generation() {
+    highest=0
+    for link in "$profile"-*-link; do
+        number=${link#"$profile"-}
+        number=${number%-link}
+        case $number in
+        '' | *[!0-9]*) ;;
+        *) [ "$number" -le "$highest" ] || highest=$number ;;
+        esac
+    done
+    echo "$highest"
+}

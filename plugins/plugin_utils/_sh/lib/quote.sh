@@ -1,0 +1,17 @@
+# Values as a shell reads them back.
+# shellcheck shell=sh
+
+# quote VALUE: as a word of a shell.
+quote() {
+    case $1 in
+    *"'"*) printf "'" && printf '%s' "$1" | sed "s/'/'\\\\''/g" && printf "'" ;;
+    *) printf "'%s'" "$1" ;;
+    esac
+}
+
+# fact NAME VALUE: as an assignment, for a file that a shell reads.
+fact() {
+    printf '%s=' "$1"
+    quote "$2"
+    echo
+}

@@ -1,0 +1,28 @@
+# A snapshot of a flake that comes on standard input.
+# inputs: path nar_size
+# needs: base broken_copies free_space roots
+# shellcheck shell=sh
+
+# lost_snapshot REASON MESSAGE: nothing will come of it.
+lost_snapshot() {
+    drop_root "$path"
+    refuse "$@"
+}
+
+# receive_snapshot: puts the NAR on standard input into the store, as $path; its size is $nar_size.
+receive_snapshot() {
+    drop_broken_copies
+    free_kib /nix
+    # Once unpacked, once in the store.
+    needed=$((nar_size / 512 + 1024))
+    [ "$free" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for the flake"
+    temporary=$(mktemp -d "$copies.XXXXXXXX") || lost_snapshot no-space "cannot make a temporary directory in /nix/var/nix"
+    trap 'rm -rf "$temporary"' EXIT
+    trap 'exit 143' HUP INT TERM
+    # A stream that was cut off never gets a name in the store.
+    nix-store --restore "$temporary/source" 2>"$temporary/error" || lost_snapshot not-restored "could not unpack the flake: $(tail -n 3 "$temporary/error")"
+    added=$(nix-store --add-fixed --recursive sha256 "$temporary/source" 2>"$temporary/error") ||
+        lost_snapshot not-added "could not add the flake to the store: $(tail -n 3 "$temporary/error")"
+    [ "$added" = "$path" ] || lost_snapshot other-path "put the flake at $added, and $path was expected"
+    rm -rf "$temporary"
+}
