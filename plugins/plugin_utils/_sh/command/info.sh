@@ -1,6 +1,6 @@
 # What runs, what booted, what would boot, and how it came to be. Changes nothing. From the controller: deployments.
 # inputs: deployments
-# needs: base boot_loader booted durable file_systems profile trial trial_outcome units
+# needs: base boot_loader booted durable file_systems profile trial trial_outcome unit_environment units
 # shellcheck shell=sh
 
 main() {
@@ -49,7 +49,7 @@ main() {
         fi
     fi
     answer open_unit "$(sc show -p ActiveState --value "$unit" 2>/dev/null)"
-    answer open_about "$(sc show -p Description --value "$unit" 2>/dev/null)"
+    answer open_id "$(unit_environment DEPLOY_FLAKE_ID "$unit")"
 }
 
 revision_of() { [ -z "$1" ] || timeout -k 5 10 "$1/sw/bin/nixos-version" --configuration-revision 2>/dev/null; }

@@ -1,7 +1,7 @@
 # Looks whether a deployment that waits for confirmation could commit now, and extends its window once.
 # From the controller: id, and what wait.sh wants.
 # facts: new new_live previous_boot
-# needs: base boot_files follow profile
+# needs: base boot_files complain follow profile
 # shellcheck shell=sh
 
 main() {
@@ -14,7 +14,7 @@ main() {
             [ "$(boot_default)" != "$previous_boot" ]; then
             refuse superseded "was switched by somebody else meanwhile"
         fi
-        complaint=$(boot_files_fit) || refuse no-space "$complaint"
+        boot_files_fit || refuse "$code" "$complaint"
         printf 'yes\n' >"$dir/extended"
         [ ! -e "$dir/window" ] || answer prepared yes
     fi

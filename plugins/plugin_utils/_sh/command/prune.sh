@@ -1,7 +1,7 @@
 # Starts the removal of generations in a unit of its own, or finds it begun, and tells how it ended.
 # From the controller: id, program, values, runtime_limit, patience, over.
 # inputs: id program values runtime_limit patience over
-# needs: base file_systems interpreter own_directory quote
+# needs: base file_systems interpreter own_directory quote unit_environment
 # shellcheck shell=sh
 
 main() {
@@ -38,7 +38,7 @@ start_unit() {
         # shellcheck disable=SC2086 # the interpreter may be two words
         complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
             --description="removes old generations ($id)" -p WorkingDirectory=/ -p UMask=0077 -p TimeoutStopSec=30 \
-            -p RuntimeMaxSec="$runtime_limit" ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
+            -p RuntimeMaxSec="$runtime_limit" -E DEPLOY_FLAKE_PRUNE="$id" ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
             $interpreter "$dir/program" prune "$dir" 2>&1) && break
         tries=$((tries + 1))
         active=$(sc show -p ActiveState --value "$unit")
@@ -55,14 +55,16 @@ start_unit() {
     done
 }
 
-# in_progress: whether some unit still is at this removal; asked a second time where it has just ended.
+# in_progress: whether some unit still carries out this very removal.
 in_progress() {
-    for name in "$unit" "deploy-flake-garbage-$id.service"; do
-        case $(sc show -p ActiveState -p Description --value "$name" 2>/dev/null) in
-        *active*"($id)"* | *"($id)"*active*) return 0 ;;
-        esac
-    done
-    return 1
+    is_up "$unit" && [ "$(unit_environment DEPLOY_FLAKE_PRUNE "$unit")" = "$id" ] || is_up "deploy-flake-garbage-$id.service"
+}
+
+is_up() {
+    case $(sc show -p ActiveState --value -- "$1" 2>/dev/null) in
+    active | activating | deactivating | reloading) return 0 ;;
+    *) return 1 ;;
+    esac
 }
 
 hand_out() {

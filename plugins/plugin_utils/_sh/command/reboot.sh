@@ -2,27 +2,26 @@
 # From the controller: boot_id (of the boot that ends; empty where that is still to be asked), may_reboot, toplevel (what is to
 # be booted; empty for the boot default), trying (the system of the caller's own trial), patience.
 # inputs: boot_id may_reboot toplevel trying patience
-# needs: base booted durable journal profile trial units
+# needs: base booted complain durable journal profile trial units
 # shellcheck shell=sh
 
-# unfinished: why the host may not be rebooted now; nothing where it may.
-unfinished() {
+# may_reboot_now: whether nothing forbids it; complains of what does.
+may_reboot_now() {
     case $(sc show -p ActiveState --value "$unit" 2>/dev/null) in
     active | activating | deactivating | reloading)
         read_line "$run_dir/current"
-        echo "a deployment is at work on it${line:+: $line}"
+        complain in-progress "a deployment is in progress on it${line:+: $line}"
         return
         ;;
     esac
     # The next boot is not the one that is meant here. Once the new system runs, a reboot is a way back from it.
     if load_trial && [ "$trial_new" != "$trying" ] && [ "$trial_boot_id" = "$this" ] && trial_under_way; then
-        echo "another controller is at work on it, and boots it once with $trial_new"
+        complain in-progress "another controller boots it once with $trial_new, to try that"
         return
     fi
-    open=$(open_field id)
     read_line "$run_dir/current"
-    open=${line:-$open}
-    [ -z "$open" ] || echo "deployment $open was left unfinished on it; the next deployment repairs that"
+    open=${line:-$(open_field id)}
+    [ -z "$open" ] || complain unfinished "deployment $open was left unfinished on it; the next deployment repairs that"
 }
 
 # never_started: whether the host runs what it has booted, and its boot default is another system. A system that was booted once
@@ -60,12 +59,16 @@ main() {
     failed=$(failed_units)
     for each in $failed; do answer failed_unit "$each"; done
     [ -z "$failed" ] || answer journal "$(printf '%s\n' "$failed" | unit_journals)"
-    complaint=$(unfinished)
-    answer unfinished "$complaint"
+    blocked=
+    may_reboot_now || {
+        blocked=$code
+        answer blocked "$code"
+        answer blocked_text "$complaint"
+    }
     [ "$may_reboot" != no ] && [ "$this" = "$boot_id" ] && [ "$manager" != stopping ] || return 0
     # A deployment that has committed may be tidying up yet, and reboots all the same.
-    [ "$may_reboot" = after-commit ] || [ -z "$complaint" ] || refuse busy "is not rebooted: $complaint"
-    complaint=$(sc reboot --no-block 2>&1) || refuse no-reboot "could not begin to reboot: $complaint"
+    [ "$may_reboot" = after-commit ] || [ -z "$blocked" ] || refuse busy "is not rebooted: $complaint"
+    said=$(sc reboot --no-block 2>&1) || refuse no-reboot "could not begin to reboot: $said"
 }
 
 main </dev/null

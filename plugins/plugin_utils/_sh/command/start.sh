@@ -79,7 +79,7 @@ start_supervisor() {
             -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
             -p RuntimeMaxSec="$runtime_limit" -p TimeoutStopSec="$stop_limit" \
             -p ExecStopPost="$interpreter $dir/program undo $dir" \
-            ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
+            -E DEPLOY_FLAKE_ID="$id" ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
             $interpreter "$dir/program" supervise "$dir" 2>&1) && break
         # It began, or has even ended and tidied up.
         if [ -e "$dir/state" ] || [ ! -e "$dir/settings" ]; then break; fi

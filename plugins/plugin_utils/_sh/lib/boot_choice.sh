@@ -19,18 +19,6 @@ chosen_once() {
     fi
 }
 
-# boot_once ENTRY: and make sure that it took; says what is wrong.
-boot_once() {
-    if [ "$loader" = grub ]; then
-        complaint=$(timeout -k 5 20 grub-reboot "$1" 2>&1)
-    else
-        complaint=$(timeout -k 5 20 bootctl set-oneshot "$1" 2>&1)
-    fi || { echo "the boot loader could not be told to boot '$1' once: $complaint" && return 1; }
-    [ ! -d /boot ] || sync -f /boot
-    chosen=$(chosen_once)
-    [ "$chosen" = "$1" ] || { echo "the boot loader was told to boot '$1' once, and would boot '$chosen'" && return 1; }
-}
-
 # not_once ENTRY: takes that back, if it still is what was chosen.
 not_once() {
     [ -n "$1" ] && [ "$(chosen_once)" = "$1" ] || return 0

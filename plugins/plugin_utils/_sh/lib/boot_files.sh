@@ -1,5 +1,5 @@
 # Kernels and initrds on /boot.
-# needs: free_space
+# needs: complain free_space
 # shellcheck shell=sh
 
 # kernels_on_boot: whether kernels and initrds are copied to /boot: it is a file system of its own, and the boot loader keeps
@@ -32,14 +32,11 @@ boot_files_kib() {
     echo "$kib"
 }
 
-# boot_files_fit: whether what $new needs fits on /boot; says what is missing.
+# boot_files_fit: whether what $new needs fits on /boot; complains where not.
 boot_files_fit() {
     kernels_on_boot || return 0
     needed=$(boot_files_kib "$new")
     free_kib /boot
-    [ "$needed" = 0 ] || [ "$free" -ge "$needed" ] || {
-        echo "has $free KiB free on /boot, and needs $needed KiB for the kernel and the initrd of the new system; old generations can be removed" \
-            "with the module system_generations"
-        return 1
-    }
+    [ "$needed" = 0 ] || [ "$free" -ge "$needed" ] || complain no-space "has $free KiB free on /boot, and needs \
+$needed KiB for the kernel and the initrd of the new system; old generations can be removed with the module system_generations"
 }

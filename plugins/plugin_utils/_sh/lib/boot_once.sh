@@ -1,5 +1,5 @@
 # What the boot loader would start, and whether it can start an entry once.
-# needs: boot_choice tools
+# needs: boot_choice complain tools
 # shellcheck shell=sh
 
 grub_cfg=/boot/grub/grub.cfg
@@ -39,7 +39,7 @@ grub_entries_of() {
         }' "$grub_cfg"
 }
 
-# find_loader TOPLEVEL: which loader boots this system by default, in $loader; says what is wrong. It is taken for the one that
+# find_loader TOPLEVEL: which loader boots this system by default, in $loader; complains where none does. It is taken for the one that
 # is in use only if its files name the boot default.
 find_loader() {
     for place in /boot "$(timeout -k 5 20 bootctl -x 2>/dev/null)" "$(timeout -k 5 20 bootctl -p 2>/dev/null)" /efi /boot/efi; do
@@ -55,8 +55,7 @@ find_loader() {
         loader=grub
         return 0
     fi
-    echo "neither systemd-boot's entries nor $grub_cfg name the boot default $1, and no other boot loader can be told to boot an entry once"
-    return 1
+    complain no-one-shot "neither systemd-boot's entries nor $grub_cfg name the boot default $1, and no other boot loader can be told to boot an entry once"
 }
 
 # is_default TOPLEVEL: whether the loader's own files make it what is booted next time.
@@ -84,25 +83,23 @@ entry_of() {
     entries_of "$1" | grep -F -x "nixos-generation-$2.conf" || entries_of "$1" | head -n 1
 }
 
-# can_boot_once: whether the loader could, with nothing changed; says why not.
+# can_boot_once: whether the loader could, with nothing changed; complains where not.
 can_boot_once() {
     # An earlier trial's own choice is taken back before another one is made.
     chosen=$(chosen_once)
-    [ -z "$chosen" ] || [ "$chosen" = "${trial_entry-}" ] || { echo "somebody has chosen the entry '$chosen' for the next boot already" && return 1; }
+    [ -z "$chosen" ] || [ "$chosen" = "${trial_entry-}" ] || { complain no-one-shot "somebody has chosen the entry '$chosen' for the next boot already"; return; }
     if [ "$loader" = grub ]; then
-        grep -q 'next_entry' "$grub_cfg" || { echo "$grub_cfg does not heed an entry for the next boot" && return 1; }
+        grep -q 'next_entry' "$grub_cfg" || { complain no-one-shot "$grub_cfg does not heed an entry for the next boot"; return; }
         for needed in grub-reboot grub-editenv; do
-            tool "$needed" >/dev/null || { echo "it boots with GRUB, and has no $needed in $PATH" && return 1; }
+            tool "$needed" >/dev/null || { complain no-one-shot "it boots with GRUB, and has no $needed in $PATH"; return; }
         done
         grub_can_forget
         return
     fi
-    tool bootctl >/dev/null || { echo "it boots with systemd-boot, and has no bootctl in $PATH" && return 1; }
+    tool bootctl >/dev/null || { complain no-one-shot "it boots with systemd-boot, and has no bootctl in $PATH"; return; }
     # To forget an entry that is not there changes nothing, and fails where there are no EFI variables to write.
-    complaint=$(timeout -k 5 20 bootctl set-oneshot "" 2>&1) || {
-        echo "bootctl cannot choose an entry for the next boot: $(printf '%s' "$complaint" | tail -n 1)"
-        return 1
-    }
+    said=$(timeout -k 5 20 bootctl set-oneshot "" 2>&1) ||
+        complain no-one-shot "bootctl cannot choose an entry for the next boot: $(printf '%s' "$said" | tail -n 1)"
 }
 
 # grub_can_forget: GRUB writes into the file's blocks as they are on the disk. Where it can't, it would boot the entry for ever.
@@ -110,14 +107,28 @@ grub_can_forget() {
     kind=$(stat -f -c %T /boot/grub) || kind=unknown
     case $kind in
     ext2/ext3 | ext2 | ext3 | ext4 | xfs | msdos | vfat | fat | tmpfs) ;;
-    *) echo "GRUB cannot write to /boot/grub on $kind, so it would boot the entry again and again" && return 1 ;;
+    *)
+        complain no-one-shot "GRUB cannot write to /boot/grub on $kind, so it would boot the entry again and again"
+        return
+        ;;
     esac
     device=/sys/dev/block/$(awk -v want=/boot/grub '
         function covers(point) { return point == "/" || want == point || index(want "/", point "/") == 1 }
         covers($5) && length($5) >= best { best = length($5); device = $3 }
         END { print device }' /proc/self/mountinfo)
     if [ -e "$device/dm" ] || [ -e "$device/md" ] || [ -e "$device/../md" ]; then
-        echo "GRUB cannot write to /boot/grub on a device mapper or RAID device, so it would boot the entry again and again"
-        return 1
+        complain no-one-shot "GRUB cannot write to /boot/grub on a device mapper or RAID device, so it would boot the entry again and again"
     fi
+}
+
+# boot_once ENTRY: and makes sure that it took; complains where it did not.
+boot_once() {
+    if [ "$loader" = grub ]; then
+        said=$(timeout -k 5 20 grub-reboot "$1" 2>&1)
+    else
+        said=$(timeout -k 5 20 bootctl set-oneshot "$1" 2>&1)
+    fi || { complain no-one-shot "the boot loader could not be told to boot '$1' once: $said"; return; }
+    [ ! -d /boot ] || sync -f /boot
+    chosen=$(chosen_once)
+    [ "$chosen" = "$1" ] || complain no-one-shot "the boot loader was told to boot '$1' once, and would boot '$chosen'"
 }

@@ -7,18 +7,18 @@
 check_before_switch() {
     if [ -n "$pre_activate_script" ] && [ -x "$new_live/$pre_activate_script" ]; then
         limited "$check_limit" "$new_live/$pre_activate_script" >>"$dir/log" 2>&1 </dev/null ||
-            stop_unchanged "$pre_activate_script of the new system exited $status: activation would not be safe"
+            stop_unchanged pre-activate-script "$pre_activate_script of the new system exited $status: activation would not be safe"
     fi
     # Releases before the variable print their usage for `check`, and exit 1 as a failed check does.
     grep -q PRE_SWITCH_CHECK "$new_live/bin/switch-to-configuration" || return 0
     switch_to "$check_limit" "$new_live" check
     case $stc in
     0) ;;
-    100) needs_reboot "switch-to-configuration check exited 100" ;;
-    11) stop_unchanged "switch-to-configuration check could not run (exit 11)$(! lock_held || echo ": another one holds its lock")" ;;
+    100) needs_reboot status-100 "switch-to-configuration check exited 100" ;;
+    11) stop_unchanged switch-locked "switch-to-configuration check could not run (exit 11)$(! lock_held || echo ": another one holds its lock")" ;;
     *)
-        inhibited && needs_reboot "it changes what its switch inhibitors name" ||
-            stop_unchanged "the pre-switch checks of the new system failed: switch-to-configuration check $(ended "$stc" "$check_limit")"
+        inhibited && needs_reboot switch-inhibitor "it changes what its switch inhibitors name" ||
+            stop_unchanged pre-switch-checks "the pre-switch checks of the new system failed: switch-to-configuration check $(ended "$stc" "$check_limit")"
         ;;
     esac
 }

@@ -22,16 +22,16 @@ boot_untouched() {
 
 commit() {
     if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new_live" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
-        give_up "somebody else has switched the host meanwhile"
+        give_up superseded "somebody else has switched the host meanwhile"
     fi
     boot_files "$dir/boot-files"
     state commit-check
     switch_to "$commit_limit" "$new" boot
-    [ "$stc" = 0 ] || give_up "the boot loader could not be prepared: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
+    [ "$stc" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
     state commit-profile
     limited "$commit_limit" nix-env -p "$profile" --set "$new" >>"$dir/log" 2>&1 </dev/null
     set_status=$?
-    [ "$(boot_default)" = "$new" ] || give_up "the system profile could not be set: nix-env $(ended "$set_status" "$commit_limit")"
+    [ "$(boot_default)" = "$new" ] || give_up profile "the system profile could not be set: nix-env $(ended "$set_status" "$commit_limit")"
     finish_commit || exit 1
 }
 
@@ -42,13 +42,13 @@ finish_commit() {
     switch_to "$commit_limit" "$new" boot
     [ "$stc" = 0 ] || switch_to "$commit_limit" "$new" boot
     [ "$stc" = 0 ] || {
-        why "the boot loader could not be written: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
+        why boot-loader "the boot loader could not be written: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
         return 1
     }
     state commit-verify
     sync_boot_side "$commit_limit"
     [ "$(boot_default)" = "$new" ] || {
-        why "the system profile has moved away again"
+        why profile "the system profile has moved away again"
         return 1
     }
     finish committed
@@ -78,7 +78,7 @@ put_profile_back() {
 # boot_back: profile and boot loader as they were.
 boot_back() {
     put_profile_back || {
-        why "the system profile could not be put back to $previous_boot"
+        why profile "the system profile could not be put back to $previous_boot"
         return 1
     }
     [ -n "$previous_boot" ] || return 0

@@ -56,6 +56,7 @@ tell() {
     state=$line
     if [ -e "$dir/settings" ] && ! is_final "$line"; then
         answer state "$state"
+        answer why_code "$(content "$dir/why_code")"
         answer why "$(content "$dir/why")"
         case " $awaited " in *" $state "*) ;; *) answer holder "$(sc show -p ActiveState --value "$unit")" ;; esac
         read_line "$dir/window"

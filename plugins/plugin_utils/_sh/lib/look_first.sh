@@ -1,6 +1,6 @@
 # What is looked at before a deployment begins.
 # inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib
-# needs: base boot_files free_space system tested_boot_default tools
+# needs: base boot_files complain free_space system tested_boot_default tools
 # shellcheck shell=sh
 
 # require_tools: what all else rests on.
@@ -41,8 +41,8 @@ has_room() {
 # look_at_host: whether a deployment can begin on it.
 look_at_host() {
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
-    [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || complaint=$(tested_boot_default "$live" "$default") || refuse_system untested-boot-default "$complaint"
+    [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
     has_room /nix "$need_nix_kib"
     # Unless the operator has said how much there must be.
-    if [ -n "$need_boot_kib" ]; then has_room /boot "$need_boot_kib"; else complaint=$(boot_files_fit) || refuse_system no-space "$complaint"; fi
+    if [ -n "$need_boot_kib" ]; then has_room /boot "$need_boot_kib"; else boot_files_fit || refuse_system "$code" "$complaint"; fi
 }

@@ -27,7 +27,7 @@ record() {
         json_field "${field%% *}" "${field#* }"
         printf ', '
     done
-    for field in why notes failed_units:failed journal; do
+    for field in why_code why notes failed_units:failed journal; do
         json_file "${field%:*}" "$dir/${field#*:}"
         printf ', '
     done

@@ -61,7 +61,7 @@ repair_after_power_loss() (
     sed -n 's/^"about": {\(.*\)}$/\1/p' "$var_dir/open.json" >"$lost_dir/about"
     main_dir=$dir
     dir=$lost_dir
-    why "the host lost power or was rebooted during the deployment"
+    why power-lost "the host lost power or was rebooted during the deployment"
     if [ "$(boot_default)" = "$new" ] && [ "$(current_generation)" != "$previous_generation" ]; then
         if finish_commit; then outcome=committed; else outcome=commit-failed; boot_back || :; [ "$(boot_default)" = "$new" ] || outcome=interrupted; fi
     elif [ "$(boot_default)" = "$previous_boot" ]; then

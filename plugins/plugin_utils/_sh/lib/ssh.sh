@@ -1,6 +1,6 @@
 # Whether somebody can still log in: looked at on the host before the window opens. A login from outside proves little by
 # itself: it works with a broken sshd_config and with the host keys gone, until sshd is started again.
-# needs: base allowed
+# needs: base allowed complain
 # shellcheck shell=sh
 
 # ssh_command: sshd and its configuration as the unit that is loaded now starts it, in $sshd and $sshd_config.
@@ -81,19 +81,17 @@ ssh_wanted() {
         while read -r wanting; do [ "$wanting" != "$booted_into" ] || echo yes; done | grep -q yes
 }
 
-# still_reachable: says what is wrong, on one line.
+# still_reachable: complains, on one line, where not.
 still_reachable() {
     # Where no ssh unit is wanted, the way in is something else, and only the confirmation can tell.
-    look_at_sshd || { allowed no_ssh && return 0; } || { echo "the new system has no ssh unit" && return 1; }
+    look_at_sshd || { allowed no_ssh && return 0; } || { complain unreachable "the new system has no ssh unit"; return; }
     # It says its settings only if they are good ones.
-    [ -n "$settings_of_sshd" ] || complaint=$(timeout -k 5 20 "$sshd" -t -f "$sshd_config" 2>&1) || {
-        echo "sshd refuses the new configuration: $(printf '%s' "$complaint" | tail -n 1)"
-        return 1
+    [ -n "$settings_of_sshd" ] || said=$(timeout -k 5 20 "$sshd" -t -f "$sshd_config" 2>&1) || {
+        complain unreachable "sshd refuses the new configuration: $(printf '%s' "$said" | tail -n 1)"
+        return
     }
-    ssh_wanted || allowed no_ssh || { echo "the ssh unit is not started with the new system's default target" && return 1; }
+    ssh_wanted || allowed no_ssh || { complain unreachable "the ssh unit is not started with the new system's default target"; return; }
     lost=$(host_keys | grep -F -x -v -f - "$dir/host-keys" | cut -d' ' -f3- | tr '\n' ' ')
-    [ -z "$lost" ] || { echo "host keys have changed or gone: $lost" && return 1; }
-    if [ -s "$dir/login-keys" ] && [ -z "$(login_keys)" ]; then
-        echo "the new system has no authorized keys for $login_user" && return 1
-    fi
+    [ -z "$lost" ] || { complain unreachable "host keys have changed or gone: $lost"; return; }
+    [ ! -s "$dir/login-keys" ] || [ -n "$(login_keys)" ] || complain unreachable "the new system has no authorized keys for $login_user"
 }

@@ -1,22 +1,22 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
 # inputs: activate_limit settle_limit confirm_limit over_ssh mode
-# needs: base check_before_switch commit directory forget_trial health process record repair reports_to_directory ssh switch
-# needs: tested_boot_default tools trial_outcome units wait_for_line
+# needs: base check_before_switch commit complain directory forget_trial health process record repair reports_to_directory ssh
+# needs: switch tested_boot_default tools trial_outcome units wait_for_line
 # shellcheck shell=sh
 
 supervise() {
-    trap 'why "the supervisor was told to stop ($(read_line "$dir/state"; echo "$line"))"; end_child; exit 143' TERM
+    trap 'why stopped "the supervisor was told to stop ($(read_line "$dir/state"; echo "$line"))"; end_child; exit 143' TERM
     state checking
-    repair_others || stop_unchanged "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
-    settle_trial || stop_unchanged "another system is being booted once to try it, since $trial_started: $trial_new"
+    repair_others || stop_unchanged unfinished "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
+    settle_trial || stop_unchanged trial-in-progress "another system is being booted once to try it, since $trial_started: $trial_new"
     printf '%s\n' "$id" >"$run_dir/current.$$" && mv -f "$run_dir/current.$$" "$run_dir/current"
-    note_facts || stop_unchanged "could not note the state of the host in $dir"
+    note_facts || stop_unchanged cannot-record "could not note the state of the host in $dir"
     # After a power loss it is clear who did that: the loader had started what was about to be committed.
-    complaint=$(tested_boot_default "$previous_live" "$previous_boot") ||
-        { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "the host $complaint"
-    open_durably || stop_unchanged "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
-    start_guard || stop_unchanged "could not start $guard_unit"
-    complaint=$(ready) || stop_unchanged "$complaint"
+    tested_boot_default "$previous_live" "$previous_boot" ||
+        { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"
+    open_durably || stop_unchanged cannot-record "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
+    start_guard || stop_unchanged no-guard "could not start $guard_unit"
+    ready || stop_unchanged "$code" "$complaint"
     asked_for=$mode
     check_before_switch
     [ "$mode" = boot ] || try_live
@@ -44,20 +44,20 @@ try_live() {
     case $test_status in
     0 | 4) ;;
     100)
-        needs_reboot "switch-to-configuration test exited 100"
+        needs_reboot status-100 "switch-to-configuration test exited 100"
         return
         ;;
     *)
         failed_units >"$dir/failed"
-        give_up "switch-to-configuration test $(ended "$test_status" "$activate_limit")"
+        give_up activation "switch-to-configuration test $(ended "$test_status" "$activate_limit")"
         ;;
     esac
     state settling
     [ "$settle_limit" = 0 ] || pause "$settle_limit"
-    complaint=$(healthy "$test_status") || give_up "$complaint"
-    [ "$(readlink -f /run/current-system)" = "$new_live" ] || give_up "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
-    (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up "the new system's timeout or readlink does not do its work"
-    if [ "$over_ssh" = yes ]; then complaint=$(still_reachable) || give_up "$complaint"; fi
+    healthy "$test_status" || give_up "$code" "$complaint"
+    [ "$(readlink -f /run/current-system)" = "$new_live" ] || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
+    (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
+    if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
 }
 
 # The window can be extended once, when a whole fleet is ready to commit.
@@ -80,9 +80,9 @@ wait_for_confirmation() {
     if [ -e "$dir/confirmed" ]; then
         state confirmed
     elif [ -e "$dir/revoked" ]; then
-        give_up "revoked: $(cat "$dir/revoked.why" 2>/dev/null)"
+        give_up revoked "revoked: $(cat "$dir/revoked.why" 2>/dev/null)"
     else
-        give_up "nobody confirmed the new system within $confirm_limit s"
+        give_up not-confirmed "nobody confirmed the new system within $confirm_limit s"
     fi
 }
 

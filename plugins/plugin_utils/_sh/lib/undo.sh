@@ -24,7 +24,7 @@ undo() {
         printf '%s\n' "$phase" >"$dir/phase.new" && mv -f "$dir/phase.new" "$dir/phase"
     fi
     if [ "$facts" = no ] || [ "$phase" = checking ] || [ -z "$phase" ]; then
-        why "the supervisor ended before anything was activated"
+        why stopped "the supervisor ended before anything was activated"
         if [ "$facts" = yes ]; then
             holds_unit && kill_others "$cgroup"
         fi
@@ -35,7 +35,7 @@ undo() {
     holds_unit && kill_others "$cgroup"
     free_switch_lock
     state rolling-back
-    why "the supervisor ended without a result while the deployment was $phase (${SERVICE_RESULT-killed})"
+    why stopped "the supervisor ended without a result while the deployment was $phase (${SERVICE_RESULT-killed})"
     if machine_stopping; then
         undo_at_shutdown
     elif somebody_else_switched; then

@@ -2,14 +2,14 @@
 # dry-activate. Before it: the settings of the deployment, new, new_live and dir (goes with the unit); it answers on standard output.
 # inputs: activate_limit
 # facts: new new_live dir
-# needs: base check_before_switch health reports_to_answer switch
+# needs: base check_before_switch complain health reports_to_answer switch
 # shellcheck shell=sh
 
 foresee() {
     : >"$dir/log"
-    complaint=$(ready) || {
+    ready || {
         while read -r failed; do answer failed_unit "$failed"; done <"$dir/failed"
-        stop_unchanged "$complaint"
+        stop_unchanged "$code" "$complaint"
     }
     # A file of the new system that may do anything; it is run where the system is really to be activated.
     [ -z "$pre_activate_script" ] || [ ! -x "$new_live/$pre_activate_script" ] || note "$pre_activate_script of the new system is not run in check mode"
@@ -25,8 +25,8 @@ dry_activate() {
     answer dry_activation "$(head -c 262144 "$dir/log")"
     case $stc in
     0) ;;
-    100) needs_reboot "switch-to-configuration dry-activate exited 100" ;;
-    *) answer unclear "switch-to-configuration dry-activate $(ended "$stc" "$activate_limit")" ;;
+    100) needs_reboot status-100 "switch-to-configuration dry-activate exited 100" ;;
+    *) why unclear "switch-to-configuration dry-activate $(ended "$stc" "$activate_limit")" ;;
     esac
 }
 

@@ -2,7 +2,7 @@
 # at work meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
 # look (which changes nothing), prepare, unchoose, failed or end.
 # inputs: id new commit_limit prepare_limit keep_limit host_limit pre_activate_script why
-# needs: base boot_choice boot_once durable forget_trial note_trial process profile switch tools trial trial_outcome
+# needs: base boot_choice boot_once complain durable forget_trial note_trial process profile switch tools trial trial_outcome
 # shellcheck shell=sh disable=SC1091
 
 # stop_here REASON MESSAGE: whatever was done is taken back first.
@@ -26,12 +26,10 @@ write_entries_again() {
 # look: what has to be so before a system can be booted once. Changes nothing.
 look() {
     trial_old=$(boot_default)
-    complaint=$(may_begin) || refuse "${complaint%%:*}" "${complaint#*: }"
-    # Not in the subshell above: it names the loader.
-    complaint=
-    find_loader "$trial_old" >"$dir/complaint" || refuse no-one-shot "cannot boot a system once: $(cat "$dir/complaint")"
+    may_begin || refuse "$code" "$complaint"
+    find_loader "$trial_old" || refuse "$code" "cannot boot a system once: $complaint"
     is_default "$trial_old" || refuse other-default "is not as it should be: its boot loader would not start the boot default $trial_old; run '$profile/bin/switch-to-configuration boot' on it first"
-    complaint=$(can_boot_once) || refuse no-one-shot "cannot boot a system once: $complaint"
+    can_boot_once || refuse "$code" "cannot boot a system once: $complaint"
 }
 
 prepare() {
@@ -57,7 +55,7 @@ prepare() {
     trial_reboot_until=$(($(date +%s) + 120))
     trial_until=$((trial_reboot_until + host_limit + keep_limit))
     note_trial armed || stop_here no-space "could not write $trial_file"
-    complaint=$(boot_once "$trial_entry") || stop_here no-one-shot "cannot boot a system once: $complaint"
+    boot_once "$trial_entry" || stop_here "$code" "cannot boot a system once: $complaint"
     answer generation "$trial_generation"
     # Whether the new system goes back by itself where nobody can reach it.
     returns=no
@@ -67,12 +65,14 @@ prepare() {
     answer returns "$returns"
 }
 
+# may_begin: whether the host is as it has to be; complains where not.
 may_begin() {
-    [ ! -e "$run_dir/current" ] && [ ! -e "$var_dir/open.json" ] || { echo "busy: has an unfinished deployment; the next deployment repairs it" && return 1; }
-    [ -n "$trial_old" ] && [ -x "$trial_old/bin/switch-to-configuration" ] || { echo "no-default: has no boot default to go back to" && return 1; }
-    [ "$trial_old" != "$new" ] || { echo "is-default: boots $new already; there is nothing else that it could go back to" && return 1; }
+    [ ! -e "$run_dir/current" ] && [ ! -e "$var_dir/open.json" ] || { complain busy "has an unfinished deployment; the next deployment repairs it"; return; }
+    [ -n "$trial_old" ] && [ -x "$trial_old/bin/switch-to-configuration" ] || { complain no-default "has no boot default to roll back to"; return; }
+    [ "$trial_old" != "$new" ] || { complain is-default "boots $new already; there is nothing else that it could roll back to"; return; }
     # The shell's own test may only look at the mode.
-    "$(tool test)" -w /boot || { echo "boot-read-only: has no /boot that can be written to (is the boot partition mounted?)" && return 1; }
+    "$(tool test)" -w /boot ||
+        complain boot-read-only "has no /boot that can be written to (is the boot partition mounted?)"
 }
 
 # The closure's own check, before anything is changed.
