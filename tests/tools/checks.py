@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tools import collection, environments
 from tools.environments import Environment
+from tools.host_scripts import SCRIPTS, host_scripts
 from tools.sanity import sanity
 from tools.shell import BUILD, ROOT, need_programs, run, say
 
@@ -28,6 +29,7 @@ def every_check() -> list[str]:
         "ruff": ruff,
         "mypy": mypy,
         "shellcheck": shellcheck,
+        "host scripts": host_scripts,
         "antsibull-changelog": changelog,
         "antsibull-docs": docs,
         "ansible-lint": ansible_lint,
@@ -71,14 +73,16 @@ def mypy(environment: Environment, tree: Path) -> bool:
 
 
 def shellcheck(_environment: Environment, tree: Path) -> bool:
-    """A script without a first line that names its shell is a part of one: it is for sh."""
-    scripts = [name for name in _files(tree) if _is_shell_script(tree / name)]
+    """A script without a first line that names its shell is for sh. Those for the hosts have a check of their own."""
+    scripts = [name for name in _files(tree) if _is_shell_script(tree / name) and SCRIPTS not in name.parents]
     whole = [name for name in scripts if _interpreter(tree / name)]
     parts = [name for name in scripts if name not in whole]
+    # What .shellcheckrc leaves out is for the parts of a program.
+    command = ["shellcheck", "--norc", "--exclude=SC2015"]
     return all(
         [
-            not whole or run(["shellcheck", *whole], cwd=tree),
-            not parts or run(["shellcheck", "--shell=sh", *parts], cwd=tree),
+            not whole or run([*command, *whole], cwd=tree),
+            not parts or run([*command, "--shell=sh", *parts], cwd=tree),
         ]
     )
 

@@ -15,7 +15,7 @@ from tools.shell import ROOT, need_programs, run, say
 # The scripts that run on a host are tried under the first two of these shells too, and the others complete words.
 # The lab is reached with ssh.
 SHELLS = {shell: shell for shell in ("busybox", "dash", "fish", "zsh")}
-PROGRAMS = {**SHELLS, "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
+PROGRAMS = {**SHELLS, "shellcheck": "shellcheck", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
 
 # A second lab, beside the one that is used where none is named.
 OTHER_LAB = "/var/cache/deploy-flake-lab-2"

@@ -21,7 +21,6 @@ stop_unchanged() {
 # needs_reboot CODE TEXT: as a deployment does, it goes on to a boot without a test, or stops.
 needs_reboot() {
     answer needs_reboot "$1"
-    answer needs_reboot_text "$2"
     [ "$mode" = boot ] || [ "$on_reboot_required" != fail ] || stop_unchanged reboot-required "the new system needs a reboot, and nothing would be activated: $2"
     mode=boot
 }

@@ -1,0 +1,341 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with the scripts for the hosts, each program looked at whole, as it is sent.
+
+shellcheck does not know what a program is given, which functions come with it, nor who reads what it answers. So what
+the scripts declare in their heads is compared with what they do, and with what the controller's Python says.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from tools.environments import Environment
+from tools.shell import say
+
+PLUGINS = Path("plugins")
+SCRIPTS = PLUGINS / "plugin_utils/_sh"
+JOINER = PLUGINS / "plugin_utils/_host/scripts.py"
+CODES = PLUGINS / "plugin_utils/_codes.py"
+
+# Not asked for: files that the host makes are not here (SC1090, SC1091); `A && B || C` is only written where C may
+# follow either (SC2015); one function works in a subshell on purpose (SC2030, SC2031); no program uses every function
+# of what it needs, nor every argument of one (SC2317, SC2119, SC2120); every shell that is tested has `local` (SC3043).
+_EXCLUDED = "SC1090,SC1091,SC2015,SC2030,SC2031,SC2119,SC2120,SC2317,SC3043"
+_SHELLCHECK = ("shellcheck", "--norc", "--shell=sh", "--format=json1", f"--exclude={_EXCLUDED}", "-")
+
+_FUNCTION = re.compile(r"^\s*(\w+)\(\)", re.MULTILINE)
+# Where a command begins. A function may also be named to one that calls it.
+_CALL = re.compile(
+    r"(?:^|[;&|({!`]|\$\(|\b(?:if|then|else|elif|while|until|do)|\beach_\w+(?: \S+)??)\s*(\w+)(?=[\s;)]|$)",
+    re.MULTILINE,
+)
+_VARIABLE = re.compile(r"^(\w+)=", re.MULTILINE)
+_DECLARED = re.compile(r"^# (facts|sets): (.*)$", re.MULTILINE)
+_FACT = re.compile(r"\bfact (\w+)")
+_ANSWER = re.compile(r"""(?<![\w-])answer "?([\w$]+)"?|printf '(\w+)\\0'""")
+_CODE = re.compile(
+    r"(?:^|[;&|{()']|\b(?:then|else))\s*"
+    r"((?:refuse(?:_\w+)?|lost_snapshot|stop_here|stop_unchanged|give_up|why|complain|needs_reboot|answer why_code)"
+    r" ([a-z][\w-]*))(?=\s)",
+    re.MULTILINE,
+)
+_STATE = re.compile(r"(?:^|[;&|{(]|then|else)\s*(?:state|finish|end_as) ([a-z][\w-]*)", re.MULTILINE)
+
+
+def host_scripts(_environment: Environment, tree: Path) -> bool:
+    """The check of `make lint`."""
+    found = list(problems(tree)) or list(shellcheck(tree))
+    for problem in found:
+        say(problem)
+    return not found
+
+
+def problems(tree: Path) -> Iterator[str]:
+    """What is wrong but for what shellcheck finds."""
+    scripts = Scripts(tree)
+    missing = list(_missing(scripts))
+    if missing:
+        # Nothing can be joined.
+        yield from missing
+        return
+    controller = Controller(tree)
+    yield from _comments_within_data(scripts)
+    yield from _declarations(scripts, controller)
+    for program in scripts.programs:
+        yield from _functions(scripts, program)
+    yield from _answers(scripts, controller)
+    yield from _codes(scripts, tree)
+
+
+class Scripts:
+    """The scripts of a tree."""
+
+    def __init__(self, tree: Path) -> None:
+        self.joiner = _load(tree / JOINER)
+        files = sorted((tree / SCRIPTS).glob("*/*.sh"))
+        self.text = {f"{file.parent.name}/{file.stem}": file.read_text(encoding="utf-8") for file in files}
+        self.functions = {name: _FUNCTION.findall(text) for name, text in self.text.items()}
+        self.programs = [name for name in self.text if not name.startswith("lib/")]
+
+    def parts(self, program: str) -> tuple[str, ...]:
+        """The scripts that a program is joined of."""
+        parts: tuple[str, ...] = self.joiner.parts(program)
+        return parts
+
+    def bare(self, name: str) -> str:
+        """A script without comments."""
+        text: str = self.joiner.script(name)
+        return text
+
+    def inputs(self, program: str) -> list[str]:
+        """What a program is given."""
+        return list(self.joiner.inputs(program))
+
+    def declared(self, what: str, name: str) -> list[str]:
+        """The words of a declaration of one script."""
+        return [word for kind, words in _DECLARED.findall(self.text[name]) if kind == what for word in words.split()]
+
+
+@dataclass
+class Controller:
+    """What the controller's Python says of the scripts."""
+
+    tree: Path
+    given: list[tuple[str, str, frozenset[str], bool]] = field(default_factory=list)
+    """Where, a command that is run there, inputs that are named there, and whether those are all."""
+    words: set[str] = field(default_factory=set)
+    """Every text and every keyword; a part that is put in is a `*`."""
+    read: set[str] = field(default_factory=set)
+    """Names of answers that are read, wherever something is got by a name."""
+    expected: dict[str, str] = field(default_factory=dict)
+    """Names that are certainly of answers, and where they are read."""
+
+    def __post_init__(self) -> None:
+        for file in sorted((self.tree / PLUGINS).rglob("*.py")):
+            module = ast.parse(file.read_text(encoding="utf-8"))
+            # Documentation is full of words.
+            if file.parent.name not in ("modules", "doc_fragments") and file != self.tree / JOINER:
+                self._look_at(file.relative_to(self.tree), module)
+
+    def passes(self, name: str) -> bool:
+        """Whether somebody may pass an input of that name."""
+        return any(_matches(word, name) for word in self.words)
+
+    def reads(self, name: str) -> bool:
+        """Whether somebody reads an answer of that name, in which a `*` stands for anything."""
+        return any(_matches(word, name) or _matches(name, word) for word in self.read)
+
+    def _look_at(self, file: Path, module: ast.Module) -> None:
+        for node in ast.walk(module):
+            if isinstance(node, (ast.Constant, ast.JoinedStr)):
+                self.words.update(_texts(node))
+            elif isinstance(node, ast.keyword) and node.arg:
+                self.words.add(node.arg)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                self._runs(f"{file}:{node.lineno}", node, node.func.attr)
+        constants = {
+            target.id: node.value
+            for node in module.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for function in ast.walk(module):
+            if isinstance(function, ast.FunctionDef):
+                self._reads_of(file, function, constants)
+
+    def _runs(self, where: str, call: ast.Call, method: str) -> None:
+        """A call that runs a command with inputs. `ask` of a deployment adds some."""
+        if method in ("run", "ask") and call.args and isinstance(call.args[0], ast.Constant):
+            names = {keyword.arg for keyword in call.keywords} - {"limit", "data"}
+            inputs = frozenset(name for name in names if name)
+            self.given.append((where, str(call.args[0].value), inputs, method == "run" and None not in names))
+
+    def _reads_of(self, file: Path, function: ast.FunctionDef, constants: Mapping[str, ast.expr]) -> None:
+        """Names that it reads; where one is a variable, every text there and in what it names may be one."""
+        for node in ast.walk(function):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+                continue
+            if node.func.attr not in ("get", "all"):
+                continue
+            if isinstance(node.args[0], (ast.Constant, ast.JoinedStr)):
+                self.read.update(_texts(node.args[0]))
+                # A mapping has no `all`.
+                if node.func.attr == "all" or (
+                    isinstance(node.func.value, ast.Name) and node.func.value.id == "answer"
+                ):
+                    self.expected.update(dict.fromkeys(_texts(node.args[0]), f"{file}:{node.lineno}"))
+                continue
+            names = {each.id for each in ast.walk(function) if isinstance(each, ast.Name)} & constants.keys()
+            for within in (function, *(constants[name] for name in names)):
+                self.read.update(text for each in ast.walk(within) for text in _texts(each))
+
+
+def shellcheck(tree: Path) -> Iterator[str]:
+    """What shellcheck finds in each program. What it is given stands before it; anything else is unknown or unused."""
+    scripts = Scripts(tree)
+    seen: set[str] = set()
+    for program in scripts.programs:
+        lines = ["#!/bin/sh", *(f"{name}=" for name in scripts.inputs(program))]
+        places = [f"{program}: input {name}" for name in ("", *scripts.inputs(program))]
+        for part in scripts.parts(program):
+            for what in ("facts", "sets"):
+                for name in scripts.declared(what, part):
+                    lines += [f"{name}=", f': "${name}"']
+                    places += [f"{part}: {what} {name}"] * 2
+            text = scripts.text[part].splitlines()
+            lines += text
+            places += [f"{SCRIPTS / part}.sh:{number}" for number in range(1, len(text) + 1)]
+        done = subprocess.run(_SHELLCHECK, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 1):
+            yield f"{program}: shellcheck ended with {done.returncode}: {done.stderr}"
+            continue
+        for comment in json.loads(done.stdout)["comments"]:
+            said = f"{places[comment['line'] - 1]}: SC{comment['code']}: {comment['message']}"
+            # The same in several programs.
+            if said not in seen:
+                seen.add(said)
+                yield f"{said} (in {program})"
+
+
+def _missing(scripts: Scripts) -> Iterator[str]:
+    for name in scripts.text:
+        for need in scripts.joiner.head(name).needs:
+            if f"lib/{need}" not in scripts.text:
+                yield f"{SCRIPTS / name}.sh: needs {need}, and there is no lib/{need}.sh"
+
+
+def _comments_within_data(scripts: Scripts) -> Iterator[str]:
+    """Sent are the lines that are no comment; bash prints functions as it has understood them."""
+    for name, text in scripts.text.items():
+        # Without its last lines, which act.
+        understood = [
+            subprocess.run(
+                ["bash", "--posix", "-c", f"all_of_it() {{\n{each}\n}}\ndeclare -f"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            for each in (text, scripts.bare(name))
+        ]
+        if understood[0].returncode:
+            yield f"{SCRIPTS / name}.sh: {understood[0].stderr}"
+        elif understood[0].stdout != understood[1].stdout:
+            yield f"{SCRIPTS / name}.sh: a text in it would lose lines, which are empty or look like comments"
+
+
+def _declarations(scripts: Scripts, controller: Controller) -> Iterator[str]:
+    for name in scripts.text:
+        path = f"{SCRIPTS / name}.sh"
+        head = scripts.joiner.head(name)
+        for need in head.needs:
+            library = f"lib/{need}"
+            theirs = {*scripts.functions[library], *_VARIABLE.findall(scripts.text[library])}
+            theirs |= {*scripts.joiner.head(library).inputs, *scripts.declared("sets", library)}
+            if need != "base" and not theirs & set(re.findall(r"\w+", scripts.bare(name))):
+                yield f"{path}: needs {need}, and uses nothing of it"
+    facts = {fact for name in scripts.text for fact in _FACT.findall(scripts.bare(name))}
+    declared = {fact for name in scripts.text for fact in scripts.declared("facts", name)}
+    yield from (f"nobody notes the fact {fact}" for fact in sorted(declared - facts))
+    yield from (f"nobody reads the fact {fact}" for fact in sorted(facts - declared))
+    for program in scripts.programs:
+        for name in scripts.inputs(program):
+            if not controller.passes(name):
+                yield f"{program}: nobody passes its input {name}"
+    for where, command, inputs, whole in controller.given:
+        if f"command/{command}" not in scripts.text:
+            # Another kind of run.
+            continue
+        declares = scripts.joiner.inputs(f"command/{command}")
+        for name in sorted(inputs - declares.keys() - {"awaited"}):
+            yield f"{where}: {command} does not declare the input {name}"
+        if whole:
+            for name in sorted({name for name, only in declares.items() if only is None} - inputs):
+                yield f"{where}: {command} is not given its input {name}"
+
+
+def _functions(scripts: Scripts, program: str) -> Iterator[str]:
+    parts = scripts.parts(program)
+    at = {name: part for part in parts for name in scripts.functions[part]}
+    for part in parts:
+        for name in scripts.functions[part]:
+            if scripts.functions[part].count(name) > 1 or at[name] != part:
+                yield f"{program}: {name} has two definitions, in {part} and {at[name]}"
+    elsewhere = {name for functions in scripts.functions.values() for name in functions} - at.keys()
+    for part in parts:
+        for name in sorted({*_CALL.findall(_without_quotes(scripts.bare(part)))} & elsewhere):
+            yield f"{program}: {part} calls {name}, and no script that it needs has that function"
+
+
+def _without_quotes(text: str) -> str:
+    """A script without programs for other tools, which stand in single quotes; what they say looks like commands."""
+    return re.sub(r"(?<![\w\"])'[^']*'", "''", text)
+
+
+def _answers(scripts: Scripts, controller: Controller) -> Iterator[str]:
+    answered = {}
+    for name in scripts.text:
+        for words in _ANSWER.findall(scripts.bare(name)):
+            word = re.sub(r"\$\w+", "*", words[0] or words[1])
+            if word != "*":
+                answered[word] = name
+    for word, name in answered.items():
+        if not controller.reads(word):
+            yield f"{SCRIPTS / name}.sh: nobody reads the answer {word}"
+    for word, where in controller.expected.items():
+        if not any(_matches(each, word) or _matches(word, each) for each in answered):
+            yield f"{where}: no script answers with {word}"
+
+
+def _codes(scripts: Scripts, tree: Path) -> Iterator[str]:
+    enums: dict[str, set[str]] = {}
+    for node in ast.parse((tree / CODES).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            values = [each.value for each in node.body if isinstance(each, ast.Assign)]
+            enums[node.name] = {str(value.value) for value in values if isinstance(value, ast.Constant)}
+    members = {member for values in enums.values() for member in values}
+    for name in scripts.text:
+        text = scripts.bare(name)
+        for call, code in _CODE.findall(text):
+            if code not in members:
+                yield f"{SCRIPTS / name}.sh: {call}: no enum of {CODES.name} has that code"
+        for state in _STATE.findall(text):
+            if state not in enums["State"]:
+                yield f"{SCRIPTS / name}.sh: {state} is no State of {CODES.name}"
+
+
+def _texts(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)]
+    return []
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a name is one that the pattern stands for; one that is nothing but a star says nothing."""
+    if pattern == name or "*" not in pattern:
+        return pattern == name
+    return bool(pattern.strip("*")) and bool(re.fullmatch(r"\w*".join(map(re.escape, pattern.split("*"))), name))
+
+
+def _load(file: Path) -> ModuleType:
+    """The joiner of that very tree; it needs nothing of Ansible."""
+    spec = importlib.util.spec_from_file_location(f"joiner_{abs(hash(file))}", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # dataclasses look their module up.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

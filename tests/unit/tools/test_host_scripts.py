@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The check of the hosts' scripts finds each kind of defect that it is there for, put into the real ones."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tools import host_scripts
+
+ROOT = Path(__file__).parents[3]
+SH = "plugins/plugin_utils/_sh"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """The plugins, to be spoilt."""
+    shutil.copytree(ROOT / "plugins", tmp_path / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def spoil(tree: Path, file: str, old: str, new: str) -> None:
+    path = tree / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+REBOOT = "plugins/plugin_utils/_host/reboot.py"
+# A file, what stands there, what is put in its place, and what is said of it.
+DEFECTS = [
+    # Functions.
+    (
+        f"{SH}/command/revoke.sh",
+        "# needs: base follow\n",
+        "# needs: base\n",
+        "command/revoke calls begin, and no",
+    ),
+    (f"{SH}/lib/follow.sh", " wait_for_line\n", "\n", "lib/follow calls wait_for_line, and no script"),
+    (f"{SH}/command/poll.sh", "base follow", "base follow quote", "needs quote, and uses nothing of it"),
+    (f"{SH}/command/poll.sh", "\nmain() {", "\ntell() { :; }\n\nmain() {", "tell has two definitions"),
+    (f"{SH}/lib/supervise.sh", " reports_to_directory", " reports_to_answer reports_to_directory", "why has two"),
+    # Inputs.
+    (f"{SH}/command/poll.sh", "# needs:", "# inputs: extra\n# needs:", "nobody passes its input extra"),
+    (f"{SH}/command/units.sh", "# inputs: units", "# inputs: units id", "units is not given its input id"),
+    (REBOOT, "may_reboot=may_reboot,\n", "may_rebot=may_reboot,\n", "reboot does not declare the input may_rebot"),
+    (REBOOT, "trying=trying,\n        patience", "patience", "reboot is not given its input trying"),
+    (f"{SH}/lib/directory.sh", "fact boot_id", "fact boot_ids", "nobody notes the fact boot_id"),
+    # Answers.
+    (f"{SH}/command/info.sh", "answer hostname", "answer host_name", "nobody reads the answer host_name"),
+    (f"{SH}/command/info.sh", "answer kernel", "answer hostname", "no script answers with kernel"),
+    # Codes.
+    (f"{SH}/lib/busy.sh", "refuse busy", "refuse bussy", "refuse bussy: no enum"),
+    (f"{SH}/lib/supervise.sh", "give_up revoked", "give_up revokd", "give_up revokd: no enum"),
+    (f"{SH}/lib/health.sh", "complain units-failed ", "complain units-faild ", "complain units-faild: no enum"),
+    (f"{SH}/lib/supervise.sh", "state settling", "state setling", "setling is no State"),
+    # A comment that would be lost.
+    (f"{SH}/lib/differences.sh", "awk '\n", "awk '\n        # awk has comments too\n", "would lose lines"),
+]
+UNKNOWN_OR_UNUSED = [
+    (f"{SH}/lib/supervise.sh", "$activate_limit", "$activate_limt", "activate_limt is referenced but not assigned"),
+    (f"{SH}/lib/health.sh", "# inputs: health_limit ", "# inputs: ", "health_limit is referenced but not assigned"),
+    (f"{SH}/command/units.sh", "# inputs: units", "# inputs: units other", "other appears unused"),
+    (f"{SH}/lib/commit.sh", "set_status=$?", "set_statuss=$?", "set_statuss appears unused"),
+]
+
+
+def missed(said: list[str], defects: list[tuple[str, str, str, str]]) -> list[str]:
+    return [about for *_what, about in defects if not any(about in problem for problem in said)]
+
+
+def test_nothing_is_wrong() -> None:
+    assert list(host_scripts.problems(ROOT)) == []
+
+
+def test_defects_are_found(tree: Path) -> None:
+    for file, old, new, _about in DEFECTS:
+        spoil(tree, file, old, new)
+    said = list(host_scripts.problems(tree))
+    assert missed(said, DEFECTS) == [], said
+
+
+def test_a_script_that_is_not_there_is_missed(tree: Path) -> None:
+    spoil(tree, f"{SH}/command/poll.sh", "needs: base follow", "needs: base folow")
+    assert list(host_scripts.problems(tree)) == [f"{SH}/command/poll.sh: needs folow, and there is no lib/folow.sh"]
+
+
+def test_variables_are_known_and_used(tree: Path) -> None:
+    for file, old, new, _about in UNKNOWN_OR_UNUSED:
+        spoil(tree, file, old, new)
+    said = list(host_scripts.shellcheck(tree))
+    assert missed(said, UNKNOWN_OR_UNUSED) == [], said
