@@ -20,7 +20,7 @@ _ACTIONS = "ansible_collections.deploy_flake.nixos.plugins.action"
 
 def options_of(module: str, **given: Any) -> dict[str, Any]:
     """The options of a module as its action gets them: those that are given, and the documented defaults."""
-    checked = ArgumentSpecValidator(_action.argument_spec(module)).validate(given)  # type: ignore[no-untyped-call]
+    checked = ArgumentSpecValidator(_action.argument_spec(module)).validate(given)
     assert not checked.error_messages
     options: dict[str, Any] = checked.validated_parameters
     return options

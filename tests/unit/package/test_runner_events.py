@@ -36,7 +36,9 @@ def result(host: str, module: str, how: str = "ok", **values: Any) -> dict[str, 
 STATS = {"event": "playbook_on_stats", "event_data": {"processed": {}, "failures": {}}}
 
 
-def follow(*events: dict[str, Any], operation: str = "deploy", at_end: bool = False) -> tuple[RunnerEvents, list[Event]]:
+def follow(
+    *events: dict[str, Any], operation: str = "deploy", at_end: bool = False
+) -> tuple[RunnerEvents, list[Event]]:
     told: list[Event] = []
     new = HostStatus if operation == "status" else HostResult
     follower = RunnerEvents(operation, {"host1": new("host1")}, told.append, at_end)

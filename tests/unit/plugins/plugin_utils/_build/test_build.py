@@ -71,7 +71,8 @@ def test_nothing_was_built(tmp_path: Path) -> None:
 
 def test_the_look_goes_along(tmp_path: Path) -> None:
     host = FakeHost([done(unchanged="yes")])
-    _result, answer = built(host, tmp_path, {"mode": "test"})
+    look = {"specialisation": "", "mode": "test", "over_ssh": "yes", "allow": ""}
+    _result, answer = built(host, tmp_path, look)
     assert (host.asked[0].inputs["look"], host.asked[0].inputs["mode"]) == ("yes", "test")
     assert answer.get("unchanged") == "yes"
 
