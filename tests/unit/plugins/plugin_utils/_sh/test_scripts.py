@@ -85,7 +85,7 @@ def test_a_command_takes_what_it_declares_and_nothing_else() -> None:
 def test_what_a_command_takes_may_hang_on_what_it_is_given() -> None:
     scripts.command("copy_receive", {"path": "/nix/store/a", "nar_size": "1"})
     build = dict.fromkeys(name for name, where in scripts.inputs("command/build").items() if where is None)
-    given = {name: "" for name in build}
+    given = dict.fromkeys(build, "")
     scripts.command("build", {**given, "look": "no"})
     with pytest.raises(TypeError, match="is not given allow mode over_ssh specialisation"):
         scripts.command("build", {**given, "look": "yes"})
