@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from .._codes import Refusal, RemovalResult
-from .._deployment.busy import in_turn
-from .._deployment.messages import number
-from .._host.answer import Answer, HostError
+from .._deployment.wait_while_busy import wait_while_busy
+from .._host.answer import Answer, HostError, number
 from .._host.connection import Host
 from .._host.scripts import program, unit_inputs
 from .._status import generations
@@ -89,7 +88,7 @@ def remove_generations(host: Host, settings: RemovalSettings, check_mode: bool) 
     nothing = not choice.removed and not answer.get("unfinished_removal") and not settings.collect_garbage
     if check_mode or nothing:
         return result
-    last = in_turn(host, settings.lock_timeout, lambda: _carry_out(host, settings, choice.removed))
+    last = wait_while_busy(host, settings.lock_timeout, lambda: _carry_out(host, settings, choice.removed))
     result |= outcome(host, last, choice.removed)
     if not result.get("failed"):
         host.tell(in_words(result))

@@ -102,9 +102,7 @@ def _ports(host: Host, checks: Checks) -> Iterator[str]:
 def _pages(checks: Checks) -> Iterator[str]:
     for page in checks.pages:
         try:
-            answer: Any = open_url(  # type: ignore[no-untyped-call]
-                page.url, timeout=_PAGE, validate_certs=page.validate_certs, follow_redirects="none"
-            )
+            answer: Any = open_url(page.url, timeout=_PAGE, validate_certs=page.validate_certs, follow_redirects="none")
             status = answer.status
         except HTTPError as error:
             status = error.code

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._deployment.messages import number, read_record
+from .._deployment.record import read_record
 from .._flake import drift
 from .._flake.local import LocalFlake, RemoteFlake
-from .._host.answer import Answer
+from .._host.answer import Answer, number
 from . import generations
 from .anomalies import explain
 from .facts import Facts

@@ -14,11 +14,11 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from deploy_flake.check_and_diff import lines_about
 from deploy_flake.display import Display, Plain, summary
 from deploy_flake.events import Event
-from deploy_flake.check_and_diff import lines_about
-from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.result import HostResult, Outcome
+from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.table import Table
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "deploy_flake/events.schema.json").read_text())

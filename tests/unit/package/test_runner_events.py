@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 
 from deploy_flake.display import Plain, table_lines
-from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Started, Warned
-from deploy_flake.runner_events import RunnerEvents
+from deploy_flake.events import Ended, Event, Phase, Started, Warned
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
+from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.table import Table
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "deploy_flake/events.schema.json").read_text())

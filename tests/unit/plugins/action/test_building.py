@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The actions that copy and build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from unit.acting import act
+from unit.building import DERIVATION, SYSTEM, done
+from unit.fake_host import FakeHost
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import _action
+
+
+@pytest.fixture
+def flake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(_action.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    directory = tmp_path / "flake"
+    directory.mkdir()
+    (directory / "flake.nix").write_text("{ }")
+    return f"path:{directory}"
+
+
+def test_build(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost([done()])
+    result = act(monkeypatch, host, "flake_build", flake=flake)
+    assert (result["toplevel"], result["flake"], result["bytes_sent"]) == (SYSTEM, flake, 0)
+    assert host.commands == ["build"]
+
+
+def test_build_in_check_mode(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"status": "0", "value": f"{SYSTEM} {DERIVATION}"}
+    host = FakeHost([{}, found])
+    result = act(monkeypatch, host, "flake_build", check_mode=True, flake=flake, check_builds=False)
+    assert (result["valid"], result["changed"]) == (False, True)
+    assert host.commands == ["copy_ask", "nix_eval"]
+
+
+def test_a_failure_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = act(monkeypatch, FakeHost(), "flake_build")
+    assert (result["failed"], result["reason"], result["msg"][:11]) == (True, "bad-option", "give one of")
+    refused = FakeHost([{"refused": "no-nix", "message": "has no nix"}])
+    result = act(monkeypatch, refused, "flake_build", toplevel=SYSTEM)
+    assert (result["failed"], result["reason"], result["msg"]) == (True, "no-nix", "host1 has no nix")
+
+
+def test_copy(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = act(monkeypatch, FakeHost([{}]), "flake_copy", flake=flake)
+    assert (result["changed"], result["bytes_sent"]) == (False, 0)
+    # The same snapshot as before: all hosts of a task share it.
+    host = FakeHost([{"missing": result["store_path"]}, {}], name="host2")
+    sent = act(monkeypatch, host, "flake_copy", flake=flake)
+    assert (sent["changed"], sent["bytes_sent"]) == (True, len(host.asked[1].data))
+    assert sent["reference"] == result["reference"]

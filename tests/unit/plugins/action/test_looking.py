@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The actions that look: at a host, at a fleet, and whether a host is as it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.utils.display import Display
+from unit.acting import act
+from unit.fake_host import FakeHost
+
+WELL: dict[str, Any] = {
+    "root": "0",
+    "now": "1",
+    "current": "/nix/store/a",
+    "booted": "/nix/store/a",
+    "boot_default": "/nix/store/a",
+}
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(Display, "display", lambda _self, text, *_more, **_named: lines.extend(text.splitlines()))
+    return lines
+
+
+def test_info(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost([WELL])
+    result = act(monkeypatch, host, "system_info", deployments=3)
+    assert (result["changed"], result["current_system"], result["drift"]) == (False, "/nix/store/a", None)
+    assert host.asked[0].inputs == {"deployments": "3"}
+    assert host.warned == []
+
+
+def test_info_warns_of_a_deployment_that_was_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = {"open": "x", "open_state": "activating", "open_unit": "inactive"}
+    host = FakeHost([WELL | opened])
+    act(monkeypatch, host, "system_info")
+    assert host.warned == ["deployment x was left unfinished; the next deployment repairs it"]
+    host = FakeHost([WELL | opened | {"open_unit": "active"}])
+    act(monkeypatch, host, "system_info")
+    assert host.warned == []
+
+
+def test_a_flake_that_is_not_there_is_no_matter_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost()
+    result = act(monkeypatch, host, "system_info", flake=str(tmp_path / "nothing"))
+    assert (result["failed"], host.asked) == (True, [])
+    (tmp_path / "flake.nix").write_text("{ }")
+    result = act(monkeypatch, FakeHost([WELL]), "system_info", flake=f"path:{tmp_path}")
+    assert result["drift"]["state"] == "unknown"
+
+
+def test_fleet(monkeypatch: pytest.MonkeyPatch, shown: list[str]) -> None:
+    found = act(monkeypatch, FakeHost([WELL | {"manager": "running"}]), "system_info")
+    waits = act(monkeypatch, FakeHost([WELL | {"boot_default": "/nix/store/b"}]), "system_info")
+    hosts = {"web1": found, "web2": waits, "web3": {"unreachable": True, "msg": "no route"}}
+    result = act(monkeypatch, FakeHost(), "fleet_status", hosts=hosts)
+    assert [row["host"] for row in result["rows"]] == ["web1", "web2", "web3"]
+    assert result["rows"][2] == dict.fromkeys(result["rows"][2], "-") | {"host": "web3", "health": "unreachable"}
+    assert (result["silent"], sorted(result["remarks"])) == (["web3"], ["web2", "web3"])
+    assert shown[0].split() == ["host", "system", "reboot", "health"]
+    assert shown[-1] == "web3: no route"
+    assert len(shown) == 6
+
+
+def test_fleet_that_is_not_shown(monkeypatch: pytest.MonkeyPatch, shown: list[str]) -> None:
+    result = act(monkeypatch, FakeHost(), "fleet_status", hosts={"a": {"failed": True}}, show=False)
+    assert (shown, result["remarks"]) == ([], {"a": ["did not say why"]})
+
+
+def test_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost([{"unit": "a.service active"}])
+    assert act(monkeypatch, host, "system_check", units=["a.service"])["attempts"] == 1
+    host = FakeHost()
+    assert act(monkeypatch, host, "system_check", check_mode=True, units=["a.service"])["attempts"] == 0
+    failed = act(monkeypatch, FakeHost([{"unit": "a.service failed"}]), "system_check", units=["a.service"], timeout=0)
+    assert (failed["failed"], failed["reason"]) == (True, "checks-failed")
+
+
+def test_generations(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost([WELL | {"generation": "2", "generation_of": ["1 0\n/nix/store/b\n\n", "2 0\n/nix/store/a\n\n"]}])
+    result = act(monkeypatch, host, "system_generations", check_mode=True, keep=1)
+    assert [one["generation"] for one in result["removed"]] == [1]
+    assert host.commands == ["info"]
+    failed = act(monkeypatch, FakeHost([WELL | {"root": "1000"}]), "system_generations", keep=1)
+    assert failed["reason"] == "not-root"
+    assert "set 'become: true'" in failed["msg"]

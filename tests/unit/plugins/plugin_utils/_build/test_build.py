@@ -1,0 +1,314 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A build on a host that plays what the command `build` would answer."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import unit_build
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
+from unit.building import DERIVATION, REFERENCE, SYSTEM, built, done, failed, log, said, settings
+from unit.fake_host import FakeHost
+
+NAMES = {"value": json.dumps(["host1", "host2"]), "status": "0"}
+
+
+@pytest.fixture(autouse=True)
+def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+
+
+def refused(host: FakeHost, directory: Path, **given: Any) -> tuple[str, str]:
+    """The reason and the message of a build that fails."""
+    with pytest.raises(HostError) as error:
+        built(host, directory, **given)
+    return error.value.reason, str(error.value)
+
+
+def test_start_and_success(tmp_path: Path) -> None:
+    host = FakeHost([done(log("success"), boot_id="b")])
+    result, answer = built(host, tmp_path, build_args=["--impure", "$x"], nix_config="cores = 1", build_timeout=9)
+    assert result == {
+        "changed": True,
+        "toplevel": SYSTEM,
+        "valid": True,
+        "derivation": DERIVATION,
+        "configuration": "host1",
+        "built": 3,
+        "copied": 0,
+        "downloaded_bytes": 0,
+        "attached": False,
+    }
+    assert answer.get("boot_id") == "b"
+    (asked,) = host.asked
+    given = asked.inputs
+    assert shlex.split(given["nix_arguments"])[-3:] == [
+        "--impure",
+        "$$x",
+        f"{REFERENCE}#nixosConfigurations.%22host1%22.config.system.build.toplevel",
+    ]
+    expected = {"may_start": "yes", "offset": "0", "login_user": "admin", "build_limit": "9", "nix_config": "cores = 1"}
+    expected |= {"source": REFERENCE.partition("?")[0].removeprefix("path:"), "paths": "", "nar_size": "", "look": "no"}
+    assert {name: given[name] for name in expected} == expected
+    assert (asked.data, asked.limit) == (b"", 3 + 5 + 120)
+
+
+def test_nothing_was_built(tmp_path: Path) -> None:
+    result, _answer = built(FakeHost([done(log("nothing-to-do"))]), tmp_path, configuration="other")
+    assert (result["changed"], result["configuration"]) == (False, "other")
+
+
+def test_the_look_goes_along(tmp_path: Path) -> None:
+    host = FakeHost([done(unchanged="yes")])
+    look = {"specialisation": "", "mode": "test", "over_ssh": "yes", "allow": ""}
+    _result, answer = built(host, tmp_path, look)
+    assert (host.asked[0].inputs["look"], host.asked[0].inputs["mode"]) == ("yes", "test")
+    assert answer.get("unchanged") == "yes"
+
+
+def test_the_log_is_asked_for_from_where_it_was_read(tmp_path: Path) -> None:
+    data = log("success")
+    pieces = [data[:100], data[100:3000], data[3000:]]
+    host = FakeHost([{"log": said(pieces[0])}, {"log": said(pieces[1])}, done(pieces[2])])
+    result, _answer = built(host, tmp_path)
+    assert result["built"] == 3
+    assert [asked.inputs["offset"] for asked in host.asked] == ["0", "100", "3000"]
+    assert [asked.inputs["may_start"] for asked in host.asked] == ["yes", "no", "no"]
+    assert len({asked.inputs["name"] for asked in host.asked}) == 1
+
+
+def test_a_build_that_runs_already_is_followed(tmp_path: Path) -> None:
+    host = FakeHost([{"log": "", "attached": "yes"}, done(log("success"))])
+    result, _answer = built(host, tmp_path)
+    assert result["attached"] is True
+    assert host.told[0] == "is building this already; following that build"
+
+
+def test_another_arguments_build_has_another_name(tmp_path: Path) -> None:
+    names = set()
+    for given in ({}, {"configuration": "x"}, {"build_args": ["--impure"]}, {"toplevel": SYSTEM}):
+        host = FakeHost([done()])
+        built(host, tmp_path, **given)
+        names.add(host.asked[0].inputs["name"])
+    assert len(names) == 4
+
+
+def test_one_that_somebody_else_tidied_up_is_begun_again(tmp_path: Path) -> None:
+    host = FakeHost([{"log": said(b"half a line")}, {"gone": "yes"}, done(log("nothing-to-do"))])
+    result, _answer = built(host, tmp_path)
+    assert [asked.inputs["may_start"] for asked in host.asked] == ["yes", "no", "yes"]
+    assert host.asked[2].inputs["offset"] == "0"
+    assert result["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        ("timeout 15", "could not build 'host1'; its system is untouched. The build did not end within 7 s"),
+        ("killed", "The build was killed, or the host was restarted"),
+        ("exit-code 127", "\nnix ended with 127"),
+        ("oom-kill", "\nnix ended with oom-kill"),
+        # An end without a system is none.
+        ("success 0", "\nnix ended with 0"),
+    ],
+)
+def test_ends_without_a_system(tmp_path: Path, result: str, words: str) -> None:
+    reason, text = refused(FakeHost([failed(result=result)]), tmp_path, build_timeout=7)
+    assert reason == Refusal.BUILD_FAILED
+    assert words in text
+
+
+def test_failure_of_a_derivation(tmp_path: Path) -> None:
+    _reason, text = refused(FakeHost([failed(log("failure"))]), tmp_path)
+    lines = text.splitlines()
+    assert lines[0] == "host1 could not build 'host1'; its system is untouched."
+    assert lines[1].startswith("error: builder for '/nix/store/91ya254g")
+    assert lines[2].startswith("Failing derivation: /nix/store/91ya254g")
+    assert (lines[3], lines[4], lines[-1]) == ("Its last lines:", "  broken line 16", "  err red")
+
+
+def test_warnings_are_for_those_who_ask(tmp_path: Path) -> None:
+    host = FakeHost([done(log("warnings"))])
+    built(host, tmp_path)
+    assert "use `new' instead" in host.told
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('["good", "web"]', "The flake has these nixosConfigurations: good, web."),
+        ("[]", "The flake has these nixosConfigurations: none."),
+        ("", "The flake has no nixosConfigurations that could be listed."),
+        (json.dumps([f"node-{number}" for number in range(20)]), "these nixosConfigurations: node-0, node-1,"),
+        (json.dumps([*(f"x{number}" for number in range(21)), "host2"]), "22 nixosConfigurations, among them host2."),
+        (json.dumps([f"{number}" for number in range(21)]), "21 nixosConfigurations, among them 0, 1, 2, 3, 4, 5,"),
+    ],
+)
+def test_a_name_that_the_flake_does_not_have(tmp_path: Path, value: str, words: str) -> None:
+    host = FakeHost([failed(log("missing-attribute")), {"value": value, "status": "0"}])
+    _reason, text = refused(host, tmp_path)
+    assert words in text
+    assert host.commands == ["build", "nix_eval"]
+    given = host.asked[1].inputs
+    assert shlex.split(given["nix_arguments"])[-2:] == ["builtins.attrNames", f"{REFERENCE}#nixosConfigurations"]
+    assert (given["eval_limit"], host.asked[1].limit) == ("120", 180)
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    _reason, text = refused(FakeHost([failed(log("disk-full"))]), tmp_path)
+    assert text.endswith("No space left on device\nThere are 2 MiB free on /nix; free some space there.")
+    # It may be unknown how much there is.
+    assert "There are 0 MiB free" in refused(FakeHost([failed(log("disk-full"), free="")]), tmp_path)[1]
+    assert "MiB free" not in refused(FakeHost([failed(log("failure"))]), tmp_path)[1]
+
+
+def test_a_lock_file_that_is_not_whole(tmp_path: Path) -> None:
+    _reason, text = refused(FakeHost([failed(log("lock-file"))]), tmp_path)
+    assert text.endswith("run 'nix flake lock' and deploy again.")
+
+
+def test_what_is_no_system(tmp_path: Path) -> None:
+    lacks = done(lacks=["nixos-version", "bin/switch-to-configuration"])
+    reason, text = refused(FakeHost([lacks]), tmp_path)
+    assert reason == Refusal.NOT_A_SYSTEM
+    assert text == (
+        f"the configuration 'host1' built {SYSTEM}, which is not a NixOS system: it has no nixos-version and no"
+        " bin/switch-to-configuration"
+    )
+    reason, text = refused(FakeHost([lacks]), tmp_path, toplevel=SYSTEM)
+    assert (reason, text.startswith(f"{SYSTEM} is not a NixOS system")) == (Refusal.NOT_A_SYSTEM, True)
+
+
+def test_a_system_that_was_built_already(tmp_path: Path) -> None:
+    host = FakeHost([done(log("substitution"))])
+    result, _answer = built(host, tmp_path, toplevel=SYSTEM)
+    assert (result["configuration"], result["copied"], result["downloaded_bytes"]) == ("", 1, 3000858)
+    given = host.asked[0].inputs
+    assert (given["login_user"], given["source"]) == ("root", "")
+    assert shlex.split(given["nix_arguments"])[-1] == SYSTEM
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "hint"),
+    [
+        (failed(result="timeout 15"), "Fetching it did not end within 7200 s", False),
+        (failed(result="killed"), "Fetching it was killed, or the host was restarted", False),
+        (failed(log("disk-full")), "There are 2 MiB free on /nix", False),
+        (failed(log("download-error")), "error: unable to download", True),
+        (failed(result="exit-code 1"), "\nnix ended with 1\n", True),
+        # Nix says that all is well of a path that it knows and does not have.
+        ({"log": "", "result": "success 0"}, "\nnix ended with 0\n", True),
+    ],
+)
+def test_a_system_that_cannot_be_fetched(tmp_path: Path, answer: dict[str, Any], words: str, hint: bool) -> None:
+    reason, text = refused(FakeHost([answer]), tmp_path, toplevel=SYSTEM)
+    assert reason == Refusal.NOT_THERE
+    assert text.startswith(f"host1 does not have {SYSTEM}, and could not get it; its system is untouched")
+    assert words in text
+    assert (f"Copy it there ('nix copy --to ssh://192.0.2.1 {SYSTEM}')" in text) == hint
+
+
+def test_a_host_without_an_address_is_named(tmp_path: Path) -> None:
+    host = FakeHost([failed(log("download-error"))], over_ssh=False)
+    assert "ssh://host1 " in refused(host, tmp_path, toplevel=SYSTEM)[1]
+
+
+def test_in_check_mode_it_is_built_unless_told_otherwise(tmp_path: Path) -> None:
+    host = FakeHost([done()])
+    built(host, tmp_path, check_mode=True)
+    assert host.commands == ["build"]
+    # What is there already has no configuration to evaluate.
+    host = FakeHost([done()])
+    built(host, tmp_path, check_mode=True, check_builds=False, toplevel=SYSTEM)
+    assert host.commands == ["build"]
+    host = FakeHost([done()])
+    built(host, tmp_path, check_builds=False)
+    assert host.commands == ["build"]
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_evaluation(tmp_path: Path, valid: bool) -> None:
+    found = {"status": "0", "value": f"{SYSTEM} {DERIVATION}", "valid": SYSTEM if valid else DERIVATION}
+    host = FakeHost([found])
+    result, answer = built(host, tmp_path, check_mode=True, check_builds=False, build_timeout=50)
+    assert (result["toplevel"], result["derivation"], result["valid"]) == (SYSTEM, DERIVATION, valid)
+    assert (result["changed"], result["built"], result["configuration"]) == (not valid, 0, "host1")
+    assert answer.fields == []
+    assert (host.asked[0].inputs["eval_limit"], host.asked[0].limit) == ("50", 110)
+    assert host.told == ["evaluates its configuration"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"status": "1", "error": "warning: x\nerror: boom"}, "could not evaluate 'host1'; its system is untouched.\nerror: boom"),
+        ({"status": "124"}, "\nnix eval ended with 124"),
+        ({"status": "0", "value": "garbage"}, "\nnix eval ended with 0"),
+        ({"status": "1", "value": f"{SYSTEM} {DERIVATION}"}, "\nnix eval ended with 1"),
+    ],
+)  # fmt: skip
+def test_evaluation_that_fails(tmp_path: Path, answer: dict[str, Any], words: str) -> None:
+    reason, text = refused(FakeHost([answer]), tmp_path, check_mode=True, check_builds=False)
+    assert reason == Refusal.EVALUATION_FAILED
+    assert words in text
+
+
+def test_evaluation_of_a_name_that_the_flake_does_not_have(tmp_path: Path) -> None:
+    wrong = {"status": "1", "error": "error: flake 'path:/x' does not provide attribute 'y'"}
+    _reason, text = refused(FakeHost([wrong, NAMES]), tmp_path, check_mode=True, check_builds=False)
+    assert text.endswith("The flake has these nixosConfigurations: host1, host2.")
+
+
+def test_with_a_reference_the_host_was_there_before(tmp_path: Path) -> None:
+    host = FakeHost([AnsibleConnectionFailure("gone"), done()])
+    built(host, tmp_path)
+    assert host.resets == 1
+    assert "lost the connection while building (a build that has begun goes on there)" in host.told[0]
+    # The first contact: whoever cannot be reached is unreachable.
+    with pytest.raises(AnsibleConnectionFailure):
+        built(FakeHost([AnsibleConnectionFailure("gone"), done()]), tmp_path, toplevel=SYSTEM)
+    host = FakeHost([{"log": ""}, AnsibleConnectionFailure("gone"), done()])
+    built(host, tmp_path, toplevel=SYSTEM)
+    assert host.commands == ["build"] * 3
+
+
+def test_progress_is_told_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = log("success").splitlines(keepends=True)
+    # The clock stands still at each of these looks; a line that stays the same is told again after eight seconds.
+    times = iter([100.0, *(100.0 + seconds for seconds in (0, 0, 1.9, 2.0, 2.0, 9.9, 9.9, 10.0, 10.0, 10.0, 10.0))])
+    monkeypatch.setattr(unit_build, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    first = next(number for number, line in enumerate(lines) if b'"building' in line)
+    second = next(number for number, line in enumerate(lines) if b'"building' in line and number > first)
+    pieces = [b"".join(lines[: first + 1]), b"".join(lines[first + 1 : second + 1]), b"", b"", b""]
+    host = FakeHost([*({"log": said(piece)} for piece in pieces), done()])
+    built(host, tmp_path)
+    assert host.told == ["building 1 of 3: dep", "building 2 of 3: other", "still building 2 of 3: other, for 10 s"]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, Refusal.BAD_OPTION),
+        ({"flake": ".", "reference": REFERENCE}, Refusal.BAD_OPTION),
+        ({"flake": ".", "toplevel": SYSTEM}, Refusal.BAD_OPTION),
+        ({"flake": ".", "reference": REFERENCE, "toplevel": SYSTEM}, Refusal.BAD_OPTION),
+        ({"toplevel": "/etc"}, Refusal.NOT_A_STORE_PATH),
+        ({"toplevel": f"{SYSTEM}/bin"}, Refusal.NOT_A_STORE_PATH),
+        ({"toplevel": DERIVATION}, Refusal.NOT_A_STORE_PATH),
+    ],
+)
+def test_options_that_do_not_go_together(given: dict[str, str], reason: Refusal) -> None:
+    with pytest.raises(HostError) as error:
+        settings(**given)
+    assert error.value.reason == reason

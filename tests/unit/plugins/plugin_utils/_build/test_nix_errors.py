@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nix's words for an error are known in one place: recorded from Nix 2.26.3 (names replaced), and those of its sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.nix_errors import (
+    NixError,
+    message_in,
+    recognised,
+)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.nix_log import BuildLog
+
+HERE = Path(__file__).parent
+KNOWN = {
+    "disk-full": {NixError.DISK_FULL},
+    "lock-file": {NixError.INCOMPLETE_LOCK_FILE},
+    "missing-attribute": {NixError.NO_SUCH_ATTRIBUTE},
+}
+
+
+@pytest.mark.parametrize("log", sorted((HERE / "build_logs").iterdir()), ids=lambda path: path.stem)
+def test_recorded_builds(log: Path) -> None:
+    build = BuildLog()
+    build.feed(log.read_bytes())
+    assert recognised(build.error, build.log_tail) == KNOWN.get(log.stem, set())
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "first"),
+    [
+        ("missing-attribute", NixError.NO_SUCH_ATTRIBUTE, "error: flake 'path:/srv/f2' does not provide attribute"),
+        ("lock-file", NixError.INCOMPLETE_LOCK_FILE, "error:"),
+        ("no-update-lock-file", NixError.INCOMPLETE_LOCK_FILE, "error:"),
+    ],
+)
+def test_recorded_evaluations(name: str, known: NixError, first: str) -> None:
+    message = message_in((HERE / f"eval_errors/{name}.txt").read_text(encoding="utf-8"))
+    assert message.splitlines()[0].startswith(first)
+    assert recognised(message) == {known}
+
+
+@pytest.mark.parametrize(
+    ("message", "known"),
+    [
+        # Of a flake that the host fetches itself, and of one in the store.
+        ("error: cannot write modified lock file of flake 'github:a/b' (use '--no-write-lock-file' to ignore)",
+         NixError.INCOMPLETE_LOCK_FILE),
+        ("error: creating file '\"/nix/store/x-source/flake.lock\"': Read-only file system",
+         NixError.INCOMPLETE_LOCK_FILE),
+        ("error: executing SQLite statement 'x': database or disk is full", NixError.DISK_FULL),
+    ],
+)  # fmt: skip
+def test_words_of_other_places_and_releases(message: str, known: NixError) -> None:
+    assert recognised(message) == {known}
+
+
+def test_of_a_builds_log_only_a_full_disk_is_believed() -> None:
+    everything = ["does not provide attribute", "cannot write modified lock file", "cc: No space left on device"]
+    assert recognised("error: builder failed", everything) == {NixError.DISK_FULL}
+    assert recognised("", everything[:2]) == set()
+
+
+def test_the_message_is_without_what_came_before_it() -> None:
+    text = "warning: x\n\x1b[31;1merror:\x1b[0m one\n  two\n"
+    assert message_in(text) == "error: one\n  two"
+    assert message_in("warning: error: x") == ""
+    long = "\n".join(["error: first", *map(str, range(100)), "error: last"])
+    assert message_in(long).splitlines() == [*map(str, range(71, 100)), "error: last"]

@@ -1,0 +1,211 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of a flake goes to a host, and when."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import CopySettings
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.transfer import Sources
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake, local_inputs
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import source_store_path, sri
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
+from unit.acting import options_of
+from unit.building import DERIVATION, SYSTEM, built, done
+from unit.fake_host import FakeHost
+
+
+@pytest.fixture(autouse=True)
+def no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+
+
+@pytest.fixture
+def flake(tmp_path: Path) -> Path:
+    """A flake with one input that lies on the controller."""
+    directory, other = tmp_path / "flake", tmp_path / "input"
+    for one in (directory, other):
+        one.mkdir()
+        (one / "flake.nix").write_text("{ }")
+    with flake_of(other).snapshot() as snapshot:
+        locked = {"type": "path", "path": str(other), "narHash": snapshot.nar_hash}
+    (directory / "flake.lock").write_text(json.dumps({"version": 7, "nodes": {"other": {"locked": locked}}}))
+    return directory
+
+
+def flake_of(directory: Path) -> LocalFlake:
+    found = find_flake(f"path:{directory}", Path("/"))
+    assert isinstance(found, LocalFlake)
+    return found
+
+
+def paths(flake: Path) -> tuple[str, str]:
+    """The store paths of the input and of the flake."""
+    found = flake_of(flake)
+    with found.snapshot() as snapshot:
+        return local_inputs(found).found[0].store_path, snapshot.store_path
+
+
+def sources(host: FakeHost, flake: str, directory: Path, **given: int) -> Sources:
+    settings = CopySettings.from_options(options_of("flake_copy", flake=flake, **given))
+    return Sources(host, settings, directory / "shared")
+
+
+def is_nar_of(data: bytes, path: str) -> bool:
+    return source_store_path(hashlib.sha256(data).digest()) == path
+
+
+def test_only_what_the_host_lacks_is_sent(flake: Path, tmp_path: Path) -> None:
+    other, own = paths(flake)
+    host = FakeHost([{"missing": [other]}, {}])
+    with sources(host, f"path:{flake}", tmp_path, copy_timeout=7) as found:
+        found.bring()
+    asked, sent = host.asked
+    assert (asked.command, asked.inputs["paths"].split("\n"), asked.limit) == ("copy_ask", [other, own], 60)
+    assert (sent.command, sent.inputs["path"], sent.limit) == ("copy_receive", other, 7)
+    assert is_nar_of(sent.data, other)
+    assert sent.inputs["nar_size"] == str(len(sent.data)) == str(found.bytes_sent)
+    assert host.told == [f"gets {other}, 0 KiB"]
+
+
+def test_a_host_that_has_it_is_sent_nothing(flake: Path, tmp_path: Path) -> None:
+    host = FakeHost([{"asked": "yes"}])
+    with sources(host, f"path:{flake}", tmp_path) as found:
+        found.bring()
+    assert (host.commands, found.bytes_sent) == (["copy_ask"], 0)
+
+
+def test_a_copy_is_tried_again_and_given_up(flake: Path, tmp_path: Path) -> None:
+    _other, own = paths(flake)
+    host = FakeHost([{"missing": [own]}, AnsibleConnectionFailure("x"), {}])
+    with sources(host, f"path:{flake}", tmp_path) as found:
+        found.bring()
+        sizes = {len(asked.data) for asked in host.asked[1:]}
+        assert sizes == {found.bytes_sent}
+    host = FakeHost([{"missing": [own]}, AnsibleConnectionFailure("x")])
+    with sources(host, f"path:{flake}", tmp_path, reconnect_timeout=0) as found:
+        with pytest.raises(HostLostError, match="while copying the flake"):
+            found.bring()
+        assert found.bytes_sent == 0
+
+
+def test_what_is_returned_of_a_local_flake(flake: Path, tmp_path: Path) -> None:
+    _other, own = paths(flake)
+    with sources(FakeHost(), f"path:{flake}", tmp_path) as found:
+        facts = found.facts()
+    assert facts["reference"].startswith(f"path:{own}?narHash=")
+    assert (facts["flake"], facts["store_path"], facts["bytes_sent"]) == (f"path:{flake}", own, 0)
+    assert (facts["revision"], facts["dirty"]) == (None, False)
+    assert facts["nar_hash"].startswith("sha256-")
+    assert facts["nar_size"] > 0 and facts["last_modified"] > 0
+
+
+def test_a_remote_flake_is_the_hosts_matter(tmp_path: Path) -> None:
+    host = FakeHost()
+    with sources(host, "github:a/b", tmp_path) as found:
+        found.bring()
+        assert found.facts() == {"reference": "github:a/b", "flake": "github:a/b", "bytes_sent": 0}
+        assert found.paths == ""
+    assert host.asked == []
+
+
+def test_warnings(flake: Path, tmp_path: Path) -> None:
+    lock = json.loads((flake / "flake.lock").read_text())
+    lock["nodes"]["other"]["locked"]["path"] = "/nowhere/at/all"
+    (flake / "flake.lock").write_text(json.dumps(lock))
+    host = FakeHost()
+    with sources(host, f"path:{flake}", tmp_path):
+        pass
+    assert host.warned == [
+        "the input 'other' is local to the controller and cannot be sent along: there is no /nowhere/at/all on this"
+        " machine"
+    ]
+
+
+def test_files_that_git_does_not_track(tmp_path: Path) -> None:
+    directory = tmp_path / "repository"
+    directory.mkdir()
+    (directory / "flake.nix").write_text("{ }")
+    for arguments in (["init", "--quiet"], ["add", "."]):
+        subprocess.run(["git", "-C", str(directory), *arguments], check=True)
+    for number in range(6):
+        (directory / f"{number}.nix").write_text("{ }")
+    host = FakeHost()
+    with sources(host, str(directory), tmp_path):
+        pass
+    (warning,) = host.warned
+    assert warning.endswith("the flake does not contain them: 0.nix, 1.nix, 2.nix, 3.nix, 4.nix")
+
+
+def test_an_input_that_has_changed_since_it_was_locked(flake: Path, tmp_path: Path) -> None:
+    other, _own = paths(flake)
+    (tmp_path / "input/flake.nix").write_text("{ changed = 1; }")
+    host = FakeHost([{"missing": [other]}])
+    with sources(host, f"path:{flake}", tmp_path) as found, pytest.raises(FlakeError, match="is not what the lock file"):
+        found.bring()
+    assert host.commands == ["copy_ask"]
+
+
+def test_the_last_one_goes_with_the_build(flake: Path, tmp_path: Path) -> None:
+    other, own = paths(flake)
+    host = FakeHost([{"missing": [other, own]}, {}, done()])
+    result, _answer = built(host, tmp_path, flake=f"path:{flake}", copy_timeout=1000)
+    ask, copy, build = host.asked
+    assert (ask.command, copy.command, build.command) == ("build", "copy_receive", "build")
+    assert ask.inputs["paths"] == f"{other}\n{own}"
+    assert (ask.data, ask.inputs["nar_size"], "path" in ask.inputs) == (b"", "", False)
+    assert (copy.inputs["path"], is_nar_of(copy.data, other)) == (other, True)
+    # It is rooted already, and not asked for again.
+    assert (build.inputs["path"], build.inputs["paths"], build.inputs["may_start"]) == (own, "", "yes")
+    assert (is_nar_of(build.data, own), build.inputs["nar_size"]) == (True, str(len(build.data)))
+    assert (ask.limit, build.limit) == (128, 1128)
+    assert result["bytes_sent"] == len(copy.data) + len(build.data)
+    assert (result["changed"], result["built"], result["store_path"]) == (True, 0, own)
+
+
+def test_a_flake_that_the_host_has_is_built_at_once(flake: Path, tmp_path: Path) -> None:
+    host = FakeHost([done()])
+    result, _answer = built(host, tmp_path, flake=f"path:{flake}")
+    assert (host.commands, result["bytes_sent"], result["changed"]) == (["build"], 0, False)
+    assert host.asked[0].inputs["source"] == paths(flake)[1]
+
+
+def test_a_host_that_loses_what_it_was_sent(flake: Path, tmp_path: Path) -> None:
+    _other, own = paths(flake)
+    with pytest.raises(HostError, match="has lost what it was sent") as error:
+        built(FakeHost([{"missing": [own]}, {"missing": [own]}]), tmp_path, flake=f"path:{flake}")
+    assert error.value.reason == Refusal.NOT_VALID
+
+
+def test_a_remote_flake_is_built_from_its_reference(tmp_path: Path) -> None:
+    host = FakeHost([done()])
+    result, _answer = built(host, tmp_path, flake="github:a/b")
+    assert (result["reference"], result["flake"], result["changed"]) == ("github:a/b", "github:a/b", False)
+    assert (host.asked[0].inputs["source"], host.asked[0].inputs["paths"]) == ("github:a/b", "")
+
+
+def test_the_first_contact_with_a_flake(flake: Path, tmp_path: Path) -> None:
+    with pytest.raises(AnsibleConnectionFailure):
+        built(FakeHost([AnsibleConnectionFailure("x"), done()]), tmp_path, flake=f"path:{flake}")
+
+
+def test_evaluation_brings_the_flake(flake: Path, tmp_path: Path) -> None:
+    _other, own = paths(flake)
+    found = {"status": "0", "value": f"{SYSTEM} {DERIVATION}", "valid": SYSTEM}
+    host = FakeHost([{"missing": [own]}, {}, found])
+    result, answer = built(host, tmp_path, check_mode=True, flake=f"path:{flake}", check_builds=False)
+    assert host.commands == ["copy_ask", "copy_receive", "nix_eval"]
+    # Nothing would be built, and yet something was sent.
+    assert (result["valid"], result["changed"], result["store_path"], answer.fields) == (True, True, own, [])
+    assert sri(hashlib.sha256(host.asked[1].data).digest()) == result["nar_hash"]
