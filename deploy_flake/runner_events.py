@@ -152,6 +152,9 @@ class RunnerEvents:
 
     def _result(self, kind: str, name: str, module: Module | None, data: Mapping[str, Any]) -> None:
         host, res = self._host(name), data.get("res") or {}
+        # Ansible keeps what a task warns of until it has ended. The collection puts the host's name before it.
+        for text in res.get("warnings") or ():
+            self._tell(Warned(text=str(text).removeprefix(f"{name}: "), host=name))
         if kind == "runner_on_unreachable":
             self._unreachable.add(name)
             host.outcome, host.error = Outcome.UNREACHABLE, _first(host.error, str(res.get("msg", "")).strip())
