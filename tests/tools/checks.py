@@ -13,6 +13,7 @@ from tools import collection, environments
 from tools.environments import Environment
 from tools.sanity import sanity
 from tools.shell import BUILD, ROOT, need_programs, run, say
+from tools.wheel import typed
 
 PROGRAMS = {"shellcheck": "shellcheck"}
 COLLECTIONS = BUILD / "lint"
@@ -27,6 +28,7 @@ def every_check() -> list[str]:
     checks: dict[str, Callable[[Environment, Path], bool]] = {
         "ruff": ruff,
         "mypy": mypy,
+        "types of the wheel": typed,
         "shellcheck": shellcheck,
         "antsibull-changelog": changelog,
         "antsibull-docs": docs,

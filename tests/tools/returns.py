@@ -223,8 +223,15 @@ def _docstring(value: Value) -> str:
     return _fill(f'"""{text}"""', _WIDTH - 4) + "\n"
 
 
-def _fill(text: str, width: int, **indents: str) -> str:
-    return textwrap.fill(text, width, break_on_hyphens=False, break_long_words=False, **indents)
+def _fill(text: str, width: int, initial_indent: str = "", subsequent_indent: str = "") -> str:
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=initial_indent,
+        subsequent_indent=subsequent_indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _without_markup(text: str) -> str:

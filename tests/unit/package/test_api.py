@@ -130,7 +130,12 @@ def test_cancelled_task_cancels_the_run(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def cancel() -> Run:
         run = deploy_flake.deploy(["nixos://web1/x"], ".", wait=False)
-        monkeypatch.setattr(run, "cancel", lambda: (cancelled.append(run), Run.cancel(run)))
+
+        def note() -> None:
+            cancelled.append(run)
+            Run.cancel(run)
+
+        monkeypatch.setattr(run, "cancel", note)
         waiting = asyncio.create_task(deploy_flake.ended(run))
         await asyncio.sleep(0.05)
         waiting.cancel()

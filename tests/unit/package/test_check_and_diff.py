@@ -18,6 +18,7 @@ from deploy_flake.check_and_diff import lines_about
 from deploy_flake.display import Display, Plain, summary
 from deploy_flake.events import Event, Operation
 from deploy_flake.result import HostResult, Outcome
+from deploy_flake.returned import Package
 from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.table import Table
 
@@ -126,8 +127,9 @@ def test_nothing_would_be_done_to_units() -> None:
 
 
 def test_hundreds_of_packages_are_counted() -> None:
-    packages = [{"name": f"p{n}", "before": ["1"], "after": ["2"], "size_change_bytes": 0} for n in range(100)]
-    lines = lines_about(HostResult("host1", changes=CHANGES | {"packages": packages, "packages_left_out": 7}))
+    packages = [Package(name=f"p{n}", before=["1"], after=["2"], size_change_bytes=0) for n in range(100)]
+    changes: Any = CHANGES | {"packages": packages, "packages_left_out": 7}
+    lines = lines_about(HostResult("host1", changes=changes))
     assert "  package       and 47 more" in lines
     assert len(lines) < 70
 

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import stat
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from unit.package.faking import OLD, Playing, deployed, plays, result, shown, st
 
 import deploy_flake
 from deploy_flake import ExitCode, Outcome, Phase, Result, Run, RunOptions, Warned
-from deploy_flake import run as run_module
 
 WAITS = result("web1", "system_test", state="window", deployment="d", decides_by="2026-01-01T00:00:00Z")
 
@@ -191,8 +192,8 @@ class Signals:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: list[tuple[int, int]] = []
         self.now = 100.0
-        monkeypatch.setattr(run_module.os, "kill", lambda pid, number: self.sent.append((pid, number)))
-        monkeypatch.setattr(run_module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(os, "kill", lambda pid, number: self.sent.append((pid, number)))
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 
 def test_cancelled_before_ansible_playbook_has_said_anything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +271,7 @@ def test_signal_to_one_that_has_gone_already(monkeypatch: pytest.MonkeyPatch) ->
     def gone(_pid: int, _number: int) -> None:
         raise ProcessLookupError
 
-    monkeypatch.setattr(run_module.os, "kill", gone)
+    monkeypatch.setattr(os, "kill", gone)
     run: Run
 
     def script(playing: Playing) -> None:

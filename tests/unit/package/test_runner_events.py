@@ -128,7 +128,7 @@ def test_host_whose_next_step_was_not_told_yet_is_not_forgotten() -> None:
 )
 def test_host_that_was_to_be_sent_back_is_not_called_untouched(events: list[dict[str, Any]], outcome: Outcome) -> None:
     """Interrupted twice, before that had even begun."""
-    reports = RunnerEvents(Operation.REVOKE, {"host1": HostResult("host1")}, lambda _event: None, under_way=True)
+    reports = RunnerEvents(Operation.REVOKE, {"host1": HostResult("host1")}, lambda _event: None, begun_before=True)
     for event in events:
         reports.handle(event)
     reports.end(interrupted=True)
