@@ -227,7 +227,7 @@ class RunnerEvents:
     # What it means
 
     def _is_tested(self, name: str) -> bool:
-        """Whether a system may run there that is being tested. The operator's own checks are a phase of no module of ours."""
+        """Whether a system that is tested may run there. The operator's own checks are a phase of no module of ours."""
         return self.phase(name) in _WORKING or self.hosts[name].state in (State.WINDOW, State.PREPARED)
 
     def _is_done(self, host: HostResult) -> bool:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,9 @@ def test_signal_ends_the_run(
 
     def script(playing: Playing) -> None:
         playing.play(started("web1", "flake_build"))
+        # Before the command listens for it, the signal would end the tests.
+        while signal.getsignal(number) == before:
+            time.sleep(0.001)
         signal.pthread_kill(threading.main_thread().ident or 0, number)
         while not playing.must_end():
             pass
