@@ -122,7 +122,7 @@ class HostResult:
     """What went wrong, in full; several lines."""
     # From tests/tools/return_values.yml, by `python3 -m tools generate`: HostResult
     new_system: str = ""
-    """The system that was to be tried."""
+    """The system that was to be tested."""
     configuration: str = ""
     """The name in `nixosConfigurations`; empty for a system that was built already."""
     deployment: str = ""
@@ -195,7 +195,7 @@ class HostStatus(HostResult):
     """The revision that the boot default was built from; empty if it does not know."""
     age: int | None = None
     """For how many seconds the system that runs has been a generation, by the host's own clock. None if it is none, as
-    while it is tried."""
+    while it is tested."""
     health: str = ""
     """What `systemctl is-system-running` says."""
     generations: list[Generation] = field(default_factory=list)

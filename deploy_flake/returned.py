@@ -178,7 +178,7 @@ class Drift(TypedDict):
     flake_revision: str
     """The revision of the flake; empty for a tree with changes that are not committed."""
     revision: str
-    """The revision that the system was built from; empty if nobody knows."""
+    """The revision that the system was built from; empty if that is unknown."""
     why: str
     """Why it is unknown."""
 

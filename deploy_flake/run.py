@@ -213,7 +213,7 @@ class Run:
         self._tell(Warned(text=f"revoking on {names}; interrupt again to leave, and they roll back by themselves"))
         self._signalled_at = None
         known = {name: self.hosts[name] for name in hosts}
-        self._running = RunnerEvents(Operation.REVOKE, known, self._tell, under_way=True)
+        self._running = RunnerEvents(Operation.REVOKE, known, self._tell, begun_before=True)
         self._play(Operation.REVOKE, self._running, private, hosts)
         self._running.end(self.interrupted)
         self._own.ended(hosts)

@@ -74,7 +74,7 @@ class RunnerEvents:
         hosts: Mapping[str, HostResult],
         tell: Callable[[Event], None],
         at_end: bool = False,
-        under_way: bool = False,
+        begun_before: bool = False,
     ) -> None:
         self.operation = operation
         self.hosts = dict(hosts)
@@ -88,7 +88,7 @@ class RunnerEvents:
         self._tell = tell
         self._at_end = at_end
         """Whether another host may yet change how a host ends, as in a fleet that commits everywhere or nowhere."""
-        self._under_way = under_way
+        self._begun_before = begun_before
         """Whether another run has begun something on these hosts, and was broken off."""
         self._phases: dict[str, Phase] = {}
         self._modules: dict[str, Module | None] = {}
@@ -121,10 +121,10 @@ class RunnerEvents:
         return self._phases.get(host, Phase.WAITING)
 
     def may_wait(self) -> list[str]:
-        """The hosts that may have a deployment under way which nobody will confirm any more."""
+        """The hosts that may have a deployment in progress which nobody will confirm any more."""
         # One that builds may have begun with the next step, and its line is still on the way.
         mine = [name for name in self.hosts if name not in self._told]
-        return [name for name in mine if self._is_tried(name) or self._modules.get(name) is Module.FLAKE_DEPLOY]
+        return [name for name in mine if self._is_tested(name) or self._modules.get(name) is Module.FLAKE_DEPLOY]
 
     def end(self, interrupted: bool) -> None:
         """Nothing more will come: tell of the hosts that have not ended."""
@@ -152,11 +152,14 @@ class RunnerEvents:
 
     def _result(self, kind: str, name: str, module: Module | None, data: Mapping[str, Any]) -> None:
         host, res = self._host(name), data.get("res") or {}
+        # Ansible keeps what a task warns of until it has ended. The collection puts the host's name before it.
+        for text in res.get("warnings") or ():
+            self._tell(Warned(text=str(text).removeprefix(f"{name}: "), host=name))
         if kind == "runner_on_unreachable":
             self._unreachable.add(name)
             host.outcome, host.error = Outcome.UNREACHABLE, _first(host.error, str(res.get("msg", "")).strip())
             # One that answered before is no host that was never touched.
-            if self._is_tried(name):
+            if self._is_tested(name):
                 host.outcome = Outcome.FAILED
             self._end_of(name)
             return
@@ -223,8 +226,8 @@ class RunnerEvents:
 
     # What it means
 
-    def _is_tried(self, name: str) -> bool:
-        """Whether a system may be on trial there. The operator's own checks are a phase of no module of ours."""
+    def _is_tested(self, name: str) -> bool:
+        """Whether a system that is tested may run there. The operator's own checks are a phase of no module of ours."""
         return self.phase(name) in _WORKING or self.hosts[name].state in (State.WINDOW, State.PREPARED)
 
     def _is_done(self, host: HostResult) -> bool:
@@ -248,11 +251,11 @@ class RunnerEvents:
         if self.finished and self.operation in (Operation.STATUS, Operation.REVOKE):
             if self.operation is Operation.REVOKE:
                 host.reason = host.reason or Reason.NOTHING_WAITS
-            return Outcome.INTERRUPTED if self._under_way else Outcome.UNCHANGED
-        if interrupted and not self._under_way and not self._is_tried(name):
+            return Outcome.INTERRUPTED if self._begun_before else Outcome.UNCHANGED
+        if interrupted and not self._begun_before and not self._is_tested(name):
             return Outcome.INTERRUPTED
         # Otherwise Ansible ended before it began with this host.
-        return Outcome.UNKNOWN if self._under_way or self.phase(name) else Outcome.FAILED
+        return Outcome.UNKNOWN if self._begun_before or self.phase(name) else Outcome.FAILED
 
     def _end_of(self, name: str) -> None:
         if name in self._told:
@@ -261,12 +264,12 @@ class RunnerEvents:
         host = self.hosts[name]
         host.seconds = round(time.monotonic() - self._began, 3)
         if not host.error and host.outcome is Outcome.FAILED:
-            host.error = f"nothing was done on {name}: the run ended before its turn"
+            host.error = f"nothing was done on {name}: the run ended before it began there"
         if not host.error and host.outcome is Outcome.UNKNOWN:
             by = f", at the latest by {host.decides_by}" if host.decides_by else ""
             host.error = (
-                f"{name} did not say how it went. What was begun there, it finishes or undoes by itself{by};"
-                f" 'deploy-flake status {name}' tells."
+                f"outcome unknown: {name} did not say how it went. What was begun there, it finishes or undoes by"
+                f" itself{by}; see 'deploy-flake status {name}'."
             )
         self._tell(Result(result=host))
 

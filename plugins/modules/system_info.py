@@ -134,7 +134,7 @@ boot_default_revision:
 age:
   description:
     - For how many seconds the system that runs has been a generation, by the host's own clock.
-    - V(none) if it is none, as while it is tried.
+    - V(none) if it is none, as while it is tested.
   type: int
   returned: success
 health:
@@ -281,7 +281,7 @@ drift:
       description: The revision of the flake; empty for a tree with changes that are not committed.
       type: str
     revision:
-      description: The revision that the system was built from; empty if nobody knows.
+      description: The revision that the system was built from; empty if that is unknown.
       type: str
     why:
       description: Why it is unknown.

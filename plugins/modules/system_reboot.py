@@ -174,7 +174,7 @@ reason:
 generation:
   description: The number of the generation that is the boot default.
   type: int
-  returned: when a system that was tried was kept
+  returned: when a system that was booted once was kept
 system:
   description: The system that runs now, as far as it is known. Of a specialisation it is the store path of its own.
   type: str

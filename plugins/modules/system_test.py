@@ -84,7 +84,7 @@ state:
   returned: always, once the deployment has begun
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
 toplevel:
-  description: The system that was to be tried.
+  description: The system that was to be tested.
   type: str
   returned: always
 specialisation:

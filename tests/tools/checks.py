@@ -14,6 +14,7 @@ from tools.environments import Environment
 from tools.host_scripts import SCRIPTS, host_scripts
 from tools.sanity import sanity
 from tools.shell import BUILD, ROOT, need_programs, run, say
+from tools.wheel import typed
 
 PROGRAMS = {"shellcheck": "shellcheck"}
 COLLECTIONS = BUILD / "lint"
@@ -28,6 +29,7 @@ def every_check() -> list[str]:
     checks: dict[str, Callable[[Environment, Path], bool]] = {
         "ruff": ruff,
         "mypy": mypy,
+        "types of the wheel": typed,
         "shellcheck": shellcheck,
         "host scripts": host_scripts,
         "antsibull-changelog": changelog,

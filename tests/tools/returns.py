@@ -123,16 +123,17 @@ def _yaml_entry(key: str, value: Any, indent: str) -> str:
 
 def _yaml_text(before: str, text: str, indent: str) -> str:
     """Plain where YAML reads it as it stands, else folded."""
-    read = yaml.safe_load(f"{before}{text}")
-    plain = (read[0] if isinstance(read, list) else next(iter(read.values()))) == text if _is_plain(text) else False
     within = f"{indent}  "
-    if plain:
+    if _is_plain(text):
         return _fill(text, _WIDTH, initial_indent=f"{indent}{before}", subsequent_indent=within) + "\n"
     return f"{indent}{before}>-\n{_fill(text, _WIDTH, initial_indent=within, subsequent_indent=within)}\n"
 
 
 def _is_plain(text: str) -> bool:
-    return ": " not in text and " #" not in text
+    try:
+        return bool(yaml.safe_load(text) == text)
+    except yaml.YAMLError:
+        return False
 
 
 # Python
@@ -222,8 +223,15 @@ def _docstring(value: Value) -> str:
     return _fill(f'"""{text}"""', _WIDTH - 4) + "\n"
 
 
-def _fill(text: str, width: int, **indents: str) -> str:
-    return textwrap.fill(text, width, break_on_hyphens=False, break_long_words=False, **indents)
+def _fill(text: str, width: int, initial_indent: str = "", subsequent_indent: str = "") -> str:
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=initial_indent,
+        subsequent_indent=subsequent_indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def _without_markup(text: str) -> str:

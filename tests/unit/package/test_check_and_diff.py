@@ -16,8 +16,9 @@ from rich.console import Console
 
 from deploy_flake.check_and_diff import lines_about
 from deploy_flake.display import Display, Plain, summary
-from deploy_flake.events import Event
+from deploy_flake.events import Event, Operation
 from deploy_flake.result import HostResult, Outcome
+from deploy_flake.returned import Package
 from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.table import Table
 
@@ -73,7 +74,7 @@ host1:
 class Checked:
     """A run with --check --diff that is over, as far as a display looks at it."""
 
-    operation = "deploy"
+    operation = Operation.DEPLOY
     error = ""
     seconds = 3.0
     table: dict[str, Any] = {}  # noqa: RUF012 (nobody changes it)
@@ -85,7 +86,7 @@ class Checked:
             told.append(event)
             show.show(event)
 
-        follower = RunnerEvents("deploy", {"host1": HostResult("host1")}, tell)
+        reports = RunnerEvents(Operation.DEPLOY, {"host1": HostResult("host1")}, tell)
         res: dict[str, Any] = {
             "state": "would-test",
             "toplevel": "/nix/store/n-new",
@@ -94,23 +95,23 @@ class Checked:
         }
         res |= {"changes": CHANGES, "reboot_required": True, "reboot_reasons": ["kernel", "initrd"]} | values
         data = {"host": "host1", "resolved_action": "deploy_flake.nixos.system_test", "res": res}
-        follower.handle({"event": "runner_on_ok", "event_data": data})
-        follower.handle({"event": "playbook_on_stats", "event_data": {"processed": {"host1": 1}}})
-        self.hosts, self.phase = follower.hosts, follower.phase
+        reports.handle({"event": "runner_on_ok", "event_data": data})
+        reports.handle({"event": "playbook_on_stats", "event_data": {"processed": {"host1": 1}}})
+        self.hosts, self.phase = reports.hosts, reports.phase
         for one in told:
             jsonschema.validate(json.loads(json.dumps(one.as_json())), SCHEMA)
         assert told[-1].as_json()["would"] == res["would"]
 
 
 @pytest.mark.parametrize("kind", [Plain, Table])
-def test_all_of_it_is_shown(kind: type[Plain] | type[Table]) -> None:
+def test_all_of_it_is_shown(kind: type[Plain | Table]) -> None:
     out = io.StringIO()
     shown = Plain(out) if kind is Plain else Table(Console(file=out, width=100))
-    deployment = Checked(shown)
-    shown.finish(deployment)  # type: ignore[arg-type]
+    run = Checked(shown)
+    shown.finish(run)  # type: ignore[arg-type]
     assert TOLD in "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-    assert deployment.hosts["host1"].outcome is Outcome.WOULD_CHANGE
-    assert "has to be rebooted" in summary(deployment.hosts["host1"])
+    assert run.hosts["host1"].outcome is Outcome.WOULD_CHANGE
+    assert "has to be rebooted" in summary(run.hosts["host1"])
 
 
 def test_system_that_was_not_built() -> None:
@@ -126,8 +127,9 @@ def test_nothing_would_be_done_to_units() -> None:
 
 
 def test_hundreds_of_packages_are_counted() -> None:
-    packages = [{"name": f"p{n}", "before": ["1"], "after": ["2"], "size_change_bytes": 0} for n in range(100)]
-    lines = lines_about(HostResult("host1", changes=CHANGES | {"packages": packages, "packages_left_out": 7}))
+    packages = [Package(name=f"p{n}", before=["1"], after=["2"], size_change_bytes=0) for n in range(100)]
+    changes: Any = CHANGES | {"packages": packages, "packages_left_out": 7}
+    lines = lines_about(HostResult("host1", changes=changes))
     assert "  package       and 47 more" in lines
     assert len(lines) < 70
 

@@ -16,8 +16,8 @@ import pytest
 from rich.console import Console
 
 from deploy_flake.display import Plain, table_lines
-from deploy_flake.events import Ended, Event, Phase, Started, Warned
-from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
+from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Started, Warned
+from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, Reason, exit_code
 from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.table import Table
 
@@ -36,17 +36,17 @@ def result(host: str, module: str, how: str = "ok", **values: Any) -> dict[str, 
 STATS = {"event": "playbook_on_stats", "event_data": {"processed": {}, "failures": {}}}
 
 
-def follow(
-    *events: dict[str, Any], operation: str = "deploy", at_end: bool = False
+def read(
+    *events: dict[str, Any], operation: Operation = Operation.DEPLOY, at_end: bool = False
 ) -> tuple[RunnerEvents, list[Event]]:
     told: list[Event] = []
-    new = HostStatus if operation == "status" else HostResult
-    follower = RunnerEvents(operation, {"host1": new("host1")}, told.append, at_end)
+    new = HostStatus if operation is Operation.STATUS else HostResult
+    reports = RunnerEvents(operation, {"host1": new("host1")}, told.append, at_end)
     for event in events:
-        follower.handle(event)
+        reports.handle(event)
     for one in told:
         jsonschema.validate(json.loads(json.dumps(one.as_json())), SCHEMA)
-    return follower, told
+    return reports, told
 
 
 TESTED = result("host1", "system_test", state="window", toplevel="/nix/store/n-new", previous_system="/nix/store/o-old")
@@ -70,18 +70,18 @@ TESTED = result("host1", "system_test", state="window", toplevel="/nix/store/n-n
     ],
 )
 def test_outcome(events: list[dict[str, Any]], outcome: Outcome) -> None:
-    follower, _told = follow(*events)
-    assert follower.hosts["host1"].outcome is outcome
+    reports, _told = read(*events)
+    assert reports.hosts["host1"].outcome is outcome
 
 
 def test_host_whose_new_system_the_operator_checks_is_not_forgotten() -> None:
     checks = {"event": "runner_on_start", "event_data": {"host": "host1", "task_action": "ansible.builtin.uri"}}
-    follower, _told = follow(started("host1", "system_test"), TESTED, checks)
-    assert follower.phase("host1") == "working"
-    assert follower.may_wait() == ["host1"]
-    follower.end(interrupted=True)
-    assert follower.hosts["host1"].outcome is Outcome.UNKNOWN
-    assert "by itself" in follower.hosts["host1"].error
+    reports, _told = read(started("host1", "system_test"), TESTED, checks)
+    assert reports.phase("host1") == "working"
+    assert reports.may_wait() == ["host1"]
+    reports.end(interrupted=True)
+    assert reports.hosts["host1"].outcome is Outcome.UNKNOWN
+    assert "by itself" in reports.hosts["host1"].error
 
 
 STEPS: dict[str, Any] = {
@@ -91,15 +91,15 @@ STEPS: dict[str, Any] = {
 
 
 def test_steps_of_one_task_are_phases() -> None:
-    lines = [{"event": "verbose", "stdout": f"host1: {text}"} for text in ("is to try /x", "is asked to confirm it")]
-    follower, told = follow(started("host1", "flake_deploy"), *lines)
-    assert [event.as_json()["phase"] for event in told if isinstance(event, Phase)] == [
-        "building",
-        "testing",
-        "confirming",
+    lines = [{"event": "verbose", "stdout": f"host1: [{step}] …"} for step in ("build", "test", "boot")]
+    reports, told = read(started("host1", "flake_deploy"), *lines)
+    assert [event.phase for event in told if isinstance(event, Entered)] == [
+        Phase.BUILDING,
+        Phase.TESTING,
+        Phase.CONFIRMING,
     ]
-    follower.handle(result("host1", "flake_deploy", state="committed", **STEPS, boot={"state": "committed"}))
-    host = follower.hosts["host1"]
+    reports.handle(result("host1", "flake_deploy", state="committed", **STEPS, boot={"state": "committed"}))
+    host = reports.hosts["host1"]
     assert (host.outcome, host.new_system, host.previous_system, host.bytes_sent, host.deployment) == (
         Outcome.DEPLOYED,
         "/nix/store/n-new",
@@ -110,11 +110,11 @@ def test_steps_of_one_task_are_phases() -> None:
 
 
 def test_host_whose_next_step_was_not_told_yet_is_not_forgotten() -> None:
-    follower, _told = follow(started("host1", "flake_deploy"))
-    assert follower.may_wait() == ["host1"]
-    follower.handle(result("host1", "flake_deploy", "unreachable", msg="gone"))
+    reports, _told = read(started("host1", "flake_deploy"))
+    assert reports.may_wait() == ["host1"]
+    reports.handle(result("host1", "flake_deploy", "unreachable", msg="gone"))
     # Its first contact has failed.
-    assert follower.hosts["host1"].outcome is Outcome.UNREACHABLE
+    assert reports.hosts["host1"].outcome is Outcome.UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_host_whose_next_step_was_not_told_yet_is_not_forgotten() -> None:
 )
 def test_host_that_was_to_be_sent_back_is_not_called_untouched(events: list[dict[str, Any]], outcome: Outcome) -> None:
     """Interrupted twice, before that had even begun."""
-    follower = RunnerEvents("revoke", {"host1": HostResult("host1")}, lambda _event: None, under_way=True)
+    reports = RunnerEvents(Operation.REVOKE, {"host1": HostResult("host1")}, lambda _event: None, begun_before=True)
     for event in events:
-        follower.handle(event)
-    follower.end(interrupted=True)
-    assert follower.hosts["host1"].outcome is outcome
+        reports.handle(event)
+    reports.end(interrupted=True)
+    assert reports.hosts["host1"].outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -144,29 +144,32 @@ def test_host_that_was_to_be_sent_back_is_not_called_untouched(events: list[dict
     ],
 )
 def test_failure_of_a_step(steps: dict[str, Any], outcome: Outcome) -> None:
-    follower, _told = follow(result("host1", "flake_deploy", "failed", msg="no", **steps), STATS)
-    assert (follower.hosts["host1"].outcome, follower.hosts["host1"].error) == (outcome, "no")
+    reports, _told = read(result("host1", "flake_deploy", "failed", msg="no", **steps), STATS)
+    assert (reports.hosts["host1"].outcome, reports.hosts["host1"].error) == (outcome, "no")
 
 
 def test_own_commit_stands_when_another_host_of_the_fleet_fails() -> None:
-    told = "another host of the fleet failed"
     boots = result("host1", "system_boot", state="committed")
-    follower, _told = follow(
-        TESTED, boots, result("host1", "ansible.builtin.fail", "failed", msg=told), STATS, at_end=True
-    )
-    assert follower.hosts["host1"].outcome is Outcome.DEPLOYED
+    fails = result("host1", "fleet_outcome", "failed", msg="x", reason="another-host-failed")
+    reports, _told = read(TESTED, boots, fails, STATS, at_end=True)
+    assert reports.hosts["host1"].outcome is Outcome.DEPLOYED
+    assert reports.hosts["host1"].reason == Reason.ANOTHER_HOST_FAILED
+    # Where it is the host's own, the commit is not all that was asked for.
+    own = result("host1", "fleet_outcome", "failed", msg="x")
+    reports, _told = read(TESTED, boots, own, STATS, at_end=True)
+    assert reports.hosts["host1"].outcome is Outcome.FAILED
 
 
 def test_first_failure_is_told_in_full_and_only_once() -> None:
     first = result("host1", "system_test", "failed", state="rolled-back", msg="it broke\nin many\nlines")
-    last = result("host1", "ansible.builtin.fail", "failed", msg="it broke")
-    follower, told = follow(first, last, STATS)
-    assert follower.hosts["host1"].error == "it broke\nin many\nlines"
+    last = result("host1", "fleet_outcome", "failed", msg="it broke")
+    reports, told = read(first, last, STATS)
+    assert reports.hosts["host1"].error == "it broke\nin many\nlines"
     assert [event.event for event in told].count("result") == 1
 
 
 def test_progress_and_warnings_find_their_host() -> None:
-    _follower, told = follow(
+    _follower, told = read(
         {"event": "verbose", "stdout": "host1: activates the new system"},
         {"event": "verbose", "stdout": "nobody: says this"},
         {"event": "warning", "stdout": "[WARNING]: host1: something\nfolded"},
@@ -177,21 +180,22 @@ def test_progress_and_warnings_find_their_host() -> None:
     ]
 
 
+NO_DRIFT = {"state": "none", "text": "no", "flake_revision": "a", "revision": "a", "why": ""}
 LOOKED = result("host1", "system_info", current_system="/nix/store/n-new", health="running", age=60,
-                free_space={"nix": None}, drift={"state": "none", "text": "no"}, explanations=[])  # fmt: skip
+                free_space={"nix": None}, drift=NO_DRIFT, explanations=[])  # fmt: skip
 ROWS = [{"host": "host1", "system": "n-new", "drift": "no", "deployment": "-"}]
 
 
 def test_status_has_a_table_and_remarks() -> None:
     shown = result("host1", "fleet_status", rows=ROWS, remarks={"host1": ["it is odd"]})
-    follower, _told = follow(LOOKED, shown, STATS, operation="status")
-    host = follower.hosts["host1"]
+    reports, _told = read(LOOKED, shown, STATS, operation=Operation.STATUS)
+    host = reports.hosts["host1"]
     assert isinstance(host, HostStatus)
-    assert (host.outcome, host.age, host.drift) == (Outcome.UNCHANGED, 60, {"state": "none", "text": "no"})
-    assert table_lines(follower.table) == ["host   system  drift", "host1  n-new   no"]
+    assert (host.outcome, host.age, host.drift) == (Outcome.UNCHANGED, 60, NO_DRIFT)
+    assert table_lines(reports.table) == ["host   system  drift", "host1  n-new   no"]
     out = io.StringIO()
-    Plain(out).finish(SimpleNamespace(operation="status", hosts=follower.hosts, table=follower.table,
-                                      remarks=follower.remarks, error="", seconds=1.0))  # type: ignore[arg-type] # fmt: skip
+    Plain(out).finish(SimpleNamespace(operation=Operation.STATUS, hosts=reports.hosts, table=reports.table,
+                                      remarks=reports.remarks, error="", seconds=1.0))  # type: ignore[arg-type] # fmt: skip
     assert "host1: it is odd" in out.getvalue()
     # Asked about one host, it tells all.
     assert "runs          /nix/store/n-new" in out.getvalue()
@@ -201,15 +205,15 @@ def test_status_of_a_host_that_failed_is_no_success() -> None:
     """Its playbook ignores errors, for the table's sake."""
     failed = result("host1", "system_info", "failed", msg="a script ended with 2")
     failed["event_data"]["ignore_errors"] = True
-    follower, _told = follow(failed, STATS, operation="status")
-    assert follower.hosts["host1"].outcome is Outcome.FAILED
-    assert follower.hosts["host1"].error == "a script ended with 2"
+    reports, _told = read(failed, STATS, operation=Operation.STATUS)
+    assert reports.hosts["host1"].outcome is Outcome.FAILED
+    assert reports.hosts["host1"].error == "a script ended with 2"
 
 
 def test_other_events_keep_to_the_schema() -> None:
     for event in (
-        Started(operation="deploy", hosts=("a",), flake="."),
-        Ended(exit_code=0, outcomes={"deployed": 1}, seconds=1.5),
+        Started(operation=Operation.DEPLOY, hosts=("a",), flake="."),
+        Ended(exit_code=ExitCode.OK, outcomes={"deployed": 1}, seconds=1.5),
         Warned(text="x"),
     ):
         jsonschema.validate(json.loads(json.dumps(event.as_json())), SCHEMA)
@@ -223,6 +227,8 @@ def test_other_events_keep_to_the_schema() -> None:
         (["unknown"], ExitCode.FAILED),
         (["rolled-back", "unreachable"], ExitCode.ROLLED_BACK),
         (["unreachable", "deployed"], ExitCode.UNREACHABLE),
+        (["interrupted"], ExitCode.FAILED),
+        (["interrupted", "unreachable", "rolled-back"], ExitCode.FAILED),
         ([], ExitCode.FAILED),
     ],
 )
@@ -233,11 +239,11 @@ def test_exit_code(outcomes: list[str], code: ExitCode) -> None:
 
 
 class Fifty:
-    """A deployment of fifty hosts, as far as the table looks at it."""
+    """A run with fifty hosts, as far as the table looks at it."""
 
-    def __init__(self, follower: RunnerEvents) -> None:
-        self.hosts = follower.hosts
-        self.phase = follower.phase
+    def __init__(self, reports: RunnerEvents) -> None:
+        self.hosts = reports.hosts
+        self.phase = reports.phase
         self.error = ""
         self.seconds = 3.0
 
@@ -247,12 +253,12 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
     out = io.StringIO()
     table = Table(Console(file=out, width=width, height=24, force_terminal=True, color_system=None))
     names = [f"web{number}.example.org" for number in range(50)]
-    follower = RunnerEvents("deploy", {name: HostResult(name) for name in names}, table.show)
+    reports = RunnerEvents(Operation.DEPLOY, {name: HostResult(name) for name in names}, table.show)
     for name in names[:30]:
-        follower.handle(started(name, "flake_build"))
-        follower.handle({"event": "verbose", "stdout": f"{name}: building 3 of 700: {'long-name-' * 20}"})
-    follower.handle(result(names[40], "flake_build", "unreachable", msg="gone"))
-    table._deployment = Fifty(follower)  # type: ignore[assignment]
+        reports.handle(started(name, "flake_build"))
+        reports.handle({"event": "verbose", "stdout": f"{name}: building 3 of 700: {'long-name-' * 20}"})
+    reports.handle(result(names[40], "flake_build", "unreachable", msg="gone"))
+    table._run = Fifty(reports)  # type: ignore[assignment]
     table.console.print(table._live_view())
     lines = out.getvalue().splitlines()
     assert len(lines) <= 24

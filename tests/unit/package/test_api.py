@@ -1,0 +1,161 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Python API: what its arguments become, and what makes no sense."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from unit.package.faking import NEW, Playing, deployed, plays, result, started, stats
+
+import deploy_flake
+from deploy_flake import DeployOptions, DestinationError, Operation, OptionError, Outcome, Run, RunOptions
+
+INVENTORY = RunOptions(inventory=["hosts,"])
+
+
+def variables_of(monkeypatch: pytest.MonkeyPatch, begin: Callable[[], Run]) -> dict[str, Any]:
+    """What the playbook gets that it runs."""
+    seen: dict[str, Any] = {}
+
+    def script(playing: Playing) -> None:
+        seen.update(playing.variables, playbook=playing.playbook.removeprefix("deploy_flake.nixos."))
+        playing.play(*deployed("web1"), stats("web1"))
+
+    plays(monkeypatch, script)
+    begin()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("begin", "variables"),
+    [
+        (
+            lambda: deploy_flake.deploy(["nixos://web1/x"]),
+            {"playbook": "deploy", "deploy_flake_flake": "."},
+        ),
+        (lambda: deploy_flake.deploy(run=INVENTORY), {"playbook": "deploy"}),
+        (
+            lambda: deploy_flake.deploy(flake="github:me/x", run=INVENTORY),
+            {"playbook": "deploy", "deploy_flake_flake": "github:me/x", "deploy_flake_toplevel": ""},
+        ),
+        (
+            lambda: deploy_flake.deploy(toplevel=NEW, run=INVENTORY),
+            {"playbook": "deploy", "deploy_flake_toplevel": NEW},
+        ),
+        (lambda: deploy_flake.rollback(["web1"]), {"playbook": "rollback"}),
+        (
+            lambda: deploy_flake.rollback(["web1"], 3, options=DeployOptions(health_policy="strict")),
+            {"playbook": "rollback", "deploy_flake_generation": 3, "deploy_flake_rollback_health_policy": "strict"},
+        ),
+        (
+            lambda: deploy_flake.rollback(["web1"], toplevel=NEW),
+            {"playbook": "rollback", "deploy_flake_rollback_toplevel": NEW},
+        ),
+        (lambda: deploy_flake.revoke(["web1"]), {"playbook": "revoke"}),
+        (
+            lambda: deploy_flake.revoke(["web1"], reason="too late"),
+            {"playbook": "revoke", "deploy_flake_reason": "too late"},
+        ),
+        (lambda: deploy_flake.status(["web1"]), {"playbook": "status", "deploy_flake_show": False}),
+        (
+            lambda: deploy_flake.status(["web1"], "."),
+            {"playbook": "status", "deploy_flake_show": False, "deploy_flake_flake": "."},
+        ),
+    ],
+)
+def test_what_the_playbook_gets(
+    monkeypatch: pytest.MonkeyPatch, begin: Callable[[], Run], variables: dict[str, Any]
+) -> None:
+    assert variables_of(monkeypatch, begin) == variables
+
+
+@pytest.mark.parametrize(
+    ("begin", "error", "said"),
+    [
+        (lambda: deploy_flake.deploy(["web1"], ".", toplevel=NEW), OptionError, "not both"),
+        (lambda: deploy_flake.deploy(["web1"], toplevel="/nix/store/x"), OptionError, "not the path of a system"),
+        (lambda: deploy_flake.rollback(["web1"], 3, toplevel=NEW), OptionError, "not both"),
+        (lambda: deploy_flake.deploy("web1"), OptionError, "a list"),
+        (lambda: deploy_flake.deploy([]), OptionError, "destinations"),
+        (lambda: deploy_flake.deploy(["web1"], run=INVENTORY), OptionError, "not both"),
+        (lambda: deploy_flake.deploy(["web1", "web1"]), DestinationError, "twice"),
+    ],
+)
+def test_makes_no_sense(begin: Callable[[], Run], error: type[ValueError], said: str) -> None:
+    with pytest.raises(error, match=said):
+        begin()
+
+
+def test_for_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = [
+        deploy_flake.deploy_async(["nixos://web1/x"], "."),
+        deploy_flake.rollback_async(["web1"]),
+        deploy_flake.revoke_async(["web1"]),
+        deploy_flake.status_async(["web1"]),
+    ]
+
+    def script(playing: Playing) -> None:
+        playing.play(*deployed("web1"), stats("web1"))
+
+    plays(monkeypatch, *[script] * len(begun))
+
+    async def all_of_them() -> list[Run]:
+        return [await one for one in begun]
+
+    runs = asyncio.run(all_of_them())
+    assert [run.operation for run in runs] == [
+        Operation.DEPLOY,
+        Operation.ROLLBACK,
+        Operation.REVOKE,
+        Operation.STATUS,
+    ]
+    assert all(run.done for run in runs)
+    assert deploy_flake.deploy_async.__name__ == "deploy_async"
+
+
+def test_cancelled_task_cancels_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    cancelled: list[Run] = []
+
+    def script(playing: Playing) -> None:
+        playing.play(started("web1", "flake_build"))
+        while not playing.must_end():
+            pass
+
+    plays(monkeypatch, script)
+
+    async def cancel() -> Run:
+        run = deploy_flake.deploy(["nixos://web1/x"], ".", wait=False)
+
+        def note() -> None:
+            cancelled.append(run)
+            Run.cancel(run)
+
+        monkeypatch.setattr(run, "cancel", note)
+        waiting = asyncio.create_task(deploy_flake.ended(run))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return run
+
+    run = asyncio.run(cancel())
+    assert cancelled == [run]
+    assert (run.done, run.hosts["web1"].outcome) == (True, Outcome.INTERRUPTED)
+
+
+def test_public_names() -> None:
+    for name in deploy_flake.__all__:
+        assert getattr(deploy_flake, name).__doc__, name
+    with pytest.raises(AttributeError):
+        deploy_flake.nothing  # noqa: B018 (that it is not there is what is tried)
+
+
+def test_task_that_fails_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    plays(monkeypatch, lambda playing: playing.play(result("web1", "flake_build", "failed"), stats("web1")))
+    run = deploy_flake.deploy(["nixos://web1/x"], ".")
+    assert "did not say why" in run.hosts["web1"].error
