@@ -47,7 +47,7 @@ sys.exit(deployment.exit_code)
 
 
 def picture() -> list[str]:
-    """Draw it anew."""
+    """Draw it again."""
     environment = environments.for_tests(environments.newest())
     say("three hosts, as new")
     if not (run([LAB, "down"]) and run([LAB, "up", "3"])):
