@@ -23,7 +23,7 @@ from deploy_flake.table import Table
 inventory, flake, picture = sys.argv[1:]
 console = Console(record=True, width=100, height=20, file=io.StringIO(), force_terminal=True, color_system="truecolor")
 table = Table(console)
-run = deploy_flake.RunOptions(inventory=[inventory], limit="host1,host2,host3")
+options = deploy_flake.RunOptions(inventory=[inventory], limit="host1,host2,host3")
 console.print("$ deploy-flake --inventory hosts.yml --flake .\n", highlight=False)
 drawn = threading.Event()
 
@@ -34,15 +34,15 @@ def show(event):
         drawn.set()
         console.print(table._live_view(), "\n[dim]…[/]\n")
 
-deployment = deploy_flake.deploy(flake=flake, run=run, on_event=show, wait=False)
-table._deployment = deployment
-deployment.wait()
-table.finish(deployment)
+run = deploy_flake.deploy(flake=flake, run=options, on_event=show, wait=False)
+table._run = run
+run.wait()
+table.finish(run)
 svg = console.export_svg(title="deploy-flake")
 # A picture loads nothing from elsewhere.
 svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 open(picture, "w", encoding="utf-8").write("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
-sys.exit(deployment.exit_code)
+sys.exit(run.exit_code)
 """
 
 
