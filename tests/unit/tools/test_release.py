@@ -71,3 +71,11 @@ def test_the_tarball_has_what_its_pages_link_to(page: str) -> None:
 
 def test_the_tarball_has_nothing_of_the_package_but_the_schema() -> None:
     assert [file.name for file in (SHIPPED / "deploy_flake").iterdir()] == ["events.schema.json"]
+
+
+def test_every_module_is_in_the_readme_and_in_the_action_group() -> None:
+    modules = sorted(file.stem for file in (ROOT / "plugins/modules").glob("*.py"))
+    readme = (ROOT / "README.md").read_text()
+    assert sorted(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE)) == modules
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())
+    assert sorted(runtime["action_groups"]["deploy"]) == modules
