@@ -38,11 +38,12 @@ run = deploy_flake.deploy(flake=flake, run=options, on_event=show, wait=False)
 table._run = run
 run.wait()
 table.finish(run)
+if run.exit_code:
+    sys.exit(console.export_text())
 svg = console.export_svg(title="deploy-flake")
 # A picture loads nothing from elsewhere.
 svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 open(picture, "w", encoding="utf-8").write("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
-sys.exit(run.exit_code)
 """
 
 
@@ -56,8 +57,10 @@ def picture() -> list[str]:
     shutil.rmtree(flake, ignore_errors=True)
     shutil.copytree(ROOT / "examples" / "flake", flake)
     inventory = output([LAB, "inventory"]).strip()
+    # As a directory: git, which the tree may be a work tree of, ignores the place.
+    reference = f"path:{flake}"
     env = {"PATH": environment.path_variable(), "PYTHONPATH": str(ROOT)}
-    if not run([environment.bin / "python", "-c", _DRAW, inventory, flake, PICTURE], env=env):
+    if not run([environment.bin / "python", "-c", _DRAW, inventory, reference, PICTURE], env=env):
         return ["the deploy that is to be drawn"]
     say(f"drawn: {PICTURE.relative_to(ROOT)}")
     return []
