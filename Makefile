@@ -10,7 +10,7 @@ help:  ## say what there is
 demo:  ## deploy the example flake to three hosts of the lab, twice
 	@$(TOOLS) demo
 
-picture:  ## draw docs/deploy-flake.svg anew: the command's table, deploying to three hosts of the lab
+picture:  ## draw docs/deploy-flake.svg again: the command's table, deploying to three hosts of the lab
 	@$(TOOLS) picture
 
 test:  ## every check and every test, with every ansible-core and Python there is

@@ -56,7 +56,7 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], directory
             used = Used(seconds, _cpu(cpu), _peak(memory))
     if code != 0:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise Broken(f"{Path(str(command[0])).name} ended with {code}; its last words:\n{tail}")
+        raise Broken(f"{Path(str(command[0])).name} ended with {code}; the end of its output:\n{tail}")
     return used
 
 

@@ -97,7 +97,7 @@ class Lab:
         if version.is_file() and version.read_text() == _version(layers):
             return
         if self.hosts:
-            say("the image or the lab has changed, or this machine was rebooted: all hosts are made anew")
+            say("the image or the lab has changed, or this machine was rebooted: all hosts are made again")
         self._remove_hosts()
 
     def _remove_hosts(self) -> None:
@@ -112,7 +112,7 @@ class Lab:
         try:
             host.wait_running(10)
         except LabError as error:
-            say(f"{error}: it is made anew")
+            say(f"{error}: it is made again")
             return False
         return True
 

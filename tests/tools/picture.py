@@ -23,7 +23,7 @@ from deploy_flake.table import Table
 inventory, flake, picture = sys.argv[1:]
 console = Console(record=True, width=100, height=20, file=io.StringIO(), force_terminal=True, color_system="truecolor")
 table = Table(console)
-run = deploy_flake.RunOptions(inventory=[inventory], limit="host1,host2,host3")
+options = deploy_flake.RunOptions(inventory=[inventory], limit="host1,host2,host3")
 console.print("$ deploy-flake --inventory hosts.yml --flake .\n", highlight=False)
 drawn = threading.Event()
 
@@ -34,20 +34,21 @@ def show(event):
         drawn.set()
         console.print(table._live_view(), "\n[dim]…[/]\n")
 
-deployment = deploy_flake.deploy(flake=flake, run=run, on_event=show, wait=False)
-table._deployment = deployment
-deployment.wait()
-table.finish(deployment)
+run = deploy_flake.deploy(flake=flake, run=options, on_event=show, wait=False)
+table._run = run
+run.wait()
+table.finish(run)
+if run.exit_code:
+    sys.exit(console.export_text())
 svg = console.export_svg(title="deploy-flake")
 # A picture loads nothing from elsewhere.
 svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 open(picture, "w", encoding="utf-8").write("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
-sys.exit(deployment.exit_code)
 """
 
 
 def picture() -> list[str]:
-    """Draw it anew."""
+    """Draw it again."""
     environment = environments.for_tests(environments.newest())
     say("three hosts, as new")
     if not (run([LAB, "down"]) and run([LAB, "up", "3"])):
@@ -56,8 +57,10 @@ def picture() -> list[str]:
     shutil.rmtree(flake, ignore_errors=True)
     shutil.copytree(ROOT / "examples" / "flake", flake)
     inventory = output([LAB, "inventory"]).strip()
+    # As a directory: git, which the tree may be a work tree of, ignores the place.
+    reference = f"path:{flake}"
     env = {"PATH": environment.path_variable(), "PYTHONPATH": str(ROOT)}
-    if not run([environment.bin / "python", "-c", _DRAW, inventory, flake, PICTURE], env=env):
+    if not run([environment.bin / "python", "-c", _DRAW, inventory, reference, PICTURE], env=env):
         return ["the deploy that is to be drawn"]
     say(f"drawn: {PICTURE.relative_to(ROOT)}")
     return []

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tools import __main__ as program
 from tools import tree
-from tools.shell import ROOT, forget_git
+from tools.collection import IN_COLLECTIONS
+from tools.shell import ROOT
 
 LEFT_BEHIND = (
     ".build/old.tar.gz",
@@ -46,11 +48,31 @@ def git(root: Path, *arguments: str) -> None:
     subprocess.run(["git", "-C", str(root), *identity, *arguments], check=True, capture_output=True)
 
 
+def install(root: Path) -> dict[str, str | None]:
+    """What is installed from a tree, with hashes."""
+    env = {**os.environ, "PYTHONPATH": str(root / "tests"), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run([sys.executable, "-c", INSTALL], cwd=root, env=env, check=True, capture_output=True)
+    files = root / ".build/collections" / IN_COLLECTIONS / "FILES.json"
+    return {each["name"]: each["chksum_sha256"] for each in json.loads(files.read_text())["files"]}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
+    """From a tree in which nothing lies about."""
+    return install(copy(tmp_path_factory.mktemp("clean")))
+
+
 def copy(to: Path) -> Path:
-    """The project without what is not of it, and then with what is left lying about by tools."""
+    """The project, and nothing that is not of it."""
     for name in tree.files():
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, to / name, follow_symlinks=False)
+    return to
+
+
+def used(to: Path) -> Path:
+    """A copy in which tools have left something."""
+    copy(to)
     for name in LEFT_BEHIND:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         (to / name).write_text("left behind")
@@ -60,7 +82,7 @@ def copy(to: Path) -> Path:
 
 def clone(place: Path) -> Path:
     """With a file in its index that it would ignore, and one that the user ignores everywhere."""
-    root = copy(place)
+    root = used(place)
     git(root, "init", "--quiet")
     (root / ".git/info").mkdir(exist_ok=True)
     (root / ".git/info/exclude").write_text("*.md\n")
@@ -71,7 +93,7 @@ def clone(place: Path) -> Path:
 
 
 def worktree(place: Path) -> Path:
-    root = copy(place / "clone")
+    root = used(place / "clone")
     git(root, "init", "--quiet")
     git(root, "add", "--all")
     git(root, "commit", "--quiet", "--message=All")
@@ -81,30 +103,23 @@ def worktree(place: Path) -> Path:
 
 def tarball(place: Path) -> Path:
     """Unpacked in another repository, which ignores it."""
-    git(copy(place / "build/it").parents[1], "init", "--quiet")
+    git(used(place / "build/it").parents[1], "init", "--quiet")
     (place / ".gitignore").write_text("build/\n")
     return place / "build/it"
 
 
+@pytest.mark.shell
 @pytest.mark.parametrize("form", [clone, worktree, tarball])
 def test_the_same_files_from_every_form_of_the_tree(
-    form: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: Callable[[Path], Path], expected: dict[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = form(tmp_path)
     assert tree.files(root) == tree.files()
     # As a hook of git has it, that of another repository at that.
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
-    env = {**os.environ, "PYTHONPATH": str(root / "tests"), "PYTHONDONTWRITEBYTECODE": "1"}
     for _again in range(2):
-        subprocess.run([sys.executable, "-c", INSTALL], cwd=root, env=env, check=True, capture_output=True)
-        assert shipped(root) == shipped(ROOT)
-
-
-def shipped(root: Path) -> dict[str, str | None]:
-    """The installed files with their hashes."""
-    installed = root / ".build/collections/ansible_collections/deploy_flake/nixos/FILES.json"
-    return {each["name"]: each["chksum_sha256"] for each in json.loads(installed.read_text())["files"]}
+        assert install(root) == expected
 
 
 def test_a_repository_within_the_tree_is_not_of_the_project(tmp_path: Path) -> None:
@@ -119,5 +134,14 @@ def test_a_hook_of_git_does_not_lead_into_its_repository(monkeypatch: pytest.Mon
     inherited = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
     for name in inherited:
         monkeypatch.setenv(name, "somewhere")
-    forget_git()
-    assert not set(inherited) & set(os.environ)
+    seen: set[str] = set()
+
+    def target() -> list[str]:
+        seen.update(os.environ)
+        return []
+
+    monkeypatch.setattr(program, "TARGETS", {"target": target})
+    monkeypatch.setattr(sys, "argv", ["tools", "target"])
+    assert program.main() == 0
+    assert seen
+    assert not seen & set(inherited)
