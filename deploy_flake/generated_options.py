@@ -47,7 +47,7 @@ class DeployVariables:
     build_timeout: int | None = None
     """For the build on a host."""
     test: bool = True
-    """False makes the system the boot default without trying it, and activates nothing."""
+    """False makes the system the boot default without a test, and activates nothing."""
     specialisation: str | None = None
     """The specialisation to activate in place of the system itself, which becomes the boot default all the
     same."""
@@ -135,7 +135,7 @@ FLAGS = (
         kind="run-or-skip",
         metavar=None,
         choices=("run", "skip"),
-        help="skip: make it the boot default without trying it, and activate nothing; then nothing is promised",
+        help="skip: make it the boot default without a test, and activate nothing; then nothing is promised",
     ),
     Flag(
         name="--specialisation",

@@ -83,7 +83,7 @@ class DeployOptions(DeployVariables):
         if self.serial is not None and not self.serial.removesuffix("%").isdigit():
             raise OptionError(f"serial is a number of hosts or a share such as 25%, and not {self.serial!r}")
         if self.specialisation and not self.test:
-            raise OptionError("a specialisation can only be tried live; it can't be with the test skipped")
+            raise OptionError("a specialisation can only be tested live; it can't be with the test skipped")
         if self.all_or_nothing and not self.test:
             raise OptionError("all or nothing is about systems that are tested; it can't be with the test skipped")
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ import yaml
 from tools.option_table import PREFIX, Option, Table, Variable, secrets
 
 HEAD = "---\n# Made by `make generate` from the modules' documentation and tests/tools/options.yml. Do not edit.\n"
-_WIDTH = 140
+_WIDTH = 120
 _MODULE = "deploy_flake.nixos."
 _ROLE = "deploy_flake.nixos.deploy#role"
 
@@ -22,6 +23,13 @@ _ROLE = "deploy_flake.nixos.deploy#role"
 def argument_specs(table: Table) -> str:
     specs = {name: _entry_point(table, name) for name in table.entry_points}
     return HEAD + _yaml({"argument_specs": specs})
+
+
+def types(table: Table) -> str:
+    """What Ansible needs of them to validate variables, for a task that runs once for all hosts; no more, since that
+    task shows all of it when it fails."""
+    found = {name: {one.full_name: _types(one) for one in table.of(name)} for name in table.entry_points}
+    return json.dumps(found, indent=1) + "\n"
 
 
 def defaults(table: Table) -> str:
@@ -51,15 +59,24 @@ def _entry_point(table: Table, name: str) -> dict[str, Any]:
         "description": about["description"],
         "author": ["The deploy_flake.nixos authors"],
         "version_added": "0.1.0",
-        "options": {one.full_name: _specification(one, table, name) for one in table.of(name)},
+        "options": {one.full_name: _specification(one, _referring(one, table, name)) for one in table.of(name)},
     }
 
 
-def _specification(variable: Variable, table: Table, entry_point: str) -> dict[str, Any]:
-    def refer(text: str) -> str:
-        return _referring(text, variable, table, entry_point)
+def _specification(variable: Variable, refer: Callable[[str], str]) -> dict[str, Any]:
+    option = _described(variable.option, refer) | ({"no_log": True} if variable.name in secrets() else {})
+    # What a module insists on has a default here, or none of the modules is given it.
+    option.pop("required", None)
+    return option
 
-    return _described(variable.option, refer) | ({"no_log": True} if variable.name in secrets() else {})
+
+def _types(variable: Variable) -> dict[str, Any]:
+    def bare(option: Mapping[str, Any]) -> dict[str, Any]:
+        found = {key: option[key] for key in ("type", "elements", "choices", "required", "no_log") if key in option}
+        inner = option.get("options", {})
+        return found | ({"options": {name: bare(one) for name, one in inner.items()}} if inner else {})
+
+    return bare(_specification(variable, str))
 
 
 def _described(option: Option, refer: Callable[[str], str]) -> dict[str, Any]:
@@ -73,7 +90,7 @@ def _described(option: Option, refer: Callable[[str], str]) -> dict[str, Any]:
     return found
 
 
-def _referring(text: str, variable: Variable, table: Table, entry_point: str) -> str:
+def _referring(variable: Variable, table: Table, entry_point: str) -> Callable[[str], str]:
     """What refers to a module's own options and return values refers to the role's variables, or names the module."""
     here = {one.name for one in table.of(entry_point)}
     first = {one.name: one.entry_points[0] for one in table.variables}
@@ -93,7 +110,7 @@ def _referring(text: str, variable: Variable, table: Table, entry_point: str) ->
     def value(match: re.Match[str]) -> str:
         return match[0] if "#" in match[1] else f"RV({_MODULE}{variable.module}#module:{match[1]})"
 
-    return re.sub(r"\bRV\(([^)]+)\)", value, re.sub(r"\bO\(([^)]+)\)", option, text))
+    return lambda text: re.sub(r"\bRV\(([^)]+)\)", value, re.sub(r"\bO\(([^)]+)\)", option, text))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import yaml
 
 from tools import option_docs, option_package, option_role, option_table, options
 from tools.option_table import Table, TableError, module_options
+from tools.shell import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_usual_option_needs_no_line_of_its_own(monkeypatch: pytest.MonkeyPatch) 
 
     def with_new(module: str) -> Mapping[str, Any]:
         there = documented(module)
-        return there | {"things": new} if "last_resort_reboot" in there else there
+        return {**there, "things": new} if "last_resort_reboot" in there else there
 
     monkeypatch.setattr(option_table, "module_options", with_new)
     table = Table()
@@ -63,7 +66,7 @@ def test_usual_option_needs_no_line_of_its_own(monkeypatch: pytest.MonkeyPatch) 
 
 def test_every_option_of_a_module_has_a_variable_or_a_reason(table: Table) -> None:
     """What the role gives to no module, it says so by name."""
-    said = yaml.safe_load((option_table.ROOT / option_table.TABLE).read_text("utf-8"))["modules"]
+    said = yaml.safe_load((ROOT / option_table.TABLE).read_text("utf-8"))["modules"]
     for module, given in table.arguments.items():
         if not isinstance(given, str):
             left_out = module_options(module).keys() - given.keys()
@@ -72,7 +75,7 @@ def test_every_option_of_a_module_has_a_variable_or_a_reason(table: Table) -> No
 
 def test_every_variable_that_is_read_is_documented(table: Table) -> None:
     """In the playbooks, in the role's tasks and templates, and in what its modules are given."""
-    root = option_table.ROOT
+    root = ROOT
     files = [
         *(root / "playbooks").glob("*.yml"),
         *(root / "roles/deploy").rglob("*.yml"),
@@ -81,7 +84,7 @@ def test_every_variable_that_is_read_is_documented(table: Table) -> None:
     texts = [file.read_text("utf-8") for file in files if file.name != "argument_specs.yml"]
     read = {word for text in texts for word in re.findall(r"\bdeploy_flake_\w+", text)}
     registered = {word for text in texts for word in re.findall(r"register: (\w+)", text)}
-    inner = {"deploy_flake_arguments", "deploy_flake_specs", "deploy_flake_entry_point", "deploy_flake_own_hostname"}
+    inner = {"deploy_flake_arguments", "deploy_flake_entry_point", "deploy_flake_own_hostname"}
     documented = {name for spec in argument_specs(table).values() for name in spec["options"]}
     assert read - registered - inner == documented
 
@@ -93,6 +96,19 @@ def test_keys_of_dictionaries_are_known(table: Table) -> None:
     checks = main["deploy_flake_health_checks"]["options"]
     assert set(checks) == {"units", "ports", "address", "urls", "timeout", "delay"}
     assert checks["urls"]["options"]["url"]["required"] is True
+
+
+def test_what_validates_once_for_all_hosts_is_the_same(table: Table) -> None:
+    def bare(option: Mapping[str, Any]) -> dict[str, Any]:
+        found = {key: value for key, value in option.items() if key not in ("description", "default", "options")}
+        inner = option.get("options", {})
+        return found | ({"options": {name: bare(one) for name, one in inner.items()}} if inner else {})
+
+    types = json.loads(option_role.types(table))
+    specs = argument_specs(table)
+    assert types.keys() == specs.keys()
+    for name, spec in specs.items():
+        assert types[name] == {option: bare(its) for option, its in spec["options"].items()}
 
 
 def test_secret_is_one_everywhere(table: Table) -> None:
@@ -123,20 +139,18 @@ def test_references_name_what_the_reader_can_set(table: Table) -> None:
     ],
 )
 def test_line_that_fits_nothing_is_refused(change: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = yaml.safe_load((option_table.ROOT / option_table.TABLE).read_text("utf-8"))
+    loaded = yaml.safe_load((ROOT / option_table.TABLE).read_text("utf-8"))
     for part, lines in change.items():
         loaded[part] |= lines
     documented = yaml.safe_load
-    monkeypatch.setattr(
-        option_table.yaml, "safe_load", lambda text: loaded if "entry_points:" in text else documented(text)
-    )
+    monkeypatch.setattr(yaml, "safe_load", lambda text: loaded if "entry_points:" in text else documented(text))
     with pytest.raises(TableError, match=words):
         Table()
 
 
-def test_what_is_out_of_date_is_found_and_written(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_out_of_date_is_found_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "ROOT", tmp_path)
-    monkeypatch.setattr(options, "files", lambda: [(options.Path("a/b.yml"), "new"), (options.Path("c"), "same")])
+    monkeypatch.setattr(options, "files", lambda: [(Path("a/b.yml"), "new"), (Path("c"), "same")])
     (tmp_path / "c").write_text("same")
     assert options.stale(write=False) == ["a/b.yml"]
     assert options.stale(write=True) == ["a/b.yml"]
