@@ -38,7 +38,7 @@ options:
     description:
       - Whether to build in check mode as well. V(false) only evaluates the configuration on the host, which takes less
         time and space; then it is known which system it would be, and not what it would do.
-      - Nothing is rooted then. O(build_args) have to be such that C(nix eval) understands them too.
+      - Nothing is kept from garbage collection then. C(nix eval) has to understand O(build_args) too.
       - Does nothing without check mode.
     type: bool
     default: true

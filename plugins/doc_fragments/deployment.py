@@ -49,7 +49,7 @@ options:
       - V(no_ssh), a system that starts no ssh unit, on a host that is deployed over ssh.
       - V(other_architecture), a system for another kind of machine.
       - V(untested_boot_default), a host that runs one system and would boot another. One that runs a specialisation
-        of what it would boot is not meant.
+        of what it would boot is not refused.
     type: list
     elements: str
     choices: [other_hostname, no_ssh, other_architecture, untested_boot_default]
