@@ -19,7 +19,7 @@ test:  ## every check and every test, with every ansible-core and Python there i
 lint:  ## the checks alone
 	@$(TOOLS) lint
 
-generate:  ## write what is made from the modules' documentation: the role's variables, the command's flags, their tables
+generate:  ## write what is made from others: the role's variables, the command's flags, return values, their tables
 	@$(TOOLS) generate
 
 unit:  ## the unit tests alone, with the newest ansible-core and Python

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..plugin_utils._action import HostAction
+from ..plugin_utils._codes import Refusal
 from ..plugin_utils._host.connection import Host
-
-ANOTHER_HOST = "another-host-failed"
-"""The reason of a host on which nothing has failed."""
 
 
 class ActionModule(HostAction):
@@ -28,14 +26,12 @@ class ActionModule(HostAction):
 
 def outcome(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The result: why it failed, in the first line of the message that was told in full before."""
-    failure = options["failure"]
-    reason = failure.get("reason") if failure else ANOTHER_HOST
-    said = (
-        str(failure.get("msg") or "a task failed without a message") if failure else "another host of the fleet failed"
-    )
-    lines = said.strip().splitlines()[:1]
+    nothing = {"reason": str(Refusal.ANOTHER_HOST_FAILED), "msg": "another host of the fleet failed"}
+    failure = options["failure"] or nothing
+    lines = str(failure.get("msg") or "a task failed without a message").strip().splitlines()[:1]
     if options["committed"]:
         lines.append(f"{name} has committed its new system all the same, and keeps it.")
     elif options["rolled_back_to"]:
         lines.append(f"{name} has rolled back at once. It runs {options['rolled_back_to']} again, which it also boots.")
-    return {"failed": True, "changed": False, "msg": "\n".join(lines), **({"reason": reason} if reason else {})}
+    reason = {"reason": failure["reason"]} if failure.get("reason") else {}
+    return {"failed": True, "changed": False, "msg": "\n".join(lines), **reason}

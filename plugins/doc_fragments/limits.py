@@ -50,8 +50,8 @@ options:
         description:
           - Until a host that reboots is up again and has finished starting. The task fails after it, and says what the
             host boots at a power cycle.
-          - A system that is booted once to try it, and has the unit C(deploy-flake-trial.service), boots its default again
-            by itself 20 seconds later; the task waits for that too, at most two minutes more.
+          - A system that is booted once to try it, and has the unit C(deploy-flake-trial.service), boots its boot
+            default again by itself 20 seconds later; the task waits for that too, at most two minutes more.
         type: int
         default: 600
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from tools.environments import Environment
 from tools.shell import ROOT, run
 
-MAKERS = ("options",)
+MAKERS = ("options", "returns")
 """The modules of this package that make some. Each says what is out of date, or with `generate` writes it."""
 
 

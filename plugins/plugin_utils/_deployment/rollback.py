@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._codes import Refusal, State
-from .._host.answer import HostError
+from .._codes import State
 from .._host.connection import Host
 from .confirm import confirm, refuse_to_confirm_alone
 from .context import Context

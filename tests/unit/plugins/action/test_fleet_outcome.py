@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.action.fleet_outcome import outcome
 
+ROLLED_BACK = "web1 has rolled back at once. It runs /nix/store/o-old again, which it also boots."
 NOTHING: dict[str, Any] = {"failure": {}, "committed": False, "rolled_back_to": None}
 
 
@@ -23,8 +24,7 @@ NOTHING: dict[str, Any] = {"failure": {}, "committed": False, "rolled_back_to": 
         ({"failure": {"rc": 3}}, "a task failed without a message", None),
         (
             {"rolled_back_to": "/nix/store/o-old"},
-            "another host of the fleet failed\nweb1 has rolled back at once. It runs /nix/store/o-old again, which it"
-            " also boots.",
+            f"another host of the fleet failed\n{ROLLED_BACK}",
             "another-host-failed",
         ),
         (
