@@ -106,7 +106,7 @@ def with_command(argv: list[str]) -> list[str]:
     return ["deploy", *argv]
 
 
-def _command(commands: argparse._SubParsersAction, name: str) -> argparse.ArgumentParser:
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         prog=f"deploy-flake {name}",

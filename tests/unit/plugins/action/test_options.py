@@ -20,7 +20,7 @@ SYSTEM = f"/nix/store/{'0' * 32}-nixos-system-web-25.11"
 def options(module: str, arguments: dict[str, Any]) -> dict[str, Any]:
     package = f"ansible_collections.deploy_flake.nixos.plugins.action.{module}"
     action: HostAction = object.__new__(import_module(package).ActionModule)
-    action._task = SimpleNamespace(args=arguments)
+    action._task = SimpleNamespace(args=arguments)  # type: ignore[assignment]
     action._load_name = module
     return action._options()
 
