@@ -2,7 +2,7 @@
 
 TOOLS := PYTHONPATH=tests python3 -m tools
 
-.PHONY: help demo picture test lint unit integration soak bench bench-scale collection clean
+.PHONY: help demo picture test lint generate unit integration soak bench bench-scale collection clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -18,6 +18,9 @@ test:  ## every check and every test, with every ansible-core and Python there i
 
 lint:  ## the checks alone
 	@$(TOOLS) lint
+
+generate:  ## write what is made from others: the role's variables, the command's flags, return values, their tables
+	@$(TOOLS) generate
 
 unit:  ## the unit tests alone, with the newest ansible-core and Python
 	@$(TOOLS) unit

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from deploy_flake import __version__
-from deploy_flake.options import ALLOWABLE, PHASES, POLICIES, REBOOT
+from deploy_flake.generated_options import CHOICES, FLAGS
+from deploy_flake.options import build_arguments
 
 COMMANDS = {
-    "deploy": "deploy a flake (what is meant where no command is named)",
-    "status": "tell what hosts run and boot, and what was last deployed",
-    "rollback": "deploy an earlier generation",
-    "revoke": "tell hosts that wait for confirmation to go back now",
+    "deploy": "deploy a flake (the command where none is named)",
+    "status": "show what hosts run and boot, and what was last deployed",
+    "rollback": "roll back to an earlier generation",
+    "revoke": "roll back hosts that wait for confirmation",
     "completion": "print a completion script for a shell",
 }
 SHELLS = ("bash", "zsh", "fish")
@@ -27,15 +29,15 @@ nixos://[user@]host[:port][/configuration]. Without a configuration the one with
 _EXIT = """\
 exit codes:
   0    every host was deployed, or had nothing to do
-  1    some host failed, or nobody knows what became of it
-  2    the command line made no sense; no host was touched
+  1    some host failed, or its outcome is unknown
+  2    usage error; no host was touched
   3    some host could not be reached
-  4    some host tried its new system and went back to the previous one
+  4    some host tested its new system and rolled back to the previous one
   130  interrupted
 Where hosts ended differently, the first of 1, 4 and 3 that fits.
 
-Interrupt once (Ctrl-C) to stop, and to send hosts back that wait for confirmation; twice to leave at once. The hosts
-then go back by themselves.
+Interrupt once (Ctrl-C) to stop, and to roll back hosts that wait for confirmation; twice to leave at once. The hosts
+then roll back by themselves.
 """
 _EXAMPLES = """\
 examples:
@@ -44,7 +46,7 @@ examples:
   deploy-flake web1 web2 --check --diff             what would happen, and what would change
   deploy-flake -i hosts.yml -l 'web*' --serial 25%  hosts of an Ansible inventory, a quarter at a time
   deploy-flake status web1 web2 --flake .           what they run, and how far that is from the flake
-  deploy-flake rollback web1                        the generation before
+  deploy-flake rollback web1                        the previous generation
   deploy-flake web1 --yes --instrumentation json    for programs; docs/command.md has the objects
 
 environment:
@@ -58,7 +60,7 @@ files:
   ~/.ssh/config                            users, ports, keys and jump hosts
   ./ansible.cfg, ~/.ansible.cfg, /etc/ansible/ansible.cfg
                                            settings for Ansible, the first one that there is
-  /var/lib/deploy-flake/deployments.jsonl  on a host: every deployment that there was
+  /var/lib/deploy-flake/deployments.jsonl  on a host: every deployment so far
 
 To complete words in bash: deploy-flake completion bash >~/.local/share/bash-completion/completions/deploy-flake
 """
@@ -70,13 +72,13 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="deploy-flake",
         usage="deploy-flake [COMMAND] [OPTION]... [DESTINATION]...",
-        description="Deploy Nix flakes to NixOS hosts, which build, try and keep their new system, or go back.\n\n"
-        f"commands:\n{names}\n\n'deploy-flake COMMAND --help' tells the options of a command.",
+        description="Deploy Nix flakes to NixOS hosts, which build, test and keep their new system, or roll back.\n\n"
+        f"commands:\n{names}\n\n'deploy-flake COMMAND --help' shows the options of a command.",
         epilog=f"{_DESTINATIONS}\n{_EXIT}\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
-    top.add_argument("-h", "--help", action="store_true", help="tell this, and the options of deploy")
+    top.add_argument("-h", "--help", action="store_true", help="show this, and the options of deploy")
     top.add_argument("--version", action="version", version=f"deploy-flake {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
     deploy = _command(commands, "deploy")
@@ -104,7 +106,7 @@ def with_command(argv: list[str]) -> list[str]:
     return ["deploy", *argv]
 
 
-def _command(commands: argparse._SubParsersAction, name: str) -> argparse.ArgumentParser:
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         prog=f"deploy-flake {name}",
@@ -116,20 +118,19 @@ def _command(commands: argparse._SubParsersAction, name: str) -> argparse.Argume
         allow_abbrev=False,
     )
     command.add_argument("destinations", nargs="*", metavar="DESTINATION", help="where to (see below)")
-    _hosts(command.add_argument_group("hosts"))
+    _hosts(command.add_argument_group("hosts"), name)
     _output(command.add_argument_group("output"))
     return command
 
 
-def _hosts(group: argparse._ArgumentGroup) -> None:
+def _hosts(group: argparse._ArgumentGroup, command: str) -> None:
     group.add_argument("-i", "--inventory", action="append", default=[], metavar="SOURCE",
                        help="an existing Ansible inventory, in place of destinations")  # fmt: skip
     group.add_argument("-l", "--limit", metavar="PATTERN", help="only these hosts of the inventory")
     group.add_argument("--parallel", type=_positive, metavar="N", help="how many hosts at a time (default: 32)")
     group.add_argument("-K", "--ask-become-pass", action="store_true", help="ask for the password of sudo on the hosts")
     group.add_argument("--ssh-args", metavar="ARGS", help="more arguments for ssh, as in --ssh-args='-J gate'")
-    group.add_argument("--reconnect-timeout", type=_positive, metavar="SECONDS",
-                       help="how long to go on trying when a host stops answering (default: 300)")  # fmt: skip
+    _add(group, command, "hosts")
     group.add_argument("-e", "--extra-vars", action="append", default=[], metavar="VARS",
                        help="variables for the playbooks, as ansible-playbook takes them")  # fmt: skip
 
@@ -137,64 +138,65 @@ def _hosts(group: argparse._ArgumentGroup) -> None:
 def _output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--instrumentation", choices=("tui", "plain", "json"),
                        help="a live table (the default on a terminal), lines, or a JSON object a line")  # fmt: skip
-    group.add_argument("-v", "--verbose", action="count", default=0, help="tell more; -vvv for a lot more")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vvv for a lot more")
     group.add_argument("--artifacts", type=Path, metavar="DIRECTORY", help="keep what ansible-runner writes there")
-    group.add_argument("-y", "--yes", action="store_true", help="do not show the plan and ask")
+    group.add_argument("-y", "--yes", action="store_true", help="skip the confirmation prompt")
 
 
 def _deploy(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what to deploy")
     group.add_argument("--flake", metavar="FLAKE", help="a directory or any flake reference (default: .)")
     group.add_argument("--toplevel", metavar="PATH", help="the store path of a built system, in place of a flake")
-    group.add_argument("--build-cmdline", metavar="COMMAND",
-                       help="'nix build' with further arguments, as one word")  # fmt: skip
-    group.add_argument("--copy-timeout", type=_positive, metavar="SECONDS",
-                       help="for one attempt to send the flake (default: 600)")  # fmt: skip
-    group.add_argument("--check-builds", choices=("run", "skip"), default="run",
-                       help="skip: with --check evaluate only, and build nothing")  # fmt: skip
-    group.add_argument("--build-timeout", type=_positive, metavar="SECONDS",
-                       help="for the build on a host (default: 7200)")  # fmt: skip
-    _trial(command)
-    command.add_argument_group("how").add_argument(
-        "--test", choices=("run", "skip"), default="run",
-        help="skip: make it the boot default untried, and activate nothing; then nothing is promised",
-    )  # fmt: skip
+    _add(group, "deploy", "source")
+    _test(command, "deploy")
 
 
 def _rollback(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("what to go back to")
+    group = command.add_argument_group("what to roll back to")
     choice = group.add_mutually_exclusive_group()
     choice.add_argument("--to", type=_target, metavar="GENERATION|PATH",
                         help="the number of a generation or a store path (default: the previous one)")  # fmt: skip
     choice.add_argument("--generation", type=_positive, dest="to", metavar="N", help="the number of a generation")
-    _trial(command)
+    _test(command, "rollback")
 
 
-def _trial(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("how to try it")
-    group.add_argument("--specialisation", metavar="NAME",
-                       help="activate this specialisation of it; after a reboot the system itself runs")  # fmt: skip
-    group.add_argument("--check", action="store_true", help="tell what would happen, and change no host's system")
-    group.add_argument("--diff", action="store_true", help="tell which packages, units and sizes change")
+def _test(parser: argparse.ArgumentParser, command: str) -> None:
+    group = parser.add_argument_group("how to test it")
+    group.add_argument("--check", action="store_true", help="say what would happen, and change no host's system")
+    group.add_argument("--diff", action="store_true", help="show which packages, units and sizes change")
     group.add_argument("--preflight-check", choices=("run", "skip"), default="run",
                        help="skip: take units that have failed already as they are")  # fmt: skip
-    group.add_argument("--pre-activate-script", metavar="FILE",
-                       help="a file of the new system that may refuse it")  # fmt: skip
-    group.add_argument(
-        "--health-policy",
-        choices=POLICIES,
-        help="which units may have failed (default: strict; for a rollback no_new_failures)",
-    )
-    group.add_argument("--ignore-unit", action="append", default=[], metavar="PATTERN", help="a unit that may fail")
-    group.add_argument("--allow", action="append", default=[], choices=ALLOWABLE, help="what is refused otherwise")
-    group.add_argument("--on-reboot-required", choices=REBOOT,
-                       help="what to do with a system that needs a reboot (default: fail)")  # fmt: skip
-    group.add_argument("--time-limit", action="append", default=[], type=_limit, metavar="PHASE=SECONDS",
-                       help=f"a time limit on the hosts; PHASE is one of {', '.join(PHASES)}")  # fmt: skip
-    group.add_argument("--lock-timeout", type=_positive, metavar="SECONDS",
-                       help="how long to wait while somebody else deploys to the host (default: 300)")  # fmt: skip
-    group.add_argument("--all-or-nothing", action="store_true", help="no host commits unless every host is ready to")
-    group.add_argument("--serial", metavar="N", help="so many hosts, or such a share (25%%), before the next")
+    _add(group, command, "test")
+
+
+def _add(group: argparse._ArgumentGroup, command: str, name: str) -> None:
+    """Add the flags that set a variable of the role."""
+    for flag in FLAGS:
+        if command in flag.commands and flag.group == name:
+            value = {"metavar": flag.metavar, "choices": flag.choices}
+            more = {name: one for name, one in value.items() if one} | _KINDS[flag.kind]
+            group.add_argument(flag.name, dest=flag.field, help=flag.help.replace("%", "%%"), **more)
+
+
+def deploy_options(chosen: argparse.Namespace) -> dict[str, Any]:
+    """The fields of DeployOptions that were chosen on the command line."""
+    found: dict[str, Any] = {
+        "check": chosen.check,
+        "diff": chosen.diff,
+        "preflight_check": chosen.preflight_check == "run",
+    }
+    for flag in FLAGS:
+        if chosen.command in flag.commands and flag.group != "hosts":
+            value = getattr(chosen, flag.field)
+            match flag.kind:
+                case "words":
+                    value = build_arguments(value or "")
+                case "limits":
+                    value = dict(value)
+                case "run-or-skip":
+                    value = value == "run"
+            found[flag.field] = value
+    return found
 
 
 def _positive(text: str) -> int:
@@ -209,6 +211,18 @@ def _target(text: str) -> int | str:
 
 def _limit(text: str) -> tuple[str, int]:
     phase, _equals, seconds = text.partition("=")
-    if phase not in PHASES:
-        raise argparse.ArgumentTypeError(f"{text!r}: the phases are {', '.join(PHASES)}")
+    if phase not in CHOICES["limits"]:
+        raise argparse.ArgumentTypeError(f"{text!r}: the phases are {', '.join(CHOICES['limits'])}")
     return phase, 0 if seconds == "0" else _positive(seconds)
+
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "text": {},
+    "number": {"type": _positive},
+    "list": {"action": "append", "default": []},
+    "limits": {"action": "append", "default": [], "type": _limit},
+    "words": {},
+    "switch": {"action": "store_true"},
+    "run-or-skip": {"default": "run"},
+}
+"""The kinds of flags, as argparse has them."""

@@ -135,31 +135,9 @@ def _with_password(chosen: argparse.Namespace, run: RunOptions) -> RunOptions:
 
 
 def _deploy_options(chosen: argparse.Namespace) -> DeployOptions | None:
-    from deploy_flake.options import DeployOptions, build_arguments
+    from deploy_flake.options import DeployOptions
 
-    if chosen.command not in ("deploy", "rollback"):
-        return None
-    deploys = chosen.command == "deploy"
-    return DeployOptions(
-        check=chosen.check,
-        diff=chosen.diff,
-        preflight_check=chosen.preflight_check == "run",
-        test=not deploys or chosen.test == "run",
-        specialisation=chosen.specialisation,
-        health_policy=chosen.health_policy,
-        ignore_units=chosen.ignore_unit,
-        allow=chosen.allow,
-        on_reboot_required=chosen.on_reboot_required,
-        pre_activate_script=chosen.pre_activate_script,
-        check_builds=not deploys or chosen.check_builds == "run",
-        build_args=build_arguments(chosen.build_cmdline or "") if deploys else (),
-        copy_timeout=chosen.copy_timeout if deploys else None,
-        build_timeout=chosen.build_timeout if deploys else None,
-        lock_timeout=chosen.lock_timeout,
-        limits=dict(chosen.time_limit),
-        all_or_nothing=chosen.all_or_nothing,
-        serial=chosen.serial,
-    )
+    return DeployOptions(**arguments.deploy_options(chosen)) if chosen.command in ("deploy", "rollback") else None
 
 
 def _agreed(chosen: argparse.Namespace, run: RunOptions) -> bool:

@@ -10,7 +10,7 @@ import argparse
 from deploy_flake.destination import parse_all
 from deploy_flake.options import RunOptions
 
-_VERB = {"deploy": "Deploy", "rollback": "Roll back", "revoke": "Revoke what waits for confirmation on"}
+_VERB = {"deploy": "Deploy", "rollback": "Roll back", "revoke": "Roll back what waits for confirmation on"}
 
 
 def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
@@ -27,7 +27,7 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
     if getattr(chosen, "specialisation", None):
         lines.append(f"The specialisation {chosen.specialisation} is activated; after a reboot the system itself runs.")
     if getattr(chosen, "test", "run") == "skip":
-        lines.append("It becomes the boot default WITHOUT being tried.")
+        lines.append("It becomes the boot default WITHOUT a test.")
     if getattr(chosen, "all_or_nothing", False):
         lines.append("No host commits unless every host is ready to.")
     if getattr(chosen, "serial", None):

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._build.build import build
@@ -18,6 +18,10 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.flake_build`."""
 
     module = "flake_build"
+    rules: ClassVar = {
+        "mutually_exclusive": [("flake", "reference", "toplevel")],
+        "required_one_of": [("flake", "reference", "toplevel")],
+    }
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Send what the host lacks of the flake; start the build or find it running, and follow its log to the end."""

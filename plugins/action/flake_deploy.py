@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._build.build import build
@@ -27,6 +27,7 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.flake_deploy`."""
 
     module = "flake_deploy"
+    rules: ClassVar = {"mutually_exclusive": [("flake", "toplevel")], "required_one_of": [("flake", "toplevel")]}
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Do what the modules for each step do, as far as it goes."""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._codes import ResultState
@@ -21,6 +21,7 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.system_boot`."""
 
     module = "system_boot"
+    rules: ClassVar = {"required_if": [("prepare", True, ("deployment",))]}
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Confirm the deployment, or start one that has nothing to test; follow it to its end."""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._host.connection import Host
@@ -17,6 +17,7 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.system_generations`."""
 
     module = "system_generations"
+    rules: ClassVar = {"required_if": [("collect_garbage", False, ("keep", "keep_days"), True)]}
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Look, choose, and have the host do it."""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._deployment.settings import RebootSettings
@@ -18,6 +18,7 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.system_reboot`."""
 
     module = "system_reboot"
+    rules: ClassVar = {"required_if": [("trial", True, ("toplevel",))]}
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Look whether there is something to do, and do it."""

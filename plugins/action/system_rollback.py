@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._deployment.rollback import roll_back
@@ -18,6 +18,7 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.system_rollback`."""
 
     module = "system_rollback"
+    rules: ClassVar = {"mutually_exclusive": [("generation", "toplevel")]}
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Try the earlier system live, confirm it unless somebody else does, and follow it to its end."""

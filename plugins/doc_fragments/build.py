@@ -10,6 +10,9 @@ from __future__ import annotations
 class ModuleDocFragment:
     """`extends_documentation_fragment: deploy_flake.nixos.build`."""
 
+    NO_LOG = ("nix_config",)
+    """What no log may have; documentation has no field for that."""
+
     DOCUMENTATION = r"""
 options:
   configuration:
@@ -18,8 +21,7 @@ options:
       - A name that the flake does not have is an error, which lists those that it has.
     type: str
   build_args:
-    description: Further arguments for C(nix build), each an item of its own. They can be read by every user of the
-      host.
+    description: Further arguments for C(nix build), each an item of its own. Every user of the host can read them.
     type: list
     elements: str
     default: []
@@ -35,9 +37,9 @@ options:
   check_builds:
     description:
       - Whether to build in check mode as well. V(false) only evaluates the configuration on the host, which takes less
-        time and room; then it is known which system it would be, and not what it would do.
-      - Nothing is rooted then. O(build_args) have to be such that C(nix eval) understands them too.
-      - Without check mode it does nothing.
+        time and space; then it is known which system it would be, and not what it would do.
+      - Nothing is kept from garbage collection then. C(nix eval) has to understand O(build_args) too.
+      - Does nothing without check mode.
     type: bool
     default: true
   copy_timeout:

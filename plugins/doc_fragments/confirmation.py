@@ -16,7 +16,7 @@ options:
     description:
       - Whether the task itself confirms the system after the test, over a fresh connection.
       - V(false) leaves it waiting for M(deploy_flake.nixos.system_boot), so that other tasks can check it before;
-        without confirmation in time the host goes back by itself.
+        without confirmation in time the host rolls back by itself.
     type: bool
     default: true
 """

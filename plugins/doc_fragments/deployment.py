@@ -20,14 +20,14 @@ options:
         chosen in the boot menu.
       - Without it the system itself is activated, also on a host that runs one of its specialisations.
       - A name that the system does not have is an error, which lists those that it has. So is one where nothing is
-        tried live, but only made the boot default.
+        tested live, but only made the boot default.
     type: str
   health_policy:
     description:
       - Which state of the host is good enough.
       - V(strict) wants C(systemctl is-system-running) to say C(running) before, and no failed unit after the test.
-      - V(no_new_failures) takes units that had failed before as they are, before and after.
-      - Otherwise the host refuses, or undoes the test.
+      - V(no_new_failures) accepts units that had failed before.
+      - Otherwise the host refuses the system, or rolls back.
     type: str
     choices: [strict, no_new_failures]
     default: strict
@@ -38,24 +38,24 @@ options:
     default: []
   pre_activate_script:
     description:
-      - A file of the new system that is run as root before anything is activated, if it is there.
+      - A file of the new system that is run as root before anything is activated, if it exists.
       - A status other than 0 refuses the new system. Empty for none.
     type: str
     default: pre-activate-safety-checks
   allow:
     description:
-      - What is refused otherwise, before anything is changed.
+      - What to allow that is refused otherwise, before anything is changed.
       - V(other_hostname), a system whose C(etc/hostname) is another host's.
       - V(no_ssh), a system that starts no ssh unit, on a host that is deployed over ssh.
       - V(other_architecture), a system for another kind of machine.
       - V(untested_boot_default), a host that runs one system and would boot another. One that runs a specialisation
-        of what it would boot is not meant.
+        of what it would boot is not refused.
     type: list
     elements: str
     choices: [other_hostname, no_ssh, other_architecture, untested_boot_default]
     default: []
   min_free_space:
-    description: How much room there must be before the deployment begins, in MiB. The host refuses otherwise.
+    description: How much free space there must be before the deployment begins, in MiB. The host refuses otherwise.
     type: dict
     default: {}
     suboptions:
@@ -66,16 +66,16 @@ options:
       boot:
         description:
           - MiB on the file system of C(/boot).
-          - If not given, what kernels and initrds of the new system need that are not there yet.
-          - V(0) for no look at it. The commit itself finds out whether they fit, and goes back if not.
-          - Room is made by M(deploy_flake.nixos.system_generations).
+          - If not given, what those kernels and initrds of the new system need that are not there yet.
+          - V(0) for no check. The commit itself finds out whether they fit, and rolls back if not.
+          - M(deploy_flake.nixos.system_generations) frees space.
         type: int
   on_reboot_required:
     description:
       - What to do with a system that cannot be activated live, as a switch inhibitor or C(switch-to-configuration)
         (status 100) says.
-      - V(fail) refuses it. V(boot) makes it the boot default without a test and activates nothing; somebody has to
-        reboot the host.
+      - V(fail) refuses it. V(boot) makes it the boot default without a test and activates nothing; you reboot the
+        host.
       - V(boot_and_reboot) does that as well and then reboots the host when M(deploy_flake.nixos.system_boot)
         confirms.
     type: str
@@ -83,8 +83,8 @@ options:
     default: fail
   last_resort_reboot:
     description:
-      - Whether the host may reboot into its boot default when it cannot go back to its previous system otherwise.
-      - It does only if the boot default still is the system that ran before.
+      - Whether the host may reboot into its boot default when it cannot roll back to its previous system otherwise.
+      - It does so only if the boot default still is the system that ran before.
     type: bool
     default: false
   install_bootloader:
@@ -97,12 +97,12 @@ options:
       - Whether the host is one of a fleet that commits everywhere or nowhere, so that it has to wait for the slowest
         host.
       - O(limits.confirm) must then allow for the slowest test in every batch of forks; a smaller one is refused, and
-        without one it is made
-        long enough.
+        without one it is made long enough.
     type: bool
     default: false
   lock_timeout:
-    description: For how many seconds to wait while somebody else deploys to the host. After that the task fails.
+    description: For how many seconds to wait while another deployment is in progress on the host. After that the task
+      fails.
     type: int
     default: 300
 """

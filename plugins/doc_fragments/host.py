@@ -14,8 +14,8 @@ class ModuleDocFragment:
 options:
   reconnect_timeout:
     description:
-      - For how many seconds the task goes on trying when the host stops answering while the task runs.
-      - After that the task fails; the work on the host goes on by itself.
+      - For how many seconds the task tries to reconnect when the host stops answering.
+      - After that the task fails; the work on the host continues without it.
     type: int
     default: 300
 requirements:

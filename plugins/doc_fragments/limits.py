@@ -13,12 +13,12 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   limits:
-    description: How long each phase on the host may take, in seconds. The host itself keeps to them.
+    description: How long each phase on the host may take, in seconds. The host itself enforces it.
     type: dict
     default: {}
     suboptions:
       health:
-        description: Waiting for the host to have finished starting, before anything else. The host refuses after it.
+        description: Waiting until the host has finished starting, before anything else. The host refuses after it.
         type: int
         default: 60
       check:
@@ -26,16 +26,16 @@ options:
         type: int
         default: 60
       activate:
-        description: C(switch-to-configuration test). The test is undone after it.
+        description: C(switch-to-configuration test). The host rolls back after it.
         type: int
         default: 300
       settle:
-        description: How long the new system runs before its units are looked at; V(0) for not at all.
+        description: How long the new system runs before its units are checked; V(0) for no wait.
         type: int
         default: 3
       confirm:
         description:
-          - Waiting for confirmation from outside. The test is undone after it.
+          - Waiting for confirmation from outside. The host rolls back after it.
           - If not given 120, or what a fleet needs that commits everywhere or nowhere.
         type: int
       commit:
@@ -43,15 +43,15 @@ options:
         type: int
         default: 120
       rollback:
-        description: Each way of going back to the previous system.
+        description: Each way of rolling back to the previous system.
         type: int
         default: 300
       reboot:
         description:
           - Until a host that reboots is up again and has finished starting. The task fails after it, and says what the
             host boots at a power cycle.
-          - A system that is booted once to try it, and has the unit C(deploy-flake-trial.service), goes back by itself
-            20 seconds later; the task waits for that too, at most two minutes more.
+          - A system that is booted once to try it, and has the unit C(deploy-flake-trial.service), boots its boot
+            default again by itself 20 seconds later; the task waits for that too, at most two minutes more.
         type: int
         default: 600
 """

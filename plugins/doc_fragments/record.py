@@ -13,7 +13,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   flake:
-    description: The flake reference as the operator wrote it, for the record on the host. Nothing is done with it.
+    description: The flake reference as you wrote it, for the record on the host. Nothing else is done with it.
     type: str
   revision:
     description: The revision of the flake, for the record on the host.
@@ -24,6 +24,6 @@ options:
   nar_hash:
     description:
       - The hash of the flake's content, for the record on the host.
-      - By it M(deploy_flake.nixos.system_info) tells later whether the host runs what the flake says.
+      - M(deploy_flake.nixos.system_info) later tells by it whether the host runs what the flake says.
     type: str
 """

@@ -15,14 +15,14 @@ author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Builds C(nixosConfigurations.<name>.config.system.build.toplevel) of a flake on the host, as the login user.
   - The build runs in a systemd unit, so it outlives a lost connection and a killed controller. A second run finds it
-    running and follows it.
-  - While it runs, lines say how far it is. It fails with Nix's own message, the failing derivation and the end of its
+    and follows it.
+  - While it runs, it reports progress. It fails with Nix's own message, the failing derivation and the end of its
     log.
-  - The flakes feature is asked for by the command itself; the host's configuration need not enable it.
+  - The command itself enables flakes; the host's configuration need not.
   - With O(toplevel) nothing is built. The host has the system already, or fetches it.
   - The system is kept from garbage collection until the deployment has ended. The host's running system is not
     touched.
-  - With O(flake) it first does what M(deploy_flake.nixos.flake_copy) does, in the same go.
+  - With O(flake) it first does what M(deploy_flake.nixos.flake_copy) does, in the same task.
 options:
   flake:
     description:

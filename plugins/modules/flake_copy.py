@@ -18,7 +18,7 @@ description:
   - In a git work tree these are the tracked files with the content that they have on disk; otherwise the whole
     directory.
   - All hosts of the task get the same snapshot, those of later batches (C(serial)) included. It is taken when the first
-    of them needs it; what becomes of the files after that does not matter.
+    of them needs it; later changes to the files do not matter.
   - Inputs of the lock file that lie on the controller (types C(path) and C(git) with a C(file) URL) are sent along.
   - For a remote reference such as V(github:owner/repository) nothing is copied; the host fetches it when it builds.
   - The snapshot is kept from garbage collection until the deployment has ended.

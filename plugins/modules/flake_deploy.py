@@ -14,14 +14,13 @@ version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Does in one task what M(deploy_flake.nixos.flake_build), M(deploy_flake.nixos.system_test) and
-    M(deploy_flake.nixos.system_boot) do one after the other, with the same steps and the same promises on the host.
-  - A step that fails is the last one. The message and the state are its own. Without a confirmation the host goes back
+    M(deploy_flake.nixos.system_boot) do one after the other, with the same steps and the same guarantees on the host.
+  - A step that fails is the last one. The message and the state are its own. Without a confirmation the host rolls back
     by itself.
-  - Each host goes on by itself, and none waits for another between two steps. For the controller one task is less work
-    than three.
+  - No host waits for another between two steps. For the controller one task is less work than three.
   - A host that runs the system already and would boot it is left alone, and asked only once.
-  - What is to be looked at from outside before the system stays, comes between the test and the confirmation, so set
-    O(confirm=false) then, and confirm with M(deploy_flake.nixos.system_boot).
+  - For checks of your own between the test and the confirmation, set O(confirm=false), and confirm with
+    M(deploy_flake.nixos.system_boot).
   - For a fleet that commits everywhere or nowhere use the modules for the steps, so that no host tests before all have
     built.
 options:
@@ -43,7 +42,7 @@ options:
   test:
     description:
       - Whether to try the system live before it becomes the boot default.
-      - V(false) makes it the boot default untried, and does not activate it; then nothing is promised.
+      - V(false) makes it the boot default without a test, and does not activate it; then nothing is promised.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -73,7 +72,7 @@ EXAMPLES = r"""
     flake: .
   become: true
 
-- name: Deploy it, and look from outside before it stays
+- name: Deploy it, and check it from outside before it stays
   become: true
   block:
     - name: Deploy, and leave it waiting
@@ -81,7 +80,7 @@ EXAMPLES = r"""
         flake: .
         confirm: false
       register: deployed
-    - name: Look whether the page is there
+    - name: Check that the page is there
       ansible.builtin.uri:
         url: "http://{{ inventory_hostname }}/"
       delegate_to: localhost

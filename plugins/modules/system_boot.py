@@ -14,12 +14,10 @@ version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Confirms a deployment that M(deploy_flake.nixos.system_test) has begun, over a fresh connection; that the host can
-    be reached anew is
-    part of what is confirmed. The host then makes the system its boot default.
-  - If it can not be made so, the host goes back to what it ran and booted before, and the task fails.
+    be reached again is part of what is confirmed. The host then makes the system its boot default.
+  - If that fails, the host rolls back to what it ran and booted before, and the task fails.
   - Without O(deployment) it makes a system the boot default that was not tested and is not activated. It runs after
-    the next reboot, with
-    no promise that it works.
+    the next reboot, and nothing is promised of it.
   - Of a specialisation, the system that it belongs to becomes the boot default.
 options:
   toplevel:
@@ -31,10 +29,9 @@ options:
     type: str
   prepare:
     description:
-      - Do not confirm yet, but look over a fresh connection whether the host could commit. Nobody else has switched
-        it, and there is room for
-        its kernel and initrd on the boot partition. The time in which it waits for confirmation is extended once by
-        O(limits.confirm).
+      - Do not confirm yet, but check over a fresh connection whether the host could commit. Nobody else has switched
+        it, and there is free space for its kernel and initrd on the boot partition. The time in which it waits for
+        confirmation is extended once by O(limits.confirm).
       - For a fleet that commits everywhere or nowhere; needs O(deployment).
     type: bool
     default: false
@@ -47,14 +44,14 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     description:
-      - In check mode nothing is confirmed and nothing is made the boot default. Without O(deployment) the host looks at
-        itself and at the new system, runs the pre-switch checks and says what would happen.
+      - In check mode nothing is confirmed and nothing is made the boot default. Without O(deployment) the host checks
+        itself and the new system, runs the pre-switch checks and says what would happen.
       - A system that would be refused fails the task, as it would without check mode.
     support: full
   diff_mode:
     description:
       - Shows packages, sizes, kernel and units that change from the boot default. Nothing with O(deployment).
-      - It costs a command more on the host, and in check mode none.
+      - It costs one more command on the host, and none in check mode.
       - Where the closures cannot be compared, there is a warning and nothing fails.
     support: full
 seealso:
@@ -62,14 +59,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep the system
+- name: Confirm the system
   deploy_flake.nixos.system_boot:
     toplevel: "{{ build.toplevel }}"
     deployment: "{{ test.deployment }}"
   become: true
   when: test.state == 'window'
 
-- name: Boot another system next time, without trying it now
+- name: Boot another system next time, without a test
   deploy_flake.nixos.system_boot:
     toplevel: "{{ build.toplevel }}"
   become: true

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: system_check
-short_description: Check units, ports and pages of a host until they are as they should be
+short_description: Check units, ports and web pages of a host until they are well
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Looks at units on the host, and at ports and pages from the controller, again and again until nothing is wrong or
-    the time is up.
+  - Checks units on the host, and ports and web pages from the controller, again and again until all are well or the
+    time is up.
   - Meant for the time between M(deploy_flake.nixos.system_test) and M(deploy_flake.nixos.system_boot).
 options:
   units:
@@ -31,7 +31,7 @@ options:
     description: The address at which to try the ports. The one that Ansible connects to if not given.
     type: str
   urls:
-    description: Pages that must answer to a GET request from the controller. Redirections are not followed.
+    description: Web pages that must answer a GET request from the controller. Redirections are not followed.
     type: list
     elements: dict
     default: []

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: system_generations
-short_description: Remove old generations, and make room on the boot partition and in the store
+short_description: Remove old generations, and free space on the boot partition and in the store
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Removes generations of the system profile by number and by age, and then has the boot loader written anew for the
-    boot default, so that the entries of those generations go and room is made on the boot partition.
+  - Removes generations of the system profile by number and by age, and then has the boot loader written again for the
+    boot default, so that the entries of those generations go and the boot partition has more free space.
   - Never removes the system that runs, the one that was booted, the boot default, one that a deployment needs which has
     not ended, one that is about to be booted once (M(deploy_flake.nixos.system_reboot)), or a generation one of whose
     specialisations is any of these.
   - Works in a systemd unit on the host that has the name of a deployment's, so that no deployment can begin meanwhile.
-    It waits while one is at work. A lost connection ends nothing; the task finds it again.
+    It waits while one is in progress. A lost connection ends nothing; the task finds it again.
   - If the boot loader can't be written, the generations are put back as they were, and no garbage is collected.
   - With O(collect_garbage) what nothing needs any more is then removed from the store as well. Deployments may go on
     meanwhile; they keep what they need.
@@ -45,11 +45,11 @@ options:
     default: 120
   garbage_timeout:
     description:
-      - How many seconds garbage may be collected. After that the task fails; what was freed by then stays so.
+      - How many seconds garbage collection may take. After that the task fails; what was freed by then stays free.
     type: int
     default: 3600
   lock_timeout:
-    description: For how many seconds to wait while a deployment is at work. After that the task fails.
+    description: For how many seconds to wait while a deployment is in progress. After that the task fails.
     type: int
     default: 300
 extends_documentation_fragment:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: system_info
-short_description: Tell what a NixOS host runs, what it boots, and how that came to be
+short_description: Report what a NixOS host runs, what it boots, and how that came about
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Reads which system runs, which one was booted and which one would boot, the generations, failed units, room on the
-    disk, and the last deployments.
-  - Says in words what is unusual about it, such as a system that was tried and never confirmed.
+  - Reads which system runs, which one was booted and which one would boot, the generations, failed units, free space on
+    the disk, and the last deployments.
+  - Says in words what is unusual about it, such as a system that was tested and never confirmed.
   - Changes nothing.
-  - A login without root is told all but the deployments, and which system the boot loader starts where only root may
+  - Without root it reports all but the deployments, and which system the boot loader starts where only root may
     read its files; RV(complete) is then false.
 options:
   deployments:
@@ -57,11 +57,11 @@ EXAMPLES = r"""
   become: true
   register: info
 
-- name: Insist that nobody has to restart it
+- name: Fail if it needs a reboot
   ansible.builtin.assert:
     that: not info.reboot_required
 
-- name: Insist that it is whole
+- name: Fail if anything is unusual
   ansible.builtin.assert:
     that: info.explanations | length == 0
     fail_msg: "{{ info.explanations | map(attribute='text') | join('; ') }}"

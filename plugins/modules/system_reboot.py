@@ -18,7 +18,7 @@ description:
   - With O(trial) a system that is not the boot default is booted B(once). Only when it has come up, is well and can be
     reached over a fresh connection does it become the boot default, by the same steps as any other deployment. A kernel
     that does not come up costs one power cycle; the boot default is never a system that has not booted.
-  - The host is not rebooted while a deployment is at work on it, or was left unfinished.
+  - The host is not rebooted while a deployment is in progress on it, or was left unfinished.
 options:
   toplevel:
     description:
@@ -82,7 +82,7 @@ options:
     type: str
     default: pre-activate-safety-checks
   lock_timeout:
-    description: For how many seconds to wait while a deployment is at work on the host. After that the task fails.
+    description: For how many seconds to wait while a deployment is in progress on the host. After that the task fails.
     type: int
     default: 300
 extends_documentation_fragment:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: system_revoke
-short_description: Tell a host that waits for confirmation to go back now
+short_description: Tell a host that waits for confirmation to roll back now
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Revokes a deployment that M(deploy_flake.nixos.system_test) has begun, so that the host does not wait for its time
-    limit, and waits until
-    it has gone back.
-  - A deployment that is committed already stays so; this is never a rollback. One that is being committed goes on.
+    limit, and waits until it has rolled back.
+  - A deployment that is committed already stays so; to undo that, use M(deploy_flake.nixos.system_rollback). One that
+    is being committed continues.
 options:
   deployment:
     description: The deployment, as RV(deploy_flake.nixos.system_test#module:deployment) returns it.
@@ -40,7 +40,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Go back now
+- name: Roll back now
   deploy_flake.nixos.system_revoke:
     deployment: "{{ test.deployment }}"
     reason: The site does not answer

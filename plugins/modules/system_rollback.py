@@ -9,11 +9,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: system_rollback
-short_description: Go back to an earlier system, tried live and confirmed like any other
+short_description: Roll back to an earlier system, tested live and confirmed like any other
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Tries an earlier generation live, under the supervisor that undoes it (M(deploy_flake.nixos.system_test)),
+  - Tests an earlier generation live, under the supervisor that rolls it back (M(deploy_flake.nixos.system_test)),
     confirms it over a fresh connection, and so makes it the boot default (M(deploy_flake.nixos.system_boot)). One task
     does it all.
   - Without O(generation) and O(toplevel) it goes to the highest generation below the boot default's that has another
@@ -21,25 +21,25 @@ description:
     generations alone.
   - The system becomes a new generation, the highest one, unless the highest one has that very system already; then that
     becomes the boot default again. No generation is deleted. So a second rollback without O(generation) leads
-    to where the first one came from. To go further back, name the generation.
-  - If the system fails, or nobody can confirm it, the host goes back to what it ran and booted before, and the task
+    to where the first one came from. To go further, name the generation.
+  - If the system fails, or cannot be confirmed, the host returns to what it ran and booted before, and the task
     fails.
   - A host that runs the system already and would boot it is left alone.
 options:
   generation:
     description:
-      - The number of the generation to go to. Mutually exclusive with O(toplevel).
-      - One that the host does not have is an error, which lists those that it has, with their dates. The same goes for
-        a host without an earlier system. The host is left alone then.
+      - The number of the generation to roll back to. Mutually exclusive with O(toplevel).
+      - One that the host does not have is an error, which lists those that it has, with their dates. So is a
+        host without an earlier system. The host is left alone then.
     type: int
   toplevel:
-    description: The store path of the system to go to; it has to be in the host's store. Mutually exclusive with
+    description: The store path of the system to roll back to; it has to be in the host's store. Mutually exclusive with
       O(generation).
     type: str
   health_policy:
     description:
       - Which state of the host is good enough, as for M(deploy_flake.nixos.system_test), but with another default.
-      - Units that have failed may well be why somebody goes back, so V(no_new_failures) does not refuse for them, and
+      - Failed units may well be the reason for the rollback, so V(no_new_failures) does not refuse because of them, and
         does not undo the rollback if they go on failing.
       - V(strict) wants no failed unit before and after.
     type: str
@@ -55,7 +55,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     description:
-      - In check mode the host looks at itself and at the earlier system, says which one it is and what would happen, as
+      - In check mode the host checks itself and the earlier system, says which one it is and what would happen, as
         M(deploy_flake.nixos.system_test) does, and starts nothing.
       - A system that would be refused fails the task, as it would without check mode.
     support: full
@@ -72,11 +72,11 @@ seealso:
 
 EXAMPLES = r"""
 # ansible web1 -b -m deploy_flake.nixos.system_rollback
-- name: Go back to the system before
+- name: Roll back to the previous system
   deploy_flake.nixos.system_rollback:
   become: true
 
-- name: Go back to a generation, and look at it before it stays
+- name: Roll back to a generation, and check it before it stays
   deploy_flake.nixos.system_rollback:
     generation: 41
     confirm: false
@@ -88,7 +88,7 @@ EXAMPLES = r"""
     units: [nginx.service]
   when: back.state == 'window'
 
-- name: Keep it
+- name: Confirm it
   deploy_flake.nixos.system_boot:
     toplevel: "{{ back.toplevel }}"
     deployment: "{{ back.deployment }}"

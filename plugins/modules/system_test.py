@@ -9,16 +9,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: system_test
-short_description: Try a NixOS system live, under a supervisor that undoes it
+short_description: Test a NixOS system live, under a supervisor that rolls it back
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Starts a supervisor on the host, which checks the system, activates it with C(switch-to-configuration test),
-    watches it settle,
-    and then waits for M(deploy_flake.nixos.system_boot) to confirm it.
-  - Without confirmation in time the host goes back to its previous system by itself, whatever becomes of the
+    watches it settle, and then waits for M(deploy_flake.nixos.system_boot) to confirm it.
+  - Without confirmation in time the host rolls back to its previous system by itself, whatever happens to the
     controller.
-  - The task ends when the system waits for confirmation, or when the test has been undone.
+  - The task ends when the system waits for confirmation, or when the host has rolled back.
   - A host that runs the system already and would boot it is left alone.
 options:
   toplevel:
@@ -33,7 +32,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     description:
-      - In check mode the host looks at itself and at the new system as it does before a test, runs the pre-switch
+      - In check mode the host checks itself and the new system as it does before a test, runs the pre-switch
         checks and C(switch-to-configuration dry-activate), and says what would happen. Nothing is activated.
       - A system that would be refused fails the task, as it would without check mode.
       - Only O(pre_activate_script) is not run, since nobody knows what it does.
@@ -41,7 +40,7 @@ attributes:
   diff_mode:
     description:
       - Shows packages, sizes, kernel and units that change from the running system.
-      - It costs a command more on the host, and in check mode none.
+      - It costs one more command on the host, and none in check mode.
       - Where the closures cannot be compared, there is a warning and nothing fails.
     support: full
 seealso:
@@ -50,13 +49,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Try the system
+- name: Test the system
   deploy_flake.nixos.system_test:
     toplevel: "{{ build.toplevel }}"
   become: true
   register: test
 
-- name: Try it on a host where one unit is known to fail
+- name: Test it on a host where one unit is known to fail
   deploy_flake.nixos.system_test:
     toplevel: "{{ build.toplevel }}"
     ignore_units: [flaky.service]
@@ -64,7 +63,7 @@ EXAMPLES = r"""
       confirm: 600
   become: true
 
-- name: Try a specialisation of it
+- name: Test a specialisation of it
   deploy_flake.nixos.system_test:
     toplevel: "{{ build.toplevel }}"
     specialisation: no-gpu

@@ -14,11 +14,11 @@ from enum import Enum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from ansible import constants
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ._codes import Refusal
@@ -28,7 +28,7 @@ from ._host.answer import HostError
 from ._host.connection import Host
 
 _COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
-_SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases")
+_SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases", "no_log")
 _FORKS = 5
 """What Ansible has by default."""
 _HINTS: dict[str, str] = {
@@ -42,6 +42,8 @@ class HostAction(ActionBase):
     TRANSFERS_FILES = False
     module = ""
     """The module whose documentation says what the options are."""
+    rules: ClassVar[Mapping[str, Any]] = {}
+    """What holds between them, as in Ansible's argument specifications: documentation has no field for that."""
 
     def __init_subclass__(cls) -> None:
         """Read once what every task needs: Ansible loads an action before it starts processes for the hosts."""
@@ -59,11 +61,24 @@ class HostAction(ActionBase):
         self.diff_mode = bool(self._task.diff)
         batch, forks = self.task_vars.get("ansible_play_batch", ()), int(self.task_vars.get("ansible_forks") or 1)
         host = Host(self, str(self.task_vars.get("inventory_hostname", "")), min(len(batch), forks))
-        spec = argument_spec(self.module)
-        _valid, options = self.validate_argument_spec(argument_spec=spec)  # type: ignore[no-untyped-call]
+        try:
+            options = self._options()
+        except AnsibleActionFail as error:
+            return {**result, "failed": True, "msg": error.message, "reason": str(Refusal.BAD_OPTION)}
         result.update(self.attempt(host, lambda: self.act(host, options)))
         plain: dict[str, Any] = _plain(result)
         return plain
+
+    def _options(self) -> dict[str, Any]:
+        """What the task says, checked, with the defaults of what it does not say. What is empty it does not say."""
+        spec = argument_spec(self.module)
+        self._task.args = {
+            name: value
+            for name, value in self._task.args.items()
+            if value is not None and (value != "" or "default" in spec.get(name, {}))
+        }
+        _valid, options = self.validate_argument_spec(argument_spec=spec, **self.rules)  # type: ignore[no-untyped-call]
+        return dict(options)
 
     @property
     def context(self) -> Context:
@@ -124,9 +139,12 @@ def argument_spec(module: str) -> dict[str, Any]:
     for fragment in documentation.get("extends_documentation_fragment", []):
         if fragment.startswith("deploy_flake.nixos."):
             name = fragment.removeprefix("deploy_flake.nixos.")
-            shared = import_module(f"{_COLLECTION}.doc_fragments.{name}").ModuleDocFragment.DOCUMENTATION
+            shared = import_module(f"{_COLLECTION}.doc_fragments.{name}").ModuleDocFragment
+            found = {key: dict(option) for key, option in _load(shared.DOCUMENTATION).get("options", {}).items()}
+            for secret in getattr(shared, "NO_LOG", ()):
+                found[secret]["no_log"] = True
             # What the module says itself goes first, as it does in ansible-doc.
-            options = {**_load(shared).get("options", {}), **options}
+            options = {**found, **options}
     return _spec(options)
 
 

@@ -187,7 +187,6 @@ class Refusal(StrEnum):
     NO_ONE_SHOT = "no-one-shot"
     NO_ENTRY = "no-entry"
     UNSAFE = "unsafe"
-    NO_TOPLEVEL = "no-toplevel"
     # The removal of generations.
     NO_PROFILE = "no-profile"
     BOOT_FAILED = "boot-failed"
@@ -197,6 +196,8 @@ class Refusal(StrEnum):
     TOO_SLOW = "too-slow"
     # Checks from outside.
     CHECKS_FAILED = "checks-failed"
+    ANOTHER_HOST_FAILED = "another-host-failed"
+    """Of a fleet that commits everywhere or nowhere; nothing failed on this one."""
     # Options that do not go together.
     BAD_OPTION = "bad-option"
     BAD_LIMIT = "bad-limit"

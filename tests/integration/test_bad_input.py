@@ -26,7 +26,8 @@ def refused(lab: Lab, host: Host, directory: Path, flake: Path | str, **variable
 def message(played: Played, host: str) -> str:
     """The message of a failure; the role ends the play with its first line."""
     first, last = (result for result in played.results[host] if result.get("failed"))
-    assert last["action"] == "ansible.builtin.fail"
+    assert last["action"] == "deploy_flake.nixos.fleet_outcome"
+    assert last.get("reason") == first.get("reason")
     assert last["msg"] == first["msg"].splitlines()[0]
     return str(first["msg"])
 
@@ -95,9 +96,19 @@ def test_no_root_on_the_host(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_
 
 
 def test_wrong_variable_is_named(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
-    played = deploy(lab, tmp_path, flake, "host1", deploy_flake_health_policy="lenient")
-    assert played.code != 0
-    assert "deploy_flake_health_policy" in played.output
+    wrong = {
+        "health_policy": "lenient",
+        "limits": {"lunch": 3},
+        "min_free_space": {"root": 3},
+        "health_checks": {"unit": ["hello.service"]},
+        "build_timeout": "soon",
+    }
+    for name, value in wrong.items():
+        played = deploy(lab, tmp_path, flake, "host1", **{f"deploy_flake_{name}": value})
+        assert played.code != 0
+        # Before the host is touched.
+        assert [result["action"] for result in played.results["host1"]] == ["ansible.builtin.validate_argument_spec"]
+        assert f"deploy_flake_{name}" in played.failure("host1")["msg"]
 
 
 def test_progress_is_told_while_a_build_runs(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:

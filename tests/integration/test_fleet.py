@@ -65,6 +65,11 @@ def test_all_or_nothing_goes_back_everywhere(lab: Lab, fresh: dict[str, Host], c
     assert "committed: none" in played.output
     assert "previous: host1, host2, host3" in played.output
     assert "another host of the fleet failed" in played.failure("host1")["msg"]
+    assert {name: played.failure(name).get("reason") for name in fresh} == {
+        "host1": "another-host-failed",
+        "host2": None,
+        "host3": "another-host-failed",
+    }
     assert "".join(remains(host) for host in fresh.values()) == ""
 
 
@@ -196,7 +201,7 @@ def test_failed_check_on_the_controller_undoes_at_once(
     assert played.code != 0
     assert systems(fresh["host1"]) == before
     assert played.of("host1", "system_revoke")["revoked"] is True
-    assert played.failure("host1")["msg"].startswith("the site is down\nhost1 was told to go back at once")
+    assert played.failure("host1")["msg"].startswith("the site is down\nhost1 has rolled back at once")
     assert remains(fresh["host1"]) == ""
 
 

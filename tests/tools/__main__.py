@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tools import bench, checks, collection, demo, environments, picture, soak, suite
+from tools import bench, checks, collection, demo, environments, generated, picture, soak, suite
 from tools.shell import BUILD, ROOT, Background, Failed, forget_git, need_programs, run, say
 
 
@@ -41,6 +41,10 @@ def install() -> list[str]:
     return []
 
 
+def generate() -> list[str]:
+    return [] if generated.write(environments.for_checks()) else ["generating"]
+
+
 def clean() -> list[str]:
     # Only root has started any.
     labs: list[dict[str, str]] = [{}, {"DEPLOY_FLAKE_LAB_DIR": suite.OTHER_LAB}]
@@ -61,6 +65,7 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
     "clean": clean,
     "collection": install,
     "demo": demo.demo,
+    "generate": generate,
     "integration": integration,
     "lint": checks.every_check,
     "newest": suite.newest_pair,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import collection, environments
+from tools import collection, environments, generated
 from tools.environments import Environment
 from tools.host_scripts import SCRIPTS, host_scripts
 from tools.sanity import sanity
@@ -27,6 +27,7 @@ def every_check() -> list[str]:
     collection.install(environment)
     tree = collection.copy_tree(COLLECTIONS)
     checks: dict[str, Callable[[Environment, Path], bool]] = {
+        "generated files": generated.check,
         "ruff": ruff,
         "mypy": mypy,
         "types of the wheel": typed,

@@ -53,13 +53,7 @@ class BuildSettings(CopySettings):
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
-        """Read the options of a module; HostError where they do not go together."""
-        if sum(bool(options.get(name)) for name in ("flake", "reference", "toplevel")) != 1:
-            raise HostError(
-                "give one of 'flake' and 'reference', what is to be built, or 'toplevel', a system that is built"
-                " already",
-                Refusal.BAD_OPTION,
-            )
+        """Read the options of a module; HostError where the toplevel is none."""
         path = options["toplevel"] or ""
         if path and (not is_store_path(path) or path.endswith(".drv")):
             raise HostError(

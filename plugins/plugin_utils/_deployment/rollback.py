@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._codes import Refusal, State
-from .._host.answer import HostError
+from .._codes import State
 from .._host.connection import Host
 from .confirm import confirm, refuse_to_confirm_alone
 from .context import Context
@@ -28,8 +27,6 @@ def roll_back(host: Host, settings: Settings, context: Context, generation: int 
 
 def _target(settings: Settings, generation: int | None) -> str:
     """What the host is to look for; "" where the system itself is given."""
-    if generation is not None and settings.toplevel:
-        raise HostError("give 'generation' or 'toplevel', and not both", Refusal.BAD_OPTION)
     refuse_to_confirm_alone(settings)
     if settings.toplevel:
         return ""

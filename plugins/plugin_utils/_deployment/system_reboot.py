@@ -26,8 +26,6 @@ def reboot_or_try(host: Host, settings: RebootSettings, context: Context) -> dic
     """Look whether there is something to do, and do it; the return values."""
     if settings.toplevel and not is_store_path(settings.toplevel):
         raise HostError(f"toplevel must be a store path, and is {settings.toplevel!r}", Refusal.NOT_A_STORE_PATH)
-    if settings.trial and not settings.toplevel:
-        raise HostError("a trial needs the option toplevel: which system to boot once", Refusal.NO_TOPLEVEL)
     before = _look_when_free(host, settings)
     needed_for = before.all("reboot_for")
     result = {

@@ -41,9 +41,7 @@ class RemovalSettings:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
-        """Read the options of the module; HostError where they ask for nothing, or for nonsense."""
-        if options["keep"] is None and options["keep_days"] is None and not options["collect_garbage"]:
-            raise HostError("give 'keep', 'keep_days' or 'collect_garbage: true'; nothing was done", Refusal.BAD_OPTION)
+        """Read the options of the module; HostError where they ask for nonsense."""
         for name in ("keep", "keep_days"):
             if (options[name] or 0) < 0:
                 raise HostError(

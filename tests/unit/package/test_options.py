@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import argparse
 import configparser
 import json
+import re
+from collections.abc import Callable
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +22,7 @@ from deploy_flake.ansible import asks_become_password, environment
 from deploy_flake.cli import main
 from deploy_flake.destination import parse_all
 from deploy_flake.inventory import write
-from deploy_flake.options import (
-    ALLOWABLE,
-    PHASES,
-    POLICIES,
-    REBOOT,
-    DeployOptions,
-    OptionError,
-    RunOptions,
-    build_arguments,
-)
+from deploy_flake.options import DeployOptions, OptionError, RunOptions, build_arguments
 
 SYSTEM = f"/nix/store/{'0' * 32}-nixos-system-web-25.11"
 ROLE = Path(__file__).parents[3] / "roles" / "deploy"
@@ -37,33 +32,38 @@ def test_nothing_chosen_leaves_everything_to_the_inventory() -> None:
     assert DeployOptions().role_variables() == {}
 
 
+# One that is not what it is where nobody chooses, for each kind of field.
+SAMPLES: dict[str, Any] = {
+    "str | None": "25%",
+    "int | None": 7,
+    "Sequence[str]": ["one", "two"],
+    "Mapping[str, int]": {"confirm": 7},
+}
+CHOSEN = {"health_policy": "no_new_failures", "allow": ["no_ssh"], "on_reboot_required": "boot"}
+
+
+def sample(field: Field[Any]) -> Any:
+    if isinstance(field.default, bool):
+        return not field.default
+    return CHOSEN.get(field.name, SAMPLES[str(field.type)])
+
+
+@pytest.mark.parametrize("field", fields(DeployOptions), ids=lambda field: field.name)
+def test_every_field_reaches_the_playbook(field: Field[Any]) -> None:
+    """As the role's variable of that name, or as an argument of ansible-playbook."""
+    options = DeployOptions(**{field.name: sample(field)})
+    arguments = {"check": ["--check"], "diff": ["--diff"]}
+    variables = {"preflight_check": {"deploy_flake_health_policy": "no_new_failures"}}
+    assert options.arguments() == arguments.get(field.name, [])
+    expected = {} if field.name in arguments else {f"deploy_flake_{field.name}": sample(field)}
+    assert options.role_variables() == variables.get(field.name, expected)
+
+
 def test_every_variable_is_one_of_the_role() -> None:
-    chosen = DeployOptions(
-        preflight_check=False,
-        test=False,
-        ignore_units=["a"],
-        allow=["no_ssh"],
-        on_reboot_required="boot",
-        pre_activate_script="x",
-        build_args=["--quiet"],
-        copy_timeout=1,
-        build_timeout=2,
-        lock_timeout=3,
-        limits={"confirm": 4},
-    ).role_variables()
-    known = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
-    assert set(chosen) <= set(known)
-    assert chosen["deploy_flake_health_policy"] == "no_new_failures"
-    assert chosen["deploy_flake_test"] is False
-
-
-def test_choices_are_the_role_s() -> None:
-    options = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    assert list(POLICIES) == options["deploy_flake_health_policy"]["choices"]
-    assert list(REBOOT) == options["deploy_flake_on_reboot_required"]["choices"]
-    assert list(ALLOWABLE) == options["deploy_flake_allow"]["choices"]
-    limits = " ".join(options["deploy_flake_limits"]["description"])
-    assert all(f"C({phase})" in limits for phase in PHASES)
+    specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    known = specs["main"]["options"] | specs["rollback"]["options"]
+    ours = {f"deploy_flake_{one.name}" for one in fields(DeployOptions)}
+    assert ours - known.keys() == {f"deploy_flake_{name}" for name in ("check", "diff", "preflight_check")}
 
 
 @pytest.mark.parametrize(
@@ -120,45 +120,79 @@ def test_usage_errors_exit_with_2(argv: list[str], capsys: pytest.CaptureFixture
     assert "deploy-flake" in capsys.readouterr().err
 
 
-def test_every_option_reaches_the_playbook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """But for those that say what is shown, and those that the other tests are about."""
-    begun: list[Any] = []
+Begun = tuple[list[str], dict[str, Any], list[str]]
 
-    def begin(
-        operation: str, where: object, run: RunOptions, variables: dict[str, Any], more: list[str], *_: object
-    ) -> None:
-        begun.extend([operation, run, variables, more])
-        raise ValueError
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], Begun]:
+    """What a command line comes to: arguments for ansible-playbook of two kinds, and variables in between."""
+
+    class Started(Exception):
+        pass
+
+    found: list[Begun] = []
+
+    def begin(_name: str, _on: object, run: RunOptions, values: dict[str, Any], more: list[str], *_: object) -> None:
+        found.append((run.arguments(), run.role_variables() | values, more))
+        raise Started
 
     monkeypatch.setattr("deploy_flake.api._begin", begin)
+
+    def run(argv: list[str]) -> Begun:
+        with pytest.raises(Started):
+            main(argv)
+        return found.pop()
+
+    return run
+
+
+WORDS = re.compile(r"[\w/.%-]+")
+# What is shown, and what other tests are about.
+OTHERS = {"help", "destinations", "instrumentation", "artifacts", "yes", "ask_become_pass", "parallel", "inventory"}
+VALUES = {"build_args": "nix build --quiet", "limits": "settle=0", "serial": "25%", "to": "3", "toplevel": SYSTEM}
+FLAGS = [
+    (command, action)
+    for command in ("deploy", "rollback", "revoke", "status")
+    for action in arguments.subparsers(arguments.parser())[command]._actions
+    if action.dest not in OTHERS
+]
+
+
+@pytest.mark.parametrize(("command", "action"), FLAGS, ids=[f"{one[0]}{one[1].option_strings[-1]}" for one in FLAGS])
+def test_every_flag_reaches_the_playbook(
+    command: str, action: argparse.Action, begun: Callable[[list[str]], Begun]
+) -> None:
+    """Each by itself changes what ansible-playbook is told, and its value is in there."""
+    value = VALUES.get(action.dest) or (list(action.choices)[-1] if action.choices else "7")
+    given = [action.option_strings[-1], *([] if action.nargs == 0 else [value])]
+    plain, chosen = (begun([command, "host1", "--yes", *more]) for more in ([], given))
+    differs = [one for one, other in zip(chosen, plain, strict=True) if one != other]
+    assert len(differs) == 1
+    if action.nargs != 0 and value not in ("run", "skip"):
+        assert {*WORDS.findall(value.removeprefix("nix build "))} <= {*WORDS.findall(str(differs))}
+    variables = chosen[1].keys() - {"deploy_flake_show"}
+    specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    assert variables <= specs["main" if command == "deploy" else command]["options"].keys()
+
+
+def test_many_flags_together(begun: Callable[[list[str]], Begun]) -> None:
     options = (
         "-i one -i two -l web* --parallel 3 --ssh-args=-Jgate --reconnect-timeout 4 -e a=b -e @c -vv --flake f"
-        " --copy-timeout 5 --check-builds skip --build-timeout 6 --check --diff --preflight-check skip"
-        " --pre-activate-script s --ignore-unit u --ignore-unit v --allow no_ssh --allow other_hostname"
-        " --on-reboot-required boot --time-limit settle=0 --time-limit confirm=7 --lock-timeout 8 --all-or-nothing"
-        " --serial 25%"
+        " --check --diff --preflight-check skip --check-builds skip --ignore-unit u --ignore-unit v --allow no_ssh"
+        " --allow other_hostname --time-limit settle=0 --time-limit confirm=7 --serial 25%"
     )
-    assert main(["--yes", *options.split(), "--build-cmdline", "nix build --option cores 2"]) == 2
-    operation, run, variables, more = begun
-    assert operation == "deploy"
-    assert (run.inventory, run.parallel, run.artifacts) == (["one", "two"], 3, None)
-    ansibles = ["--limit=web*", "--extra-vars=a=b", "--extra-vars=@c", "--ssh-extra-args=-Jgate", "-vv"]
-    assert (run.arguments(), more) == (ansibles, ["--check", "--diff"])
-    assert run.role_variables() == {"deploy_flake_reconnect_timeout": 4}
+    run, variables, more = begun(["--yes", *options.split(), "--build-cmdline", "nix build --option cores 2"])
+    assert run == ["--limit=web*", "--extra-vars=a=b", "--extra-vars=@c", "--ssh-extra-args=-Jgate", "-vv"]
+    assert more == ["--check", "--diff"]
     assert {name.removeprefix("deploy_flake_"): value for name, value in variables.items()} == {
+        "reconnect_timeout": 4,
         "flake": "f",
         "toplevel": "",
-        "copy_timeout": 5,
         "check_builds": False,
-        "build_timeout": 6,
         "health_policy": "no_new_failures",
-        "pre_activate_script": "s",
         "ignore_units": ["u", "v"],
         "allow": ["no_ssh", "other_hostname"],
-        "on_reboot_required": "boot",
         "limits": {"settle": 0, "confirm": 7},
-        "lock_timeout": 8,
-        "all_or_nothing": True,
         "serial": "25%",
         "build_args": ["--option", "cores", "2"],
     }
@@ -173,20 +207,8 @@ def test_every_option_reaches_the_playbook(monkeypatch: pytest.MonkeyPatch) -> N
         (["--to", SYSTEM], {"deploy_flake_rollback_toplevel": SYSTEM}),
     ],
 )
-def test_where_a_rollback_leads(given: list[str], target: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[dict[str, Any]] = []
-
-    class Begun(Exception):
-        pass
-
-    def begin(_operation: str, _where: object, _run: object, variables: dict[str, Any], *_others: object) -> None:
-        begun.append(variables)
-        raise Begun
-
-    monkeypatch.setattr("deploy_flake.api._begin", begin)
-    with pytest.raises(Begun):
-        main(["rollback", "host1", "--yes", *given])
-    assert begun == [target]
+def test_where_a_rollback_leads(given: list[str], target: dict[str, Any], begun: Callable[[list[str]], Begun]) -> None:
+    assert begun(["rollback", "host1", "--yes", *given]) == ([], target, [])
 
 
 def test_command_may_be_left_out() -> None:

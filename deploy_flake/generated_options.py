@@ -1,0 +1,250 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Made by `make generate` from the modules' documentation and tests/tools/options.yml. Do not edit.
+# ruff: noqa: E501
+"""The options that are variables of the role: as fields, and as flags of the command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Flag(NamedTuple):
+    """A flag of the command."""
+
+    name: str
+    field: str
+    """The field of DeployOptions or RunOptions that it sets."""
+    commands: tuple[str, ...]
+    group: str
+    kind: str
+    metavar: str | None
+    choices: tuple[str, ...] | None
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunVariables:
+    """Variables of the role that every run may choose."""
+
+    reconnect_timeout: int | None = None
+    """How long to go on trying when a host stops answering."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployVariables:
+    """Variables of the role that a deploy or a rollback may choose."""
+
+    build_args: Sequence[str] = ()
+    """Further arguments for `nix build` on the hosts."""
+    copy_timeout: int | None = None
+    """For one attempt to send the flake."""
+    check_builds: bool = True
+    """False only evaluates with `check`, and builds nothing: then less is known of what would happen."""
+    build_timeout: int | None = None
+    """For the build on a host."""
+    test: bool = True
+    """False makes the system the boot default without a test, and activates nothing."""
+    specialisation: str | None = None
+    """The specialisation to activate in place of the system itself, which becomes the boot default all the
+    same."""
+    health_policy: str | None = None
+    """Which units may have failed: `strict` for none, `no_new_failures` for those that had failed before."""
+    ignore_units: Sequence[str] = ()
+    """Units that may fail, such as `backup.service` or `backup-*`."""
+    allow: Sequence[str] = ()
+    """What is refused otherwise: other_hostname, no_ssh, other_architecture, untested_boot_default."""
+    pre_activate_script: str | None = None
+    """A file of the new system that is run before it is activated, and may refuse it; "" for none."""
+    on_reboot_required: str | None = None
+    """What to do with a system that needs a reboot: `fail`, `boot` (make it the boot default) or
+    `boot_and_reboot`."""
+    all_or_nothing: bool = False
+    """No host commits unless every host is ready to."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Time limits of the phases on a host."""
+    lock_timeout: int | None = None
+    """How long to wait while another deployment is in progress on the host."""
+    serial: str | None = None
+    """How many hosts, or what share of them ("25%"), are dealt with before the next are."""
+
+
+CHOICES = {
+    "health_policy": ("strict", "no_new_failures"),
+    "allow": ("other_hostname", "no_ssh", "other_architecture", "untested_boot_default"),
+    "on_reboot_required": ("fail", "boot", "boot_and_reboot"),
+    "limits": ("health", "check", "activate", "settle", "confirm", "commit", "rollback", "reboot"),
+}
+"""Which values a field takes; a list its elements, a mapping its keys."""
+
+NUMBERS = ("copy_timeout", "build_timeout", "lock_timeout", "reconnect_timeout")
+"""The fields that are positive numbers."""
+
+LISTS = ("build_args", "ignore_units", "allow")
+"""The fields that are lists."""
+
+FLAGS = (
+    Flag(
+        name="--build-cmdline",
+        field="build_args",
+        commands=("deploy",),
+        group="source",
+        kind="words",
+        metavar="COMMAND",
+        choices=None,
+        help="'nix build' with further arguments, as one word",
+    ),
+    Flag(
+        name="--copy-timeout",
+        field="copy_timeout",
+        commands=("deploy",),
+        group="source",
+        kind="number",
+        metavar="SECONDS",
+        choices=None,
+        help="for one attempt to send the flake (default: 600)",
+    ),
+    Flag(
+        name="--check-builds",
+        field="check_builds",
+        commands=("deploy",),
+        group="source",
+        kind="run-or-skip",
+        metavar=None,
+        choices=("run", "skip"),
+        help="skip: with --check evaluate only, and build nothing",
+    ),
+    Flag(
+        name="--build-timeout",
+        field="build_timeout",
+        commands=("deploy",),
+        group="source",
+        kind="number",
+        metavar="SECONDS",
+        choices=None,
+        help="for the build on a host (default: 7200)",
+    ),
+    Flag(
+        name="--test",
+        field="test",
+        commands=("deploy",),
+        group="test",
+        kind="run-or-skip",
+        metavar=None,
+        choices=("run", "skip"),
+        help="skip: make it the boot default without a test, and activate nothing; then nothing is promised",
+    ),
+    Flag(
+        name="--specialisation",
+        field="specialisation",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar="NAME",
+        choices=None,
+        help="activate this specialisation of it; after a reboot the system itself runs",
+    ),
+    Flag(
+        name="--health-policy",
+        field="health_policy",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar=None,
+        choices=("strict", "no_new_failures"),
+        help="which units may have failed (default: strict; for a rollback no_new_failures)",
+    ),
+    Flag(
+        name="--ignore-unit",
+        field="ignore_units",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="list",
+        metavar="PATTERN",
+        choices=None,
+        help="a unit that may fail",
+    ),
+    Flag(
+        name="--allow",
+        field="allow",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="list",
+        metavar=None,
+        choices=("other_hostname", "no_ssh", "other_architecture", "untested_boot_default"),
+        help="what is refused otherwise",
+    ),
+    Flag(
+        name="--pre-activate-script",
+        field="pre_activate_script",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar="FILE",
+        choices=None,
+        help="a file of the new system that may refuse it (default: pre-activate-safety-checks)",
+    ),
+    Flag(
+        name="--on-reboot-required",
+        field="on_reboot_required",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar=None,
+        choices=("fail", "boot", "boot_and_reboot"),
+        help="what to do with a system that needs a reboot (default: fail)",
+    ),
+    Flag(
+        name="--all-or-nothing",
+        field="all_or_nothing",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="switch",
+        metavar=None,
+        choices=None,
+        help="no host commits unless every host is ready to",
+    ),
+    Flag(
+        name="--time-limit",
+        field="limits",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="limits",
+        metavar="PHASE=SECONDS",
+        choices=None,
+        help="a time limit on the hosts; PHASE is one of health, check, activate, settle, confirm, commit, rollback, reboot",
+    ),
+    Flag(
+        name="--lock-timeout",
+        field="lock_timeout",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="number",
+        metavar="SECONDS",
+        choices=None,
+        help="how long to wait while another deployment is in progress on the host (default: 300)",
+    ),
+    Flag(
+        name="--reconnect-timeout",
+        field="reconnect_timeout",
+        commands=("deploy", "rollback", "revoke", "status"),
+        group="hosts",
+        kind="number",
+        metavar="SECONDS",
+        choices=None,
+        help="how long to go on trying when a host stops answering (default: 300)",
+    ),
+    Flag(
+        name="--serial",
+        field="serial",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar="N",
+        choices=None,
+        help="so many hosts, or such a share (25%), before the next",
+    ),
+)

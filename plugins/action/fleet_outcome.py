@@ -1,0 +1,37 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ends a failed deployment. See the module's documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..plugin_utils._action import HostAction
+from ..plugin_utils._codes import Refusal
+from ..plugin_utils._host.connection import Host
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.fleet_outcome`."""
+
+    module = "fleet_outcome"
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Nothing here touches a host."""
+        return outcome(host.name, options)
+
+
+def outcome(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The result: why it failed, in the first line of the message that was told in full before."""
+    nothing = {"reason": str(Refusal.ANOTHER_HOST_FAILED), "msg": "another host of the fleet failed"}
+    failure = options["failure"] or nothing
+    lines = str(failure.get("msg") or "a task failed without a message").strip().splitlines()[:1]
+    if options["committed"]:
+        lines.append(f"{name} has committed its new system all the same, and keeps it.")
+    elif options["rolled_back_to"]:
+        lines.append(f"{name} has rolled back at once. It runs {options['rolled_back_to']} again, which it also boots.")
+    reason = {"reason": failure["reason"]} if failure.get("reason") else {}
+    return {"failed": True, "changed": False, "msg": "\n".join(lines), **reason}

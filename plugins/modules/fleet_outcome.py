@@ -1,0 +1,75 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation of a module whose work is done by the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: fleet_outcome
+short_description: End a failed deployment with its reason and what has become of the host
+version_added: 0.1.0
+author: The deploy_flake.nixos authors (@deploy-flake)
+description:
+  - Always fails. It is the last task of a C(rescue), when the host was told to roll back, so that the host counts as
+    failed.
+  - Tells apart whether the host itself has failed, or another one of a fleet that commits everywhere or nowhere.
+  - Works on the controller alone.
+options:
+  failure:
+    description: The result of the task that failed on this host (C(ansible_failed_result)); empty if none did.
+    type: dict
+    default: {}
+  committed:
+    description: Whether the host has committed its new system all the same.
+    type: bool
+    default: false
+  rolled_back_to:
+    description: The system to which the host was told to roll back, and which it runs now.
+    type: str
+attributes:
+  action:
+    description: The module runs on the controller.
+    support: full
+  check_mode:
+    description: Changes nothing in either mode.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+  platform:
+    description: What the host must be; it is not looked at.
+    support: full
+    platforms: nixos
+seealso:
+  - module: deploy_flake.nixos.system_revoke
+"""
+
+EXAMPLES = r"""
+- name: Deploy everywhere or nowhere
+  any_errors_fatal: true
+  become: true
+  block:
+    - name: Test the system
+      deploy_flake.nixos.system_test:
+        toplevel: "{{ build.toplevel }}"
+        all_or_nothing: true
+      register: test
+  rescue:
+    - name: Roll back
+      deploy_flake.nixos.system_revoke:
+        deployment: "{{ test.deployment }}"
+      when: test.state | default('') == 'window'
+    - name: Fail with the reason
+      deploy_flake.nixos.fleet_outcome:
+        failure: "{{ ansible_failed_result | default({}) }}"
+"""
+
+RETURN = r"""
+reason:
+  description: The O(failure)'s own, if it has one; or V(another-host-failed) where nothing failed on this host.
+  type: str
+  returned: where O(failure) has one or is empty
+"""

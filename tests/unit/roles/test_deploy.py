@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role's tasks: that each module is given the role's variables, which no task says again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[3]
+TASKS = ROOT / "roles/deploy/tasks"
+PREFIX = "deploy_flake.nixos."
+ARGUMENTS = yaml.safe_load((ROOT / "roles/deploy/vars/main.yml").read_text("utf-8"))["deploy_flake_arguments"]
+SPECS = yaml.safe_load((ROOT / "roles/deploy/meta/argument_specs.yml").read_text("utf-8"))["argument_specs"]
+
+Task = Mapping[str, Any]
+
+
+def tasks(file: str, defaults: Mapping[str, str]) -> Iterator[tuple[Task, Mapping[str, str]]]:
+    """Every task with the defaults for modules that hold for it, those of included files as well."""
+    yield from _within(yaml.safe_load((TASKS / file).read_text("utf-8")), defaults)
+
+
+def _within(those: list[Task], defaults: Mapping[str, str]) -> Iterator[tuple[Task, Mapping[str, str]]]:
+    for task in those:
+        here = {**defaults, **task.get("module_defaults", {})}
+        for part in ("block", "rescue", "always"):
+            yield from _within(task.get(part, []), here)
+        file = task.get("ansible.builtin.include_tasks", {}).get("file", "{{")
+        if "{{" not in file:
+            yield from tasks(file, here)
+        if "block" not in task:
+            yield task, here
+
+
+@pytest.mark.parametrize("entry_point", SPECS)
+def test_every_module_is_given_the_role_s_variables(entry_point: str) -> None:
+    """One that is not would run with its own defaults, whatever the variables say."""
+    found = set()
+    for task, defaults in tasks(f"{entry_point}.yml", {}):
+        for module in (key.removeprefix(PREFIX) for key in task if key.startswith(PREFIX)):
+            # What else system_info has to know when it is asked for something else than the status.
+            if module in ARGUMENTS and (entry_point, module) != ("revoke", "system_info"):
+                assert defaults.get(PREFIX + module) == f"{{{{ deploy_flake_arguments.{module} }}}}", task["name"]
+                found.add(module)
+    assert found
+
+
+def test_sequence_is_the_same_for_a_fleet_that_commits_everywhere_or_nowhere() -> None:
+    for file in ("main.yml", "rollback.yml"):
+        *_others, alone, _end, fleet = yaml.safe_load((TASKS / file).read_text("utf-8"))
+        assert fleet["any_errors_fatal"] is True
+        assert "any_errors_fatal" not in alone
+        for part in ("block", "rescue", "become", "module_defaults"):
+            assert alone[part] == fleet[part]
+
+
+def test_playbooks_are_entry_points() -> None:
+    """Each has the name of one, validates what that one reads, and runs it."""
+    for name in SPECS:
+        (play,) = yaml.safe_load((ROOT / f"playbooks/{'deploy' if name == 'main' else name}.yml").read_text("utf-8"))
+        *validates, runs = play["tasks"]
+        assert runs["ansible.builtin.import_role"]["tasks_from"] == f"{name}.yml"
+        assert [task["vars"] for task in validates] == (
+            [] if name in ("revoke", "status") else [{"deploy_flake_entry_point": name}]
+        )
+
+
+def test_every_task_says_what_it_does() -> None:
+    for file in TASKS.glob("*.yml"):
+        for task, _defaults in tasks(file.name, {}):
+            assert task["name"][0].isupper(), file
