@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import closure_diff
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import diff as changes
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import closure_diff, diff
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.closure_diff import Package, parse
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
 
@@ -101,13 +100,13 @@ def test_changes_and_their_diff() -> None:
         packages="cowsay: ∅ → 3.8.4, +32.6 KiB\nhello: 1 → 2\nold: 3 → ∅, -9.0 KiB\nsame: +12.0 KiB",
         units="changed hello.service\nadded new.timer\nremoved old.service",
     )
-    found = changes.read(answer)
+    found = diff.read(answer)
     assert found["closure_bytes"] == {"before": 1 << 20, "after": 1 << 21}
     assert found["units"] == {"added": ["new.timer"], "removed": ["old.service"], "changed": ["hello.service"]}
     assert [one["name"] for one in found["packages"]] == ["cowsay", "hello", "old", "same"]
-    diff = changes.diff(found)
-    assert (diff["before_header"], diff["after_header"]) == ("/nix/store/o-old", "/nix/store/n-new")
-    assert diff["before"].splitlines() == [
+    shown_diff = diff.diff(found)
+    assert (shown_diff["before_header"], shown_diff["after_header"]) == ("/nix/store/o-old", "/nix/store/n-new")
+    assert shown_diff["before"].splitlines() == [
         "kernel 6.12.1",
         "closure 1.0 MiB",
         "package hello 1",
@@ -116,7 +115,7 @@ def test_changes_and_their_diff() -> None:
         "unit hello.service",
         "unit old.service, removed",
     ]
-    assert diff["after"].splitlines() == [
+    assert shown_diff["after"].splitlines() == [
         "kernel 6.12.2",
         "closure 2.0 MiB, +1.0 MiB",
         "package cowsay 3.8.4, +32.6 KiB",
@@ -129,13 +128,13 @@ def test_changes_and_their_diff() -> None:
 
 def test_more_packages_than_a_result_can_hold() -> None:
     lines = "\n".join(f"p{number}: 1 → 2" for number in range(2000))
-    found = changes.read(answered(changes_from="/a", changes_to="/b", packages=lines))
+    found = diff.read(answered(changes_from="/a", changes_to="/b", packages=lines))
     assert len(found["packages"]) + found["packages_left_out"] == 2000
-    assert changes.diff(found)["after"].splitlines()[-1] == "and 500 packages more"
+    assert diff.diff(found)["after"].splitlines()[-1] == "and 500 packages more"
 
 
 def test_containers_have_no_kernel_and_old_hosts_no_sizes() -> None:
-    found = changes.read(answered(changes_from="/a", changes_to="/b", packages_failed="no", closures="nonsense"))
+    found = diff.read(answered(changes_from="/a", changes_to="/b", packages_failed="no", closures="nonsense"))
     assert found["kernel"] == {"before": "", "after": ""}
     assert found["closure_bytes"] == {"before": None, "after": None}
-    assert changes.diff(found)["before"] == changes.diff(found)["after"] == ""
+    assert diff.diff(found)["before"] == diff.diff(found)["after"] == ""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A system that is booted once: the boot loaders' files, the record, and what counts as well."""
+"""A system that is booted once, on the host: the boot loaders' files and the record."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.reboot import failed_units
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
 
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
@@ -102,13 +100,6 @@ def test_the_record_is_read_back(shell: list[str], tmp_path: Path) -> None:
     first, second = run(shell, script).splitlines()
     assert first == "failed|A>B (c)|5|30"
     assert second == rf"{NEW} was to be booted once, and was not kept: it said \"no\""
-
-
-def test_what_counts_as_well() -> None:
-    now = Answer([("failed_unit", "old.service"), ("failed_unit", "backup-1.service"), ("failed_unit", "web.service")])
-    before = Answer([("failed_unit", "old.service")])
-    assert failed_units(now, "strict", ["backup-*"], before) == ["old.service", "web.service"]
-    assert failed_units(now, "no_new_failures", ["backup-*"], before) == ["web.service"]
 
 
 def test_the_examples_unit_runs_what_the_module_brings() -> None:
