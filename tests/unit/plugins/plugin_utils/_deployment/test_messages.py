@@ -52,7 +52,14 @@ def test_the_scripts_and_the_controller_know_the_same_final_states() -> None:
 def test_failure_says_what_where_and_what_next(state: str) -> None:
     text = messages.failure("web1", "the-id", state, record(outcome=state))
     assert text.startswith(f"web1 {messages.progress(state)}.")
-    for words in ("while it was settling: units have failed: a.service", OLD, "a.service: boom", "  line 10\n", "  line 29\n", "the-id"):
+    for words in (
+        "while it was settling: units have failed: a.service",
+        OLD,
+        "a.service: boom",
+        "  line 10\n",
+        "  line 29\n",
+        "the-id",
+    ):
         assert words in text
     assert "\nOutput of switch-to-configuration (last 20 lines):\n  line 10\n" in text
     assert "\nNext: " in text
@@ -65,7 +72,9 @@ def test_what_was_not_activated_is_not_said_to_run() -> None:
 
 
 def test_refusal_for_a_reboot_says_how_to_allow_it() -> None:
-    text = messages.failure("web1", "the-id", "refused", record(why="the new system needs a reboot", why_code=Why.REBOOT_REQUIRED))
+    text = messages.failure(
+        "web1", "the-id", "refused", record(why="the new system needs a reboot", why_code=Why.REBOOT_REQUIRED)
+    )
     assert "set on_reboot_required to 'boot' or 'boot_and_reboot' and deploy again" in text
 
 

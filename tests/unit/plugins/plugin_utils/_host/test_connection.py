@@ -126,7 +126,7 @@ def test_command_and_data_go_to_standard_input_and_the_answer_comes_back() -> No
 
 def test_refusal_of_a_command_is_an_error_with_its_code() -> None:
     one = host(FakeAction(answered(holder="other", refused="busy", message="is busy")))
-    with pytest.raises(HostError, match="^web1 is busy$") as caught:
+    with pytest.raises(HostError, match=r"^web1 is busy$") as caught:
         one.run("poll", id="1", known="", awaited="", patience="1", quiet="1")
     assert caught.value.reason == Refusal.BUSY
     assert caught.value.answer is not None
@@ -322,7 +322,12 @@ def test_what_is_shown_names_the_host(shown: Shown) -> None:
     one.step(Step.TEST, "is to try it")
     one.tell_more("and more")
     one.warn("look out")
-    assert shown.lines == ["web1: does something", "web1: [test] is to try it", "-v web1: and more", "warning web1: look out"]
+    assert shown.lines == [
+        "web1: does something",
+        "web1: [test] is to try it",
+        "-v web1: and more",
+        "warning web1: look out",
+    ]
     assert one.login_user == "admin"
 
 
