@@ -18,7 +18,8 @@ NEW = "/nix/store/11111111111111111111111111111111-new"
 
 def options_of(module: str, **given: Any) -> dict[str, Any]:
     """The validated options of a task."""
-    validated = ArgumentSpecValidator(argument_spec(module)).validate(given)
+    validator: Any = ArgumentSpecValidator
+    validated = validator(argument_spec(module)).validate(given)
     assert not validated.error_messages
     return dict(validated.validated_parameters)
 

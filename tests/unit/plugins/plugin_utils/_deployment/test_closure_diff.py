@@ -8,10 +8,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.fake_host import FakeHost
+from unit.settings import NEW
 
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Mode, Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import closure_diff, diff
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.closure_diff import Package, parse
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import (
+    Answer,
+    HostError,
+    HostLostError,
+)
 
 # As in names of store paths: a version begins with what is no letter, and neither has a space or a comma.
 NAMES = st.from_regex(r"[a-zA-Z0-9+._?=][a-zA-Z0-9+._?=-]{0,15}", fullmatch=True)
@@ -46,7 +53,15 @@ def test_line(line: str, found: Package) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "warning: the group 'nixbld' does not exist", "error: path is not valid", "hello", "hello: 1.0", "a b: 1 → 2"],
+    [
+        "",
+        "warning: the group 'nixbld' does not exist",
+        "hello: 1 2 → 3",
+        "error: path is not valid",
+        "hello",
+        "hello: 1.0",
+        "a b: 1 → 2",
+    ],
 )
 def test_other_lines_are_passed_over(line: str) -> None:
     assert parse(f"{line}\nhello: 1 → 2\n") == [package("hello", ["1"], ["2"])]
@@ -138,3 +153,18 @@ def test_containers_have_no_kernel_and_old_hosts_no_sizes() -> None:
     assert found["kernel"] == {"before": "", "after": ""}
     assert found["closure_bytes"] == {"before": None, "after": None}
     assert diff.diff(found)["before"] == diff.diff(found)["after"] == ""
+
+
+def test_comparison_that_fails_is_no_failure_but_a_lost_host_is() -> None:
+    assert diff.look(FakeHost(), "", Mode.TEST, 1) == {}
+    host = FakeHost([HostError("x", Refusal.NO_ANSWER)])
+    assert diff.look(host, NEW, Mode.TEST, 1) == {}
+    assert host.told == ["could not compare the systems: x"]
+    with pytest.raises(HostLostError):
+        diff.look(FakeHost([HostLostError("x", Refusal.LOST)]), NEW, Mode.TEST, 1)
+
+
+def test_packages_that_cannot_be_compared() -> None:
+    host = FakeHost()
+    found = diff.result_of(host, answered(changes_from="/a", changes_to="/b", packages_failed="x"))
+    assert (found["changes"]["packages"], host.warned) == ([], ["the packages could not be compared: x"])

@@ -95,6 +95,11 @@ def test_failure_tells_running_and_boot_default_apart() -> None:
     assert "another system" in messages.failure("web1", "the-id", "superseded", record(live="/nix/store/third"))
 
 
+def test_record_of_a_host_that_did_not_say_what_it_runs() -> None:
+    text = messages.failure("web1", "the-id", "interrupted", record(live=""))
+    assert "It runs" not in text
+
+
 def test_failure_without_a_record_does_not_invent_one() -> None:
     assert "is not known" in messages.failure("web1", "the-id", "rolled-back", {})
 

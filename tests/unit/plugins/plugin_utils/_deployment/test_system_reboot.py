@@ -110,7 +110,13 @@ def test_refusals_and_failures(answers: list[Scripted], given: dict[str, Any], r
 
 
 def test_units_that_had_failed_before() -> None:
-    failed = {"failed_unit": ["a.service"]}
-    given = {"health_policy": "no_new_failures", "ignore_units": ["b.*"]}
-    _host, result = done(BEFORE | failed, BEFORE, AFTER | {"failed_unit": ["a.service", "b.service"]}, **given)
+    failed = {"failed_unit": "a.service"}
+    given: dict[str, Any] = {"health_policy": "no_new_failures", "ignore_units": ["b.*"]}
+    _host, result = done(BEFORE | failed, BEFORE, {**AFTER, "failed_unit": ["a.service", "b.service"]}, **given)
     assert result["failed_units"] == ["a.service", "b.service"]
+
+
+def test_system_that_is_to_be_booted_once() -> None:
+    """What the host is and needs is told in any case."""
+    _host, result = done(BEFORE | {"booted": NEW}, trial=True, toplevel=NEW)
+    assert (result["state"], result["rebooted"], result["boot_default"]) == ("unchanged", False, NEW)
