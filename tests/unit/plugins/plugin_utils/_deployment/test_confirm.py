@@ -227,20 +227,20 @@ def test_rollback_is_tested_and_confirmed() -> None:
     result = roll_back(host, settings(toplevel=None, confirm=True), Context(), None)
     assert (result["state"], result["generation_from"], result["generation_to"]) == ("committed", 7, 6)
     assert "decides_by" not in result
-    assert (host.asked[0].inputs["to"], host.asked[2].inputs["meant"]) == ("previous", NEW)
+    assert (host.asked[0].inputs["rollback_to"], host.asked[2].inputs["meant"]) == ("previous", NEW)
 
 
 def test_rollback_that_somebody_else_confirms() -> None:
     host = FakeHost([FOUND, WINDOW])
     result = roll_back(host, settings(toplevel=None), Context(), 6)
-    assert (result["state"], host.asked[0].inputs["to"]) == ("window", "6")
+    assert (result["state"], host.asked[0].inputs["rollback_to"]) == ("window", "6")
     assert result["decides_by"]
 
 
 def test_rollback_to_a_store_path() -> None:
     host = FakeHost([UNCHANGED])
     result = roll_back(host, settings(confirm=True), Context(), None)
-    assert (result["state"], result["generation_to"], host.asked[0].inputs["to"]) == ("unchanged", None, "")
+    assert (result["state"], result["generation_to"], host.asked[0].inputs["rollback_to"]) == ("unchanged", None, "toplevel")
 
 
 def test_rollback_that_failed_is_not_confirmed() -> None:

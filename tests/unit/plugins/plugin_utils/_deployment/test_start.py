@@ -52,7 +52,7 @@ def test_host_is_looked_at_and_the_supervisor_started() -> None:
     assert (look.inputs["check_mode"], look.inputs["just_built"], look.inputs["over_ssh"]) == ("no", "no", "yes")
     assert (look.inputs["need_nix_kib"], look.inputs["need_boot_kib"]) == (str(32 << 10), "")
     assert look.inputs["allow"] == begin.inputs["allow"] == "no_ssh other_hostname"
-    assert "to" not in look.inputs
+    assert look.inputs["rollback_to"] == ""
     assert (begin.command, begin.inputs["id"]) == ("start", started.deployment.id)
     assert (begin.inputs["look"], begin.inputs["new_live"], begin.inputs["since_boot"]) == ("no", NEW, "one")
     assert (begin.inputs["awaited"], begin.inputs["install_bootloader"]) == ("window", "yes")
@@ -141,7 +141,7 @@ def test_host_finds_the_system_of_a_rollback_itself() -> None:
     host = FakeHost([found, {"state": "checking"}])
     start(host, settings(toplevel=None), Mode.TEST, Context(), rollback_to="previous")
     look, begin = host.asked
-    assert (look.inputs["to"], look.inputs["new"], begin.inputs["new"]) == ("previous", "", OLD)
+    assert (look.inputs["rollback_to"], look.inputs["new"], begin.inputs["new"]) == ("previous", "", OLD)
     assert host.told[0] == f"rolls back to generation 6, {OLD}"
     assert json.loads("{" + begin.inputs["about"] + "}")["configuration"] == "generation 6"
 
