@@ -143,7 +143,7 @@ class HostResult:
     reboot_reasons: list[str] = field(default_factory=list)
     """In check mode, why a reboot would be needed. `kernel`, `initrd` and `kernel-modules` are not those that were
     booted; `inhibitor NAME` is one of NixOS's switch inhibitors that changes; `boot-only` is a system that would not be
-    activated; or which action of `switch-to-configuration` exited 100."""
+    activated; `status-100`, that `switch-to-configuration` exited 100."""
     free_space: FreeSpace = field(default_factory=FreeSpace)
     """In check mode, how much space is free. What is needed is what `min_free_space` says, and on `boot` at least as
     much as kernels and initrds take that are not there yet. The boot loader may remove those of older generations
@@ -158,7 +158,10 @@ class HostResult:
     """What else the operator should know, such as an earlier deployment that had to be repaired first. Also given as
     warnings."""
     reason: str = ""
-    """One word for why the task failed before a deployment began, such as `busy`, `other-hostname` or `no-space`."""
+    """One word for why the task failed. Before a deployment began what was refused, such as `busy`, `build-failed`,
+    `other-hostname`, `no-space` or `no-generation`. Of a deployment that did not end as it should, what stopped it,
+    such as `units-failed`, `unreachable`, `not-confirmed` or `reboot-required`. In check mode what would, or `unclear`
+    where the host could not find that out."""
     bytes_sent: int = 0
     """How many bytes of snapshots were sent to the host; 0 if it had them."""
     revision: str | None = None

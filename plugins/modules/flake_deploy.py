@@ -128,8 +128,12 @@ diff:
   elements: dict
   returned: in diff mode, when something would change and the host has the new system in its store
 reason:
-  description: One word for why the task failed before a deployment began, such as C(build-failed), C(busy) or
-    C(no-space).
+  description:
+    - One word for why the task failed. Before a deployment began what was refused, such as C(busy), C(build-failed),
+      C(other-hostname), C(no-space) or C(no-generation).
+    - Of a deployment that did not end as it should, what stopped it, such as C(units-failed), C(unreachable),
+      C(not-confirmed) or C(reboot-required). In check mode what would, or C(unclear) where the host could not find that
+      out.
   type: str
   returned: failure
 # Until here.

@@ -154,7 +154,7 @@ reboot_reasons:
   description:
     - In check mode, why a reboot would be needed. C(kernel), C(initrd) and C(kernel-modules) are not those that were
       booted; C(inhibitor NAME) is one of NixOS's switch inhibitors that changes; C(boot-only) is a system that would
-      not be activated; or which action of C(switch-to-configuration) exited 100.
+      not be activated; C(status-100), that C(switch-to-configuration) exited 100.
   type: list
   elements: str
   returned: in check mode, unless the host has the system
@@ -291,8 +291,12 @@ notes:
   elements: str
   returned: when the deployment has ended
 reason:
-  description: One word for why the task failed before a deployment began, such as C(busy), C(other-hostname) or
-    C(no-space).
+  description:
+    - One word for why the task failed. Before a deployment began what was refused, such as C(busy), C(build-failed),
+      C(other-hostname), C(no-space) or C(no-generation).
+    - Of a deployment that did not end as it should, what stopped it, such as C(units-failed), C(unreachable),
+      C(not-confirmed) or C(reboot-required). In check mode what would, or C(unclear) where the host could not find that
+      out.
   type: str
   returned: failure
 # Until here.

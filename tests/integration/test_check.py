@@ -103,7 +103,7 @@ def test_what_is_foretold_is_what_happens(lab: Lab, fresh: dict[str, Host], flak
         # It is in the store, and a deploy has nothing left to copy or to build.
         host.run(f"nix-store --check-validity {tested['toplevel']}", check=True)
         assert f"{name}: would stop hello.service, welcome.service; start hello.service; restart" in foretold.output
-        assert "no reboot is needed; there is room" in foretold.output
+        assert "no reboot is needed; there is enough free space" in foretold.output
     assert "-package hello 2.12.1" in foretold.output
     assert "+package hello 2.12.2" in foretold.output
     assert "-unit welcome.service" in foretold.output
@@ -160,9 +160,9 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
     assert not room["enough"]
     assert room["free_bytes"] < room["needed_bytes"]
     assert 700_000 < room["needed_bytes"] < 720_000
-    assert "KiB are needed" in played.output
+    assert "KiB, unless older generations are removed" in played.output
 
-    said = {"exit-100": "switch-to-configuration dry-activate exited 100", "inhibitor": "inhibitor dbus-implementation"}
+    said = {"exit-100": "status-100", "inhibitor": "inhibitor dbus-implementation"}
     for (fault, _module, chosen), result in zip(cases, reboots, strict=True):
         assert (result["reboot_required"], result["reboot_reasons"]) == (True, [said[fault]])
         if chosen:
@@ -189,6 +189,7 @@ def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_
         "exit-1": "switch-to-configuration dry-activate exited 1",
         "no-sshd": "starts no ssh unit",
     }
+    reasons = ["units-failed-before", "pre-switch-checks", "unclear", "no-ssh"]
     cases: list[Case] = [(fault, "system_test", {} if fault == "new-units" else ignore) for fault in says]
     too_much: dict[str, Any] = {"min_free_space": {"nix": 1 << 30}}
     others: list[Case] = [("unsafe", "system_test", ignore), ("new-units", "system_test", ignore | too_much)]
@@ -201,6 +202,7 @@ def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_
         assert result["failed"], fault
         assert (result["state"], result["changed"]) == ("would-refuse", False)
         assert says[fault] in result["msg"]
+    assert [result["reason"] for result in refused] == reasons
     assert refused[0]["failed_units"] == ["old-sore.service"]
     assert (no_room["state"], no_room["reason"]) == ("would-refuse", "no-space")
     assert not no_room["free_space"]["nix"]["enough"]

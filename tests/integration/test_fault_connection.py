@@ -271,7 +271,7 @@ def test_fault_of_the_rollback_itself(lab: Lab, whole: dict[str, Host]) -> None:
             for program in ("bin/switch-to-configuration", "activate"):
                 host.run(f"mount --bind /bin/false {before}/{program}", check=True)
             assert deployment.end(120) != 0
-            assert "could NOT go back to its previous system" in deployment.output, deployment.output
+            assert "could NOT roll back to its previous system" in deployment.output, deployment.output
         if reboots:
             wait_for(lambda: host.leader not in (None, boot), 60)
             host.wait_running()

@@ -234,7 +234,7 @@ def test_playbook(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
 
     alone = play(lab, tmp_path, PLAYBOOK, names, **given)
     assert alone.code != 0
-    assert re.search(rf"host3: goes back to generation \d+, {earlier['host3']}", alone.output), alone.output
+    assert re.search(rf"host3: rolls back to generation \d+, {earlier['host3']}", alone.output), alone.output
     is_whole(whole["host1"], now["host1"], "rolled-back")
     is_whole(whole["host3"], earlier["host3"], "committed")
     assert alone.of("host3", "system_boot")["generation"] == alone.of("host3", "system_rollback")["generation_from"] + 1

@@ -8,7 +8,7 @@ What a host really answers is tested on the lab's hosts. Everything of `Host` bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,18 +31,43 @@ class Asked:
     limit: float = 0
 
 
-class FakeHost(Host):
-    """Answers with the next of its answers; an exception is raised. Running out of them fails the test."""
+class Clock:
+    """In place of the module time: nobody waits, and an hour passes in no time."""
 
-    def __init__(self, answers: Iterable[Scripted] = (), *, name: str = "host1", over_ssh: bool = True) -> None:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeHost(Host):
+    """Answers with the next of its answers; an exception is raised. Running out of them fails the test.
+
+    With a clock, each command takes a second. Answers may have no end.
+    """
+
+    def __init__(
+        self,
+        answers: Iterable[Scripted] = (),
+        *,
+        name: str = "host1",
+        over_ssh: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
         self.name = name
         self.reached = False
-        self.answers = list(answers)
+        self._answers: Iterator[Scripted] = iter(answers)
+        self._clock = clock or Clock()
         self.asked: list[Asked] = []
         self.told: list[str] = []
         self.warned: list[str] = []
         self.resets = 0
-        self.addresses: list[str] = []
+        self.connections: list[str] = []
+        """What was done to the connection: `fresh`, `shared`, or the address that it goes to."""
         self._over_ssh = over_ssh
 
     @property
@@ -63,7 +88,8 @@ class FakeHost(Host):
     def tell(self, text: str) -> None:
         self.told.append(text)
 
-    tell_more = tell
+    def tell_more(self, text: str) -> None:
+        self.told.append(text)
 
     def warn(self, text: str) -> None:
         self.warned.append(text)
@@ -72,9 +98,10 @@ class FakeHost(Host):
         # Inputs that the script does not know fail here as they would on a host.
         scripts.command(command, inputs)
         self.asked.append(Asked(command, inputs, data, limit))
-        if not self.answers:
+        self._clock.sleep(1)
+        scripted = next(self._answers, None)
+        if scripted is None:
             pytest.fail(f"{self.name} is asked to {command} and has no answer left")
-        scripted = self.answers.pop(0)
         if isinstance(scripted, Exception):
             raise scripted
         self.reached = True
@@ -86,17 +113,21 @@ class FakeHost(Host):
     def reset(self) -> None:
         self.resets += 1
 
-    def go_to(self, address: str) -> None:
-        self.addresses.append(address)
+    def connect_to(self, address: str) -> None:
+        self.connections.append(address)
 
     def give_up_soon(self) -> None:
         """Nothing waits here."""
 
     def use_fresh_connections(self) -> None:
-        self.addresses.append("fresh")
+        self.connections.append("fresh")
 
     def use_shared_connection(self) -> None:
-        self.addresses.append("shared")
+        self.connections.append("shared")
+
+    def done(self) -> bool:
+        """Whether all that was scripted has been asked for."""
+        return next(self._answers, None) is None
 
     @property
     def commands(self) -> list[str]:

@@ -8,11 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible import constants
+from ansible.errors import AnsibleError
+from unit.actions import action
+from unit.fake_host import FakeHost
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import _action as host_action
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import _action
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._action import argument_spec
 
-PLUGINS = Path(host_action.__file__).parents[1]
+PLUGINS = Path(_action.__file__).parents[1]
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))
 
 
@@ -33,3 +37,22 @@ def test_shared_options_and_their_defaults() -> None:
     assert spec["reconnect_timeout"]["default"] == 300
     assert spec["limits"]["apply_defaults"] is True
     assert spec["limits"]["options"]["settle"] == {"type": "int", "default": 3}
+
+
+def test_place_that_all_hosts_of_a_task_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path), raising=False)
+    one, same = action("flake_deploy", {}), action("flake_deploy", {})
+    assert one.common_file("a") == same.common_file("a") != one.common_file("b")
+    assert one.common_file("a").parent == tmp_path
+    same._task._uuid = "another task"
+    assert one.common_file("a") != same.common_file("a")
+
+
+def test_action_without_work() -> None:
+    with pytest.raises(NotImplementedError):
+        _action.HostAction.act(action("system_test", {}), FakeHost(), {})
+
+
+def test_documentation_that_is_none() -> None:
+    with pytest.raises(AnsibleError, match="is not a mapping"):
+        _action._load("- a list")

@@ -6,39 +6,28 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from unit.fake_host import FakeHost
+from unit.settings import settings
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import check_mode as foresight
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Mode, RebootBecause, ResultState, Why
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import check_mode
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
 
-OPTIONS = {"toplevel": "/nix/store/n-new", "min_free_space": {"nix": 32, "boot": 0}}
+SETTINGS = settings(min_free_space={"nix": 32, "boot": 0})
 WELL = [("valid", "yes"), ("foreseen", "yes"), ("free_nix_kib", "65536")]
 STOPS = ("dry_activation", "would stop the following units: a.service\n")
+REFUSED = [("why", "units have failed already: a.service"), ("why_code", Why.UNITS_FAILED_BEFORE)]
+STATUS_100 = [("needs_reboot", RebootBecause.STATUS_100), ("needs_reboot_text", "dry-activate exited 100")]
+INHIBITED = [("needs_reboot", RebootBecause.INHIBITOR), ("needs_reboot_text", "inhibited")]
 
 
-class Told:
-    """A host, as far as it is warned about."""
-
-    name = "web1"
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.told = ""
-
-    def tell(self, text: str) -> None:
-        self.told = text
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-
-def foretold(*fields: tuple[str, str], mode: str = "test") -> dict[str, Any]:
-    host = Told()
-    result = foresight.result_of(cast(Host, host), OPTIONS, Answer([*WELL, *fields]), mode)
-    assert host.warnings == result["notes"]
+def foretold(*fields: tuple[str, str], mode: Mode = Mode.TEST) -> dict[str, Any]:
+    host = FakeHost(name="web1")
+    result = check_mode.result_of(host, SETTINGS, Answer([*WELL, *fields]), mode)
+    assert host.warned == result["notes"]
     return result
 
 
@@ -71,80 +60,104 @@ def test_reasons_for_a_reboot(fields: list[tuple[str, str]], reasons: list[str])
 
 
 def test_what_needs_a_reboot_does_nothing_to_units() -> None:
-    said = "switch-to-configuration dry-activate exited 100"
-    result = foretold(STOPS, ("needs_reboot", said))
-    assert (result["state"], result["reboot_reasons"]) == ("would-boot", [said])
+    result = foretold(STOPS, *STATUS_100)
+    assert (result["state"], result["reboot_reasons"]) == (ResultState.WOULD_BOOT, ["status-100"])
     assert not any(result["would"].values())
     # What was booted counts once it was in the way.
     was_booted = inhibitors({"dbus": "dbus"}, {"dbus": "dbus"}, {"dbus": "broker"})
-    assert foretold(("needs_reboot", "inhibited"), *was_booted)["reboot_reasons"] == ["inhibitor dbus"]
-    assert foretold(mode="boot")["reboot_reasons"] == ["boot-only"]
+    assert foretold(*INHIBITED, *was_booted)["reboot_reasons"] == ["inhibitor dbus"]
+    assert foretold(mode=Mode.BOOT)["reboot_reasons"] == ["boot-only"]
 
 
 @pytest.mark.parametrize(
     ("fields", "reason", "says"),
     [
-        ([("why", "units have failed already: a.service")], "would-refuse", "would refuse the new system"),
-        ([("unclear", "dry-activate exited 1"), STOPS], "unclear", "does not say"),
-        ([("why", "no"), ("journal", "a.service: boom"), ("said", "last word")], "would-refuse", "a.service: boom"),
+        (REFUSED, Why.UNITS_FAILED_BEFORE, "would refuse the new system"),
+        ([("why", "dry-activate exited 1"), ("why_code", Why.UNCLEAR), STOPS], Why.UNCLEAR, "could not find out"),
+        ([*REFUSED, ("journal", "a.service: boom"), ("said", "last word")], Why.UNITS_FAILED_BEFORE, "a.service: boom"),
+        ([*REFUSED, ("said", "last word")], Why.UNITS_FAILED_BEFORE, "(last 20 lines):\n  last word\n"),
     ],
 )
-def test_refusals_fail(fields: list[tuple[str, str]], reason: str, says: str) -> None:
+def test_refusals_fail(fields: list[tuple[str, str]], reason: Why, says: str) -> None:
     result = foretold(*fields)
-    assert (result["failed"], result["changed"], result["state"]) == (True, False, "would-refuse")
+    assert (result["failed"], result["changed"], result["state"]) == (True, False, ResultState.WOULD_REFUSE)
     assert (result["reason"], result["would"]) == (reason, None)
     assert says in result["msg"]
+    assert f"Why: {dict(fields)['why']}." in result["msg"]
     assert "nothing was changed" in result["msg"]
 
 
+def test_refusal_for_a_reboot_says_how_to_allow_it() -> None:
+    result = foretold(*STATUS_100, ("why", "x"), ("why_code", Why.REBOOT_REQUIRED))
+    assert (result["reason"], result["reboot_reasons"]) == ("reboot-required", ["status-100"])
+    assert "set on_reboot_required to 'boot' or 'boot_and_reboot' and check again" in result["msg"]
+    assert "on_reboot_required" not in foretold(("why", "needs a reboot"), ("why_code", Why.NOT_UP))["msg"]
+
+
 def test_unit_that_was_killed_is_no_success() -> None:
-    host = Told()
-    result = foresight.result_of(cast(Host, host), OPTIONS, Answer([("valid", "yes"), STOPS]), "test")
-    assert (result["failed"], result["reason"], result["would"]) == (True, "unclear", None)
+    result = check_mode.result_of(FakeHost(), SETTINGS, Answer([("valid", "yes"), STOPS]), Mode.TEST)
+    assert (result["failed"], result["reason"], result["would"]) == (True, Why.UNCLEAR, None)
+    assert "or was killed" in result["msg"]
 
 
 def test_system_that_is_not_there() -> None:
-    host = Told()
+    host = FakeHost()
     answer = Answer([("valid", "no"), ("free_nix_kib", "1024"), ("unfinished", "20260101T000000Z-1")])
-    result = foresight.result_of(cast(Host, host), OPTIONS, answer, "test")
+    result = check_mode.result_of(host, SETTINGS, answer, Mode.TEST)
     assert "failed" not in result
-    assert (result["state"], result["valid"], result["would"]) == ("would-test", False, None)
+    assert (result["state"], result["valid"], result["would"]) == (ResultState.WOULD_TEST, False, None)
+    assert host.told == ["would try a system that was not built"]
     assert not result["free_space"]["nix"]["enough"]
     for note, words in zip(result["notes"], ("was not built", "left unfinished", "1024 KiB free"), strict=True):
         assert words in note
 
 
+@pytest.mark.parametrize(("free", "enough"), [(32768, True), (32767, False)])
+def test_just_as_much_as_is_needed_is_enough(free: int, enough: bool) -> None:
+    space = check_mode.free_space(Answer([("free_nix_kib", str(free))]), SETTINGS)
+    assert space == {"nix": {"free_bytes": free << 10, "needed_bytes": 32 << 20, "enough": enough}}
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ([STOPS], "would stop a.service; no reboot is needed; there is room"),
-        ([], "would leave all units as they are; no reboot is needed; there is room"),
+        ([STOPS], "would stop a.service; no reboot is needed; there is enough free space"),
+        ([], "would leave all units as they are; no reboot is needed; there is enough free space"),
         (
             [("reboot_for", "kernel")],
-            "would leave all units as they are; a reboot is needed: kernel; there is room",
+            "would leave all units as they are; a reboot is needed: kernel; there is enough free space",
         ),
         (
             [("dry_activation", "would stop swap device: /dev/sda2\n")],
-            "would take away the swap device /dev/sda2; no reboot is needed; there is room",
+            "would turn off the swap device /dev/sda2; no reboot is needed; there is enough free space",
         ),
         (
             [("free_boot_kib", "100"), ("boot_files_kib", "200")],
-            "would leave all units as they are; no reboot is needed; there is NOT enough room on /boot",
+            "would leave all units as they are; no reboot is needed; there is NOT enough free space on /boot",
         ),
         (
-            [("needs_reboot", "exited 100")],
+            STATUS_100,
             (
                 "would make the new system its boot default and activate nothing;"
-                " a reboot is needed: exited 100; there is room"
+                " a reboot is needed: status-100; there is enough free space"
             ),
         ),
-        ([("why", "no")], ""),
+        (
+            [("dry_activation", "would restart systemd\n")],
+            "would restart systemd; no reboot is needed; there is enough free space",
+        ),
     ],
 )
 def test_it_is_told_in_a_line(fields: list[tuple[str, str]], words: str) -> None:
-    host = Told()
-    foresight.result_of(cast(Host, host), OPTIONS, Answer([*WELL, *fields]), "test")
-    assert host.told == words
+    host = FakeHost()
+    check_mode.result_of(host, SETTINGS, Answer([*WELL, *fields]), Mode.TEST)
+    assert host.told == [words]
+
+
+def test_refusal_is_told_by_the_failure_alone() -> None:
+    host = FakeHost()
+    check_mode.result_of(host, SETTINGS, Answer([*WELL, *REFUSED]), Mode.TEST)
+    assert host.told == []
 
 
 def test_boot_partition_needs_the_kernel_or_what_was_asked_for() -> None:

@@ -8,11 +8,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.fake_host import FakeHost
+from unit.settings import NEW
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import closure_diff
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import diff as changes
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Mode, Refusal
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import closure_diff, diff
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.closure_diff import Package, parse
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import (
+    Answer,
+    HostError,
+    HostLostError,
+)
 
 # As in names of store paths: a version begins with what is no letter, and neither has a space or a comma.
 NAMES = st.from_regex(r"[a-zA-Z0-9+._?=][a-zA-Z0-9+._?=-]{0,15}", fullmatch=True)
@@ -47,7 +53,15 @@ def test_line(line: str, found: Package) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "warning: the group 'nixbld' does not exist", "error: path is not valid", "hello", "hello: 1.0", "a b: 1 → 2"],
+    [
+        "",
+        "warning: the group 'nixbld' does not exist",
+        "hello: 1 2 → 3",
+        "error: path is not valid",
+        "hello",
+        "hello: 1.0",
+        "a b: 1 → 2",
+    ],
 )
 def test_other_lines_are_passed_over(line: str) -> None:
     assert parse(f"{line}\nhello: 1 → 2\n") == [package("hello", ["1"], ["2"])]
@@ -101,13 +115,13 @@ def test_changes_and_their_diff() -> None:
         packages="cowsay: ∅ → 3.8.4, +32.6 KiB\nhello: 1 → 2\nold: 3 → ∅, -9.0 KiB\nsame: +12.0 KiB",
         units="changed hello.service\nadded new.timer\nremoved old.service",
     )
-    found = changes.read(answer)
+    found = diff.read(answer)
     assert found["closure_bytes"] == {"before": 1 << 20, "after": 1 << 21}
     assert found["units"] == {"added": ["new.timer"], "removed": ["old.service"], "changed": ["hello.service"]}
     assert [one["name"] for one in found["packages"]] == ["cowsay", "hello", "old", "same"]
-    diff = changes.diff(found)
-    assert (diff["before_header"], diff["after_header"]) == ("/nix/store/o-old", "/nix/store/n-new")
-    assert diff["before"].splitlines() == [
+    shown_diff = diff.diff(found)
+    assert (shown_diff["before_header"], shown_diff["after_header"]) == ("/nix/store/o-old", "/nix/store/n-new")
+    assert shown_diff["before"].splitlines() == [
         "kernel 6.12.1",
         "closure 1.0 MiB",
         "package hello 1",
@@ -116,7 +130,7 @@ def test_changes_and_their_diff() -> None:
         "unit hello.service",
         "unit old.service, removed",
     ]
-    assert diff["after"].splitlines() == [
+    assert shown_diff["after"].splitlines() == [
         "kernel 6.12.2",
         "closure 2.0 MiB, +1.0 MiB",
         "package cowsay 3.8.4, +32.6 KiB",
@@ -129,13 +143,28 @@ def test_changes_and_their_diff() -> None:
 
 def test_more_packages_than_a_result_can_hold() -> None:
     lines = "\n".join(f"p{number}: 1 → 2" for number in range(2000))
-    found = changes.read(answered(changes_from="/a", changes_to="/b", packages=lines))
+    found = diff.read(answered(changes_from="/a", changes_to="/b", packages=lines))
     assert len(found["packages"]) + found["packages_left_out"] == 2000
-    assert changes.diff(found)["after"].splitlines()[-1] == "and 500 packages more"
+    assert diff.diff(found)["after"].splitlines()[-1] == "and 500 packages more"
 
 
 def test_containers_have_no_kernel_and_old_hosts_no_sizes() -> None:
-    found = changes.read(answered(changes_from="/a", changes_to="/b", packages_failed="no", closures="nonsense"))
+    found = diff.read(answered(changes_from="/a", changes_to="/b", packages_failed="no", closures="nonsense"))
     assert found["kernel"] == {"before": "", "after": ""}
     assert found["closure_bytes"] == {"before": None, "after": None}
-    assert changes.diff(found)["before"] == changes.diff(found)["after"] == ""
+    assert diff.diff(found)["before"] == diff.diff(found)["after"] == ""
+
+
+def test_comparison_that_fails_is_no_failure_but_a_lost_host_is() -> None:
+    assert diff.look(FakeHost(), "", Mode.TEST, 1) == {}
+    host = FakeHost([HostError("x", Refusal.NO_ANSWER)])
+    assert diff.look(host, NEW, Mode.TEST, 1) == {}
+    assert host.told == ["could not compare the systems: x"]
+    with pytest.raises(HostLostError):
+        diff.look(FakeHost([HostLostError("x", Refusal.LOST)]), NEW, Mode.TEST, 1)
+
+
+def test_packages_that_cannot_be_compared() -> None:
+    host = FakeHost()
+    found = diff.result_of(host, answered(changes_from="/a", changes_to="/b", packages_failed="x"))
+    assert (found["changes"]["packages"], host.warned) == ([], ["the packages could not be compared: x"])

@@ -9,13 +9,14 @@ import json
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import messages as report
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.deployment import FINAL
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import FINAL, Refusal, State, Why
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import messages
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.record import read_record
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer, HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import program, script
 
 OLD, NEW = "/nix/store/old", "/nix/store/new"
-FAILURES = sorted(FINAL - {"committed"})
+FAILURES = sorted(FINAL - {State.COMMITTED})
 
 
 def record(**changes: str) -> dict[str, str]:
@@ -29,17 +30,17 @@ def record(**changes: str) -> dict[str, str]:
         "why": "units have failed: a.service",
         "failed_units": "a.service",
         "journal": "a.service: boom",
-        "log": "last word",
+        "log": "\n".join(f"line {number}" for number in range(30)),
     } | changes
 
 
 def test_every_state_of_the_supervisor_has_words() -> None:
     lines = [line.strip() for line in program("deployment").splitlines()]
     states = {line.split()[-1].strip('"') for line in lines if line.startswith("state ")}
-    states |= set(FINAL)
+    states |= set(State)
     assert {"checking", "window", "commit-boot", "rolling-back"} <= states
     for state in states - {"$1", '$1"'}:
-        assert report.progress(state) != state, state
+        assert messages.progress(state) != state, state
 
 
 def test_the_scripts_and_the_controller_know_the_same_final_states() -> None:
@@ -49,49 +50,75 @@ def test_the_scripts_and_the_controller_know_the_same_final_states() -> None:
 
 @pytest.mark.parametrize("state", FAILURES)
 def test_failure_says_what_where_and_what_next(state: str) -> None:
-    text = report.failure("web1", "the-id", state, record(outcome=state))
-    assert text.startswith(f"web1 {report.progress(state)}.")
-    for words in ("while it was settling: units have failed: a.service", OLD, "a.service: boom", "last word", "the-id"):
+    text = messages.failure("web1", "the-id", state, record(outcome=state))
+    assert text.startswith(f"web1 {messages.progress(state)}.")
+    for words in (
+        "while it was settling: units have failed: a.service",
+        OLD,
+        "a.service: boom",
+        "  line 10\n",
+        "  line 29\n",
+        "the-id",
+    ):
         assert words in text
+    assert "\nOutput of switch-to-configuration (last 20 lines):\n  line 10\n" in text
     assert "\nNext: " in text
 
 
 def test_what_was_not_activated_is_not_said_to_run() -> None:
-    assert "runs after a reboot" in report.progress("committed", "", {"to": NEW, "to_live": NEW, "live": OLD})
+    assert "runs after a reboot" in messages.progress("committed", "", {"to": NEW, "to_live": NEW, "live": OLD})
     for ended in ({"to": NEW, "to_live": "/x", "live": "/x"}, {"to": NEW, "to_live": NEW, "live": NEW}, {}):
-        assert report.progress("committed", "", ended).endswith("the new system runs and is the boot default")
+        assert messages.progress("committed", "", ended).endswith("the new system runs and is the boot default")
 
 
 def test_refusal_for_a_reboot_says_how_to_allow_it() -> None:
-    text = report.failure("web1", "the-id", "refused", record(why="the new system needs a reboot"))
+    text = messages.failure(
+        "web1", "the-id", "refused", record(why="the new system needs a reboot", why_code=Why.REBOOT_REQUIRED)
+    )
     assert "set on_reboot_required to 'boot' or 'boot_and_reboot' and deploy again" in text
 
 
+def test_what_to_do_about_a_refusal_does_not_hang_on_its_words() -> None:
+    for code, words in ((Why.REBOOT_REQUIRED, "reworded"), (Why.UNITS_FAILED_BEFORE, "the new system needs a reboot")):
+        text = messages.failure("web1", "the-id", State.REFUSED, record(why=words, why_code=code))
+        assert ("on_reboot_required" in text) == (code == Why.REBOOT_REQUIRED)
+
+
+def test_record_of_an_earlier_release_has_no_code() -> None:
+    text = messages.failure("web1", "the-id", State.REFUSED, record(outcome="refused"))
+    assert "fix what is named above and deploy again" in text
+
+
 def test_failure_tells_running_and_boot_default_apart() -> None:
-    text = report.failure("web1", "the-id", "rollback-failed", record(live=NEW))
+    text = messages.failure("web1", "the-id", "rollback-failed", record(live=NEW))
     assert f"It runs {NEW} (the new system) and would boot {OLD}." in text
-    assert "another system" in report.failure("web1", "the-id", "superseded", record(live="/nix/store/third"))
+    assert "another system" in messages.failure("web1", "the-id", "superseded", record(live="/nix/store/third"))
+
+
+def test_record_of_a_host_that_did_not_say_what_it_runs() -> None:
+    text = messages.failure("web1", "the-id", "interrupted", record(live=""))
+    assert "It runs" not in text
 
 
 def test_failure_without_a_record_does_not_invent_one() -> None:
-    assert "is not known" in report.failure("web1", "the-id", "rolled-back", {})
+    assert "is not known" in messages.failure("web1", "the-id", "rolled-back", {})
 
 
 def test_who_is_busy() -> None:
     about = '"by": "ann", "controller": "desk", "flake": ".", "configuration": "web1"'
     answer = Answer([("holder", "20260101T000000Z-abcd"), ("holder_about", about)])
-    text = report.busy(HostError("web1 another deployment is at work", "busy", answer))
-    assert "of ann on desk, since 20260101T000000Z, web1 of ." in text
-    assert report.busy(HostError("plain", "busy")) == "plain"
+    text = messages.who_is_busy(HostError("web1 another deployment is in progress", Refusal.BUSY, answer))
+    assert "started by ann on desk at 20260101T000000Z: web1 of ." in text
+    assert messages.who_is_busy(HostError("plain", Refusal.BUSY)) == "plain"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_broken_record_is_none(text: str) -> None:
-    assert report.read_record(text) == {}
+    assert read_record(text) == {}
 
 
 def test_record_is_read() -> None:
-    assert report.read_record(json.dumps(record()))["outcome"] == "rolled-back"
+    assert read_record(json.dumps(record()))["outcome"] == "rolled-back"
 
 
 def test_answers_are_read_behind_the_marker() -> None:

@@ -1,0 +1,158 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A deployment that is asked how it does, and followed to its end; what it returns."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from unit.fake_host import FakeHost, answered
+from unit.settings import NEW, OLD
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import FINAL, Refusal, State, Why
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.deployment import (
+    Deployment,
+    new_id,
+    result_of,
+    unchanged,
+)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
+
+RECORD = {
+    "id": "the-id",
+    "outcome": "committed",
+    "mode": "test",
+    "reboot_required": "no",
+    "from": OLD,
+    "from_boot": OLD,
+    "to": NEW,
+    "to_live": NEW,
+    "live": NEW,
+    "boot": NEW,
+    "generation": "42",
+    "notes": "one\n\ntwo\n",
+    "failed_units": "",
+}
+
+
+def ended(state: State, **fields: str) -> dict[str, str]:
+    return {"record": json.dumps(RECORD | {"outcome": state} | fields), "state": state}
+
+
+def deployment(*answers: dict[str, str], name: str = "host1") -> Deployment:
+    return Deployment(FakeHost(answers, name=name), "the-id", 300)
+
+
+def test_it_is_followed_to_its_end() -> None:
+    its = deployment(*({"state": state} for state in ("checking", "activating", "activating")), ended(State.COMMITTED))
+    host = its.host
+    assert isinstance(host, FakeHost)
+    answer = its.follow(its.ask("poll"))
+    assert (its.state, answer.get("state"), host.done()) == (State.COMMITTED, "committed", True)
+    # It says what it knows already, so that the host answers when there is news; and each is told once.
+    assert [each.inputs["known"] for each in host.asked] == ["", "checking", "activating", "activating"]
+    assert {each.inputs["awaited"] for each in host.asked} == {"window"}
+    assert {each.inputs["id"] for each in host.asked} == {"the-id"}
+    assert {(each.inputs["quiet"], each.inputs["patience"], each.limit) for each in host.asked} == {("10", "12", 72)}
+    assert len(host.told) == 3
+
+
+def test_it_is_followed_until_it_waits() -> None:
+    its = deployment({"state": "settling"}, {"state": "window"})
+    its.follow(its.ask("poll"), lambda state: state == State.WINDOW)
+    assert its.state == State.WINDOW
+
+
+def test_its_line_says_more_than_its_directory() -> None:
+    """The directory may be gone between two looks at it."""
+    its = deployment({"state": "unknown", "record": ended(State.ROLLED_BACK)["record"]})
+    its.ask("poll")
+    assert its.state == State.ROLLED_BACK
+
+
+def test_host_that_knows_nothing_of_it() -> None:
+    its = deployment({"state": "unknown"})
+    with pytest.raises(HostError, match="deploy again, which repairs what is left") as caught:
+        its.follow(its.ask("poll"))
+    assert caught.value.reason == Refusal.UNKNOWN_DEPLOYMENT
+
+
+def test_deployment_that_nobody_carries_out() -> None:
+    host = FakeHost(itertools.repeat({"state": "settling", "holder": "inactive"}, 100))
+    its = Deployment(host, "the-id", 300)
+    with pytest.raises(HostError, match="is settling, and neither of its units runs") as caught:
+        its.follow(its.ask("poll"))
+    assert (caught.value.reason, len(host.asked)) == (Refusal.ABANDONED, 11)
+
+
+def test_units_that_are_just_being_exchanged_are_no_end() -> None:
+    dead, alive = {"state": "settling", "holder": "failed"}, {"state": "settling", "holder": "deactivating"}
+    its = deployment(*[dead] * 10, alive, *[dead] * 10, ended(State.ROLLED_BACK))
+    its.follow(its.ask("poll"))
+    assert its.state == State.ROLLED_BACK
+
+
+def test_word_of_another_release_is_followed_all_the_same() -> None:
+    its = deployment({"state": "commit-trial"}, ended(State.COMMITTED))
+    its.follow(its.ask("poll"))
+    assert its.state == State.COMMITTED
+
+
+def test_names_do_not_meet() -> None:
+    assert len({new_id() for _each in range(100)}) == 100
+
+
+def test_unchanged() -> None:
+    assert unchanged(answered({"generation": "7"})) == {
+        "changed": False,
+        "deployment": "",
+        "state": "unchanged",
+        "generation": 7,
+    }
+
+
+def result(state: State, **fields: str) -> dict[str, Any]:
+    its = deployment(ended(state, **fields))
+    return result_of(its.host, its, its.ask("poll"))
+
+
+def test_return_values_of_one_that_has_committed() -> None:
+    its = deployment(ended(State.COMMITTED))
+    assert result_of(its.host, its, its.ask("poll")) == {
+        "deployment": "the-id",
+        "state": "committed",
+        "changed": True,
+        "previous_system": OLD,
+        "previous_boot_default": OLD,
+        "system": NEW,
+        "boot_default": NEW,
+        "generation": 42,
+        "notes": ["one", "two"],
+        "failed_units": [],
+        "reboot_required": False,
+    }
+    assert isinstance(its.host, FakeHost)
+    assert its.host.warned == ["one", "two"]
+
+
+@pytest.mark.parametrize("state", sorted(FINAL - {State.COMMITTED}))
+def test_every_other_end_is_a_failure(state: State) -> None:
+    found = result(state, why="reworded", why_code=Why.UNITS_FAILED)
+    assert (found["state"], found["failed"], found["reason"]) == (state, True, "units-failed")
+    assert found["changed"] == (state in (State.ROLLBACK_FAILED, State.COMMIT_FAILED))
+    assert "reworded" in found["msg"]
+
+
+def test_record_of_an_earlier_release_has_no_reason() -> None:
+    assert "reason" not in result(State.ROLLED_BACK, why="units have failed: a.service")
+
+
+@pytest.mark.parametrize(("mode", "required"), [("", False), ("boot", True)])
+def test_one_that_waits(mode: str, required: bool) -> None:
+    its = deployment({"state": "window", "mode": mode})
+    found = result_of(its.host, its, its.ask("poll"))
+    assert found == {"deployment": "the-id", "state": "window", "changed": True, "reboot_required": required}

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Limits, settings and how both come from a task's options."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from unit.settings import NEW, OLD, options_of, reboot_settings, settings
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import HealthPolicy, OnRebootRequired, Refusal
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.limits import Limits
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.settings import (
+    FreeSpace,
+    Settings,
+    Source,
+)
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
+
+LIMITS = Limits(health=1, check=2, activate=4, settle=8, confirm=None, commit=16, rollback=32, reboot=64)
+
+
+@pytest.mark.parametrize("module", ["flake_deploy", "system_boot", "system_rollback", "system_test"])
+def test_every_module_that_deploys_has_the_settings(module: str) -> None:
+    given = {"toplevel": NEW, "limits": {"settle": 0}, "min_free_space": {"boot": 7}}
+    made = Settings.from_options(options_of(module, **given))
+    assert (made.toplevel, made.specialisation, made.limits.settle) == (NEW, "", 0)
+    assert made.min_free_space == FreeSpace(nix=32, boot=7)
+    assert made.on_reboot_required == OnRebootRequired.FAIL
+    assert made.confirm == (module in ("flake_deploy", "system_rollback"))
+
+
+def test_what_a_task_gives_is_what_is_set() -> None:
+    made = settings(
+        ignore_units=["a.service"],
+        pre_activate_script="",
+        allow=["no_ssh"],
+        confirm_hosts=["192.0.2.7"],
+        flake=".",
+        revision="abc",
+        configuration="web1",
+        nar_hash="sha256-x",
+    )
+    assert (made.ignore_units, made.allow, made.confirm_hosts) == (("a.service",), ("no_ssh",), ("192.0.2.7",))
+    assert made.source == Source(".", "abc", "web1", "sha256-x")
+    assert made.of(OLD) == replace(made, toplevel=OLD)
+    assert made.of(OLD, Source()).source == Source()
+
+
+def test_time_to_confirm_is_made_long_enough_for_a_fleet() -> None:
+    assert LIMITS.for_deployment(0).confirm == 120
+    assert LIMITS.for_deployment(3).confirm == 3 * (1 + 2 + 4 + 8) + 120
+    assert replace(LIMITS, confirm=165).for_deployment(3).confirm == 165
+    assert replace(LIMITS, confirm=5).for_deployment(0).confirm == 5
+    with pytest.raises(HostError, match=r"needs 165 s \(3 batches of forks\)") as caught:
+        replace(LIMITS, confirm=164).for_deployment(3)
+    assert caught.value.reason == Refusal.BAD_LIMIT
+
+
+@pytest.mark.parametrize(("name", "value", "good"), [("settle", 0, True), ("settle", -1, False), ("commit", 0, False)])
+def test_limits_are_positive(name: str, value: int, good: bool) -> None:
+    limits = replace(LIMITS, **{name: value})
+    if good:
+        limits.for_deployment(0)
+    else:
+        with pytest.raises(HostError, match=f"'{name}' must be a positive number of seconds, and is {value}") as caught:
+            limits.for_deployment(0)
+        assert caught.value.reason == Refusal.BAD_LIMIT
+
+
+def test_what_follows_from_the_limits() -> None:
+    limits = LIMITS.for_deployment(0)
+    # The window may be extended once, and the boot loader is written four times at most.
+    assert limits.whole_run == 1 + 4 + 8 + 2 * (2 + 120) + 4 * 16 + 240
+    assert limits.undo == 3 * 32 + 3 * 16 + 90
+    assert limits.check_mode == 1 + 2 + 4 + 60
+    assert limits.as_inputs()["confirm"] == 120
+    assert "confirm" not in LIMITS.as_inputs()
+
+
+def test_commit_of_a_system_that_was_booted_once_has_nothing_to_activate() -> None:
+    made = reboot_settings(toplevel=NEW, trial=True, ignore_units=["a.service"], limits={"commit": 7, "reboot": 9})
+    commit = made.for_commit()
+    assert (commit.toplevel, commit.ignore_units, commit.pre_activate_script) == (NEW, ("a.service",), "")
+    assert (commit.health_policy, commit.on_reboot_required) == (HealthPolicy.NO_NEW_FAILURES, OnRebootRequired.BOOT)
+    limits = commit.limits.for_deployment(0)
+    assert (limits.settle, limits.confirm, limits.commit, limits.rollback, limits.reboot) == (0, 60, 7, 7, 9)

@@ -1,0 +1,336 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The connection to a host: what is tried again, what is not, and when a wait ends."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from unit.fake_host import Clock
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal, Step
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
+
+Reply = Mapping[str, Any] | Exception | Callable[[], Any]
+BEGUN = "deploy-flake has begun\n"
+# What ssh says whose shared connection has just ended, and what it says when the host is gone.
+MUX = "mux_client_request_session: write packet: Broken pipe"
+GONE = "Connection closed by 192.0.2.1 port 22"
+
+
+def answered(**fields: str) -> dict[str, Any]:
+    text = "".join(f"{name}\0{value}\0" for name, value in fields.items())
+    return {"rc": 0, "stdout": f"\1deploy-flake\1{text}", "stderr": BEGUN}
+
+
+class FakeConnection:
+    """A connection plugin: its options, and what was reset."""
+
+    def __init__(self, transport: str = "ssh") -> None:
+        self.transport = transport
+        self.options: dict[str, Any] = {"host": "192.0.2.1", "port": None, "timeout": 30}
+        self.resets = 0
+        self.reset_fails: Exception | None = None
+
+    def get_option(self, option: str) -> Any:
+        return self.options.get(option)
+
+    def set_option(self, option: str, value: Any) -> None:
+        self.options[option] = value
+
+    def reset(self) -> None:
+        self.resets += 1
+        if self.reset_fails:
+            raise self.reset_fails
+
+
+class FakeAction:
+    """As much of ansible-core's ActionBase as a host needs; each command gets the next reply."""
+
+    def __init__(self, *replies: Reply, transport: str = "ssh", environment: str = "") -> None:
+        self._connection = FakeConnection(transport)
+        self.replies = list(replies)
+        self.environment = environment
+        self.commands: list[tuple[str, bytes]] = []
+
+    def _get_remote_user(self) -> str:
+        return "admin"
+
+    def _compute_environment_string(self) -> str:
+        return self.environment
+
+    def _low_level_execute_command(self, cmd: str, *, in_data: bytes) -> Mapping[str, Any]:
+        self.commands.append((cmd, in_data))
+        reply = self.replies.pop(0)
+        if callable(reply):
+            reply = reply()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+class Shown:
+    """In place of Ansible's display."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def display(self, text: str) -> None:
+        self.lines.append(text)
+
+    def v(self, text: str, host: str) -> None:
+        self.lines.append(f"-v {host}: {text}")
+
+    def warning(self, text: str) -> None:
+        self.lines.append(f"warning {text}")
+
+
+@pytest.fixture(autouse=True)
+def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    shown = Shown()
+    monkeypatch.setattr(connection, "Display", lambda: shown)
+    return shown
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(connection, "time", clock)
+    return clock
+
+
+def host(action: FakeAction, at_once: int = 1) -> Host:
+    return Host(action, "web1", at_once)
+
+
+def test_command_and_data_go_to_standard_input_and_the_answer_comes_back() -> None:
+    action = FakeAction(answered(id="1", state="window"), environment="LANG=C")
+    one = host(action)
+    answer = one.run("poll", data=b"more", id="1", known="", awaited="", patience="1", quiet="1")
+    assert (answer.get("state"), one.reached) == ("window", True)
+    ((command, data),) = action.commands
+    text = data.removesuffix(b"more")
+    assert command.startswith("LANG=C /bin/sh -c ")
+    # The shell reads the script by its size, and leaves it what follows.
+    assert f"bs={len(text)} count=1" in command
+    assert b"\nmain" in text
+
+
+def test_refusal_of_a_command_is_an_error_with_its_code() -> None:
+    one = host(FakeAction(answered(holder="other", refused="busy", message="is busy")))
+    with pytest.raises(HostError, match=r"^web1 is busy$") as caught:
+        one.run("poll", id="1", known="", awaited="", patience="1", quiet="1")
+    assert caught.value.reason == Refusal.BUSY
+    assert caught.value.answer is not None
+    assert caught.value.answer.get("holder") == "other"
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "said"),
+    [("", f"{BEGUN}sudo: no\n", "sudo: no"), ("half\n", BEGUN, "half"), ("", BEGUN, "nothing")],
+)
+def test_command_without_an_answer(out: str, err: str, said: str) -> None:
+    one = host(FakeAction({"rc": 2, "stdout": out, "stderr": err}))
+    with pytest.raises(HostError, match=f"ended with 2 and no answer; it said: {said}$") as caught:
+        one._execute("", b"", 5)
+    assert (caught.value.reason, one.reached) == (Refusal.NO_ANSWER, False)
+
+
+def test_what_could_not_ask_for_a_session_is_tried_once_more() -> None:
+    action = FakeAction(AnsibleConnectionFailure(MUX), answered(a="b"))
+    assert host(action)._execute("", b"", 5).get("a") == "b"
+    assert (len(action.commands), action._connection.resets) == (2, 1)
+
+
+def test_what_has_begun_is_never_run_a_second_time() -> None:
+    """A start that may have begun: only who knows what the command does may try again."""
+    action = FakeAction(AnsibleConnectionFailure(f"{BEGUN}{MUX}"), answered(a="b"))
+    one = host(action)
+    with pytest.raises(AnsibleConnectionFailure):
+        one._execute("", b"", 5)
+    assert (len(action.commands), one.reached) == (1, True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_other_failures_are_the_callers(times: int) -> None:
+    failures = [AnsibleConnectionFailure(MUX)] * (times - 1) + [AnsibleConnectionFailure(GONE)]
+    action = FakeAction(*failures, answered(a="b"))
+    one = host(action)
+    with pytest.raises(AnsibleConnectionFailure, match="Connection closed"):
+        one._execute("", b"", 5)
+    assert (len(action.commands), one.reached) == (times, False)
+
+
+def test_status_255_is_a_dead_connection() -> None:
+    one = host(FakeAction({"rc": 255, "stdout": "", "stderr": f"{BEGUN}{GONE}"}))
+    with pytest.raises(AnsibleConnectionFailure, match="ssh exited 255"):
+        one._execute("", b"", 5)
+    # It was there, since the command began.
+    assert one.reached
+
+
+# pytest's own limit would be a timer of the process, which goes before ours.
+own_timer = pytest.mark.timeout(60, method="thread")
+
+
+@own_timer
+def test_silence_ends_with_the_limit() -> None:
+    action = FakeAction(lambda: time.sleep(10))
+    began = time.monotonic()
+    with pytest.raises(AnsibleConnectionFailure, match="no answer within 0 s"):
+        host(action)._execute("", b"", 0.2)
+    assert time.monotonic() - began < 5
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+@own_timer
+def test_limit_of_the_task_itself_stays_in_charge() -> None:
+    def of_the_task(_signal: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, of_the_task)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(TimeoutError):
+            host(FakeAction(lambda: time.sleep(10)))._execute("", b"", 0.1)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def failing(times: int, result: str = "done") -> Callable[[], str]:
+    left = [AnsibleConnectionFailure(GONE)] * times
+
+    def attempt() -> str:
+        if left:
+            raise left.pop()
+        return result
+
+    return attempt
+
+
+def test_persist_tries_over_new_connections_and_every_address(clock: Clock, shown: Shown) -> None:
+    action = FakeAction()
+    one = host(action)
+    hosts = []
+    attempt = failing(3)
+
+    def looked() -> str:
+        hosts.append(one.address)
+        return attempt()
+
+    assert one.persist(60, looked, "testing", ["192.0.2.7", "192.0.2.8"]) == "done"
+    assert hosts == ["192.0.2.1", "192.0.2.7", "192.0.2.8", "192.0.2.7"]
+    assert (action._connection.resets, one.reached) == (3, True)
+    assert shown.lines == ["web1: lost the connection while testing; trying again for 60 s", "web1: is back"]
+    # It has to be the same host there.
+    assert action._connection.options["ssh_extra_args"] == "-o HostKeyAlias=192.0.2.1"
+
+
+def test_persist_has_an_end(clock: Clock) -> None:
+    began = clock.now
+    with pytest.raises(HostLostError, match="has not answered for 60 s while testing: Connection closed") as caught:
+        host(FakeAction()).persist(60, failing(1000), "testing")
+    assert caught.value.reason == Refusal.LOST
+    assert 60 <= clock.now - began < 70
+
+
+def test_first_contact_is_not_waited_for(clock: Clock) -> None:
+    one = host(FakeAction())
+    with pytest.raises(AnsibleConnectionFailure):
+        one.contact(60, failing(1), "testing")
+    one.reached = True
+    assert one.contact(60, failing(1), "testing") == "done"
+
+
+def test_host_that_is_lost_in_its_first_command_is_waited_for(clock: Clock) -> None:
+    one = host(FakeAction({"rc": 255, "stdout": "", "stderr": BEGUN}, answered(a="b")))
+    assert one.contact(60, lambda: one._execute("", b"", 5), "testing").get("a") == "b"
+
+
+def test_connection_that_cannot_be_reset(shown: Shown) -> None:
+    action = FakeAction()
+    action._connection.reset_fails = NotImplementedError("no")
+    host(action).reset()
+    assert shown.lines == ["-v web1: could not reset the connection: no"]
+
+
+def test_host_key_of_another_port() -> None:
+    action = FakeAction()
+    action._connection.options |= {"port": 2222, "ssh_extra_args": "-o A=b"}
+    one = host(action)
+    one.connect_to("192.0.2.7")
+    one.connect_to("192.0.2.8")
+    assert action._connection.options["host"] == "192.0.2.8"
+    assert action._connection.options["ssh_extra_args"] == "-o A=b -o HostKeyAlias='[192.0.2.1]:2222'"
+
+
+def test_addresses_are_tried_beside_the_hosts_own() -> None:
+    assert host(FakeAction()).addresses(["192.0.2.7"]) == ["192.0.2.7", "192.0.2.1"]
+    assert host(FakeAction()).addresses([]) == []
+    assert host(FakeAction(transport="local")).addresses(["192.0.2.7"]) == ["192.0.2.7"]
+
+
+def test_fresh_connections_and_shared_ones_again() -> None:
+    action = FakeAction()
+    action._connection.options["ssh_args"] = "-o ControlMaster=auto"
+    one = host(action)
+    one.use_fresh_connections()
+    assert action._connection.options["ssh_args"] == "-o ControlMaster=no -o ControlPath=none -o ControlMaster=auto"
+    assert action._connection.options["timeout"] == 10
+    one.use_shared_connection()
+    assert action._connection.options["ssh_args"] == "-o ControlMaster=auto"
+    one.give_up_soon()
+    assert action._connection.options["timeout"] == 5
+
+
+@pytest.mark.parametrize(("transport", "over_ssh"), [("ansible.netcommon.libssh", True), ("local", False)])
+def test_other_connection_plugins(transport: str, over_ssh: bool) -> None:
+    action = FakeAction(answered(a="b"), transport=transport)
+    one = host(action)
+    assert (one.over_ssh, one.address) == (over_ssh, "192.0.2.1" if over_ssh else "")
+    one.use_fresh_connections()
+    one.use_shared_connection()
+    one.give_up_soon()
+    assert action._connection.resets == 1
+    assert one._execute("", b"", 5).get("a") == "b"
+    assert action._connection.options == FakeConnection().options
+
+
+def test_dead_host_is_noticed_unless_the_user_has_set_that() -> None:
+    action = FakeAction(answered(), answered(), answered())
+    one = host(action)
+    for _each in range(2):
+        one._execute("", b"", 5)
+        assert action._connection.options["ssh_extra_args"] == "-o ServerAliveInterval=5 -o ServerAliveCountMax=4"
+    action._connection.options["ssh_extra_args"] = "-o ServerAliveInterval=60"
+    one._execute("", b"", 5)
+    assert action._connection.options["ssh_extra_args"] == "-o ServerAliveInterval=60"
+
+
+def test_what_is_shown_names_the_host(shown: Shown) -> None:
+    one = host(FakeAction())
+    one.tell("does something")
+    one.step(Step.TEST, "is to try it")
+    one.tell_more("and more")
+    one.warn("look out")
+    assert shown.lines == [
+        "web1: does something",
+        "web1: [test] is to try it",
+        "-v web1: and more",
+        "warning web1: look out",
+    ]
+    assert one.login_user == "admin"
+
+
+@pytest.mark.parametrize(("at_once", "quiet"), [(1, 10), (8, 14), (100, 20)])
+def test_many_hosts_are_asked_less_often(at_once: int, quiet: int) -> None:
+    assert host(FakeAction(), at_once).quiet(10) == quiet
