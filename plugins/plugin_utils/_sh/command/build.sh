@@ -50,6 +50,7 @@ in_progress() {
 
 # shellcheck disable=SC2120 # `set` gives them
 start_build() {
+    local said tries
     [ ! -e "$build" ] || rm -rf "$build"
     mkdir -m 0700 "$build" && : >"$build/events" || refuse_build no-space "cannot make $build"
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
@@ -64,7 +65,7 @@ END
     # The log is opened by systemd, in a directory that only root can write: a link put there by the login user would be read
     # out as root.
     tries=0
-    until complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
+    until said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
         --description="builds a system for deploy-flake" -p User="$login_user" -p RuntimeDirectory="deploy-flake-build-$name" \
         -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=20 \
         -p ExecStopPost="+$interpreter $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
@@ -73,7 +74,7 @@ END
         if in_progress || [ -e "$build/result" ]; then return; fi
         # An earlier one has failed, or is about to be forgotten.
         tries=$((tries + 1))
-        [ "$tries" -lt 5 ] || refuse_build no-unit "systemd could not start $build_unit: $complaint"
+        [ "$tries" -lt 5 ] || refuse_build no-unit "systemd could not start $build_unit: $said"
         sc reset-failed "$build_unit" 2>/dev/null
         sleep 0.2
     done
@@ -88,6 +89,7 @@ log_from_offset() {
 }
 
 hand_out() {
+    local deadline news_from next_look result
     clock
     deadline=$((uptime + patience))
     # Each answer costs another look: for a moment only the end is worth one.
@@ -160,6 +162,7 @@ read_what_was_built() {
 
 # answer_toplevel: nothing, if it is not valid. What was just built is; what was built before may be known by its path alone.
 answer_toplevel() {
+    local part
     if [ -n "$toplevel" ] && { [ -n "$derivation" ] || derivation=$(nix-store --query --deriver "$toplevel" 2>/dev/null); }; then
         answer toplevel "$toplevel"
         answer derivation "$derivation"

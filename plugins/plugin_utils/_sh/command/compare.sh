@@ -5,6 +5,7 @@
 # shellcheck shell=sh
 
 main() {
+    local old
     answer_begin
     require_root
     nix-store --check-validity "$new" 2>/dev/null || return 0

@@ -5,6 +5,7 @@
 # shellcheck shell=sh
 
 main() {
+    local its
     begin
     if [ -e "$dir/settings" ]; then
         # shellcheck disable=SC1091 # made by start.sh

@@ -4,6 +4,7 @@
 # shellcheck shell=sh
 
 main() {
+    local boot default each failed field live open revision
     answer_begin
     answer root "$(id -u)"
     answer now "$(date +%s)"
@@ -57,6 +58,7 @@ revision_of() { [ -z "$1" ] || timeout -k 5 10 "$1/sw/bin/nixos-version" --confi
 # Each as lines: number and time, system, kernel version, NixOS version, and the specialisations with their systems. There may be
 # hundreds, so no command is run for one.
 generations() {
+    local about link made number specialisation system
     set -- "$profile"-*-link
     [ -L "$1" ] || return 0
     stat -c '%Y %n' "$@" | while read -r made link; do
@@ -88,6 +90,7 @@ resolve() { if cd -P "$1" 2>/dev/null; then resolved=$PWD; else resolved=$(readl
 
 # kernel_version SYSTEM: in $kernel.
 kernel_version() {
+    local modules
     kernel=
     for modules in "$1"/kernel-modules/lib/modules/*; do
         [ ! -d "$modules" ] || { kernel=${modules##*/} && return; }

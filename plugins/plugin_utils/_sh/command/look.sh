@@ -8,6 +8,7 @@
 # shellcheck shell=sh
 
 main() {
+    local boot_id
     answer_begin
     require_root
     require_tools

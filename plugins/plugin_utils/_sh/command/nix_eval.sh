@@ -7,6 +7,7 @@
 
 # shellcheck disable=SC2120 # `set` gives them
 main() {
+    local eval_unit path status temporary value
     answer_begin
     require_root
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}

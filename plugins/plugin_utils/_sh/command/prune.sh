@@ -5,6 +5,7 @@
 # shellcheck shell=sh
 
 main() {
+    local deadline
     answer_begin
     require_root
     dir=$run_dir/prune-$id
@@ -33,10 +34,11 @@ make_directory() {
 
 # The name of a deployment's unit is the lock: while this one has it, none can begin, and the other way round.
 start_unit() {
+    local active said tries
     tries=0
     while [ ! -e "$dir/begun" ]; do
         # shellcheck disable=SC2086 # the interpreter may be two words
-        complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+        said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
             --description="removes old generations ($id)" -p WorkingDirectory=/ -p UMask=0077 -p TimeoutStopSec=30 \
             -p RuntimeMaxSec="$runtime_limit" -E DEPLOY_FLAKE_PRUNE="$id" ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
             $interpreter "$dir/program" prune "$dir" 2>&1) && break
@@ -49,7 +51,7 @@ start_unit() {
             answer holder_about "$(cat "$run_dir/$line/about" 2>/dev/null)"
             rm -rf "$dir"
             [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "is at work on ${line:-something else}"
-            refuse no-unit "could not start $unit: $complaint"
+            refuse no-unit "could not start $unit: $said"
         fi
         sleep 0.1
     done
@@ -68,6 +70,7 @@ is_up() {
 }
 
 hand_out() {
+    local boot number
     if [ ! -e "$dir/result" ] && ! in_progress && sleep 0.5 && [ ! -e "$dir/result" ]; then answer result "killed"; fi
     [ -e "$dir/result" ] || return 0
     answer result "$(cat "$dir/result")"

@@ -7,6 +7,7 @@
 
 # may_reboot_now: whether nothing forbids it; complains of what does.
 may_reboot_now() {
+    local open
     case $(sc show -p ActiveState --value "$unit" 2>/dev/null) in
     active | activating | deactivating | reloading)
         read_line "$run_dir/current"
@@ -32,6 +33,7 @@ never_started() {
 }
 
 main() {
+    local blocked each failed manager said
     answer_begin
     require_root
     read_line /proc/sys/kernel/random/boot_id

@@ -9,6 +9,7 @@
 # shellcheck shell=sh
 
 main() {
+    local this_boot
     begin
     # This script may run again when the host has lost power in the middle. What became of the first run is for repair.sh then.
     read -r this_boot </proc/sys/kernel/random/boot_id
@@ -39,6 +40,7 @@ look_unless_begun() {
 
 # make_directory: no, if there is nothing left to start.
 make_directory() {
+    local guard_deadline
     own_directory "$run_dir" || refuse_system no-directory "$run_dir is not a directory of root's alone"
     own_directory "$var_dir" || refuse_system no-directory "$var_dir is not a directory of root's alone"
     # This very script again, after a connection that was lost: all is over already, or the first run has made it.
@@ -70,10 +72,11 @@ make_directory() {
 
 # The unit's name is the lock.
 start_supervisor() {
+    local active holder said tries
     tries=0
     while :; do
         # shellcheck disable=SC2086 # the interpreter may be two words
-        complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+        said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
             --description="deploys $new ($id)" \
             -p KillMode=control-group -p Restart=no -p IgnoreOnIsolate=yes -p Delegate=yes -p WorkingDirectory=/ -p UMask=0077 \
             -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
@@ -103,7 +106,7 @@ start_supervisor() {
             rm -rf "$dir"
             [ "$active" != deactivating ] || [ -n "$holder" ] || refuse busy "has processes of an earlier deployment that hang in the kernel and cannot be killed; reboot it"
             [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is at work: ${holder:-unknown}, $line"
-            refuse_system no-unit "systemd could not start $unit: $complaint"
+            refuse_system no-unit "systemd could not start $unit: $said"
         fi
         sleep 0.1
     done

@@ -5,6 +5,7 @@
 # shellcheck shell=sh
 
 main() {
+    local ends needed tries
     answer_begin
     require_root
     for needed in nix-store systemctl systemd-run flock timeout awk; do
@@ -55,6 +56,7 @@ main() {
 }
 
 start_unit() {
+    local said tries
     printf '%s\n' "$program" >"$dir/program" && printf '%s\n' "$settings" >"$dir/settings.sh" || {
         rm -rf "$dir"
         refuse no-space "cannot write to $run_dir"
@@ -62,7 +64,7 @@ start_unit() {
     find_interpreter
     tries=0
     # shellcheck disable=SC2086 # the interpreter may be two words
-    until complaint=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+    until said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
         --description="tries a boot of ${new-} ($id)" \
         -p KillMode=control-group -p IgnoreOnIsolate=yes -p WorkingDirectory=/ -p UMask=0077 \
         -p RuntimeMaxSec="$time_limit" -p TimeoutStopSec=30 ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
@@ -84,7 +86,7 @@ start_unit() {
         [ "$tries" -lt 30 ] || {
             rm -rf "$dir"
             read_line "$run_dir/current"
-            refuse busy "has a deployment at work: ${line:-unknown} ($complaint)"
+            refuse busy "has a deployment at work: ${line:-unknown} ($said)"
         }
         sleep 0.2
     done

@@ -4,6 +4,7 @@
 # shellcheck shell=sh
 
 main() {
+    local name
     answer_begin
     while read -r name; do
         [ -z "$name" ] || answer unit "$name $(sc show -p ActiveState --value -- "$name" 2>/dev/null)"

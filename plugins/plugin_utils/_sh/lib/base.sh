@@ -47,6 +47,7 @@ read_line() { line=; if [ -e "$1" ]; then read -r line <"$1" || :; fi; }
 
 # require_root: no process is started for the answer that nearly all scripts get.
 require_root() {
+    local key me
     while read -r key _ me _; do
         [ "$key" != Uid: ] || break
     done </proc/self/status

@@ -6,6 +6,7 @@ grubenv=/boot/grub/grubenv
 
 # chosen_once: the entry that is chosen for the next boot; nothing where none is.
 chosen_once() {
+    local variable
     if [ "$loader" = grub ]; then
         [ ! -e "$grubenv" ] || timeout -k 5 20 grub-editenv "$grubenv" list 2>/dev/null | sed -n 's/^next_entry=//p'
         return

@@ -14,6 +14,7 @@ kernels_on_boot() {
 # boot_files_kib TOPLEVEL: what its kernels and initrds, those of its specialisations included, would take that are not on
 # /boot yet. Their names there are made from their store paths.
 boot_files_kib() {
+    local at_boot counted file kib part system
     kib=0
     counted=
     for system in "$1" "$1"/specialisation/*; do
@@ -34,6 +35,7 @@ boot_files_kib() {
 
 # boot_files_fit: whether what $new needs fits on /boot; complains where not.
 boot_files_fit() {
+    local needed
     kernels_on_boot || return 0
     needed=$(boot_files_kib "$new")
     free_kib /boot

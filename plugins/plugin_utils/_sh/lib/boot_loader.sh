@@ -4,6 +4,7 @@
 # loader_default DIRECTORY…: the toplevel that is started where nobody chooses another. Nothing where that can't be told: without the right
 # to read the files, with a choice that is kept in the firmware, a pattern or a saved entry, or by a loader that is not known here.
 loader_default() {
+    local at entry firmware
     for firmware in /sys/firmware/efi/efivars/LoaderEntryDefault-*; do
         [ ! -e "$firmware" ] || return 0
     done

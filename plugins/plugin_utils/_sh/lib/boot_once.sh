@@ -7,6 +7,7 @@ grub_cfg=/boot/grub/grub.cfg
 # entries_of TOPLEVEL: the ids of systemd-boot's entries that boot this very system, in the directory $entries.
 # A name may count tries of booting ("+3-1"), which is no part of the id.
 entries_of() {
+    local entry_file
     for entry_file in "$entries"/*.conf; do
         [ -e "$entry_file" ] || continue
         awk -v wanted="init=$1/init" '$1 == "options" { for (i = 2; i <= NF; i++) if ($i == wanted) found = 1 } END { exit !found }' \
@@ -42,6 +43,7 @@ grub_entries_of() {
 # find_loader TOPLEVEL: which loader boots this system by default, in $loader; complains where none does. It is taken for the one that
 # is in use only if its files name the boot default.
 find_loader() {
+    local place
     for place in /boot "$(timeout -k 5 20 bootctl -x 2>/dev/null)" "$(timeout -k 5 20 bootctl -p 2>/dev/null)" /efi /boot/efi; do
         entries=$place/loader/entries
         [ -n "$place" ] && [ -d "$entries" ] && [ -n "$(entries_of "$1")" ] || continue
@@ -60,6 +62,7 @@ find_loader() {
 
 # is_default TOPLEVEL: whether the loader's own files make it what is booted next time.
 is_default() {
+    local id_of wanted_entry
     if [ "$loader" = grub ]; then
         # Only the default has an entry outside of the submenus.
         grub_entries_of "$1" | grep -q -v '^> '
@@ -85,6 +88,7 @@ entry_of() {
 
 # can_boot_once: whether the loader could, with nothing changed; complains where not.
 can_boot_once() {
+    local chosen needed said
     # An earlier trial's own choice is taken back before another one is made.
     chosen=$(chosen_once)
     [ -z "$chosen" ] || [ "$chosen" = "${trial_entry-}" ] || { complain no-one-shot "somebody has chosen the entry '$chosen' for the next boot already"; return; }
@@ -104,6 +108,7 @@ can_boot_once() {
 
 # grub_can_forget: GRUB writes into the file's blocks as they are on the disk. Where it can't, it would boot the entry for ever.
 grub_can_forget() {
+    local device kind
     kind=$(stat -f -c %T /boot/grub) || kind=unknown
     case $kind in
     ext2/ext3 | ext2 | ext3 | ext4 | xfs | msdos | vfat | fat | tmpfs) ;;
@@ -123,6 +128,7 @@ grub_can_forget() {
 
 # boot_once ENTRY: and makes sure that it took; complains where it did not.
 boot_once() {
+    local chosen said
     if [ "$loader" = grub ]; then
         said=$(timeout -k 5 20 grub-reboot "$1" 2>&1)
     else

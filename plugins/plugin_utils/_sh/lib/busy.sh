@@ -3,6 +3,7 @@
 # shellcheck shell=sh
 
 others_at_work() {
+    local busy
     busy=$(switching_units)
     [ -z "$busy" ] || refuse busy "is being switched by $busy"
     load_trial && [ "$trial_new" != "$new" ] && trial_under_way || return 0

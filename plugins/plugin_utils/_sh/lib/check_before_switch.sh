@@ -12,19 +12,20 @@ check_before_switch() {
     # Releases before the variable print their usage for `check`, and exit 1 as a failed check does.
     grep -q PRE_SWITCH_CHECK "$new_live/bin/switch-to-configuration" || return 0
     switch_to "$check_limit" "$new_live" check
-    case $stc in
+    case $switch_status in
     0) ;;
     100) needs_reboot status-100 "switch-to-configuration check exited 100" ;;
     11) stop_unchanged switch-locked "switch-to-configuration check could not run (exit 11)$(! lock_held || echo ": another one holds its lock")" ;;
     *)
         inhibited && needs_reboot switch-inhibitor "it changes what its switch inhibitors name" ||
-            stop_unchanged pre-switch-checks "the pre-switch checks of the new system failed: switch-to-configuration check $(ended "$stc" "$check_limit")"
+            stop_unchanged pre-switch-checks "the pre-switch checks of the new system failed: switch-to-configuration check $(ended "$switch_status" "$check_limit")"
         ;;
     esac
 }
 
 # Whether a switch inhibitor may be why a check failed: programs that must not be exchanged under a running system.
 inhibited() {
+    local running
     [ "$mode" = test ] && [ -e "$new_live/switch-inhibitors" ] || return 1
     for running in /run/booted-system /run/current-system; do
         [ ! -e "$running/switch-inhibitors" ] || cmp -s "$running/switch-inhibitors" "$new_live/switch-inhibitors" || return 0

@@ -18,6 +18,7 @@ look_ahead() {
 
 # A deployment that is at work would be waited for. One that was left unfinished would be repaired first.
 another_deployment() {
+    local holder
     read_line "$run_dir/current"
     holder=${line:-$(open_field id)}
     case $(sc show -p ActiveState --value "$unit") in
@@ -43,6 +44,7 @@ inhibitors() { [ ! -r "$1/switch-inhibitors" ] || head -c 65536 "$1/switch-inhib
 # The unit ends everything that it has started, whatever becomes of the connection, and its directory goes with it. It is
 # no deployment: a real one is not held up by it, but for the moment that switch-to-configuration holds its own lock.
 run_foresee() {
+    local foresee_unit
     foresee_unit=deploy-flake-check-$id
     # This script may run a second time, after a connection that was lost.
     sc stop "$foresee_unit.service" 2>/dev/null

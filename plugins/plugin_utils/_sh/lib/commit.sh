@@ -12,6 +12,7 @@ boot_files() {
 # boot_untouched: whether all that the boot loader had before the commit is there as it was. Then it boots what it booted,
 # also where there was not one byte free to write the same once more.
 boot_untouched() {
+    local missing
     grep -q -e '/loader/loader\.conf$' -e '/grub\.cfg$' -e '/extlinux\.conf$' "$dir/boot-files" 2>/dev/null || return 1
     boot_files "$dir/boot-files.now"
     # 1: every line of it is still there; 2 would be an error.
@@ -21,13 +22,14 @@ boot_untouched() {
 }
 
 commit() {
+    local set_status
     if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new_live" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
         give_up superseded "somebody else has switched the host meanwhile"
     fi
     boot_files "$dir/boot-files"
     state commit-check
     switch_to "$commit_limit" "$new" boot
-    [ "$stc" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
+    [ "$switch_status" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
     state commit-profile
     limited "$commit_limit" nix-env -p "$profile" --set "$new" >>"$dir/log" 2>&1 </dev/null
     set_status=$?
@@ -40,9 +42,9 @@ finish_commit() {
     limited "$commit_limit" sync -f "$profile"
     state commit-boot
     switch_to "$commit_limit" "$new" boot
-    [ "$stc" = 0 ] || switch_to "$commit_limit" "$new" boot
-    [ "$stc" = 0 ] || {
-        why boot-loader "the boot loader could not be written: switch-to-configuration boot $(ended "$stc" "$commit_limit")"
+    [ "$switch_status" = 0 ] || switch_to "$commit_limit" "$new" boot
+    [ "$switch_status" = 0 ] || {
+        why boot-loader "the boot loader could not be written: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
         return 1
     }
     state commit-verify
@@ -56,6 +58,7 @@ finish_commit() {
 
 # put_profile_back: to the generation that was, and our own one away.
 put_profile_back() {
+    local ours
     # Ours, or a stray one that a `--set` left on a full disk: above all that there were, and naming the new system.
     if [ "$(boot_default) $(current_generation)" != "$previous_boot $previous_generation" ]; then
         if [ -z "$previous_boot" ]; then
@@ -77,6 +80,7 @@ put_profile_back() {
 
 # boot_back: profile and boot loader as they were.
 boot_back() {
+    local kept starts
     put_profile_back || {
         why profile "the system profile could not be put back to $previous_boot"
         return 1
@@ -85,9 +89,9 @@ boot_back() {
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
     switch_to "${1:-$commit_limit}" "$previous_boot" boot
-    if [ "$stc" != 0 ]; then
+    if [ "$switch_status" != 0 ]; then
         if boot_untouched; then kept="not be written, and is as it was"; else kept="not be put back"; fi
-        note "the boot loader could $kept: switch-to-configuration boot of $previous_boot $(ended "$stc" "$commit_limit")"
+        note "the boot loader could $kept: switch-to-configuration boot of $previous_boot $(ended "$switch_status" "$commit_limit")"
         [ "$kept" != "not be put back" ] || {
             starts=$(loader_default /boot /efi /boot/efi)
             note "the boot loader starts ${starts:-a system that is not known}, and the system profile is $(boot_default)"

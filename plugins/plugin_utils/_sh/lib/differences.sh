@@ -4,6 +4,7 @@
 
 # differences OLD NEW: answers with packages, sizes, kernel and units.
 differences() {
+    local packages unit_change
     [ -n "$1" ] && [ "$1" != "$2" ] || return 0
     nix=$(tool nix) || return 0
     answer changes_from "$1"
@@ -20,6 +21,7 @@ differences() {
 
 # experimental LIMIT ARGUMENT…: the commands are experimental, and the host need not have them enabled.
 experimental() {
+    local within
     within=$1
     shift
     timeout -k 5 "$within" "$nix" --extra-experimental-features nix-command "$@" 2>/dev/null </dev/null
@@ -27,6 +29,7 @@ experimental() {
 
 # kernels OLD NEW: their versions, which may be the same although the kernel is another.
 kernels() {
+    local kernel_after kernel_before
     kernel_before=$(kernel_version "$1")
     kernel_after=$(kernel_version "$2")
     if [ -n "$kernel_after" ] && [ "$kernel_before" = "$kernel_after" ] && [ "$(readlink -f "$1/kernel")" != "$(readlink -f "$2/kernel")" ]; then
@@ -38,6 +41,7 @@ kernels() {
 
 # kernel_version TOPLEVEL: the name of the directory of its modules; nothing for a container.
 kernel_version() {
+    local modules
     for modules in "$1"/kernel-modules/lib/modules/*; do
         [ ! -d "$modules" ] || { echo "${modules##*/}" && return; }
     done

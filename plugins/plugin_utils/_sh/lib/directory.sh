@@ -24,6 +24,7 @@ load() {
 }
 
 wanted_units() {
+    local wanted wanted_unit
     # Not what comes and goes with a login, a connection or a mount of systemd's own.
     wanted=$(units_in "$1" --type=service,socket,timer,mount,path) || return 1
     for wanted_unit in $wanted; do
@@ -63,6 +64,7 @@ note_facts() {
 
 # open_durably: the record that survives a power loss, and the roots that survive a garbage collection.
 open_durably() {
+    local kept systems target
     mkdir -p "$roots" || return 1
     systems=
     for kept in "new $new" "live $previous_live" "boot $previous_boot"; do

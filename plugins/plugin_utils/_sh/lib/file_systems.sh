@@ -4,6 +4,7 @@
 
 # boot_partition: where the boot loader's files are; the first that is a file system of its own.
 boot_partition() {
+    local above at
     for at in /boot /efi /boot/efi; do
         [ -d "$at" ] || continue
         above=${at%/*}

@@ -34,6 +34,7 @@ decide() {
 # tell: waits for the end or for one of the awaited states. Other news can wait until this has lasted a moment, since each
 # answer costs another look. Starts as few processes as it can: many hosts may share a machine.
 tell() {
+    local deadline found news_from next_look record state tries
     clock
     deadline=$((uptime + patience))
     news_from=$((uptime + quiet))

@@ -5,6 +5,7 @@
 # forget_trial: lets go of the generation that was made for it, and of the entry that would be booted once. Whoever writes the
 # boot loader next takes its entry away.
 forget_trial() {
+    local link
     loader=$trial_loader
     place_of_loader && not_once "$trial_entry"
     link=$profile-$trial_generation-link

@@ -6,6 +6,7 @@
 # free_kib DIRECTORY: what is free there, in $free, and what there is, in $total; nothing in $free, where that is not known. A
 # name with /. at its end is mounted first, where that is done on demand; but not everybody may look into it.
 free_kib() {
+    local said
     said=$(df -P -k "$1/." 2>/dev/null || df -P -k "$1" 2>/dev/null)
     set -f
     # Below the line with the titles.

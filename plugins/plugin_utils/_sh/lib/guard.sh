@@ -4,6 +4,7 @@
 # shellcheck shell=sh
 
 guard() {
+    local over tail_waits
     # Told to end before there is a final state, it ends with a failure, and systemd starts it again.
     trap '[ ! -e "$dir/settings" ] || { read_line "$dir/state" && is_final "$line"; }; exit "$?"' TERM INT HUP
     # For the undo of the supervisor, which ends it.
@@ -45,6 +46,7 @@ become_the_undo() { exec $interpreter "$dir/program" undo "$dir"; }
 # supervisor_there: whether deploy-flake.service still is this deployment and has a process that acts. systemd starts no undo
 # while a process hangs in the kernel, but waits for it, for as long as an undo may take; so that is waited for 15 s at most.
 supervisor_there() {
+    local shown
     [ -d "/sys/fs/cgroup$cgroup" ] || return 1
     if main_process_there; then
         waiting=0
@@ -66,6 +68,7 @@ supervisor_there() {
 
 # main_process_there: whatever else is in the cgroup does not count.
 main_process_there() {
+    local process
     while read -r process; do
         [ "$process" != "$main_process" ] || return 0
     done 2>/dev/null <"/sys/fs/cgroup$cgroup/cgroup.procs"

@@ -5,6 +5,7 @@
 
 # not_ignored: filters a list of units by the operator's list of shell patterns, one a line.
 not_ignored() {
+    local failed ignored pattern
     while read -r failed; do
         ignored=no
         while read -r pattern; do
@@ -21,6 +22,7 @@ END
 
 # ready: whether the host is in a state to try anything on; complains where not. Notes which units have failed before.
 ready() {
+    local manager
     manager=$(timeout -k 5 "$health_limit" systemctl is-system-running --wait 2>/dev/null) || :
     : >"$dir/failed"
     : >"$dir/failed-before"

@@ -3,6 +3,7 @@
 
 # The last words of the units in a list, for the report.
 unit_journals() {
+    local failed said
     while read -r failed; do
         timeout -k 5 10 journalctl --no-pager -q -o cat -n 6 -u "$failed" 2>/dev/null | while IFS= read -r said; do printf '%s: %s\n' "$failed" "$said"; done
     done | tail -n 40

@@ -5,6 +5,7 @@
 
 # require_tools: what all else rests on.
 require_tools() {
+    local needed
     for needed in nix-store nix-env systemctl systemd-run flock timeout; do
         command -v "$needed" >/dev/null || refuse_system no-tool "has no $needed in $PATH"
     done

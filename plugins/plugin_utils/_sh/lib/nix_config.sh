@@ -5,6 +5,7 @@
 # lend_nix_config DIRECTORY UNIT: $nix_config, which may hold secrets, as a credential of the unit; nothing but its path is in
 # the unit or the environment. Nix reads the user's own configuration as well.
 lend_nix_config() {
+    local home
     credential=
     [ -n "$nix_config" ] || return 0
     printf '%s\n' "$nix_config" >"$1/nix.conf"

@@ -4,6 +4,7 @@
 
 # note_trial STATE [WHY]: whole or not at all.
 note_trial() {
+    local name
     trial_state=$1
     {
         printf '{\n'

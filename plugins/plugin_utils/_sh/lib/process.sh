@@ -6,6 +6,7 @@ child=
 # limited SECONDS COMMAND…: the command in the background with `wait`, since a trap does not run while a foreground child
 # does; -k, since a child that ignores TERM would never end. 124 and 137 (143 where it is busybox's) are the limit's.
 limited() {
+    local limited_by
     limited_by=$1
     shift
     timeout -k 5 "$limited_by" "$@" 8>&- 9>&- &
@@ -36,6 +37,7 @@ end_child() {
 # each_process CGROUP FUNCTION: calls it with the id of every process in the cgroup and those below it, but not of this
 # shell, nor of the one that it is a subshell of. No command is started, since that would be a process there as well.
 each_process() {
+    local process procs self
     read -r self _ </proc/self/stat
     for procs in "/sys/fs/cgroup$1/cgroup.procs" "/sys/fs/cgroup$1"/*/cgroup.procs "/sys/fs/cgroup$1"/.control/cgroup.procs; do
         [ -r "$procs" ] || continue
@@ -59,6 +61,7 @@ count_one() { left="$left $1"; }
 # kill_others CGROUP: one by one with SIGKILL; cgroup.kill would take the undo along, and every process that it starts.
 # Waits up to 10 s; what is left then hangs in the kernel, and is in $left.
 kill_others() {
+    local tries
     tries=0
     while :; do
         left=

@@ -5,6 +5,7 @@
 boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
 
 current_generation() {
+    local link
     link=$(readlink "$profile" 2>/dev/null) || link=
     case $link in
     system-*-link) link=${link#system-} && echo "${link%-link}" ;;
@@ -12,6 +13,7 @@ current_generation() {
 }
 
 highest_generation() {
+    local highest link number
     highest=0
     for link in "$profile"-*-link; do
         number=${link#"$profile"-}

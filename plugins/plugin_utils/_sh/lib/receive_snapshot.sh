@@ -11,12 +11,14 @@ lost_snapshot() {
 
 # receive_snapshot: puts the NAR on standard input into the store, as $path; its size is $nar_size.
 receive_snapshot() {
+    local added needed
     drop_broken_copies
     free_kib /nix
     # Once unpacked, once in the store.
     needed=$((nar_size / 512 + 1024))
     [ "$free" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for the flake"
     temporary=$(mktemp -d "$copies.XXXXXXXX") || lost_snapshot no-space "cannot make a temporary directory in /nix/var/nix"
+    # Not local: this is done when the shell ends.
     trap 'rm -rf "$temporary"' EXIT
     trap 'exit 143' HUP INT TERM
     # A stream that was cut off never gets a name in the store.

@@ -17,6 +17,7 @@ reboot_required() {
 }
 
 record() {
+    local field rung
     read_line "$dir/rung"
     rung=$line
     read_line "$dir/about"
@@ -39,6 +40,7 @@ record() {
 
 # write_line: the record in deployments.jsonl, once, and whole or not at all: a full disk takes half a line.
 write_line() {
+    local size written
     written=$var_dir/deployments.jsonl
     if ! grep -q "^{\"id\": \"$id\".*}\$" "$written" 2>/dev/null; then
         # What a power loss has cut off must not take this line with it.

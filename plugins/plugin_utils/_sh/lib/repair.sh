@@ -4,6 +4,7 @@
 # shellcheck shell=sh
 
 repair_others() {
+    local other
     for other in "$run_dir"/*/settings; do
         [ -e "$other" ] || continue
         other=${other%/settings}
@@ -25,6 +26,7 @@ repair_others() {
 # repair_one DIRECTORY: by its own undo, in a unit and cgroup of its own; its guard may be at it already.
 # shellcheck disable=SC2086 # the interpreter may be two words
 repair_one() {
+    local tries
     read_line "$1/state"
     is_final "$line" || note "an earlier deployment (${1##*/}) was left unfinished while $line, and was undone first"
     tries=0

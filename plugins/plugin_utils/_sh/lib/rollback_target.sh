@@ -5,6 +5,7 @@
 
 # generations: the numbers of those that the system profile has, the lowest first.
 generations() {
+    local link number
     for link in "$profile"-*-link; do
         [ -L "$link" ] || continue
         number=${link#"$profile"-}
@@ -18,6 +19,7 @@ generations() {
 
 # What there is to choose from, the latest of it.
 list_generations() {
+    local made number
     generations | tail -n 20 | while read -r number; do
         made=$(stat -c %y "$profile-$number-link" | cut -c 1-16)
         [ "$number" != "$from" ] || made="$made, the boot default"
@@ -28,6 +30,7 @@ list_generations() {
 # choose_target: sets $new, and says what it is. Of the generations below the boot default the highest one with another
 # system: the same system again would be no way back.
 choose_target() {
+    local chosen number there wanted
     from=$(current_generation)
     chosen=
     case $rollback_to in

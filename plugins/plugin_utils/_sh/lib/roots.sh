@@ -11,6 +11,7 @@ drop_root() {
 }
 
 drop_all_roots() {
+    local root
     for root in "$roots"/*; do
         case $root in
         "$roots"/deployment-*) ;;

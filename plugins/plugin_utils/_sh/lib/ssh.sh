@@ -5,6 +5,7 @@
 
 # ssh_command: sshd and its configuration as the unit that is loaded now starts it, in $sshd and $sshd_config.
 ssh_command() {
+    local name start
     for name in sshd.service ssh.service sshd@deploy-flake.service ssh@deploy-flake.service; do
         start=$(sc show -p ExecStart --value "$name" 2>/dev/null) || continue
         # { path=PROGRAM ; argv[]=PROGRAM ARGUMENTS ; …, of several the last.
@@ -38,6 +39,7 @@ look_at_sshd() {
 
 # each_setting FUNCTION: calls it with each of them, name and value.
 each_setting() {
+    local name value
     while read -r name value; do "$1" "$name" "$value"; done <<END
 $settings_of_sshd
 END
@@ -49,6 +51,7 @@ host_key() { [ "$1" != hostkey ] || [ ! -r "$2" ] || cksum "$2"; }
 
 # login_keys: where keys of the login user are found.
 login_keys() {
+    local entry
     entry=$(getent passwd "$login_user") || return 0
     IFS=: read -r _ _ _ _ _ home _ <<END
 $entry
@@ -57,6 +60,7 @@ END
 }
 
 login_key() {
+    local file
     case $1:$2 in
     authorizedkeyscommand:/*) printf 'command %s\n' "$2" ;;
     authorizedkeysfile:*)
@@ -72,6 +76,7 @@ login_key() {
 # ssh_wanted: whether the target that the host boots into brings ssh up. Mostly its own directory says so. systemd is asked from
 # below, which is a much shorter list.
 ssh_wanted() {
+    local booted_into name wanting
     booted_into=$(readlink -f /etc/systemd/system/default.target)
     for name in sshd.service ssh.service sshd.socket ssh.socket; do
         [ ! -e "/etc/systemd/system/${booted_into##*/}.wants/$name" ] || return 0
@@ -83,6 +88,7 @@ ssh_wanted() {
 
 # still_reachable: complains, on one line, where not.
 still_reachable() {
+    local lost said
     # Where no ssh unit is wanted, the way in is something else, and only the confirmation can tell.
     look_at_sshd || { allowed no_ssh && return 0; } || { complain unreachable "the new system has no ssh unit"; return; }
     # It says its settings only if they are good ones.

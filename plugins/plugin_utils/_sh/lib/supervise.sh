@@ -5,6 +5,7 @@
 # shellcheck shell=sh
 
 supervise() {
+    local asked_for
     trap 'why stopped "the supervisor was told to stop ($(read_line "$dir/state"; echo "$line"))"; end_child; exit 143' TERM
     state checking
     repair_others || stop_unchanged unfinished "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
@@ -37,10 +38,11 @@ start_guard() {
 }
 
 try_live() {
+    local test_status
     state activating
     # Our own limit counts from the first byte of `test`.
     switch_to "$activate_limit" "$new_live" test
-    test_status=$stc
+    test_status=$switch_status
     case $test_status in
     0 | 4) ;;
     100)

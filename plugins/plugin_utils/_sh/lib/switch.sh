@@ -16,19 +16,20 @@ lock_held() {
 
 # switch_to LIMIT TOPLEVEL ACTION: the status is switch-to-configuration's own, or the limit's.
 switch_to() {
+    local began came_free
     clock
     began=$uptime
     came_free=0
     echo "--- switch-to-configuration $3 of $2" >>"$dir/log"
     while :; do
         limited "$1" "$2/bin/switch-to-configuration" "$3" >>"$dir/log" 2>&1 </dev/null
-        stc=$?
-        [ "$stc" = 0 ] || reap
-        [ "$stc" = 11 ] || return "$stc"
+        switch_status=$?
+        [ "$switch_status" = 0 ] || reap
+        [ "$switch_status" = 11 ] || return "$switch_status"
         # Another run holds the lock: wait for it, within the same limit. It may have let go since; then once more.
         lock_held || came_free=$((came_free + 1))
         clock
-        [ "$came_free" -le 1 ] && [ $((uptime - began)) -lt "$1" ] || return "$stc"
+        [ "$came_free" -le 1 ] && [ $((uptime - began)) -lt "$1" ] || return "$switch_status"
         pause 1
     done
 }

@@ -40,6 +40,7 @@ answer_unchanged() {
 
 # What is activated: the system itself, or one of its specialisations. The boot default is the system itself.
 choose_live_system() {
+    local one their_names
     new_live=$new
     if [ -n "$specialisation" ]; then
         new_live=
@@ -57,6 +58,7 @@ choose_live_system() {
 
 # look_at_toplevel SYSTEM
 look_at_toplevel() {
+    local hostname_file its_name its_system our_system part unit_file wanted
     for part in nixos-version bin/switch-to-configuration; do
         [ -e "$1/$part" ] || refuse_system not-a-system "refuses $1: it is not a NixOS system, it has no $part"
     done

@@ -7,6 +7,7 @@ tools_work() { [ "$(timeout -k 5 20 echo yes)" = yes ] && [ "$(readlink -f /proc
 
 # tool NAME: its path, where the shell would say that it is a builtin.
 tool() {
+    local at old_ifs
     old_ifs=$IFS
     IFS=:
     for at in $PATH; do

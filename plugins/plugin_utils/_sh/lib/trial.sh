@@ -10,6 +10,7 @@ trial_file=$var_dir/trial.json
 
 # load_trial: the fields as trial_NAME; fails where there is none.
 load_trial() {
+    local name
     [ -e "$trial_file" ] || return 1
     for name in id state new old generation made loader entry boot_id started reboot_until until host_limit; do
         eval "trial_$name=\$(field_of $name \"\$trial_file\")"

@@ -3,6 +3,7 @@
 
 # trial_outcome: in words, what has become of a trial that nobody is at work on.
 trial_outcome() {
+    local booted this_boot
     this_boot=$(cat /proc/sys/kernel/random/boot_id)
     booted=$(readlink -f /run/booted-system)
     if [ "$(boot_default)" = "$trial_new" ]; then

@@ -1,6 +1,6 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
 # inputs: last_resort_reboot rollback_limit over_ssh mode
-# needs: base commit directory journal own_unit process profile record reports_to_directory states switch tools units
+# needs: base commit complain directory journal own_unit process profile record reports_to_directory states switch tools units
 # shellcheck shell=sh
 
 # undo: 0 when the deployment has a final state, 75 when another undo is at work.
@@ -60,11 +60,13 @@ free_switch_lock() {
 }
 
 machine_stopping() {
+    local manager
     manager=$(sc is-system-running 2>/dev/null)
     [ "$manager" = stopping ] || sc --quiet is-active rescue.target emergency.target
 }
 
 somebody_else_switched() {
+    local default
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
     { [ "$live" != "$previous_live" ] && [ "$live" != "$new_live" ]; } || { [ "$default" != "$previous_boot" ] && [ "$default" != "$new" ]; }
@@ -104,6 +106,7 @@ undo_at_shutdown() {
 }
 
 undo_fully() {
+    local rung
     go_forward && return 0
     boot=kept
     boot_side "$commit_limit" || boot=broken
@@ -147,6 +150,7 @@ undo_fully() {
 # An interrupted run leaves lists which the next one acts on, whatever its toplevel. Only units that the previous system
 # has can be meant for it; the files also name units to bring back, so they stay.
 prune_lists() {
+    local list listed template
     for list in /run/nixos/*-list; do
         [ -f "$list" ] || continue
         while read -r listed; do
@@ -167,6 +171,7 @@ rung_test() {
 }
 
 rung_restart_bus() {
+    local service
     for service in dbus.socket dbus.service systemd-logind.service; do
         sc reset-failed "$service" 2>/dev/null
         sc restart "$service" 2>/dev/null
@@ -175,6 +180,7 @@ rung_restart_bus() {
 }
 
 rung_by_hand() {
+    local service
     limited "$rollback_limit" "$previous_live/activate" >>"$dir/log" 2>&1 </dev/null
     [ "$status" = 0 ] || reap
     sc daemon-reload
@@ -215,10 +221,11 @@ wake_logind() {
     timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 || note "logind does not answer, so logins may hang"
 }
 
-# verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Says why not in $complaint.
+# verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Complains of what is not.
 verify_previous() {
-    [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complaint="/run/current-system is another" && return 1; }
-    [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complaint="/etc is another system's" && return 1; }
+    local tries
+    [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complain not-live "/run/current-system is another"; return; }
+    [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complain not-live "/etc is another system's"; return; }
     tries=0
     until units_are_as_before; do
         tries=$((tries + 1))
@@ -226,7 +233,8 @@ verify_previous() {
         mend_units
         pause 0.5
     done
-    [ "$over_ssh" = no ] || ! ssh_unit_in "$dir/active" || ssh_unit_in "$dir/active-now" || { complaint="no ssh unit is active" && return 1; }
+    [ "$over_ssh" = no ] || ! ssh_unit_in "$dir/active" || ssh_unit_in "$dir/active-now" ||
+        complain unreachable "no ssh unit is active"
 }
 
 ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
@@ -235,15 +243,15 @@ ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
 units_are_as_before() {
     : >"$dir/missing"
     : >"$dir/failed-now"
-    { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all"; } || { complaint="systemd does not answer" && return 1; }
+    { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all"; } || { complain no-answer-from-systemd "systemd does not answer"; return; }
     grep -F -x -v -f "$dir/active-now" "$dir/active" >"$dir/missing"
     grep -F -x -v -f "$dir/failed-before" "$dir/failed-all" >"$dir/failed-now"
     [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || return 0
-    complaint="units are not as before: $(cat "$dir/missing" "$dir/failed-now" | sort -u | tr '\n' ' ')"
-    return 1
+    complain units-failed "units are not as before: $(cat "$dir/missing" "$dir/failed-now" | sort -u | tr '\n' ' ')"
 }
 
 mend_units() {
+    local service
     while read -r service; do
         if gone "$service"; then
             # It was transient.

@@ -4,6 +4,7 @@
 
 # units_in STATES OPTION…: their names; fails where systemd does not answer, which is something else than a list without a name.
 units_in() {
+    local listed refused_until wanted_state
     wanted_state=$1
     shift
     # While it is executed anew it refuses connections, for a moment; one that hangs was waited for already.
@@ -19,6 +20,7 @@ units_in() {
 # each_first_word FUNCTION LINES: calls it with the first word of each line. Not by a pipe, which a shell reads byte by byte in
 # a process of its own; nor by a here-document, since bash may write that to the disk, which may be full.
 each_first_word() {
+    local each_line old_ifs
     old_ifs=$IFS
     IFS=$newline
     set -f

@@ -6,6 +6,7 @@
 # In one go, since looking again and again would cost most where many hosts are busy. busybox's tail does not see that
 # nobody reads any more, and takes no part of a second: there it ends at once, and the file is read again and again.
 wait_for_line() {
+    local its_tail lines_in wait_at_most wait_until
     wait_at_most=$1
     clock
     wait_until=$((uptime + wait_at_most))
@@ -30,6 +31,7 @@ wait_for_line() {
 
 # comes_along LINE…: whether one of them does, on standard input.
 comes_along() {
+    local new_line
     while read -r new_line; do
         case " $* " in *" $new_line "*) return 0 ;; esac
     done

@@ -6,6 +6,7 @@
 # shellcheck shell=sh
 
 foresee() {
+    local failed
     : >"$dir/log"
     ready || {
         while read -r failed; do answer failed_unit "$failed"; done <"$dir/failed"
@@ -23,10 +24,10 @@ dry_activate() {
     mv "$dir/log" "$dir/log.check"
     switch_to "$activate_limit" "$new_live" dry-activate
     answer dry_activation "$(head -c 262144 "$dir/log")"
-    case $stc in
+    case $switch_status in
     0) ;;
     100) needs_reboot status-100 "switch-to-configuration dry-activate exited 100" ;;
-    *) why unclear "switch-to-configuration dry-activate $(ended "$stc" "$activate_limit")" ;;
+    *) why unclear "switch-to-configuration dry-activate $(ended "$switch_status" "$activate_limit")" ;;
     esac
 }
 

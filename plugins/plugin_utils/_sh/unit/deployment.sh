@@ -6,6 +6,7 @@
 end_guard() { [ "$1" != "$guard_process" ] || kill -TERM "$1" 2>/dev/null; }
 
 main() {
+    local result
     load "$2" || exit 1
     guard_unit=deploy-flake-guard-$id.service
     case $1 in

@@ -27,6 +27,7 @@ end_with() {
 }
 
 prune() {
+    local busy
     : >>"$dir/removed"
     # It is started a second time where its first start was not heard of.
     mkdir "$dir/begun" 2>/dev/null || exit 0
@@ -45,23 +46,26 @@ prune() {
 
 # What the controller chose, unless it has come to be needed meanwhile.
 set_aside() {
+    local current link needed number system
     needed=" $default $(readlink -f /run/current-system) $(readlink -f /run/booted-system) $(open_field new) $(open_field previous_live) $(open_field previous_boot) "
     # Between its preparation and its boot.
     ! load_trial || ! trial_under_way || needed="$needed$trial_new "
     current=$(current_generation)
     while read -r number system; do
         link=$profile-$number-link
-        [ -n "$number" ] && [ "$number" != "$current" ] && [ "$(readlink -f "$link")" = "$system" ] && ! is_needed || continue
+        [ -n "$number" ] && [ "$number" != "$current" ] && [ "$(readlink -f "$link")" = "$system" ] && ! is_needed "$link" "$needed" || continue
         mkdir -p "$aside" && mv -f "$link" "$aside/" && printf '%s\n' "$number" >>"$dir/removed"
     done <<END
 $wanted
 END
 }
 
+# is_needed LINK SYSTEMS: whether a generation or one of its specialisations is one of them, each between spaces.
 is_needed() {
-    for each in "$link" "$link"/specialisation/*; do
+    local each
+    for each in "$1" "$1"/specialisation/*; do
         [ -e "$each" ] || continue
-        case $needed in *" $(readlink -f "$each") "*) return 0 ;; esac
+        case $2 in *" $(readlink -f "$each") "*) return 0 ;; esac
     done
     return 1
 }
@@ -69,6 +73,7 @@ is_needed() {
 # The entries of generations that are gone have to go as well: they would start what garbage collection takes away. Twice, since a
 # lock may be held. If it can't be done, there are the generations again.
 write_boot_entries() {
+    local each link loaded starts
     sync -f "${profile%/*}"
     starts=$default
     loaded=$(loader_default /boot /efi /boot/efi)
@@ -79,8 +84,8 @@ write_boot_entries() {
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
     switch_to "$boot_limit" "$starts" boot
-    [ "$stc" = 0 ] || switch_to "$boot_limit" "$starts" boot
-    if [ "$stc" != 0 ]; then
+    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$starts" boot
+    if [ "$switch_status" != 0 ]; then
         for link in "$aside"/*; do
             # One that an interrupted removal left may have its number taken by now.
             [ ! -L "$link" ] || [ -L "${profile%/*}/${link##*/}" ] || mv -f "$link" "${profile%/*}/"
@@ -88,7 +93,7 @@ write_boot_entries() {
         rm -rf "$aside"
         sync -f "${profile%/*}"
         : >"$dir/removed"
-        end_with "boot-failed $stc"
+        end_with "boot-failed $switch_status"
     fi
     : >"$dir/boot-written"
     rm -rf "$aside"
@@ -97,6 +102,7 @@ write_boot_entries() {
 
 # Without the lock: it may take long, and a deployment keeps what it needs by roots of its own.
 garbage() {
+    local before
     free_kib /nix
     before=$free
     # It names each path; the last lines say how much it was.

@@ -9,7 +9,7 @@
 stop_here() {
     if [ "${begun-}" = yes ]; then
         forget_trial
-        write_entries_again || set -- "$1" "$2; and its boot loader could not be written again as it was (status $stc): before a reboot, mend it and run '$trial_old/bin/switch-to-configuration boot'"
+        write_entries_again || set -- "$1" "$2; and its boot loader could not be written again as it was (status $switch_status): before a reboot, mend it and run '$trial_old/bin/switch-to-configuration boot'"
     fi
     refuse "$@"
 }
@@ -20,7 +20,7 @@ write_entries_again() {
     export NIXOS_NO_CHECK
     switch_to "$commit_limit" "$trial_old" boot
     sync_boot_side "$commit_limit"
-    [ "$stc" = 0 ]
+    [ "$switch_status" = 0 ]
 }
 
 # look: what has to be so before a system can be booted once. Changes nothing.
@@ -33,6 +33,7 @@ look() {
 }
 
 prepare() {
+    local returns wanted
     if load_trial; then
         ! trial_under_way || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
         answer earlier "$(trial_outcome)"
@@ -47,7 +48,7 @@ prepare() {
     trial_host_limit=$host_limit
     root_systems || refuse no-space "could not write to $roots, or has lost $new or $trial_old meanwhile"
     make_generation
-    write_entries_again || stop_here no-entry "could not write a boot entry for $new: switch-to-configuration boot of $trial_old exited $stc; $(tail -n 3 "$dir/log" | tr '\n' ' ')"
+    write_entries_again || stop_here no-entry "could not write a boot entry for $new: switch-to-configuration boot of $trial_old exited $switch_status; $(tail -n 3 "$dir/log" | tr '\n' ' ')"
     is_default "$trial_old" || stop_here no-entry "would not boot $trial_old by default any more once there is an entry for $new (does the boot loader keep one entry alone?)"
     trial_entry=$(entry_of "$new" "$trial_generation")
     [ -n "$trial_entry" ] || stop_here no-entry "has no boot entry for $new, though switch-to-configuration boot of $trial_old has succeeded"
@@ -123,7 +124,7 @@ over() {
     note_trial failed "$why"
     # The boot default may have moved since; it is what goes on.
     trial_old=$(boot_default)
-    write_entries_again || answer entries "its boot loader still has an entry for $trial_new (switch-to-configuration boot of $trial_old exited $stc)"
+    write_entries_again || answer entries "its boot loader still has an entry for $trial_new (switch-to-configuration boot of $trial_old exited $switch_status)"
 }
 
 main() {
