@@ -249,5 +249,5 @@ def test_zero_is_a_number() -> None:
 def test_the_scripts_and_the_controller_know_the_same_ends() -> None:
     inputs = dict.fromkeys(("id", "program", "values", "runtime_limit", "patience", "over"), "")
     text = program("prune") + command("prune", inputs)
-    words = set(re.findall(r'(?:ended|answer result) "?([a-z-]+)', text))
+    words = set(re.findall(r'(?:end_with|answer result) "?([a-z-]+)', text))
     assert words == set(RemovalResult)
