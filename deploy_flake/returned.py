@@ -86,7 +86,7 @@ class KernelVersions(TypedDict):
     before: str
     """That of the old system."""
     after: str
-    """That of the new one. It ends with `built anew` where the version is the same and the kernel another."""
+    """That of the new one. It ends with `built again` where the version is the same and the kernel another."""
 
 
 class ChangedUnits(TypedDict):

@@ -1,4 +1,4 @@
-# Part of deploy-flake: a system that was booted once, to see whether it comes up, goes back by itself unless it is made the boot
+# Part of deploy-flake: a system that was booted once, to see whether it comes up, reboots by itself unless it is made the boot
 # default in time. Its record says which system that is, and how long it has.
 # shellcheck shell=sh
 
@@ -26,7 +26,7 @@ main() {
     esac
     while ! over; do
         if [ $(($(now) - first)) -ge "$limit" ]; then
-            # A deployment that is at work ends by itself, and may be what makes it the boot default.
+            # A deployment that is in progress ends by itself, and may be what makes it the boot default.
             systemctl --quiet is-active deploy-flake.service || break
         fi
         sleep 1

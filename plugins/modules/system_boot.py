@@ -251,7 +251,7 @@ changes:
           description: That of the old system.
           type: str
         after:
-          description: That of the new one. It ends with C(built anew) where the version is the same and the kernel
+          description: That of the new one. It ends with C(built again) where the version is the same and the kernel
             another.
           type: str
     units:

@@ -217,5 +217,5 @@ def test_host_that_is_busy(command: Command, lab: Lab, whole: dict[str, Host]) -
         code, lines = command.json(destination(host, "host1-exit-4"), *given)
     assert code == 1, lines
     assert results(lines)[host.address]["reason"] == "busy"
-    assert "another deployment is at work" in results(lines)[host.address]["error"]
+    assert "another deployment is in progress" in results(lines)[host.address]["error"]
     assert command.run("revoke", destination(host), *reaching([host]))[0] == 0

@@ -111,7 +111,7 @@ def test_two_controllers_at_once(lab: Lab, whole: dict[str, Host]) -> None:
         }
         with deploying(lab, host, second, lock_timeout=0) as hasty:
             assert hasty.end() != 0
-            assert "another deployment is at work" in hasty.output, hasty.output
+            assert "another deployment is in progress" in hasty.output, hasty.output
             assert where.name.partition("-")[0] in hasty.output
         with deploying(lab, host, second, lock_timeout=60) as patient:
             wait_for(lambda: "waits up to 60 s" in patient.output or patient.process.poll() is not None)

@@ -136,7 +136,7 @@ def test_what_a_reboot_waits_for(lab: Lab, whole: dict[str, Host]) -> None:
             deployment.wait_for("window")
             refused = result(reboot(lab, host, lock_timeout=1), host)
             assert refused["reason"] == "busy"
-            assert "a deployment is at work on it" in refused["msg"]
+            assert "a deployment is in progress on it" in refused["msg"]
             assert boot_id(host) == first
             # As a revocation does.
             host.run("mv /run/deploy-flake/*-*/window $(echo /run/deploy-flake/*-*)/revoked", check=True)

@@ -35,7 +35,7 @@ def result_of(host: Host, settings: Settings, answer: Answer, mode: Mode) -> dic
         "failed_units": answer.all("failed_unit"),
         "notes": _notes(host, answer, valid, settings),
     }
-    if valid and answer.get("foreseen"):
+    if valid and answer.get("checked"):
         result["would"] = dry_activation.nothing() if boots else dry_activation.parse(answer.get("dry_activation"))
     if valid and (why_code := _why_not(answer)):
         result |= {"failed": True, "changed": False, "msg": _refusal(host.name, answer, why_code), "would": None}
@@ -131,12 +131,12 @@ def _notes(host: Host, answer: Answer, valid: bool, settings: Settings) -> list[
 
 def _why_not(answer: Answer) -> str:
     """The code of why the host would refuse, or could not tell; "" where it would go on."""
-    return answer.get("why_code") if answer.get("foreseen") else Why.UNCLEAR
+    return answer.get("why_code") if answer.get("checked") else Why.UNCLEAR
 
 
 def _refusal(host: str, answer: Answer, why_code: str) -> str:
     why = answer.get("why")
-    if not answer.get("foreseen"):
+    if not answer.get("checked"):
         why = "the unit that looks at the new system did not end within its limit, or was killed"
     unclear = why_code == Why.UNCLEAR
     what = "could not find out what the new system would do" if unclear else "would refuse the new system"

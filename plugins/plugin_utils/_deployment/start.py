@@ -140,8 +140,8 @@ class _Start:
             inputs |= {
                 "id": self._deployment.id,
                 "settings": self._unit_settings("check_mode"),
-                "foresee": program("check_mode"),
-                "foresee_limit": str(limits.check_mode),
+                "check_mode_program": program("check_mode"),
+                "check_mode_limit": str(limits.check_mode),
                 "diff": _yes(context.diff_mode),
             }
         host = self._host

@@ -13,7 +13,7 @@ from .._host.answer import Answer
 
 def free_space(answer: Answer) -> dict[str, dict[str, Any] | None]:
     """The file systems of /nix and of the boot loader, and how much of each is free; None for one that there is not."""
-    return {name: _of(answer.get(f"room_{name}")) for name in ("nix", "boot")}
+    return {name: _of(answer.get(f"free_space_{name}")) for name in ("nix", "boot")}
 
 
 def _of(text: str) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 # Starts a build in a unit of its own, or finds it running, and hands out its log.
-# From the controller: name, login_user, build_limit, nix_arguments (quoted), offset, patience, quiet, may_start, source (the flake), nix_config,
-# and paths: snapshots that it needs and that the controller could send. nar_size: of one that comes on standard input, its name in path; or
-# empty. look: whether to look as well if anything is to be done; then what look_at_system wants too, but for new.
+# nix_arguments: quoted for a shell. offset: how much of the log is known. quiet: for how many seconds only the end is worth an answer.
+# may_start: whether to start one. source: the flake. paths: snapshots that it needs and that the controller could send. nar_size: of
+# one that comes on standard input, whose path is path; or nothing. look: whether to look as well if anything is to be done.
 # inputs: name login_user build_limit nix_arguments at_end nix_config offset patience quiet may_start source paths nar_size look
 # inputs where nar_size: path
 # inputs where look=yes: specialisation mode over_ssh allow
@@ -41,7 +41,7 @@ take_turn() {
     flock -w 90 8 || refuse_build no-lock "has been starting builds for others for more than 90 s"
 }
 
-# in_progress: also while the unit's last words are written.
+# in_progress: also while the unit's last lines are written.
 in_progress() {
     case $(sc show -p ActiveState --value "$build_unit" 2>/dev/null) in
     inactive | failed | '') return 1 ;;
@@ -137,7 +137,7 @@ hand_out() {
         answer free "$free"
         ;;
     esac
-    # Whoever looks for one that is gone begins it anew.
+    # Whoever looks for one that is gone begins it again.
     if [ "$result" = killed ]; then
         take_turn
         ! in_progress || return 0
@@ -173,7 +173,7 @@ answer_toplevel() {
                 drop_root "$source"
             }
         done
-        # For launch.sh.
+        # For command/start.
         read_line /proc/sys/kernel/random/boot_id
         answer boot_id "$line"
     fi

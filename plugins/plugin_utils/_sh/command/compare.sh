@@ -1,5 +1,5 @@
-# What would change on this host with a new system. From the controller: new, mode (test: what runs is compared, boot: what
-# would boot).
+# What would change on this host with a new system. mode: test where what runs is compared, boot where what
+# would boot is.
 # inputs: new mode
 # needs: base differences profile
 # shellcheck shell=sh

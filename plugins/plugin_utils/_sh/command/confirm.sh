@@ -1,4 +1,4 @@
-# Confirms a deployment that waits for it. From the controller: id, meant (the toplevel), and what wait.sh wants.
+# Confirms a deployment that waits for it. meant: the toplevel that the operator has in mind.
 # inputs: meant
 # facts: new
 # needs: base follow
@@ -8,7 +8,7 @@ main() {
     local its
     begin
     if [ -e "$dir/settings" ]; then
-        # shellcheck disable=SC1091 # made by start.sh
+        # shellcheck disable=SC1091 # made by command/start
         its=$(. "$dir/settings" && printf '%s' "$new") 2>/dev/null
         # None: it ended this moment, and has tidied up.
         [ "${its:-$meant}" = "$meant" ] || refuse other-toplevel "deployment $id is about $its, not about $meant"

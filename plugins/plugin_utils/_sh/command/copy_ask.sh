@@ -1,4 +1,4 @@
-# Asks which snapshots the host lacks. From the controller: paths, one a line.
+# Asks which snapshots the host lacks.
 # needs: base root_snapshots
 # shellcheck shell=sh
 

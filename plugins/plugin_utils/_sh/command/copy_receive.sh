@@ -1,4 +1,4 @@
-# Puts the NAR on standard input into the store. From the controller: path, nar_size.
+# Puts the NAR on standard input into the store.
 # needs: base receive_snapshot
 # shellcheck shell=sh
 

@@ -1,10 +1,10 @@
-# What runs, what booted, what would boot, and how it came to be. Changes nothing. From the controller: deployments.
+# What runs, what booted, what would boot, and how it came to be. Changes nothing. deployments: how many records to tell.
 # inputs: deployments
 # needs: base boot_loader booted durable file_systems profile trial trial_outcome unit_environment units
 # shellcheck shell=sh
 
 main() {
-    local boot default each failed field live open revision
+    local default each failed field live open revision
     answer_begin
     answer root "$(id -u)"
     answer now "$(date +%s)"
@@ -26,9 +26,7 @@ main() {
     answer manager "$(sc is-system-running 2>/dev/null)"
     failed_units | while read -r failed; do answer failed_unit "$failed"; done
     generations
-    room nix /nix
-    boot=$(boot_partition)
-    [ -z "$boot" ] || room boot "$boot"
+    answer_file_systems
     [ ! -d "$profile-deploy-flake-removed" ] || answer unfinished_removal yes
     if [ "$(id -u)" = 0 ]; then
         [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
@@ -46,7 +44,7 @@ main() {
         fi
         if load_trial; then
             answer trial "$trial_new"
-            if trial_under_way; then answer trial_in_progress yes; else answer trial_outcome "$(trial_outcome)"; fi
+            if trial_in_progress; then answer trial_in_progress yes; else answer trial_outcome "$(trial_outcome)"; fi
         fi
     fi
     answer open_unit "$(sc show -p ActiveState --value "$unit" 2>/dev/null)"

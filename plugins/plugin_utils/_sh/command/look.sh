@@ -1,9 +1,8 @@
-# Looks whether there is anything to do on the host, and whether that may be tried. launch.sh then starts it: what runs in the
-# deployment's units is sent only where it is needed.
-# From the controller: what look.sh wants, and begins: whether launch.sh comes next. look.sh, room.sh and others.sh come before this,
-# for a rollback target.sh, in check mode look_ahead.sh too.
+# Looks whether there is anything to do on the host, and whether that may be tried. command/start then starts it: what runs in the
+# deployment's units is sent only where it is needed. begins: whether that comes next. settings: what check mode's program has to
+# know, as assignments.
 # inputs: new begins
-# inputs where check_mode=yes: id settings foresee foresee_limit diff
+# inputs where check_mode=yes: id settings check_mode_program check_mode_limit diff
 # needs: base busy check_mode look_first rollback_target roots
 # shellcheck shell=sh
 
@@ -14,12 +13,12 @@ main() {
     require_tools
     [ -z "$rollback_to" ] || choose_target
     look_first
-    [ "$check_mode" = no ] || answer_room
+    [ "$check_mode" = no ] || answer_free_space
     look_at_host
-    # Before a deployment begins, launch.sh looks.
-    [ "$begins" = yes ] || others_at_work
+    # Before a deployment begins, command/start looks.
+    [ "$begins" = yes ] || refuse_if_busy
     # Check mode starts nothing, and lets go of the roots; a deployment that is about to begin keeps those of the build.
-    [ "$check_mode" = no ] || { look_ahead; drop_all_roots; exit 0; }
+    [ "$check_mode" = no ] || { answer_for_check_mode; drop_all_roots; exit 0; }
     read -r boot_id </proc/sys/kernel/random/boot_id
     answer boot_id "$boot_id"
 }

@@ -1,6 +1,6 @@
 # Evaluates something small as the login user.
-# From the controller: login_user, nix_arguments (quoted), nix_config, eval_limit, source (the flake, or nothing). If the
-# value is store paths, it says which of them the host has.
+# nix_arguments: quoted for a shell. source: the flake, or nothing. If the value is store paths, it says which of them the host
+# has.
 # inputs: login_user nix_arguments eval_limit source
 # needs: base nix_config own_directory roots tools
 # shellcheck shell=sh

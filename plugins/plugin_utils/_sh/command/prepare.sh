@@ -1,5 +1,4 @@
 # Looks whether a deployment that waits for confirmation could commit now, and extends its window once.
-# From the controller: id, and what wait.sh wants.
 # facts: new new_live previous_boot
 # needs: base boot_files complain follow profile
 # shellcheck shell=sh
@@ -7,7 +6,7 @@
 main() {
     begin
     if [ -e "$dir/window" ]; then
-        # shellcheck disable=SC1091 # made by start.sh
+        # shellcheck disable=SC1091 # made by command/start
         . "$dir/settings"
         # `&&` and `||` of a shell have one rank.
         if { [ ! -e "$dir/mode" ] && [ "$(readlink -f /run/current-system)" != "${new_live:-$new}" ]; } ||

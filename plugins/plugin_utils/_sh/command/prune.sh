@@ -1,5 +1,5 @@
 # Starts the removal of generations in a unit of its own, or finds it begun, and tells how it ended.
-# From the controller: id, program, values, runtime_limit, patience, over.
+# values: what the program has to know, as assignments. over: yes once that was heard, to tidy up.
 # inputs: id program values runtime_limit patience over
 # needs: base file_systems interpreter own_directory quote unit_environment
 # shellcheck shell=sh
@@ -50,7 +50,7 @@ start_unit() {
             answer holder "$line"
             answer holder_about "$(cat "$run_dir/$line/about" 2>/dev/null)"
             rm -rf "$dir"
-            [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "is at work on ${line:-something else}"
+            [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "is busy with ${line:-something else}"
             refuse no-unit "could not start $unit: $said"
         fi
         sleep 0.1
@@ -70,7 +70,7 @@ is_up() {
 }
 
 hand_out() {
-    local boot number
+    local number
     if [ ! -e "$dir/result" ] && ! in_progress && sleep 0.5 && [ ! -e "$dir/result" ]; then answer result "killed"; fi
     [ -e "$dir/result" ] || return 0
     answer result "$(cat "$dir/result")"
@@ -79,9 +79,7 @@ hand_out() {
     answer garbage "$(cat "$dir/garbage" 2>/dev/null)"
     answer garbage_log "$(cat "$dir/garbage-log" 2>/dev/null)"
     answer log "$(tail -n 20 "$dir/log" 2>/dev/null)"
-    room nix /nix
-    boot=$(boot_partition)
-    [ -z "$boot" ] || room boot "$boot"
+    answer_file_systems
 }
 
 main </dev/null

@@ -1,6 +1,6 @@
 # Says which boot this is and how the host is; and reboots, unless that has happened already.
-# From the controller: boot_id (of the boot that ends; empty where that is still to be asked), may_reboot, toplevel (what is to
-# be booted; empty for the boot default), trying (the system of the caller's own trial), patience.
+# boot_id: of the boot that ends; empty where that is still to be asked. may_reboot: yes, no or after-commit. toplevel: what is to
+# be booted; empty for the boot default. trying: the system of the caller's own trial.
 # inputs: boot_id may_reboot toplevel trying patience
 # needs: base booted complain durable journal profile trial units
 # shellcheck shell=sh
@@ -16,7 +16,7 @@ may_reboot_now() {
         ;;
     esac
     # The next boot is not the one that is meant here. Once the new system runs, a reboot is a way back from it.
-    if load_trial && [ "$trial_new" != "$trying" ] && [ "$trial_boot_id" = "$this" ] && trial_under_way; then
+    if load_trial && [ "$trial_new" != "$trying" ] && [ "$trial_boot_id" = "$this" ] && trial_in_progress; then
         complain in-progress "another controller boots it once with $trial_new, to try that"
         return
     fi

@@ -1,4 +1,4 @@
-# Tells a deployment that waits for confirmation to undo now. From the controller: id, reason, and what wait.sh wants.
+# Tells a deployment that waits for confirmation to roll back now.
 # inputs: reason
 # needs: base follow
 # shellcheck shell=sh

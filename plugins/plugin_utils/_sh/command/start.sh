@@ -1,6 +1,6 @@
 # Starts the supervisor of a new deployment, and waits for news of it.
-# From the controller: since_boot, new, look (whether look.sh is to look first; otherwise new_live), program, settings, about, login_user, allow, install_bootloader, runtime_limit,
-# stop_limit, and what wait.sh wants.
+# since_boot: the boot id of when the host was looked at, or the system built. look: whether to look now. program, settings: what the
+# units run, and what it has to know, as assignments. about: how the record begins. install_bootloader: yes or nothing.
 # inputs: since_boot new look program settings about login_user allow install_bootloader runtime_limit stop_limit
 # inputs where look=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
 # inputs where look=no: new_live
@@ -11,11 +11,11 @@
 main() {
     local this_boot
     begin
-    # This script may run again when the host has lost power in the middle. What became of the first run is for repair.sh then.
+    # This script may run again when the host has lost power in the middle. What became of the first run is for the next deployment to repair.
     read -r this_boot </proc/sys/kernel/random/boot_id
     if [ "$this_boot" = "$since_boot" ]; then
         [ "$look" = no ] || look_unless_begun
-        others_at_work
+        refuse_if_busy
         if make_directory; then start_supervisor; fi
     fi
     tell
@@ -105,7 +105,7 @@ start_supervisor() {
             answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
             rm -rf "$dir"
             [ "$active" != deactivating ] || [ -n "$holder" ] || refuse busy "has processes of an earlier deployment that hang in the kernel and cannot be killed; reboot it"
-            [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is at work: ${holder:-unknown}, $line"
+            [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is in progress: ${holder:-unknown}, $line"
             refuse_system no-unit "systemd could not start $unit: $said"
         fi
         sleep 0.1

@@ -1,5 +1,5 @@
-# Has trial_work.sh done in a unit of its own, and hands out its answer.
-# From the controller: id, step (as trial_work.sh has them), program, settings, time_limit (seconds).
+# Has a step of a boot that is tried once done in a unit of its own, unit/trial, and hands out its answer.
+# settings: what its program has to know, as assignments. time_limit: in seconds.
 # inputs: id step new program settings time_limit
 # needs: base interpreter own_directory states tools
 # shellcheck shell=sh
@@ -86,7 +86,7 @@ start_unit() {
         [ "$tries" -lt 30 ] || {
             rm -rf "$dir"
             read_line "$run_dir/current"
-            refuse busy "has a deployment at work: ${line:-unknown} ($said)"
+            refuse busy "has a deployment in progress: ${line:-unknown} ($said)"
         }
         sleep 0.2
     done

@@ -1,4 +1,4 @@
-# Says what state some units are in. From the controller: units, one a line.
+# Says what state some units are in. units: one a line.
 # inputs: units
 # needs: base
 # shellcheck shell=sh

@@ -2,21 +2,22 @@
 # needs: base boot_files booted differences durable free_space interpreter quote
 # shellcheck shell=sh
 
-look_ahead() {
+# answer_for_check_mode: as far as it can be told.
+answer_for_check_mode() {
     another_deployment
     # What would be activated, where that is another one than what would be booted.
     activated=${new_live:-$new}
     [ "$mode" = test ] || activated=$new
     if [ "$valid" = yes ]; then
         answer_reboot
-        run_foresee
+        run_check_mode
         if [ "$diff" = yes ]; then
             if [ "$mode" = boot ]; then differences "$default" "$new"; else differences "$live" "$activated"; fi
         fi
     fi
 }
 
-# A deployment that is at work would be waited for. One that was left unfinished would be repaired first.
+# A deployment that is in progress would be waited for. One that was left unfinished would be repaired first.
 another_deployment() {
     local holder
     read_line "$run_dir/current"
@@ -26,7 +27,7 @@ another_deployment() {
         read_line "$run_dir/$holder/state"
         answer holder "$holder"
         answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
-        refuse busy "another deployment is at work: ${holder:-unknown}, $line"
+        refuse busy "another deployment is in progress: ${holder:-unknown}, $line"
         ;;
     esac
     [ -z "$holder" ] || answer unfinished "$holder"
@@ -43,30 +44,30 @@ inhibitors() { [ ! -r "$1/switch-inhibitors" ] || head -c 65536 "$1/switch-inhib
 
 # The unit ends everything that it has started, whatever becomes of the connection, and its directory goes with it. It is
 # no deployment: a real one is not held up by it, but for the moment that switch-to-configuration holds its own lock.
-run_foresee() {
-    local foresee_unit
-    foresee_unit=deploy-flake-check-$id
+run_check_mode() {
+    local check_unit
+    check_unit=deploy-flake-check-$id
     # This script may run a second time, after a connection that was lost.
-    sc stop "$foresee_unit.service" 2>/dev/null
+    sc stop "$check_unit.service" 2>/dev/null
     find_interpreter
     # shellcheck disable=SC2086 # the interpreter may be two words
     {
         printf '%s\n' "$settings"
         fact new "$new"
         fact new_live "$activated"
-        fact dir "/run/$foresee_unit"
-        printf '%s\n' "$foresee"
+        fact dir "/run/$check_unit"
+        printf '%s\n' "$check_mode_program"
     } |
-        timeout -k 5 $((foresee_limit + 45)) systemd-run --quiet --collect --wait --pipe --no-ask-password --service-type=exec \
-            --unit="$foresee_unit" --description="looks at what a deployment of $new would do" \
+        timeout -k 5 $((check_mode_limit + 45)) systemd-run --quiet --collect --wait --pipe --no-ask-password --service-type=exec \
+            --unit="$check_unit" --description="looks at what a deployment of $new would do" \
             -p KillMode=control-group -p WorkingDirectory=/ -p UMask=0077 -p OOMPolicy=continue \
-            -p RuntimeDirectory="$foresee_unit" -p RuntimeDirectoryMode=0700 \
-            -p RuntimeMaxSec="$foresee_limit" -p TimeoutStopSec=20 ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
+            -p RuntimeDirectory="$check_unit" -p RuntimeDirectoryMode=0700 \
+            -p RuntimeMaxSec="$check_mode_limit" -p TimeoutStopSec=20 ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} \
             $interpreter -s 2>/dev/null | cat
 }
 
-# answer_room: what is free, and what $new would take on /boot.
-answer_room() {
+# answer_free_space: what is free, and what $new would take on /boot.
+answer_free_space() {
     free_kib /nix
     answer free_nix_kib "$free"
     kernels_on_boot || return 0

@@ -33,7 +33,7 @@ kernels() {
     kernel_before=$(kernel_version "$1")
     kernel_after=$(kernel_version "$2")
     if [ -n "$kernel_after" ] && [ "$kernel_before" = "$kernel_after" ] && [ "$(readlink -f "$1/kernel")" != "$(readlink -f "$2/kernel")" ]; then
-        kernel_after="$kernel_after, built anew"
+        kernel_after="$kernel_after, built again"
     fi
     answer kernel_before "$kernel_before"
     answer kernel_after "$kernel_after"

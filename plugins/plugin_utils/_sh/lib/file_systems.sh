@@ -13,8 +13,15 @@ boot_partition() {
     [ ! -d /boot ] || echo /boot
 }
 
-# room NAME DIRECTORY: answers with the directory, and the KiB that are free and that there are.
-room() {
+# answer_file_systems: of /nix and of the boot partition the directory, and the KiB that are free and that there are.
+answer_file_systems() {
+    local boot
+    answer_file_system nix /nix
+    boot=$(boot_partition)
+    [ -z "$boot" ] || answer_file_system boot "$boot"
+}
+
+answer_file_system() {
     free_kib "$2"
-    answer "room_$1" "$2${free:+ $free $total}"
+    answer "free_space_$1" "$2${free:+ $free $total}"
 }

@@ -7,7 +7,7 @@
 forget_trial() {
     local link
     loader=$trial_loader
-    place_of_loader && not_once "$trial_entry"
+    has_loader_tool && not_once "$trial_entry"
     link=$profile-$trial_generation-link
     if [ "$trial_made" = yes ] && [ "$(readlink "$link")" = "$trial_new" ] && [ "$(readlink "$profile")" != "${link##*/}" ]; then
         rm -f "$link"
@@ -19,8 +19,8 @@ forget_trial() {
     sync -f "$var_dir"
 }
 
-# Only the tools are needed to take the choice of an entry back.
-place_of_loader() {
+# has_loader_tool: all that is needed to take the choice of an entry back.
+has_loader_tool() {
     case $loader in
     grub) tool grub-editenv >/dev/null ;;
     systemd-boot) tool bootctl >/dev/null ;;

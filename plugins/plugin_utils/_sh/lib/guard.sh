@@ -39,7 +39,7 @@ guard() {
     done
 }
 
-# A failed undo, or one that finds another at work, ends this unit with a failure, and systemd starts the guard again.
+# A failed undo, or one that finds another in progress, ends this unit with a failure, and systemd starts the guard again.
 # shellcheck disable=SC2086 # the interpreter may be two words
 become_the_undo() { exec $interpreter "$dir/program" undo "$dir"; }
 

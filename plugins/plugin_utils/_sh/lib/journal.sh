@@ -1,7 +1,7 @@
 # What the journal has of units.
 # shellcheck shell=sh
 
-# The last words of the units in a list, for the report.
+# unit_journals: the last lines of the units in a list, for the report.
 unit_journals() {
     local failed said
     while read -r failed; do

@@ -12,7 +12,7 @@ require_tools() {
     tools_work || refuse_system broken-tool "has a timeout or readlink in $PATH that does not do its work"
 }
 
-# look_first: refuses, or ends here where there is nothing to do, or says what there is.
+# look_first: refuses, or ends here where there is nothing to do, or says what there is. $valid is whether the host has the system.
 look_first() {
     valid=yes
     [ "$just_built" = yes ] || nix-store --check-validity "$new" 2>/dev/null || valid=no
@@ -33,7 +33,8 @@ look_first() {
     answer previous_boot "$default"
 }
 
-has_room() {
+# require_free_space DIRECTORY KIB
+require_free_space() {
     [ -d "$1" ] || return 0
     free_kib "$1"
     [ "$free" -ge "$2" ] || refuse_system no-space "has $free KiB free on $1, and needs $2 KiB"
@@ -43,7 +44,7 @@ has_room() {
 look_at_host() {
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
-    has_room /nix "$need_nix_kib"
+    require_free_space /nix "$need_nix_kib"
     # Unless the operator has said how much there must be.
-    if [ -n "$need_boot_kib" ]; then has_room /boot "$need_boot_kib"; else boot_files_fit || refuse_system "$code" "$complaint"; fi
+    if [ -n "$need_boot_kib" ]; then require_free_space /boot "$need_boot_kib"; else boot_files_fit || refuse_system "$code" "$complaint"; fi
 }

@@ -4,7 +4,8 @@
 child=
 
 # limited SECONDS COMMAND…: the command in the background with `wait`, since a trap does not run while a foreground child
-# does; -k, since a child that ignores TERM would never end. 124 and 137 (143 where it is busybox's) are the limit's.
+# does; -k, since a child that ignores TERM would never end. 124 and 137 (143 where it is busybox's) are the
+# limit's. The status is in $status too, and the process in $child while it runs.
 limited() {
     local limited_by
     limited_by=$1
@@ -27,6 +28,7 @@ pause() {
 
 out_of_time() { case $1 in 124 | 137 | 143) return 0 ;; *) return 1 ;; esac; }
 
+# end_child: for traps.
 end_child() {
     [ -n "$child" ] || return 0
     kill -TERM "$child" 2>/dev/null
@@ -52,6 +54,7 @@ each_process() {
     done
 }
 
+# own_cgroup: in $line.
 own_cgroup() { while read -r line; do case $line in 0::*) line=${line#0::} && return ;; esac; done </proc/self/cgroup; }
 
 kill_one() { kill -KILL "$1" 2>/dev/null; }

@@ -1,4 +1,4 @@
-# Which snapshots of flakes the host has.
+# Which snapshots of flakes the host has. paths: one a line.
 # inputs: paths
 # sets: lacking
 # needs: base broken_copies

@@ -14,7 +14,7 @@ lock_held() {
     [ -e /run/nixos/switch-to-configuration.lock ] && ! flock -n /run/nixos/switch-to-configuration.lock true
 }
 
-# switch_to LIMIT TOPLEVEL ACTION: the status is switch-to-configuration's own, or the limit's.
+# switch_to LIMIT TOPLEVEL ACTION: the status, also in $switch_status, is switch-to-configuration's own, or the limit's.
 switch_to() {
     local began came_free
     clock
@@ -34,6 +34,7 @@ switch_to() {
     done
 }
 
+# ended STATUS LIMIT: in words.
 ended() {
     if out_of_time "$1"; then echo "did not end within $2 s"; else echo "exited $1"; fi
 }

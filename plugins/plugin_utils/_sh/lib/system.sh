@@ -13,13 +13,14 @@ refuse_system() {
     refuse "$@"
 }
 
-# look_at_system: sets $new_live.
+# look_at_system: refuses it, or sets $new_live.
 look_at_system() {
     choose_live_system
     look_at_toplevel "$new"
     [ "$new_live" = "$new" ] || look_at_toplevel "$new_live"
 }
 
+# note_systems: what runs and what boots, in $live and $default.
 note_systems() {
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
@@ -30,6 +31,7 @@ is_unchanged() {
     [ "$default" = "$new" ] && { [ "$live" = "$new_live" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ]
 }
 
+# answer_unchanged: and lets go of what was kept for a deployment.
 answer_unchanged() {
     drop_all_roots
     answer previous_live "$live"
@@ -38,7 +40,7 @@ answer_unchanged() {
     answer generation "$(current_generation)"
 }
 
-# What is activated: the system itself, or one of its specialisations. The boot default is the system itself.
+# choose_live_system: what is activated, in $new_live: the system itself, or one of its specialisations. The boot default is the system itself.
 choose_live_system() {
     local one their_names
     new_live=$new
@@ -56,7 +58,7 @@ choose_live_system() {
     fi
 }
 
-# look_at_toplevel SYSTEM
+# look_at_toplevel SYSTEM: refuses one that is not for this host.
 look_at_toplevel() {
     local hostname_file its_name its_system our_system part unit_file wanted
     for part in nixos-version bin/switch-to-configuration; do

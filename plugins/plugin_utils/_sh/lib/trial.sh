@@ -17,9 +17,9 @@ load_trial() {
     done
 }
 
-# trial_under_way: a controller is at work on it, or may be: before the reboot, or while the new system runs. It ends by itself
+# trial_in_progress: a controller is about it, or may be: before the reboot, or while the new system runs. It ends by itself
 # with its time.
-trial_under_way() {
+trial_in_progress() {
     case $trial_state in
     preparing | armed) ;;
     *) return 1 ;;

@@ -1,7 +1,8 @@
+# What has become of a trial.
 # needs: profile trial
 # shellcheck shell=sh
 
-# trial_outcome: in words, what has become of a trial that nobody is at work on.
+# trial_outcome: in words, what has become of a trial that is not in progress.
 trial_outcome() {
     local booted this_boot
     this_boot=$(cat /proc/sys/kernel/random/boot_id)

@@ -3,7 +3,7 @@
 # needs: base commit complain directory journal own_unit process profile record reports_to_directory states switch tools units
 # shellcheck shell=sh
 
-# undo: 0 when the deployment has a final state, 75 when another undo is at work.
+# undo: 0 when the deployment has a final state, 75 when another undo is in progress.
 undo() {
     read_line "$dir/state"
     phase=$line
@@ -65,6 +65,7 @@ machine_stopping() {
     [ "$manager" = stopping ] || sc --quiet is-active rescue.target emergency.target
 }
 
+# somebody_else_switched: what runs is in $live.
 somebody_else_switched() {
     local default
     live=$(readlink -f /run/current-system)
@@ -92,7 +93,7 @@ boot_side() {
 go_forward() {
     profile_moved && [ ! -e "$dir/back" ] || return 1
     finish_commit && clean_up && return 0
-    # Once; from here it goes back, whoever dies.
+    # Once; from here it rolls back, whoever dies.
     : >"$dir/back"
     return 1
 }
@@ -205,7 +206,7 @@ rung_reboot() {
     exit 0
 }
 
-# gone UNIT: whether there is no such unit any more. No answer is not a no: systemd may be about to start anew.
+# gone UNIT: whether there is no such unit any more. No answer is not a no: systemd may be about to execute itself again.
 gone() {
     case $(sc show -p LoadState --value -- "$1" 2>/dev/null) in
     not-found | masked) return 0 ;;

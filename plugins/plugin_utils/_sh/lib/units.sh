@@ -7,7 +7,7 @@ units_in() {
     local listed refused_until wanted_state
     wanted_state=$1
     shift
-    # While it is executed anew it refuses connections, for a moment; one that hangs was waited for already.
+    # While it executes itself again it refuses connections, for a moment; one that hangs was waited for already.
     clock
     refused_until=$((uptime + 20))
     until listed=$(sc list-units --state="$wanted_state" "$@" --plain --no-legend --full 2>/dev/null); do
@@ -38,7 +38,7 @@ not_ours() { case $1 in deploy-flake*) ;; *) print_line "$1" ;; esac; }
 
 failed_units() { units_in failed; }
 
-# switching_units PATTERN…: what is switching the host beside us; and the units of these names that are at work.
+# switching_units PATTERN…: what is switching the host beside us; and the units of these names that are active.
 switching_units() {
     each_first_word print_line "$(sc list-units --state=active,activating,deactivating --plain --no-legend --full 'nixos-upgrade.service' 'nixos-rebuild-switch-to-configuration*' "$@")"
 }

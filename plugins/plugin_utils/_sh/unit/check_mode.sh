@@ -5,7 +5,7 @@
 # needs: base check_before_switch complain health reports_to_answer switch
 # shellcheck shell=sh
 
-foresee() {
+check() {
     local failed
     : >"$dir/log"
     ready || {
@@ -34,10 +34,10 @@ dry_activate() {
 # All of the answer at once, so that it is whole or not there.
 main() {
     cd "$dir" || exit 1
-    (foresee) >answer
+    (check) >answer
     cat answer
     answer said "$(cat log.check log 2>/dev/null | tail -n 30)"
-    answer foreseen yes
+    answer checked yes
 }
 
 main </dev/null

@@ -49,7 +49,7 @@ set_aside() {
     local current link needed number system
     needed=" $default $(readlink -f /run/current-system) $(readlink -f /run/booted-system) $(open_field new) $(open_field previous_live) $(open_field previous_boot) "
     # Between its preparation and its boot.
-    ! load_trial || ! trial_under_way || needed="$needed$trial_new "
+    ! load_trial || ! trial_in_progress || needed="$needed$trial_new "
     current=$(current_generation)
     while read -r number system; do
         link=$profile-$number-link

@@ -1,5 +1,5 @@
 # Prepares a boot that is tried once, or ends one. Runs as deploy-flake.service, whose name is the lock, so that no deployment is
-# at work meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
+# in progress meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
 # look (which changes nothing), prepare, unchoose, failed or end.
 # inputs: id new commit_limit prepare_limit keep_limit host_limit pre_activate_script why
 # needs: base boot_choice boot_once complain durable forget_trial note_trial process profile switch tools trial trial_outcome
@@ -35,7 +35,7 @@ look() {
 prepare() {
     local returns wanted
     if load_trial; then
-        ! trial_under_way || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
+        ! trial_in_progress || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
         answer earlier "$(trial_outcome)"
         forget_trial
     fi
@@ -58,7 +58,7 @@ prepare() {
     note_trial armed || stop_here no-space "could not write $trial_file"
     boot_once "$trial_entry" || stop_here "$code" "cannot boot a system once: $complaint"
     answer generation "$trial_generation"
-    # Whether the new system goes back by itself where nobody can reach it.
+    # Whether the new system reboots by itself into the old one where nobody can reach it.
     returns=no
     for wanted in "$new"/etc/systemd/system/*.wants/deploy-flake-trial.service; do
         [ ! -e "$wanted" ] && [ ! -L "$wanted" ] || returns=yes
@@ -114,7 +114,7 @@ make_generation() {
 over() {
     load_trial && [ "$trial_new" = "$new" ] || return 0
     if [ "$trial_state" = failed ]; then
-        # The new system has gone back by itself, and knows better why.
+        # The new system has rolled back by itself, and knows better why.
         why=$(field_of why "$trial_file")
         answer why "$why"
     fi
@@ -134,7 +134,7 @@ main() {
     (
         case $2 in
         look)
-            ! load_trial || ! trial_under_way || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
+            ! load_trial || ! trial_in_progress || refuse busy "another system is being booted once to try it: $trial_new, since $trial_started"
             look
             ;;
         prepare) prepare ;;

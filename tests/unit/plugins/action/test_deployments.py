@@ -59,7 +59,7 @@ def test_system_test(run: Runner) -> None:
 
 
 def test_system_test_in_check_mode(run: Runner) -> None:
-    result = run("system_test", FakeHost([LOOKED | {"foreseen": "yes"}]), {"toplevel": NEW}, check_mode=True)
+    result = run("system_test", FakeHost([LOOKED | {"checked": "yes"}]), {"toplevel": NEW}, check_mode=True)
     assert (result["state"], result["changed"]) == ("would-test", True)
     assert is_plain(result)
 
@@ -218,7 +218,7 @@ def test_flake_deploy_of_a_fleet_does_not_confirm(run: Runner, monkeypatch: pyte
 
 
 def test_flake_deploy_in_check_mode(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    host, result = deploy(run, monkeypatch, {"boot_id": "one"}, LOOKED | {"foreseen": "yes"}, check_mode=True)
+    host, result = deploy(run, monkeypatch, {"boot_id": "one"}, LOOKED | {"checked": "yes"}, check_mode=True)
     assert (result["state"], host.commands) == ("would-test", ["look"])
 
 

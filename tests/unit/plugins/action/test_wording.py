@@ -46,7 +46,7 @@ BEFORE = {"boot_id": "one", "booted": OLD, "current": OLD, "boot_default": NEW, 
 WAITS = BEFORE | {"blocked": "in-progress", "blocked_text": "a deployment is in progress on it"}
 LEFT = BEFORE | {"blocked": "unfinished", "blocked_text": "a deployment was left unfinished on it"}
 REFUSED = {"why": "the new system needs a reboot", "why_code": "reboot-required"}
-STATUS_100 = {"foreseen": "yes", "needs_reboot": "status-100", "needs_reboot_text": "dry-activate exited 100"}
+STATUS_100 = {"checked": "yes", "needs_reboot": "status-100", "needs_reboot_text": "dry-activate exited 100"}
 SCENES: dict[str, tuple[str, dict[str, Any], list[Scripted], bool]] = {
     "committed": ("system_rollback", {"toplevel": NEW}, [LOOKED, WINDOW, CONFIRMED, COMMITTED], False),
     "refused": ("system_test", {"toplevel": NEW}, [LOOKED, ended(State.REFUSED, **REFUSED)], False),
@@ -81,7 +81,7 @@ SCENES: dict[str, tuple[str, dict[str, Any], list[Scripted], bool]] = {
     "unclear": (
         "system_test",
         {"toplevel": NEW},
-        [LOOKED | {"foreseen": "yes", "why": "dry-activate exited 1", "why_code": "unclear"}],
+        [LOOKED | {"checked": "yes", "why": "dry-activate exited 1", "why_code": "unclear"}],
         True,
     ),
     "revoked": (

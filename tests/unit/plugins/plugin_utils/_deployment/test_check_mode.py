@@ -17,7 +17,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment imp
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer
 
 SETTINGS = settings(min_free_space={"nix": 32, "boot": 0})
-WELL = [("valid", "yes"), ("foreseen", "yes"), ("free_nix_kib", "65536")]
+WELL = [("valid", "yes"), ("checked", "yes"), ("free_nix_kib", "65536")]
 STOPS = ("dry_activation", "would stop the following units: a.service\n")
 REFUSED = [("why", "units have failed already: a.service"), ("why_code", Why.UNITS_FAILED_BEFORE)]
 STATUS_100 = [("needs_reboot", RebootBecause.STATUS_100), ("needs_reboot_text", "dry-activate exited 100")]

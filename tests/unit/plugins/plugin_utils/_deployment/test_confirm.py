@@ -90,9 +90,9 @@ def test_system_that_runs_already() -> None:
 @pytest.mark.parametrize(
     ("looked", "rollback_to", "state"),
     [
-        ({"foreseen": "yes"}, None, "would-test"),
-        ({"foreseen": "yes"}, "previous", "would-rollback"),
-        ({"foreseen": "yes", "needs_reboot": "status-100"}, "previous", "would-boot"),
+        ({"checked": "yes"}, None, "would-test"),
+        ({"checked": "yes"}, "previous", "would-rollback"),
+        ({"checked": "yes", "needs_reboot": "status-100"}, "previous", "would-boot"),
         ({}, "previous", "would-refuse"),
     ],
 )

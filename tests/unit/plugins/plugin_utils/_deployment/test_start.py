@@ -108,7 +108,7 @@ def test_check_mode_starts_nothing() -> None:
     )
     assert read(look.inputs["settings"])["mode"] == "test"
     # It has to be waited for as long as its own limit is, and a comparison.
-    assert look.limit > 240 + int(look.inputs["foresee_limit"])
+    assert look.limit > 240 + int(look.inputs["check_mode_limit"])
 
 
 def test_check_mode_of_a_host_that_would_refuse_says_how_much_is_free() -> None:
@@ -209,6 +209,6 @@ def test_boot_default_that_it_is_already() -> None:
 
 
 def test_boot_default_in_check_mode() -> None:
-    _host, result = made_default(LOOKED | COMPARED | {"foreseen": "yes"}, check_mode=True, diff_mode=True)
+    _host, result = made_default(LOOKED | COMPARED | {"checked": "yes"}, check_mode=True, diff_mode=True)
     assert (result["state"], result["previous_boot_default"]) == ("would-boot", OLD)
     assert result["changes"]["from"] == OLD

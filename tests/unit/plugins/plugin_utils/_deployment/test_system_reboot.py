@@ -22,7 +22,7 @@ BEFORE = {"boot_id": "one", "booted": OLD, "current": NEW, "boot_default": NEW, 
 NEEDED = BEFORE | {"reboot_for": ["kernel", "initrd"]}
 AFTER = {"boot_id": "two", "booted": NEW, "current": NEW, "boot_default": NEW, "manager": "running"}
 IN_PROGRESS = BEFORE | {"blocked": "in-progress", "blocked_text": "x"}
-UNFINISHED = BEFORE | {"blocked": "unfinished", "blocked_text": "a deployment is at work on it"}
+UNFINISHED = BEFORE | {"blocked": "unfinished", "blocked_text": "a deployment is in progress on it"}
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_unfinished_deployment_is_not_waited_for_whatever_the_words(clock: Clock
     began = clock.now
     error = refused(UNFINISHED)
     assert (error.reason, clock.now) == (Refusal.BUSY, began)
-    assert "is not rebooted: a deployment is at work on it" in str(error)
+    assert "is not rebooted: a deployment is in progress on it" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -33,15 +33,15 @@ INFO: dict[str, Any] = {
     "boot_default": "/nix/store/3",
     "generation": "3",
     "generation_of": [f"{number} {(96 + number) * DAY}\n/nix/store/{number}\n6.12\n25.11" for number in (1, 2, 3)],
-    "room_nix": "/nix 1024 4096",
-    "room_boot": "/boot 10 20",
+    "free_space_nix": "/nix 1024 4096",
+    "free_space_boot": "/boot 10 20",
 }
 ENDED: dict[str, Any] = {
     "result": "ok",
     "removed": ["1", "2"],
     "boot_written": "yes",
-    "room_nix": "/nix 2048 4096",
-    "room_boot": "/boot",
+    "free_space_nix": "/nix 2048 4096",
+    "free_space_boot": "/boot",
 }
 OVER = {"end": "yes"}
 COLLECTED = {
@@ -193,7 +193,7 @@ def test_what_the_boot_loader_said() -> None:
 
 def test_it_waits_while_the_host_is_busy() -> None:
     busy = {"result": "busy nixos-upgrade.service"}
-    refused = {"refused": "busy", "message": "is at work on something else"}
+    refused = {"refused": "busy", "message": "is busy with something else"}
     host = FakeHost([INFO, busy, OVER, refused, ENDED, OVER])
     assert removed(host, keep=1)["changed"] is True
     # Each attempt is one of its own.

@@ -112,7 +112,7 @@ def test_ignored_units_are_patterns(shell: list[str]) -> None:
 def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     """systemd may hang for longer than its limit: then it is not known which units have failed."""
     script = f"{join('lib/directory')}\n{join('lib/health')}\nsc() {{ return 124; }}\ndir=.\n"
-    script += "failed_units || echo unknown; wanted_units active || echo unknown; healthy 0 || echo \"$code\"\n"
+    script += 'failed_units || echo unknown; wanted_units active || echo unknown; healthy 0 || echo "$code"\n'
     script += "sc() { printf '%s loaded\\n' 'a\\x2db.mount' deploy-flake.service '  *.service'; }\nfailed_units\n"
     script += "sc() { :; }\nfailed_units && echo none\n"
     # While it is executed anew it refuses connections.
@@ -179,7 +179,7 @@ def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
         (tmp_path / system / "kernel-modules/lib/modules" / version).mkdir(parents=True)
         (tmp_path / system / "kernel").symlink_to(f"/{file}")
     script = f'{join("lib/differences")}\nanswer() {{ echo "$2"; }}\nfor new in b c d; do kernels a $new; done'
-    assert run(shell, script, tmp_path).splitlines() == ["6.12", "6.12, built anew", "6.12", "6.13", "6.12", "6.12"]
+    assert run(shell, script, tmp_path).splitlines() == ["6.12", "6.12, built again", "6.12", "6.13", "6.12", "6.12"]
 
 
 @every_shell

@@ -33,7 +33,7 @@ WELL: dict[str, Any] = {
     "boot_default_revision": "f" * 40,
     "manager": "running",
     "generation_of": [f"7 900\n{A}\n6.12.1\n25.11\n{A}/debug debug", f"6 100\n{A}\n6.12.1\n25.11", f"5 50\n{B}\n\n"],
-    "room_nix": "/nix 4 8",
+    "free_space_nix": "/nix 4 8",
     "deployment": [json.dumps({"id": "x", "outcome": "committed"}), "broken"],
     "open_unit": "inactive",
     "open_id": "",
