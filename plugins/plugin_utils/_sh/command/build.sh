@@ -88,49 +88,21 @@ log_from_offset() {
     fi
 }
 
+# hand_out: the log, and the result where there is one.
 hand_out() {
-    local deadline news_from next_look result
-    clock
-    deadline=$((uptime + patience))
-    # Each answer costs another look: for a moment only the end is worth one.
-    news_from=$((uptime + quiet))
-    while [ -d "$build" ] && [ ! -e "$build/result" ] && [ "$uptime" -lt "$deadline" ]; do
-        if [ "$uptime" -lt "$news_from" ]; then
-            next_look=$((news_from - uptime))
-        else
-            next_look=1
-            [ ! -e "$build/log" ] || [ "$(stat -c %s "$build/log")" -le "$offset" ] || break
-        fi
-        wait_for_line "$next_look" "$build/events" ended || sleep 0.1
-        clock
-    done
+    wait_for_news
     # From its result on, whoever reads it tidies up.
     [ ! -e "$build/result" ] || take_turn
     [ -d "$build" ] || { answer gone yes && return; }
     # The result is looked for first: a log read after it is whole.
-    result=
-    if [ -e "$build/result" ]; then
-        read_line "$build/result"
-        result=$line
-    elif ! in_progress && [ ! -e "$build/result" ] && sleep 0.5 && [ ! -e "$build/result" ]; then
-        result="killed"
-    fi
+    find_result
     printf 'log\0'
     [ ! -e "$build/log" ] || log_from_offset | base64
     printf '\0'
     [ -n "$result" ] && [ $(($(stat -c %s "$build/log" 2>/dev/null || echo 0) - offset)) -le 262144 ] || return 0
     answer result "$result"
     case $result in
-    "success "*)
-        read_what_was_built
-        if [ "$look" = yes ] && nothing_to_do; then
-            answer toplevel "$toplevel"
-            answer derivation "$derivation"
-            answer_unchanged
-        else
-            answer_toplevel
-        fi
-        ;;
+    "success "*) answer_success ;;
     *)
         drop_root "$source"
         free_kib /nix
@@ -145,7 +117,48 @@ hand_out() {
     rm -rf "$build"
 }
 
-# read_what_was_built: Nix says it as JSON first, and the path alone on the last line.
+# wait_for_news: until there is a result, or after a moment any news.
+wait_for_news() {
+    local deadline news_from next_look
+    clock
+    deadline=$((uptime + patience))
+    # Each answer costs another look: for a moment only the end is worth one.
+    news_from=$((uptime + quiet))
+    while [ -d "$build" ] && [ ! -e "$build/result" ] && [ "$uptime" -lt "$deadline" ]; do
+        if [ "$uptime" -lt "$news_from" ]; then
+            next_look=$((news_from - uptime))
+        else
+            next_look=1
+            [ ! -e "$build/log" ] || [ "$(stat -c %s "$build/log")" -le "$offset" ] || break
+        fi
+        wait_for_line "$next_look" "$build/events" ended || sleep 0.1
+        clock
+    done
+}
+
+# find_result: in $result; empty while there is none.
+find_result() {
+    result=
+    if [ -e "$build/result" ]; then
+        read_line "$build/result"
+        result=$line
+    elif ! in_progress && [ ! -e "$build/result" ] && sleep 0.5 && [ ! -e "$build/result" ]; then
+        result="killed"
+    fi
+}
+
+answer_success() {
+    read_what_was_built
+    if [ "$look" = yes ] && nothing_to_do; then
+        answer toplevel "$toplevel"
+        answer derivation "$derivation"
+        answer_unchanged
+    else
+        answer_toplevel
+    fi
+}
+
+# read_what_was_built: in $toplevel and $derivation. Nix says it as JSON first, and the path alone on the last line.
 read_what_was_built() {
     toplevel=
     derivation=

@@ -4,10 +4,24 @@
 # shellcheck shell=sh
 
 main() {
-    local default each failed field live open revision
     answer_begin
     answer root "$(id -u)"
     answer now "$(date +%s)"
+    answer_systems
+    answer_reboot_for /run/current-system
+    answer manager "$(sc is-system-running 2>/dev/null)"
+    failed_units | while read -r failed; do answer failed_unit "$failed"; done
+    generations
+    answer_file_systems
+    [ ! -d "$profile-deploy-flake-removed" ] || answer unfinished_removal yes
+    [ "$(id -u)" != 0 ] || answer_records
+    answer open_unit "$(sc show -p ActiveState --value "$unit" 2>/dev/null)"
+    answer open_id "$(unit_environment DEPLOY_FLAKE_ID "$unit")"
+}
+
+# answer_systems: what runs, what booted, what would boot. What runs is in $live.
+answer_systems() {
+    local default revision
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
     answer current "$live"
@@ -22,33 +36,28 @@ main() {
     answer configuration_revision "$revision"
     [ "$default" = "$live" ] || revision=$(revision_of "$default")
     answer boot_default_revision "$revision"
-    answer_reboot_for /run/current-system
-    answer manager "$(sc is-system-running 2>/dev/null)"
-    failed_units | while read -r failed; do answer failed_unit "$failed"; done
-    generations
-    answer_file_systems
-    [ ! -d "$profile-deploy-flake-removed" ] || answer unfinished_removal yes
-    if [ "$(id -u)" = 0 ]; then
-        [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
-        # A rollback's line does not say what the system was built from; the line of its first deployment does.
-        answer deployment_of_current "$(grep -F -e "\"to\": \"$live\"" -e "\"to_live\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null |
-            grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"
-        read_line "$run_dir/current"
-        open=$line
-        [ -n "$open" ] || open=$(open_field id)
-        if [ -n "$open" ]; then
-            answer open "$open"
-            read_line "$run_dir/$open/state"
-            answer open_state "$line"
-            for field in new previous_live previous_boot; do answer open_system "$(open_field "$field")"; done
-        fi
-        if load_trial; then
-            answer trial "$trial_new"
-            if trial_in_progress; then answer trial_in_progress yes; else answer trial_outcome "$(trial_outcome)"; fi
-        fi
+}
+
+# answer_records: what only root may read: deployments that have ended, one that is open, a trial.
+answer_records() {
+    local each field open
+    [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
+    # A rollback's line does not say what the system was built from; the line of its first deployment does.
+    answer deployment_of_current "$(grep -F -e "\"to\": \"$live\"" -e "\"to_live\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null |
+        grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"
+    read_line "$run_dir/current"
+    open=$line
+    [ -n "$open" ] || open=$(open_field id)
+    if [ -n "$open" ]; then
+        answer open "$open"
+        read_line "$run_dir/$open/state"
+        answer open_state "$line"
+        for field in new previous_live previous_boot; do answer open_system "$(open_field "$field")"; done
     fi
-    answer open_unit "$(sc show -p ActiveState --value "$unit" 2>/dev/null)"
-    answer open_id "$(unit_environment DEPLOY_FLAKE_ID "$unit")"
+    if load_trial; then
+        answer trial "$trial_new"
+        if trial_in_progress; then answer trial_in_progress yes; else answer trial_outcome "$(trial_outcome)"; fi
+    fi
 }
 
 revision_of() { [ -z "$1" ] || timeout -k 5 10 "$1/sw/bin/nixos-version" --configuration-revision 2>/dev/null; }

@@ -15,8 +15,9 @@ main() {
     fi
     make_directory
     [ -e "$dir/begun" ] || start_unit
-    deadline=$(($(now) + patience))
-    while [ ! -e "$dir/result" ] && [ "$(now)" -lt "$deadline" ] && in_progress; do sleep 0.1; done
+    clock
+    deadline=$((uptime + patience))
+    while [ ! -e "$dir/result" ] && clock && [ "$uptime" -lt "$deadline" ] && in_progress; do sleep 0.1; done
     hand_out
 }
 

@@ -5,9 +5,20 @@
 # shellcheck shell=sh
 
 main() {
-    local ends needed tries
     answer_begin
     require_root
+    require_what_it_needs
+    dir=$run_dir/trial-$id-$step
+    # Not there: the first run of this very script has lost its connection and goes on; then its answer is waited for.
+    if mkdir -m 0700 "$dir" 2>/dev/null; then start_unit; fi
+    wait_for_answer
+    cat "$dir/result"
+    wait_for_unit
+    tidy_up
+}
+
+require_what_it_needs() {
+    local needed
     for needed in nix-store systemctl systemd-run flock timeout awk; do
         command -v "$needed" >/dev/null || refuse no-tool "has no $needed in $PATH"
     done
@@ -19,12 +30,15 @@ main() {
     else
         own_directory "$var_dir" || refuse no-directory "$var_dir is not a directory of root's alone"
     fi
-    dir=$run_dir/trial-$id-$step
-    # Not there: the first run of this very script has lost its connection and goes on; then its answer is waited for.
-    if mkdir -m 0700 "$dir" 2>/dev/null; then start_unit; fi
-    ends=$(($(now) + time_limit + 30))
+}
+
+wait_for_answer() {
+    local ends
+    clock
+    ends=$((uptime + time_limit + 30))
     while [ ! -e "$dir/result" ]; do
-        [ "$(now)" -lt "$ends" ] || refuse no-answer "did not end '$step' of the trial within $time_limit s: journalctl -u $unit"
+        clock
+        [ "$uptime" -lt "$ends" ] || refuse no-answer "did not end '$step' of the trial within $time_limit s: journalctl -u $unit"
         case $(sc show -p ActiveState --value "$unit" 2>/dev/null) in
         active | activating | deactivating | reloading | '') ;;
         *)
@@ -37,13 +51,19 @@ main() {
         esac
         sleep 0.1
     done
-    cat "$dir/result"
-    # The unit is gone when this is over: its name is the lock.
+}
+
+# The unit is gone when this is over: its name is the lock.
+wait_for_unit() {
+    local tries
     tries=0
     while [ "$tries" -lt 50 ] && [ "$(sc show -p ActiveState --value "$unit" 2>/dev/null)" != inactive ]; do
         tries=$((tries + 1))
         sleep 0.1
     done
+}
+
+tidy_up() {
     if [ "$step" = look ]; then
         rm -rf "$dir"
         rmdir "$run_dir" 2>/dev/null

@@ -34,9 +34,7 @@ answer() { printf '%s\0%s\0' "$1" "$2"; }
 # refuse CODE MESSAGE: the one way in which a script says no.
 refuse() { answer refused "$1"; answer message "$2"; exit 0; }
 
-now() { read -r uptime _ </proc/uptime; echo "${uptime%.*}"; }
-
-# clock: the same in $uptime; no fork.
+# clock: whole seconds since the boot, in $uptime. No wall clock, which may be set meanwhile; no fork.
 clock() { read -r uptime _ </proc/uptime && uptime=${uptime%.*}; }
 
 # With PID 1 frozen, systemctl blocks for ever.

@@ -31,14 +31,21 @@ decide() {
     { echo decided >>"$dir/states"; } 2>/dev/null || :
 }
 
-# tell: waits for the end or for one of the awaited states. Other news can wait until this has lasted a moment, since each
-# answer costs another look. Starts as few processes as it can: many hosts may share a machine.
+# tell: waits for the end or for one of the awaited states, and says where the deployment stands.
 tell() {
-    local deadline found news_from next_look record state tries
+    wait_for_state
+    if [ -e "$dir/settings" ] && ! is_final "$state"; then tell_state; else tell_end; fi
+}
+
+# wait_for_state: which it came to is in $state. Other news can wait until this has lasted a moment, since each answer costs
+# another look. Starts as few processes as it can: many hosts may share a machine.
+wait_for_state() {
+    local deadline found news_from next_look
     clock
     deadline=$((uptime + patience))
     news_from=$((uptime + quiet))
     found=
+    line=
     while [ -e "$dir/settings" ]; do
         read_line "$dir/state"
         if [ -n "$line" ] && [ "$line" != "$known" ]; then
@@ -55,19 +62,23 @@ tell() {
         clock
     done
     state=$line
-    if [ -e "$dir/settings" ] && ! is_final "$line"; then
-        answer state "$state"
-        answer why_code "$(content "$dir/why_code")"
-        answer why "$(content "$dir/why")"
-        case " $awaited " in *" $state "*) ;; *) answer holder "$(sc show -p ActiveState --value "$unit")" ;; esac
-        read_line "$dir/window"
-        [ -z "$line" ] || { clock && answer window_left "$((line - uptime))"; }
-        answer mode "$([ -e "$dir/mode" ] && echo boot)"
-        return
-    fi
-    record=$(cat "$dir/record" 2>/dev/null || grep -F "\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null | tail -n 1)
-    answer record "$record"
-    # The end is the end: the units are gone and the directory with them, so that nothing is left when the task returns.
+}
+
+# tell_state: of a deployment that is open.
+tell_state() {
+    answer state "$state"
+    answer why_code "$(content "$dir/why_code")"
+    answer why "$(content "$dir/why")"
+    case " $awaited " in *" $state "*) ;; *) answer holder "$(sc show -p ActiveState --value "$unit")" ;; esac
+    read_line "$dir/window"
+    [ -z "$line" ] || { clock && answer window_left "$((line - uptime))"; }
+    answer mode "$([ -e "$dir/mode" ] && echo boot)"
+}
+
+# tell_end: the end is the end: the units are gone and the directory with them, so that nothing is left when the task returns.
+tell_end() {
+    local tries
+    answer record "$(cat "$dir/record" 2>/dev/null || grep -F "\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null | tail -n 1)"
     # Tidying up takes a moment: 5 s at most, and first short ones.
     tries=0
     while [ -e "$dir/recorded" ] && [ "$tries" -lt 50 ]; do
