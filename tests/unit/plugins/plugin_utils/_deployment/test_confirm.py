@@ -240,7 +240,11 @@ def test_rollback_that_somebody_else_confirms() -> None:
 def test_rollback_to_a_store_path() -> None:
     host = FakeHost([UNCHANGED])
     result = roll_back(host, settings(confirm=True), Context(), None)
-    assert (result["state"], result["generation_to"], host.asked[0].inputs["rollback_to"]) == ("unchanged", None, "toplevel")
+    assert (result["state"], result["generation_to"], host.asked[0].inputs["rollback_to"]) == (
+        "unchanged",
+        None,
+        "toplevel",
+    )
 
 
 def test_rollback_that_failed_is_not_confirmed() -> None:
