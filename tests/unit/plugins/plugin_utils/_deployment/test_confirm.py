@@ -252,11 +252,5 @@ def test_rollback_that_failed_is_not_confirmed() -> None:
     assert roll_back(host, settings(toplevel=None, confirm=True), Context(), None)["state"] == "rolled-back"
 
 
-def test_rollback_to_two_systems() -> None:
-    with pytest.raises(HostError) as caught:
-        roll_back(FakeHost(), settings(), Context(), 6)
-    assert caught.value.reason == Refusal.BAD_OPTION
-
-
 def test_nothing_is_known_of_a_host_that_says_nothing() -> None:
     assert unchanged(settings(), Answer())["generation"] is None
