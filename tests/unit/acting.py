@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -26,13 +27,24 @@ def options_of(module: str, **given: Any) -> dict[str, Any]:
     return options
 
 
+def action(module: str, args: dict[str, Any], check_mode: bool = False, diff: bool = False) -> Any:
+    """An action plugin with its task."""
+    task = SimpleNamespace(args=args, action=module, check_mode=check_mode, diff=diff, async_val=0, _uuid="task")
+    connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
+    return import_module(f"{_ACTIONS}.{module}").ActionModule(task, connection, None, None, None, None)
+
+
 def act(
-    monkeypatch: pytest.MonkeyPatch, host: FakeHost, module: str, check_mode: bool = False, **given: Any
+    monkeypatch: pytest.MonkeyPatch,
+    host: FakeHost | Callable[..., FakeHost],
+    module: str,
+    check_mode: bool = False,
+    task_vars: dict[str, Any] | None = None,
+    **given: Any,
 ) -> dict[str, Any]:
     """The result of a task with these arguments."""
-    task = SimpleNamespace(args=given, action=module, check_mode=check_mode, diff=False, async_val=0, _uuid="task")
-    connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/nowhere"))
-    action = import_module(f"{_ACTIONS}.{module}").ActionModule(task, connection, None, None, None, None)
-    monkeypatch.setattr(_action, "Host", lambda *_arguments: host)
-    result: dict[str, Any] = action.run(task_vars={"inventory_hostname": host.name})
+    made = (lambda *_arguments: host) if isinstance(host, FakeHost) else host
+    monkeypatch.setattr(_action, "Host", made)
+    known = {"inventory_hostname": "host1"} | (task_vars or {})
+    result: dict[str, Any] = action(module, given, check_mode).run(task_vars=known)
     return result

@@ -7,21 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from unit.acting import options_of
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._action import argument_spec
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.settings import RebootSettings, Settings
 
 OLD = "/nix/store/00000000000000000000000000000000-old"
 NEW = "/nix/store/11111111111111111111111111111111-new"
-
-
-def options_of(module: str, **given: Any) -> dict[str, Any]:
-    """The validated options of a task."""
-    validator: Any = ArgumentSpecValidator
-    validated = validator(argument_spec(module)).validate(given)
-    assert not validated.error_messages
-    return dict(validated.validated_parameters)
 
 
 def settings(**given: Any) -> Settings:

@@ -75,7 +75,7 @@ def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -
     parts = [f"{host} {progress(state)}."]
     if why := record.get("why"):
         phase = f" while it was {record['phase']}" if record.get("phase") else ""
-        parts.append(f"Why{phase}: {why.strip()}.".replace("..", "."))
+        parts.append(f"Why{phase}: {why.strip().rstrip('.')}.")
     parts.append(_now(record))
     parts.append(excerpt("Failed units", record.get("failed_units", "")))
     parts.append(excerpt("Journal", record.get("journal", "")))

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from unit.actions import Runner
+from unit.acting import act
 from unit.fake_host import FakeHost, Scripted
 from unit.settings import NEW, OLD
 
@@ -114,12 +114,11 @@ def decided(result: dict[str, Any]) -> dict[str, Any]:
 def test_nothing_is_decided_by_the_wording_of_a_message(
     monkeypatch: pytest.MonkeyPatch, scene: str, words: str
 ) -> None:
-    run = Runner(monkeypatch)
     name, args, answers, check_mode = SCENES[scene]
     for module in (reboot, connection):
         monkeypatch.setattr(f"{module.__name__}.time.sleep", lambda _seconds: None)
     host = FakeHost(answers)
-    expected = run(name, host, args, check_mode=check_mode)
+    expected = act(monkeypatch, host, name, check_mode, **args)
     assert host.done()
 
     original = HostError.__init__
@@ -132,7 +131,7 @@ def test_nothing_is_decided_by_the_wording_of_a_message(
     for function in ("progress", "who_is_busy", "failure", "excerpt", "after_refusal"):
         monkeypatch.setattr(f"{messages}.{function}", lambda *_given: words)
     again = FakeHost([reworded(each, words) for each in answers])
-    found = run(name, again, args, check_mode=check_mode)
+    found = act(monkeypatch, again, name, check_mode, **args)
     assert decided(found) == decided(expected)
     assert again.commands == host.commands
     assert again.done()
