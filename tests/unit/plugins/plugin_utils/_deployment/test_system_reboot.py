@@ -98,7 +98,6 @@ def test_unfinished_deployment_is_not_waited_for_whatever_the_words(clock: Clock
     ("answers", "given", "reason"),
     [
         ([], {"toplevel": "/etc"}, Refusal.NOT_A_STORE_PATH),
-        ([], {"trial": True}, Refusal.NO_TOPLEVEL),
         ([BEFORE], {"toplevel": OLD}, Refusal.NOT_DEFAULT),
         ([BEFORE | {"boot_default": ""}], {"toplevel": NEW}, Refusal.NOT_DEFAULT),
         ([BEFORE, BEFORE, AFTER | {"booted": OLD}], {}, Refusal.OTHER_SYSTEM),
