@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure
 from unit.actions import Runner
 from unit.fake_host import FakeHost, Scripted, answered
 from unit.settings import NEW, OLD
@@ -226,8 +226,9 @@ def test_flake_deploy_in_check_mode(run: Runner, monkeypatch: pytest.MonkeyPatch
 
 
 def test_options_are_checked(run: Runner) -> None:
-    with pytest.raises(AnsibleActionFail, match="missing required arguments: toplevel"):
-        run("system_test", FakeHost(), {})
+    result = run("system_test", FakeHost(), {})
+    assert (result["failed"], result["reason"]) == (True, "bad-option")
+    assert "missing required arguments: toplevel" in result["msg"]
 
 
 @pytest.mark.parametrize(

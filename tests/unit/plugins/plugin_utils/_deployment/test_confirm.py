@@ -240,18 +240,16 @@ def test_rollback_that_somebody_else_confirms() -> None:
 def test_rollback_to_a_store_path() -> None:
     host = FakeHost([UNCHANGED])
     result = roll_back(host, settings(confirm=True), Context(), None)
-    assert (result["state"], result["generation_to"], host.asked[0].inputs["rollback_to"]) == ("unchanged", None, "toplevel")
+    assert (result["state"], result["generation_to"], host.asked[0].inputs["rollback_to"]) == (
+        "unchanged",
+        None,
+        "toplevel",
+    )
 
 
 def test_rollback_that_failed_is_not_confirmed() -> None:
     host = FakeHost([FOUND, ended(State.ROLLED_BACK)])
     assert roll_back(host, settings(toplevel=None, confirm=True), Context(), None)["state"] == "rolled-back"
-
-
-def test_rollback_to_two_systems() -> None:
-    with pytest.raises(HostError) as caught:
-        roll_back(FakeHost(), settings(), Context(), 6)
-    assert caught.value.reason == Refusal.BAD_OPTION
 
 
 def test_nothing_is_known_of_a_host_that_says_nothing() -> None:
