@@ -70,6 +70,8 @@ class DeployVariables:
     """How long to wait while another deployment is in progress on the host."""
     serial: str | None = None
     """How many hosts, or what share of them ("25%"), are dealt with before the next are."""
+    message: str | None = None
+    """Why the system is deployed, for the record on the host (/var/lib/deploy-flake/deployments.jsonl)."""
 
 
 CHOICES = {
@@ -246,5 +248,15 @@ FLAGS = (
         metavar="N",
         choices=None,
         help="so many hosts, or such a share (25%), before the next",
+    ),
+    Flag(
+        name="--message",
+        field="message",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar="TEXT",
+        choices=None,
+        help="why the system is deployed, for the record on the host (/var/lib/deploy-flake/deployments.jsonl)",
     ),
 )

@@ -100,6 +100,12 @@ options:
         without one it is made long enough.
     type: bool
     default: false
+  message:
+    description:
+      - Why the system is deployed, for the record on the host (C(/var/lib/deploy-flake/deployments.jsonl)).
+      - M(deploy_flake.nixos.system_info) returns it with the deployment.
+    type: str
+    default: ""
   lock_timeout:
     description: For how many seconds to wait while another deployment is in progress on the host. After that the task
       fails.

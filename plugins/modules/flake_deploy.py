@@ -41,7 +41,7 @@ options:
     default: 7200
   test:
     description:
-      - Whether to try the system live before it becomes the boot default.
+      - Whether to test the system live before it becomes the boot default.
       - V(false) makes it the boot default without a test, and does not activate it; then nothing is promised.
     type: bool
     default: true

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,13 @@ def test_host_that_answers_at_another_address(lab: Lab, host: Host, flake: Path,
     )
     assert played.code == 0, played.output
     assert list(outcomes(host).values()) == ["committed"]
+
+
+def test_message_is_in_the_record(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    """Whatever it says, the record is one line of JSON, and says no more of the systems."""
+    said = f"""new 'certificate', "to": "/nix/store/{"0" * 32}-x", $(id)\nfür alle {{}}"""
+    played = deploy(lab, tmp_path, flake, "host1", deploy_flake_message=said, deploy_flake_limits=QUICK)
+    assert played.code == 0, played.output
+    record = json.loads(host.run("tail -n 1 /var/lib/deploy-flake/deployments.jsonl").stdout)
+    assert record["message"] == said
+    assert record["to"] == played.of("host1", "flake_build")["toplevel"]

@@ -60,6 +60,8 @@ class Settings:
     install_bootloader: bool
     all_or_nothing: bool
     limits: Limits
+    message: str
+    """Why, for the record on the host."""
     lock_timeout: int
     reconnect_timeout: int
     confirm: bool
@@ -84,6 +86,7 @@ class Settings:
             install_bootloader=options["install_bootloader"],
             all_or_nothing=options["all_or_nothing"],
             limits=Limits.from_options(options),
+            message=options["message"],
             lock_timeout=options["lock_timeout"],
             reconnect_timeout=options["reconnect_timeout"],
             # Not every module has these.
@@ -157,6 +160,7 @@ class RebootSettings:
             install_bootloader=False,
             all_or_nothing=False,
             limits=limits,
+            message="",
             lock_timeout=self.lock_timeout,
             reconnect_timeout=self.reconnect_timeout,
             confirm=False,

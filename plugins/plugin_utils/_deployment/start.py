@@ -222,6 +222,7 @@ def about(deployment_id: str, settings: Settings, generation: str = "") -> str:
         "configuration": source.configuration or (f"generation {generation}" if generation else ""),
         "nar_hash": source.nar_hash,
         "specialisation": settings.specialisation,
+        "message": settings.message,
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
 

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy_flake import arguments
+from deploy_flake import arguments, generated_options
 from deploy_flake.ansible import asks_become_password, environment
 from deploy_flake.cli import main
 from deploy_flake.destination import parse_all
+from deploy_flake.generated_options import DeployVariables, RunVariables
 from deploy_flake.inventory import write
 from deploy_flake.options import DeployOptions, OptionError, RunOptions, build_arguments
 
@@ -57,6 +58,11 @@ def test_every_field_reaches_the_playbook(field: Field[Any]) -> None:
     assert options.arguments() == arguments.get(field.name, [])
     expected = {} if field.name in arguments else {f"deploy_flake_{field.name}": sample(field)}
     assert options.role_variables() == variables.get(field.name, expected)
+
+
+def test_every_field_has_a_flag() -> None:
+    known = {one.name for kind in (RunVariables, DeployVariables) for one in fields(kind)}
+    assert {flag.field for flag in generated_options.FLAGS} == known
 
 
 def test_every_variable_is_one_of_the_role() -> None:

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
-from unit.acting import act
+from unit.actions import Runner
 from unit.fake_host import FakeHost, Scripted, answered
 from unit.settings import NEW, OLD
 
@@ -27,17 +26,9 @@ CONFIRMED = {"state": "confirmed", "confirmed": "yes"}
 BUILT = {"changed": True, "toplevel": NEW, "configuration": "web1", "revision": "r", "nar_hash": "h", "flake": "/f"}
 
 
-Run = Callable[..., dict[str, Any]]
-
-
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A task: the module, the host, its arguments, and how it is run."""
-
-    def run(module: str, host: Any, args: dict[str, Any], **how: Any) -> dict[str, Any]:
-        return act(monkeypatch, host, module, **how, **args)
-
-    return run
+def run(monkeypatch: pytest.MonkeyPatch) -> Runner:
+    return Runner(monkeypatch)
 
 
 def ended(state: State, **fields: str) -> dict[str, str]:
@@ -60,52 +51,52 @@ def is_plain(value: Any) -> bool:
 # system_test, system_boot, system_rollback, system_revoke
 
 
-def test_system_test(run: Run) -> None:
+def test_system_test(run: Runner) -> None:
     host = FakeHost([LOOKED, WINDOW])
     result = run("system_test", host, {"toplevel": NEW})
     assert (result["state"], result["system"], host.commands) == ("window", NEW, ["look", "start"])
     assert is_plain(result)
 
 
-def test_system_test_in_check_mode(run: Run) -> None:
+def test_system_test_in_check_mode(run: Runner) -> None:
     result = run("system_test", FakeHost([LOOKED | {"checked": "yes"}]), {"toplevel": NEW}, check_mode=True)
     assert (result["state"], result["changed"]) == ("would-test", True)
     assert is_plain(result)
 
 
-def test_fleet_has_time_for_all_of_its_batches(run: Run) -> None:
+def test_fleet_has_time_for_all_of_its_batches(run: Runner) -> None:
     host = FakeHost([LOOKED, WINDOW])
     task_vars = {"ansible_play_hosts_all": [f"host{number}" for number in range(11)], "ansible_forks": 4}
-    run("system_test", host, {"toplevel": NEW, "all_or_nothing": True}, task_vars=task_vars)
+    run("system_test", host, {"toplevel": NEW, "all_or_nothing": True}, task_vars)
     assert f"confirm_limit={3 * 423 + 120}" in host.asked[1].inputs["settings"]
 
 
-def test_system_boot_confirms(run: Run) -> None:
+def test_system_boot_confirms(run: Runner) -> None:
     host = FakeHost([CONFIRMED, COMMITTED])
     result = run("system_boot", host, {"toplevel": NEW, "deployment": "the-id"})
     assert (result["state"], result["deployment"], host.commands) == ("committed", "the-id", ["confirm", "poll"])
 
 
-def test_system_boot_prepares(run: Run) -> None:
+def test_system_boot_prepares(run: Runner) -> None:
     host = FakeHost([WINDOW | {"prepared": "yes"}])
     result = run("system_boot", host, {"toplevel": NEW, "deployment": "the-id", "prepare": True})
     assert (result["state"], host.commands) == ("prepared", ["prepare"])
     assert is_plain(result)
 
 
-def test_system_boot_without_a_deployment(run: Run) -> None:
+def test_system_boot_without_a_deployment(run: Runner) -> None:
     host = FakeHost([LOOKED, COMMITTED])
     assert run("system_boot", host, {"toplevel": NEW})["state"] == "committed"
     assert host.commands == ["look", "start"]
 
 
-def test_system_rollback(run: Run) -> None:
+def test_system_rollback(run: Runner) -> None:
     host = FakeHost([LOOKED | {"toplevel": NEW, "generation_to": "6"}, WINDOW, CONFIRMED, COMMITTED])
     assert run("system_rollback", host, {})["state"] == "committed"
     assert host.commands == ["look", "start", "confirm", "poll"]
 
 
-def test_system_revoke(run: Run) -> None:
+def test_system_revoke(run: Runner) -> None:
     host = FakeHost([{"state": "rolling-back", "revoked": "yes"}, ended(State.ROLLED_BACK)])
     result = run("system_revoke", host, {"deployment": "the-id"})
     assert (result["state"], result["revoked"]) == ("rolled-back", True)
@@ -119,13 +110,13 @@ def test_system_revoke(run: Run) -> None:
         ("system_revoke", {"deployment": "the-id"}, "would-revoke"),
     ],
 )
-def test_check_mode_asks_nothing_of_a_deployment(run: Run, name: str, args: dict[str, Any], state: str) -> None:
+def test_check_mode_asks_nothing_of_a_deployment(run: Runner, name: str, args: dict[str, Any], state: str) -> None:
     result = run(name, FakeHost(), args, check_mode=True)
     assert result == {"changed": True, "deployment": "the-id", "state": state}
     assert is_plain(result)
 
 
-def test_system_reboot(run: Run) -> None:
+def test_system_reboot(run: Runner) -> None:
     host = FakeHost([{"boot_id": "one", "booted": NEW, "boot_default": NEW, "manager": "running"}])
     result = run("system_reboot", host, {"only_if_needed": True})
     assert (result["state"], result["changed"]) == ("not-needed", False)
@@ -149,7 +140,7 @@ class Build:
 
 
 def deploy(
-    run: Run,
+    run: Runner,
     monkeypatch: pytest.MonkeyPatch,
     said: Scripted,
     *answers: Scripted,
@@ -164,7 +155,7 @@ def deploy(
     return host, result
 
 
-def test_flake_deploy_builds_tests_and_confirms(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flake_deploy_builds_tests_and_confirms(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     host, result = deploy(run, monkeypatch, {"boot_id": "one"}, WINDOW | LOOKED, CONFIRMED, COMMITTED)
     assert (result["state"], result["changed"]) == ("committed", True)
     assert [result[name].get("state") for name in ("build", "test", "boot")] == [None, "window", "committed"]
@@ -183,50 +174,50 @@ def test_flake_deploy_builds_tests_and_confirms(run: Run, monkeypatch: pytest.Mo
     assert begins == ["[test]", "[boot]"]
 
 
-def test_flake_deploy_leaves_it_waiting(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flake_deploy_leaves_it_waiting(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     _host, result = deploy(run, monkeypatch, {"boot_id": "one"}, WINDOW | LOOKED, confirm=False)
     assert (result["state"], "boot" in result) == ("window", False)
 
 
-def test_flake_deploy_does_not_confirm_what_was_rolled_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flake_deploy_does_not_confirm_what_was_rolled_back(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     rolled_back = ended(State.ROLLED_BACK, why="x", why_code="units-failed")
     _host, result = deploy(run, monkeypatch, {"boot_id": "one"}, rolled_back | {"new_live": NEW})
     assert (result["state"], result["failed"], result["reason"]) == ("rolled-back", True, "units-failed")
     assert "boot" not in result
 
 
-def test_flake_deploy_without_a_test(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flake_deploy_without_a_test(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     host, result = deploy(run, monkeypatch, {"boot_id": "one"}, LOOKED, COMMITTED, test=False)
     assert (result["state"], "test" in result) == ("committed", False)
     assert host.told[0] == f"[boot] is to boot {NEW}"
 
 
 @pytest.mark.parametrize("test", [True, False])
-def test_flake_deploy_of_what_runs_already(run: Run, monkeypatch: pytest.MonkeyPatch, test: bool) -> None:
+def test_flake_deploy_of_what_runs_already(run: Runner, monkeypatch: pytest.MonkeyPatch, test: bool) -> None:
     host, result = deploy(run, monkeypatch, UNCHANGED, test=test)
     assert (result["state"], result["test" if test else "boot"]["previous_system"]) == ("unchanged", NEW)
     assert (host.asked, host.told) == ([], [])
 
 
-def test_flake_deploy_of_a_specialisation_without_a_test(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flake_deploy_of_a_specialisation_without_a_test(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     _host, result = deploy(run, monkeypatch, UNCHANGED, test=False, specialisation="s")
     assert (result["failed"], result["reason"]) == (True, "specialisation-without-test")
 
 
-def test_flake_deploy_whose_build_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flake_deploy_whose_build_fails(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     _host, result = deploy(run, monkeypatch, HostError("x", Refusal.BUILD_FAILED))
     assert (result["failed"], result["reason"], result["msg"]) == (True, "build-failed", "x")
     assert result["build"]["failed"]
     assert "state" not in result
 
 
-def test_flake_deploy_of_a_fleet_does_not_confirm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flake_deploy_of_a_fleet_does_not_confirm(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flake_deploy, "build", Build(UNCHANGED))
     result = run("flake_deploy", FakeHost(), {"flake": ".", "all_or_nothing": True})
     assert (result["failed"], result["reason"]) == (True, "bad-option")
 
 
-def test_flake_deploy_in_check_mode(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flake_deploy_in_check_mode(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     host, result = deploy(run, monkeypatch, {"boot_id": "one"}, LOOKED | {"checked": "yes"}, check_mode=True)
     assert (result["state"], host.commands) == ("would-test", ["look"])
 
@@ -234,10 +225,10 @@ def test_flake_deploy_in_check_mode(run: Run, monkeypatch: pytest.MonkeyPatch) -
 # What all actions have in common
 
 
-def test_options_are_checked(run: Run) -> None:
-    found = run("system_test", FakeHost(), {})
-    assert (found["failed"], found["reason"]) == (True, "bad-option")
-    assert "missing required arguments: toplevel" in found["msg"]
+def test_options_are_checked(run: Runner) -> None:
+    result = run("system_test", FakeHost(), {})
+    assert (result["failed"], result["reason"]) == (True, "bad-option")
+    assert "missing required arguments: toplevel" in result["msg"]
 
 
 @pytest.mark.parametrize(
@@ -251,20 +242,20 @@ def test_options_are_checked(run: Run) -> None:
         (FlakeError("x"), {"msg": "x"}),
     ],
 )
-def test_failure_is_a_result(run: Run, failure: Exception, result: dict[str, Any]) -> None:
+def test_failure_is_a_result(run: Runner, failure: Exception, result: dict[str, Any]) -> None:
     found = run("system_boot", FakeHost([failure]), {"toplevel": NEW, "lock_timeout": 0})
     assert found == {"failed": True, **result}
     assert is_plain(found)
 
 
-def test_return_values_that_are_known_all_the_same(run: Run) -> None:
+def test_return_values_that_are_known_all_the_same(run: Runner) -> None:
     refusal = {"free_nix_kib": "1", "refused": "no-space", "message": "x"}
     found = run("system_boot", FakeHost([refusal]), {"toplevel": NEW}, check_mode=True)
     assert (found["state"], found["reason"], found["failed"]) == ("would-refuse", "no-space", True)
     assert not found["free_space"]["nix"]["enough"]
 
 
-def test_host_that_never_answered_is_unreachable_and_one_that_did_is_lost(run: Run) -> None:
+def test_host_that_never_answered_is_unreachable_and_one_that_did_is_lost(run: Runner) -> None:
     class Dead(FakeHost):
         def persist(self, *_args: Any, **_more: Any) -> Any:
             raise AnsibleConnectionFailure("no route to host")
@@ -277,7 +268,7 @@ def test_host_that_never_answered_is_unreachable_and_one_that_did_is_lost(run: R
     assert found == {"failed": True, "msg": "lost the connection to host1"}
 
 
-def test_polls_are_spread_by_how_many_hosts_there_are_at_once(run: Run) -> None:
+def test_polls_are_spread_by_how_many_hosts_there_are_at_once(run: Runner) -> None:
     made = []
 
     def host(_action: Any, name: str, at_once: int) -> FakeHost:
@@ -286,5 +277,5 @@ def test_polls_are_spread_by_how_many_hosts_there_are_at_once(run: Run) -> None:
 
     for forks, at_once in ((5, 3), (2, 2), (None, 1)):
         known = {"ansible_play_batch": ["a", "b", "c"], "ansible_forks": forks}
-        run("system_test", host, {"toplevel": NEW}, task_vars=known)
+        run("system_test", host, {"toplevel": NEW}, known)
         assert made.pop() == ("host1", at_once)

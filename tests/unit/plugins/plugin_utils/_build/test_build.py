@@ -299,16 +299,12 @@ def test_progress_is_told_now_and_then(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({}, Refusal.BAD_OPTION),
-        ({"flake": ".", "reference": REFERENCE}, Refusal.BAD_OPTION),
-        ({"flake": ".", "toplevel": SYSTEM}, Refusal.BAD_OPTION),
-        ({"flake": ".", "reference": REFERENCE, "toplevel": SYSTEM}, Refusal.BAD_OPTION),
         ({"toplevel": "/etc"}, Refusal.NOT_A_STORE_PATH),
         ({"toplevel": f"{SYSTEM}/bin"}, Refusal.NOT_A_STORE_PATH),
         ({"toplevel": DERIVATION}, Refusal.NOT_A_STORE_PATH),
     ],
 )
-def test_options_that_do_not_go_together(given: dict[str, str], reason: Refusal) -> None:
+def test_toplevel_that_is_none(given: dict[str, str], reason: Refusal) -> None:
     with pytest.raises(HostError) as error:
         settings(**given)
     assert error.value.reason == reason

@@ -176,7 +176,14 @@ def test_preflight_begins_nothing() -> None:
 
 
 def test_what_the_record_says_of_the_source() -> None:
-    made = settings(flake='a "b"', revision="r", configuration="web1", nar_hash="h", specialisation="s")
+    made = settings(
+        flake='a "b"',
+        revision="r",
+        configuration="web1",
+        nar_hash="h",
+        specialisation="s",
+        message='new "certificate"\nfor all',
+    )
     said = json.loads("{" + about("the-id", made, "6") + "}")
     assert said.pop("by")
     assert said.pop("controller")
@@ -187,6 +194,7 @@ def test_what_the_record_says_of_the_source() -> None:
         "configuration": "web1",
         "nar_hash": "h",
         "specialisation": "s",
+        "message": 'new "certificate"\nfor all',
     }
 
 
