@@ -8,16 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible import constants
 from unit.acting import act
 from unit.building import DERIVATION, SYSTEM, done
 from unit.fake_host import FakeHost
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import _action
-
 
 @pytest.fixture
 def flake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(_action.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     directory = tmp_path / "flake"
     directory.mkdir()
     (directory / "flake.nix").write_text("{ }")
