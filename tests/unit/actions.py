@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from unit.fake_host import FakeHost
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import _action
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
@@ -47,3 +48,10 @@ class Runner:
         known = {"inventory_hostname": "host1"} | (task_vars or {})
         result: dict[str, Any] = action(name, args, check_mode=check_mode, diff=diff).run(task_vars=known)
         return result
+
+
+def act(
+    monkeypatch: pytest.MonkeyPatch, host: FakeHost, name: str, check_mode: bool = False, **args: Any
+) -> dict[str, Any]:
+    """The result of one task with these arguments."""
+    return Runner(monkeypatch)(name, host, args, {"inventory_hostname": host.name}, check_mode=check_mode)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unit.acting import options_of
 from unit.fake_host import FakeHost
+from unit.settings import options_of
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.build import build
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import BuildContext, BuildSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible import constants
-from unit.acting import act
+from unit.actions import act
 from unit.building import DERIVATION, SYSTEM, done
 from unit.fake_host import FakeHost
 
@@ -40,7 +40,7 @@ def test_build_in_check_mode(flake: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_failure_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     result = act(monkeypatch, FakeHost(), "flake_build")
-    assert (result["failed"], result["reason"], result["msg"][:11]) == (True, "bad-option", "give one of")
+    assert (result["failed"], result["reason"]) == (True, "bad-option")
     refused = FakeHost([{"refused": "no-nix", "message": "has no nix"}])
     result = act(monkeypatch, refused, "flake_build", toplevel=SYSTEM)
     assert (result["failed"], result["reason"], result["msg"]) == (True, "no-nix", "host1 has no nix")

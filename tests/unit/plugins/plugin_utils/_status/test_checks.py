@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
-from unit.acting import options_of
 from unit.fake_host import FakeHost
+from unit.settings import options_of
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
