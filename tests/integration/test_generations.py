@@ -159,7 +159,7 @@ def test_not_while_a_deployment_is_at_work_and_the_other_way_round(lab: Lab, hos
 
 
 def test_full_boot_partition(lab: Lab, host: Host, tmp_path: Path) -> None:
-    """A new kernel is refused before anything is changed; old generations make room, if they can."""
+    """A new kernel is refused before anything is changed; old generations free some space, if they can."""
     new = build(host, "new-kernel")
     host.fill_boot(64 << 10)
     options = {"toplevel": new, "allow": ["untested_boot_default"]}
@@ -172,7 +172,7 @@ def test_full_boot_partition(lab: Lab, host: Host, tmp_path: Path) -> None:
     ]
     assert "system_generations" in refused["msg"]
 
-    # There is room for nothing, and the entries that go make some.
+    # Nothing is free, and the entries that go free some space.
     host.fill_boot()
     told = result(prune(lab, tmp_path, host, keep=3))
     host.free_boot()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unit.acting import options_of
+from unit.actions import options_of
 from unit.fake_host import FakeHost
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.build import build

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unit.acting import options_of
+from unit.actions import options_of
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.settings import RebootSettings, Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.utils.display import Display
-from unit.acting import act
+from unit.actions import act
 from unit.fake_host import FakeHost
 
 WELL: dict[str, Any] = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
-from unit.acting import act
+from unit.actions import act
 from unit.building import SYSTEM, done, failed
 from unit.fake_host import FakeHost, Scripted
 

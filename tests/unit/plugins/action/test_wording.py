@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from unit.acting import act
+from unit.actions import act
 from unit.fake_host import FakeHost, Scripted
 from unit.settings import NEW, OLD
 

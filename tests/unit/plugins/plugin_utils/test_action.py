@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible import constants
 from ansible.errors import AnsibleError
-from unit.acting import action
+from unit.actions import action
 from unit.fake_host import FakeHost
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils import _action

@@ -21,7 +21,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local im
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import source_store_path, sri
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
-from unit.acting import options_of
+from unit.actions import options_of
 from unit.building import DERIVATION, SYSTEM, built, done
 from unit.fake_host import FakeHost
 

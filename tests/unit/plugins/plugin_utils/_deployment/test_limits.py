@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from unit.acting import options_of
+from unit.actions import options_of
 from unit.settings import NEW, OLD, reboot_settings, settings
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import HealthPolicy, OnRebootRequired, Refusal

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -514,3 +515,25 @@ class TestLocalInputs:
         (tmp_path / "sub" / "flake.lock").write_bytes(os.fsencode(text))
         with pytest.raises(FlakeError, match=r"sub/flake\.lock is not a lock file that Nix wrote"):
             local_inputs(find("path:.?dir=sub", tmp_path))
+
+
+def test_a_content_that_git_has_lost(repo: Path) -> None:
+    flake = find(f"git+file://{repo}?ref=HEAD", repo)
+    blob = git(repo, "rev-parse", "HEAD:flake.nix")
+    (repo / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(FlakeError, match=f"git has lost the content {blob} in .*; run 'git fsck' there"):
+        flake.snapshot()
+
+
+def test_git_that_ends_while_it_is_read(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = subprocess.Popen
+
+    def ends(command: list[str], **named: Any) -> Any:
+        process = start(["true"] if "--batch" in command else command, **named)
+        if "--batch" in command:
+            process.wait()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", ends)
+    with pytest.raises(FlakeError, match="git ended while it was reading"):
+        find(f"git+file://{repo}?ref=HEAD", repo).snapshot()

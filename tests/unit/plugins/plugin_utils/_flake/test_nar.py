@@ -233,3 +233,28 @@ def test_round_trip(plain: Plain) -> None:
     parser.expect(b"nix-archive-1")
     assert parser.node() == plain
     assert parser.data == b""
+
+
+def test_devices_cannot_be_copied() -> None:
+    with pytest.raises(nar.NarError, match="/dev/null is a device"):
+        nar.directory_tree("/dev/null")
+
+
+def test_a_directory_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+
+    def denied(path: bytes) -> list[bytes]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", denied)
+    with pytest.raises(nar.NarError, match="cannot be read: Permission denied"):
+        nar.directory_tree(tmp_path)
+
+
+def test_a_file_that_cannot_be_looked_at() -> None:
+    with pytest.raises(nar.NarError, match="cannot be read: File name too long"):
+        nar.directory_tree("/" + "x" * 300)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert nar.selected_tree(tmp_path, [b"gone/file"]) == (nar.Directory({}), [b"gone/file"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
-from unit.acting import options_of
+from unit.actions import options_of
 from unit.fake_host import FakeHost
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal

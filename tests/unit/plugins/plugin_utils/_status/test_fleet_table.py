@@ -98,3 +98,8 @@ def test_spans() -> None:
     assert [fleet_table.span(seconds) for seconds in (0, 59, 60, 3600, 86399, 86400 * 400)] == [
         "0s", "59s", "1m", "1h", "23h", "400d"
     ]  # fmt: skip
+
+
+def test_systems_that_are_in_no_store() -> None:
+    assert [fleet_table.short(path) for path in ("", "/elsewhere/x")] == ["", "/elsewhere/x"]
+    assert fleet_table.short("/nix/store/0123456789-other") == "0123456-other"
