@@ -25,7 +25,7 @@ SYSTEM = f"/nix/store/{'0' * 32}-nixos-system-web-25.11"
         (["rollback", "web1"], ["Roll back to the previous generation", "  web1"]),
         (["rollback", "web1", "--to", "3"], ["Roll back to generation 3", "  web1"]),
         (["rollback", "web1", "--to", SYSTEM], [f"Roll back to {SYSTEM}", "  web1"]),
-        (["revoke", "web1"], ["Revoke what waits for confirmation on", "  web1"]),
+        (["revoke", "web1"], ["Roll back what waits for confirmation on", "  web1"]),
     ],
 )
 def test_hosts(argv: list[str], shown: list[str]) -> None:
