@@ -51,6 +51,7 @@ def main() -> None:
         for name, again, begin in (
             ("deployed", False, deploys("host1", "host3-new-units")),
             ("unchanged", True, deploys("host1", "host3-new-units")),
+            ("all-or-nothing-one-unchanged", True, deploys("host1", "host3-exit-4", **fleet)),
             ("status", True, lambda: deploy_flake.status(where, str(flake), run=run)),
             ("nothing-to-revoke", True, lambda: deploy_flake.revoke(where, run=run)),
             ("rolled-back-on-purpose", True, lambda: deploy_flake.rollback(where, options=_quick(), run=run)),
