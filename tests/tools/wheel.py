@@ -24,7 +24,7 @@ def typed(environment: Environment, _tree: Path) -> bool:
     """The example of docs/command.md passes mypy --strict against the wheel, and a wrong program does not."""
     with TemporaryDirectory() as name:
         work = Path(name)
-        build = ["hatchling", "build", "--target", "wheel", "--directory", work]
+        build: list[str | Path] = ["hatchling", "build", "--target", "wheel", "--directory", work]
         must([environment.bin / "python", "-m", *build], cwd=ROOT)
         (wheel,) = work.glob("*.whl")
         venv.create(work / "venv", symlinks=True)
@@ -32,7 +32,11 @@ def typed(environment: Environment, _tree: Path) -> bool:
         zipfile.ZipFile(wheel).extractall(site)
         (work / "right.py").write_text(_example(), "utf-8")
         (work / "wrong.py").write_text(_WRONG, "utf-8")
-        mypy = [environment.bin / "mypy", "--strict", f"--python-executable={work / 'venv/bin/python'}"]
+        mypy: list[str | Path] = [
+            environment.bin / "mypy",
+            "--strict",
+            f"--python-executable={work / 'venv/bin/python'}",
+        ]
         mypy += [f"--config-file={work / 'none'}", f"--cache-dir={work / 'cache'}"]
         (work / "none").write_text("[mypy]\n")
         right = run([*mypy, "right.py"], cwd=work)

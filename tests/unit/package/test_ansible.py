@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where ansible-playbook and the collection are found; what holds of the user's settings is in test_options.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy_flake import ansible
+from deploy_flake.ansible import NAMESPACE, NotInstalled, our_collections, playbook_program
+
+
+def test_ansible_playbook_beside_the_python_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("python", "ansible-playbook"):
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert playbook_program() == str(tmp_path / "ansible-playbook")
+
+
+def test_ansible_playbook_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ansible-playbook").touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none/python"))
+    monkeypatch.setattr("sysconfig.get_path", lambda _name: str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert playbook_program() == str(tmp_path / "ansible-playbook")
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    with pytest.raises(NotInstalled, match="install ansible-core"):
+        playbook_program()
+
+
+def test_collection_of_the_wheel_of_the_checkout_and_of_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = our_collections(tmp_path)
+    assert (linked / NAMESPACE / "nixos/roles/deploy").is_dir()
+    installed = tmp_path / "installed/deploy_flake"
+    monkeypatch.setattr(ansible, "_PACKAGE", installed)
+    with pytest.raises(NotInstalled, match="install deploy-flake again"):
+        our_collections(tmp_path / "x")
+    (installed / "_collections" / NAMESPACE / "nixos").mkdir(parents=True)
+    assert our_collections(tmp_path / "x") == installed / "_collections"
+
+
+def test_settings_that_cannot_be_read_are_for_ansible_to_complain_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "ansible.cfg"
+    broken.write_text("not a section\n")
+    made = ansible.environment(tmp_path, {"ANSIBLE_CONFIG": str(broken), "PATH": "/bin"})
+    assert "ANSIBLE_CONFIG" not in made
+    assert made["ANSIBLE_HOST_KEY_CHECKING"] == "True"
