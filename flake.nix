@@ -1,7 +1,7 @@
 # deploy-flake as a flake: `nix run .#deploy-flake -- host1`, or as an input of the flake that is deployed.
 # There is no lock file here: whoever uses it has its nixpkgs follow their own.
 {
-  description = "Deploy Nix flakes to NixOS hosts that build, try and keep their new system by themselves, or go back";
+  description = "Deploy Nix flakes to NixOS hosts that build, try and keep their new system by themselves, or roll back";
 
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
 

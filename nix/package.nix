@@ -43,7 +43,7 @@ python3Packages.buildPythonApplication {
   pythonImportsCheck = [ "deploy_flake.api" ];
 
   meta = {
-    description = "Deploy Nix flakes to NixOS hosts that build, try and keep their new system by themselves, or go back";
+    description = "Deploy Nix flakes to NixOS hosts that build, try and keep their new system by themselves, or roll back";
     license = lib.licenses.gpl3Plus;
     mainProgram = "deploy-flake";
     platforms = lib.platforms.unix;

@@ -1,4 +1,4 @@
-# A host on which a system that is booted once, to see whether it comes up, goes back by itself if nobody can reach it.
+# A host on which a system that is booted once, to see whether it comes up, rolls back by itself if nobody can reach it.
 {
   config,
   lib,
@@ -21,8 +21,8 @@ in
   config = lib.mkIf options.enable {
     boot.kernelParams = [ "panic=${toString options.panicTimeout}" ];
     systemd.services.deploy-flake-trial = {
-      description = "Goes back to the boot default if a trial boot is not confirmed";
-      # Early, so that a system which does not come up as a whole goes back too.
+      description = "Rolls back to the boot default if a trial boot is not confirmed";
+      # Early, so that a system which does not come up as a whole rolls back too.
       wantedBy = [ "sysinit.target" ];
       after = [ "local-fs.target" ];
       unitConfig = {

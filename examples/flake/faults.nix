@@ -69,7 +69,7 @@ in
   # Once it is active, the checks of every system refuse.
   check-refuses-way-back = activation "refuse" (whenRunning "touch /run/no-switch");
 
-  # A changed system.conf: systemd is executed anew.
+  # A changed system.conf: systemd executes itself again.
   changes-system-conf = _: { systemConf = builtins.toFile "system.conf" "[Manager]\nDefaultTimeoutStopSec=16s\n"; };
 
   # --- units ---
@@ -87,7 +87,7 @@ in
   # Units that no other system has, so that a way back must not ask for them.
   new-units = service "onlynew.service" "[Service]\nExecStart=/usr/bin/sleep infinity\n";
 
-  # Its end takes its time, and whoever goes back waits for it.
+  # Its end takes its time, and a rollback waits for it.
   stop-hangs = service "stubborn.service" ''
     [Service]
     ExecStart=/usr/bin/sleep infinity
