@@ -58,8 +58,14 @@ DEFECTS = [
     (f"{SH}/lib/supervise.sh", "give_up revoked", "give_up revokd", "give_up revokd: no enum"),
     (f"{SH}/lib/health.sh", "complain units-failed ", "complain units-faild ", "complain units-faild: no enum"),
     (f"{SH}/lib/supervise.sh", "state settling", "state setling", "setling is no State"),
-    # A comment that would be lost.
-    (f"{SH}/lib/differences.sh", "awk '\n", "awk '\n        # awk has comments too\n", "would lose lines"),
+    # What would be lost.
+    (
+        f"{SH}/lib/differences.sh",
+        "awk '\n",
+        "awk '\n        # awk has comments too\n",
+        "differences.sh: a text in it would lose",
+    ),
+    (f"{SH}/lib/boot_files.sh", "\n$needed KiB for", "\n    $needed KiB for", "boot_files.sh: a text in it would lose"),
 ]
 UNKNOWN_OR_UNUSED = [
     (f"{SH}/lib/supervise.sh", "$activate_limit", "$activate_limt", "activate_limt is referenced but not assigned"),

@@ -1,7 +1,7 @@
 # Confirms a deployment that waits for it. meant: the toplevel that the operator has in mind.
 # inputs: meant
 # facts: new
-# needs: base follow
+# needs: base decide follow
 # shellcheck shell=sh
 
 main() {

@@ -1,6 +1,6 @@
 # Tells a deployment that waits for confirmation to roll back now.
 # inputs: reason
-# needs: base follow
+# needs: base decide follow
 # shellcheck shell=sh
 
 main() {

@@ -1,5 +1,5 @@
 # What forbids that a deployment begins.
-# needs: base units trial
+# needs: base switching_units trial
 # shellcheck shell=sh
 
 # refuse_if_busy: what switches the host, or is about to.

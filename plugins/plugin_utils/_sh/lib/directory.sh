@@ -2,7 +2,7 @@
 # inputs: mode
 # facts: new new_live interpreter login_user guard_deadline allow
 # facts: previous_live previous_boot previous_generation highest_generation tools cgroup invocation main_process started boot_id
-# needs: base json process profile quote ssh units
+# needs: base highest_generation json process profile quote ssh units
 # shellcheck shell=sh disable=SC1091
 
 # load DIRECTORY: the settings that the controller gave, and the facts that the supervisor noted before it changed anything.

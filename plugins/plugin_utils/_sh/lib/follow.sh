@@ -24,13 +24,6 @@ begin() {
     answer id "$id"
 }
 
-# decide NAME: what becomes of a deployment that waits for it; no, if somebody was faster. The line is for the supervisor, which
-# waits for it.
-decide() {
-    mv "$dir/window" "$dir/$1" 2>/dev/null || return 1
-    { echo decided >>"$dir/states"; } 2>/dev/null || :
-}
-
 # tell: waits for the end or for one of the awaited states, and says where the deployment stands.
 tell() {
     wait_for_state

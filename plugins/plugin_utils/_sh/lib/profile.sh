@@ -1,4 +1,4 @@
-# The system profile: what the host boots by default, and its generations.
+# The system profile: what the host boots by default.
 # needs: base
 # shellcheck shell=sh
 
@@ -10,18 +10,4 @@ current_generation() {
     case $link in
     system-*-link) link=${link#system-} && echo "${link%-link}" ;;
     esac
-}
-
-highest_generation() {
-    local highest link number
-    highest=0
-    for link in "$profile"-*-link; do
-        number=${link#"$profile"-}
-        number=${number%-link}
-        case $number in
-        '' | *[!0-9]*) ;;
-        *) [ "$number" -le "$highest" ] || highest=$number ;;
-        esac
-    done
-    echo "$highest"
 }

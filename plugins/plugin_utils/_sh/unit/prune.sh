@@ -2,7 +2,7 @@
 # generation a line), boot_limit, collect, garbage_limit.
 # inputs: wanted boot_limit collect garbage_limit
 # facts: interpreter
-# needs: base boot_loader durable free_space process profile switch trial units
+# needs: base boot_loader durable free_space process profile switch switching_units trial
 # shellcheck shell=sh disable=SC1091
 
 # Links that are here are still roots of the garbage collector, but no generations.

@@ -2,7 +2,8 @@
 # in progress meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
 # look (which changes nothing), prepare, unchoose, failed or end.
 # inputs: id new commit_limit prepare_limit keep_limit host_limit pre_activate_script why
-# needs: base boot_choice boot_once complain durable forget_trial note_trial process profile switch tools trial trial_outcome
+# needs: base boot_choice boot_once complain durable forget_trial highest_generation note_trial process profile switch tools trial
+# needs: trial_outcome
 # shellcheck shell=sh disable=SC1091
 
 # stop_here REASON MESSAGE: whatever was done is taken back first.

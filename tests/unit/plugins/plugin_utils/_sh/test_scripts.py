@@ -42,11 +42,11 @@ def test_every_script_is_understood(shell: list[str], name: str) -> None:
     subprocess.run([*shell, "-n"], input=join(name).encode(), check=True, timeout=30)
 
 
-def test_comments_stay_here() -> None:
+def test_comments_and_indentation_stay_here() -> None:
     """Only whole lines: whoever looks for the beginning of one within a line has to know quoting."""
     text = scripts.join("command/build")
-    assert not any(line.lstrip().startswith("#") or not line.strip() for line in text.splitlines())
-    assert "\n    build=$run_dir/build-$name\n" in text
+    assert not any(line.startswith("#") or line != line.strip() or not line for line in text.splitlines())
+    assert "\nbuild=$run_dir/build-$name\n" in text
 
 
 def test_a_command_takes_what_it_declares_and_nothing_else() -> None:
@@ -186,7 +186,7 @@ def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
 def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
     for name in ("system-9-link", "system-10-link", "system-x-link", "system"):
         (tmp_path / name).symlink_to("/nowhere")
-    script = f"{join('lib/profile')}\nprofile={tmp_path}/system\nhighest_generation"
+    script = f"{join('lib/highest_generation')}\nprofile={tmp_path}/system\nhighest_generation"
     assert run(shell, script).strip() == "10"
 
 
