@@ -36,7 +36,7 @@ DEFECTS = [
     # Functions.
     (
         f"{SH}/command/revoke.sh",
-        "# needs: base follow\n",
+        "# needs: base decide follow\n",
         "# needs: base\n",
         "command/revoke calls begin, and no",
     ),
