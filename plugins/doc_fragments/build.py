@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-
 NO_LOG = ("nix_config",)
 """What no log may have; documentation has no field for that."""
 
