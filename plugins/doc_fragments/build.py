@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
+NO_LOG = ("nix_config",)
+"""What no log may have; documentation has no field for that."""
+
 
 class ModuleDocFragment:
     """`extends_documentation_fragment: deploy_flake.nixos.build`."""
-
-    NO_LOG = ("nix_config",)
-    """What no log may have; documentation has no field for that."""
 
     DOCUMENTATION = r"""
 options:

@@ -139,8 +139,9 @@ def argument_spec(module: str) -> dict[str, Any]:
     for fragment in documentation.get("extends_documentation_fragment", []):
         if fragment.startswith("deploy_flake.nixos."):
             name = fragment.removeprefix("deploy_flake.nixos.")
-            shared = import_module(f"{_COLLECTION}.doc_fragments.{name}").ModuleDocFragment
-            found = {key: dict(option) for key, option in _load(shared.DOCUMENTATION).get("options", {}).items()}
+            shared = import_module(f"{_COLLECTION}.doc_fragments.{name}")
+            theirs = _load(shared.ModuleDocFragment.DOCUMENTATION).get("options", {})
+            found = {key: dict(option) for key, option in theirs.items()}
             for secret in getattr(shared, "NO_LOG", ()):
                 found[secret]["no_log"] = True
             # What the module says itself goes first, as it does in ansible-doc.

@@ -318,7 +318,7 @@ def test_trial_that_is_refused_or_cut_short(lab: Lab, whole: dict[str, Host]) ->
         wrong, unsafe = build(host, "wrong-hostname"), build(host, "unsafe")
         unchanged(
             host,
-            no_toplevel={},
+            bad_option={},
             other_hostname={"toplevel": wrong},
             unsafe={"toplevel": unsafe},
             would_try={"toplevel": build(host, "new-kernel"), "check_mode": True},
