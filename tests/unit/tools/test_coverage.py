@@ -55,5 +55,5 @@ def test_a_regression_trips_over_the_floor_of_a_place(measured: Path, pattern: s
 
 
 def test_there_is_a_floor() -> None:
-    assert SETTINGS["coverage"]["report"]["fail_under"] >= 60
-    assert min(SETTINGS["deploy-flake"]["floors"].values()) > 0
+    assert SETTINGS["coverage"]["report"]["fail_under"] >= 95
+    assert min(SETTINGS["deploy-flake"]["floors"].values()) >= 95
