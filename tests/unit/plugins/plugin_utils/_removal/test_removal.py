@@ -84,7 +84,7 @@ def test_all_goes_well() -> None:
     assert info.inputs == {"deployments": "0"}
     assert "wanted='1 /nix/store/1\n2 /nix/store/2'" in begin.inputs["values"]
     assert "boot_limit=50" in begin.inputs["values"] and "collect=no" in begin.inputs["values"]
-    assert begin.inputs["runtime_limit"] == "220"
+    assert (begin.inputs["runtime_limit"], begin.inputs["patience"], begin.limit) == ("220", "8", 128)
     assert [asked.inputs["over"] for asked in (begin, tidy)] == ["no", "yes"]
     assert begin.inputs["id"] == tidy.inputs["id"]
     assert host.told == [
@@ -119,6 +119,7 @@ def test_check_mode_tells_and_does_nothing() -> None:
     host = FakeHost([INFO])
     result = removed(host, check_mode=True, keep=2, collect_garbage=True)
     assert (result["changed"], numbers(result["removed"])) == (True, [1])
+    assert (result["boot_entries_written"], result["garbage"]) == (False, None)
     assert host.told == ["would remove generations 1; keeps 2 (newest), 3 (boot default, newest)"]
 
 

@@ -32,6 +32,7 @@ LOST_TRIAL = Trial(A, False, "it was booted once and runs")
         ({"current": A, "booted": A, "boot_default": A, "loader": C, "loader_parent": A}, []),
         ({"current": B, "booted": A, "boot_default": A}, ["tested-not-confirmed"]),
         ({"current": B, "booted": A, "boot_default": C}, ["tested-not-confirmed"]),
+        ({"current": B, "booted": A, "boot_default": C, "trial": LOST_TRIAL}, ["tested-not-confirmed"]),
         ({"current": A, "booted": A, "boot_default": B}, ["boot-default-not-live"]),
         ({"current": A, "booted": A, "boot_default": B, "trial": LOST_TRIAL}, ["booted-once"]),
         (
