@@ -2,9 +2,6 @@
 # needs: base directory guard process supervise undo
 # shellcheck shell=sh
 
-# end_guard: the shell itself, which ends the unit; one that has lost a child first would say so in the journal.
-end_guard() { [ "$1" != "$guard_process" ] || kill -TERM "$1" 2>/dev/null; }
-
 main() {
     local result
     load "$2" || exit 1
