@@ -18,6 +18,7 @@ import re
 import subprocess
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -204,7 +205,9 @@ def _start(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
 def _end(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdin, process.stdout):
         if stream is not None:
-            stream.close()
+            # What is not written yet has nobody to read it, where git has ended.
+            with suppress(BrokenPipeError):
+                stream.close()
     process.wait()
 
 

@@ -244,6 +244,7 @@ def test_evaluation(tmp_path: Path, valid: bool) -> None:
     result, answer = built(host, tmp_path, check_mode=True, check_builds=False, build_timeout=50)
     assert (result["toplevel"], result["derivation"], result["valid"]) == (SYSTEM, DERIVATION, valid)
     assert (result["changed"], result["built"], result["configuration"]) == (not valid, 0, "host1")
+    assert (result["attached"], result["copied"], result["downloaded_bytes"]) == (False, 0, 0)
     assert answer.fields == []
     assert (host.asked[0].inputs["eval_limit"], host.asked[0].limit) == ("50", 110)
     assert host.told == ["evaluates its configuration"]
