@@ -209,3 +209,17 @@ def test_evaluation_brings_the_flake(flake: Path, tmp_path: Path) -> None:
     # Nothing would be built, and yet something was sent.
     assert (result["valid"], result["changed"], result["store_path"], answer.fields) == (True, True, own, [])
     assert sri(hashlib.sha256(host.asked[1].data).digest()) == result["nar_hash"]
+
+
+@pytest.mark.parametrize(("kib", "words"), [(512, "512 KiB"), (1023, "1023 KiB"), (1024, "1.0 MiB"), (2560, "2.5 MiB")])
+def test_sizes_are_told_in_the_larger_unit(tmp_path: Path, kib: int, words: str) -> None:
+    """A NAR of a directory with one file is somewhat larger than the file."""
+    (tmp_path / "flake").mkdir()
+    (tmp_path / "flake/flake.nix").write_bytes(b"")
+    with flake_of(tmp_path / "flake").snapshot() as snapshot:
+        around = snapshot.nar_size
+    (tmp_path / "flake/flake.nix").write_bytes(bytes(kib * 1024 - around))
+    host = FakeHost()
+    with sources(host, f"path:{tmp_path / 'flake'}", tmp_path) as found:
+        assert len(found.read(found.paths)) == kib * 1024
+    assert host.told[0].endswith(f", {words}")

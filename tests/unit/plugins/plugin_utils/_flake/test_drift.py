@@ -102,7 +102,10 @@ def test_other_configuration(tmp_path: Path, commits: list[str]) -> None:
     ],
 )
 def test_remote_flakes(reference: str, revision: str, state: str) -> None:
-    assert compare(find_flake(reference, Path("/")), revision, {}).state == state
+    found = compare(find_flake(reference, Path("/")), revision, {})
+    assert found.state == state
+    assert ("only hosts can tell" in found.why) == (reference == "github:o/r")
+    assert ("the host does not know" in found.why) == (revision == "")
 
 
 @pytest.mark.parametrize("said", ["--all", "HEAD", "$(id)", "main"])
