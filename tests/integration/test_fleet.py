@@ -67,7 +67,7 @@ def test_all_or_nothing_goes_back_everywhere(lab: Lab, fresh: dict[str, Host], c
     assert "another host of the fleet failed" in played.failure("host1")["msg"]
     assert {name: played.failure(name).get("reason") for name in fresh} == {
         "host1": "another-host-failed",
-        "host2": None,
+        "host2": "units-failed",
         "host3": "another-host-failed",
     }
     assert "".join(remains(host) for host in fresh.values()) == ""
