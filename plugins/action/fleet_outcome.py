@@ -32,6 +32,6 @@ def outcome(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if options["committed"]:
         lines.append(f"{name} has committed its new system all the same, and keeps it.")
     elif options["rolled_back_to"]:
-        lines.append(f"{name} has rolled back at once. It runs {options['rolled_back_to']} again, which it also boots.")
+        lines.append(f"{name} has rolled back. It runs {options['rolled_back_to']} again, which it also boots.")
     reason = {"reason": failure["reason"]} if failure.get("reason") else {}
     return {"failed": True, "changed": False, "msg": "\n".join(lines), **reason}

@@ -139,7 +139,7 @@ def test_link_stays_cut(lab: Lab, linked: dict[str, Host]) -> None:
         deployment.wait_for("settling")
         host.cut()
         assert deployment.end() != 0
-        assert "host3 has not answered for 4 s while deployment" in deployment.output, deployment.output
+        assert "host3 has not answered for 4 s while following deployment" in deployment.output, deployment.output
         wait_for(lambda: directory(host) is None)
         host.mend()
     is_whole(host, before, "rolled-back")

@@ -201,7 +201,7 @@ def test_failed_check_on_the_controller_undoes_at_once(
     assert played.code != 0
     assert systems(fresh["host1"]) == before
     assert played.of("host1", "system_revoke")["revoked"] is True
-    assert played.failure("host1")["msg"].startswith("the site is down\nhost1 has rolled back at once")
+    assert played.failure("host1")["msg"].startswith("the site is down\nhost1 has rolled back.")
     assert remains(fresh["host1"]) == ""
 
 

@@ -53,7 +53,7 @@ class Deployment:
         answer = self.host.persist(
             self.reconnect_timeout,
             lambda: self.host.run(command, limit=patience + limit, data=b"", id=self.id, **inputs),
-            f"deployment {self.id} is {self.state or 'starting'}",
+            f"following deployment {self.id} ({self.state or 'not heard of yet'})",
             self.addresses,
         )
         # The directory of a deployment that has ended may be gone between two looks at it; its line is not.

@@ -74,7 +74,7 @@ def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -
     """The message of a deployment that did not end committed."""
     parts = [f"{host} {progress(state)}."]
     if why := record.get("why"):
-        phase = f" while it was {record['phase']}" if record.get("phase") else ""
+        phase = f" (phase {record['phase']})" if record.get("phase") else ""
         parts.append(f"Why{phase}: {why.strip().rstrip('.')}.")
     parts.append(_now(record))
     parts.append(excerpt("Failed units", record.get("failed_units", "")))

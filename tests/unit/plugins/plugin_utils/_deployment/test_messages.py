@@ -53,7 +53,7 @@ def test_failure_says_what_where_and_what_next(state: str) -> None:
     text = messages.failure("web1", "the-id", state, record(outcome=state))
     assert text.startswith(f"web1 {messages.progress(state)}.")
     for words in (
-        "while it was settling: units have failed: a.service",
+        "Why (phase settling): units have failed: a.service",
         OLD,
         "a.service: boom",
         "  line 10\n",
