@@ -60,7 +60,7 @@ def test_boot_loader_can_not_be_put_back(lab: Lab, whole: dict[str, Host]) -> No
             kill_main_process(host)
         assert deployment.end() != 0
         assert f"the boot loader starts {new}, and the system profile is {before}" in deployment.output
-        assert "do not reboot before" in deployment.output
+        assert "do not reboot the host before that" in deployment.output
     wait_for(lambda: not state(host))
     now = systems(host)
     assert last_record(host)["outcome"] == "commit-failed", last_record(host)
