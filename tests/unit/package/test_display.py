@@ -157,7 +157,7 @@ TABLE = result("web1", "fleet_status", rows=ROWS, remarks={"web1": ["odd"], "web
 def test_status(monkeypatch: pytest.MonkeyPatch, kind: type[Plain | Table]) -> None:
     out = io.StringIO()
     show = Plain(out) if kind is Plain else Table(Console(file=out, width=100))
-    text = play(monkeypatch, show, *LOOKED, TABLE, begin=lambda where, **how: deploy_flake.status(where, **how))
+    text = play(monkeypatch, show, *LOOKED, TABLE, begin=deploy_flake.status)
     assert "host  system  health\nweb1  n       running\nweb2  n       running\nweb1, web2: odd\n" in text
     assert "2 answered in" in text
 
@@ -194,4 +194,4 @@ def test_which_display(
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     monkeypatch.setenv("TERM", term)
-    assert type(choose(wanted)) is kind
+    assert choose(wanted).__class__ is kind

@@ -139,8 +139,8 @@ def test_what_is_open_is_returned_in_plain_strings() -> None:
     found = values(open="x", open_state="activating", trial=B, trial_in_progress="yes")
     assert found["open_deployment"] == {"deployment": "x", "state": "activating", "in_progress": False}
     assert found["trial"] == {"toplevel": B, "in_progress": True, "outcome": ""}
-    assert type(found["open_deployment"]["state"]) is str
-    assert type(found["explanations"][0]["state"]) is str
+    assert found["open_deployment"]["state"].__class__ is str
+    assert found["explanations"][0]["state"].__class__ is str
     assert values(trial=B, trial_outcome="gone")["trial"] == {"toplevel": B, "in_progress": False, "outcome": "gone"}
 
 
@@ -161,7 +161,7 @@ def test_drift(tmp_path: Path) -> None:
     assert info.values(answered(WELL), flake, None)["drift"] == {
         "state": "none", "text": "no", "flake_revision": "f" * 40, "revision": "f" * 40, "why": "",
     }  # fmt: skip
-    assert type(info.values(answered(WELL), flake, None)["drift"]["state"]) is str
+    assert info.values(answered(WELL), flake, None)["drift"]["state"].__class__ is str
     recorded = {"deployment_of_current": json.dumps({"configuration": "web2"})}
     assert info.values(answered(WELL | recorded), flake, "web1")["drift"]["text"] == "configuration web2"
     assert info.values(answered(WELL | recorded), flake, "web2")["drift"]["state"] == "none"
