@@ -2,7 +2,7 @@
 
 TOOLS := PYTHONPATH=tests python3 -m tools
 
-.PHONY: help demo picture test lint generate unit integration soak bench bench-scale collection clean
+.PHONY: help demo picture test lint generate model unit integration soak bench bench-scale collection clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -21,6 +21,9 @@ lint:  ## the checks alone
 
 generate:  ## write what is made from others: the role's variables, the command's flags, return values, their tables
 	@$(TOOLS) generate
+
+model:  ## the model of the protocol, docs/model, checked by SPIN
+	@$(TOOLS) model
 
 unit:  ## the unit tests alone, with the newest ansible-core and Python
 	@$(TOOLS) unit

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tools import bench, checks, collection, demo, environments, generated, picture, soak, suite
+from tools import bench, checks, collection, demo, environments, generated, model, picture, soak, suite
 from tools.shell import BUILD, ROOT, Background, Failed, forget_git, need_programs, run, say
 
 
@@ -21,9 +21,9 @@ def test() -> list[str]:
     What they say comes last, so that the run ends with the closing line that counts the most tests.
     """
     install()
-    need_programs(suite.PROGRAMS | checks.PROGRAMS)
+    need_programs(suite.PROGRAMS | checks.PROGRAMS | model.PROGRAMS)
     with Background([sys.executable, "-m", "tools", "newest"], BUILD / "newest.log") as newest:
-        failed = checks.every_check() + suite.beside_the_newest_pair()
+        failed = checks.every_check() + model.model() + suite.beside_the_newest_pair()
         return failed + ([] if newest.follow() else ["the tests with the newest ansible-core and Python"])
 
 
@@ -68,6 +68,7 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
     "generate": generate,
     "integration": integration,
     "lint": checks.every_check,
+    "model": model.model,
     "newest": suite.newest_pair,
     "picture": picture.picture,
     "soak": soak.soak,

@@ -1,0 +1,118 @@
+/* Everybody else: the controller, a third party, the manager and the power, what breaks, and what comes later. */
+
+/* command/confirm.sh and revoke.sh, over a fresh connection; a controller that died does neither. */
+#define COMES_IN (NOBODY_IS_DYING && REACHABLE && (window == readable || window == unreadable))
+proctype controller() {
+end_controller:
+    do
+    :: atomic { COMES_IN && (!CONFIRM_LOOKS || live == our_live) -> window = was_confirmed; ever_confirmed = LIVE_IS_NEW }
+    :: atomic { COMES_IN -> window = was_revoked }
+    :: atomic { FAULT(LINK_CUT) && state == activating && !told_previous ->  /* the report of a run */
+            faults--; told_previous = !LOST_IS_UNKNOWN;
+            MUST(!told_previous || (IS_FINAL(state) && live == OLD), report_is_true)
+        }
+    od
+}
+
+/* An admin, nixos-upgrade, another tool: by switch-to-configuration, which takes the lock. Our own call that is under way and was
+   about to make the very same cannot be told from theirs: that counts as ours. */
+#define THEY_CAN (!lock && !foreign_lock && manager == running && state != checking && !(state == nothing && !open_json))
+inline choose_system(only_other) {
+    if
+    :: s = OTHER
+    :: !only_other -> s = NEW
+    fi
+}
+inline they_make_live() {
+    live = (s == NEW -> NEW_LIVE : s); locked_out = (s == NEW && firewall); ssh = true;
+    live_is_theirs = !(call == test_new && s == NEW); live_made_again = live_is_theirs;
+    live_is_their_doing = true; they_acted = true
+}
+inline they_make_default() {
+    profile = s; loader = s;
+    boot_is_theirs = !(call == set_new && s == NEW); profile_made_again = boot_is_theirs; they_acted = true
+}
+proctype third_party() {
+    mtype:system s = OLD;
+end_third:
+    do
+    :: atomic { FAULT(THIRD_LIVE) && THEY_CAN -> faults--; choose_system(bad_mount); they_make_live(); s = OLD }
+    :: atomic { FAULT(THIRD_BOOT) && THEY_CAN && installer == works ->
+            faults--; choose_system(false); they_make_default(); s = OLD
+        }
+    :: atomic { FAULT(THIRD_LIVE && THIRD_BOOT) && THEY_CAN && installer == works ->
+            faults--; choose_system(bad_mount); they_make_default(); they_make_live(); s = OLD
+        }
+    od
+}
+
+/* systemd and the power. */
+inline stop_units() {
+    guard_up = false; jobs = false;
+    if
+    :: undo_running -> kill_undo = true  /* it was the guard's */
+    :: true
+    fi;
+    end_supervisor()
+}
+proctype machine() {
+end_machine:
+    do
+    :: atomic { NOBODY_IS_DYING && jobs && JOBS_CAN_END -> jobs = false; own_stop = false }
+    :: atomic { FAULT(RESCUE) && manager == running && state != checking && state != nothing ->
+            faults--; enter_emergency(true); admin_rescue = true
+        }
+    :: atomic { FAULT(SHUTDOWN) && manager == running -> faults--; manager = shutting_down; stop_units() }
+    :: atomic { FAULT(SOFT_REBOOT) && manager == running -> faults--; manager = soft_rebooting; stop_units() }
+    :: atomic { FAULT(POWER) -> faults--; boot_host() }
+    :: atomic { NOBODY_IS_DYING && manager == shutting_down -> boot_host() }
+    :: atomic { NOBODY_IS_DYING && manager == soft_rebooting -> soft_reboot_host() }
+    /* The guard's deadline, lib/guard.sh: behind all limits, so only a supervisor that hangs may need it. */
+    :: atomic { NOBODY_IS_DYING && guard_up && hung -> end_supervisor() }
+    :: atomic { NOBODY_IS_DYING && guard_up && supervisor_is == alive && window == unreadable && !UNREADABLE_EXPIRED ->
+            MUST(false, window_expires_in_time); end_supervisor()
+        }
+    od
+}
+
+proctype breakage() {
+end_breakage:
+    do
+    :: atomic { FAULT(KILL) && supervisor_is == alive -> faults--; end_supervisor() }
+    :: atomic { KILL && faults > 0 && undo_running && NOBODY_IS_DYING -> faults--; kill_undo = true }
+    :: atomic { FAULT(HANG) && supervisor_is == alive && guard_up && !hung -> faults--; hung = true }
+    :: atomic { FAULT(RUN_FULL && !OWN_STORAGE) && !run_full -> faults--; run_full = true }
+    :: atomic { NOBODY_IS_DYING && run_full && RUN_FULL != 2 -> run_full = false }
+    :: atomic { FAULT(OWN_FULL) && !own_full -> faults--; own_full = true }
+    :: atomic { NOBODY_IS_DYING && own_full -> own_full = false }
+    :: atomic { FAULT(DAMAGED) && window == readable -> faults--; window = unreadable }
+    :: atomic { FAULT(LOCK_HELD) && !lock && !foreign_lock -> faults--; foreign_lock = true }
+    :: atomic { FAULT(HAND_BROKEN) && !hand_broken && !cannot_stop ->
+            faults--; if :: HAND_BROKEN != 2 -> hand_broken = true :: HAND_BROKEN != 1 -> cannot_stop = true fi
+        }
+    :: atomic { FAULT(INSTALLER) && installer == works ->
+            faults--; if :: INSTALLER != 2 -> installer = idle :: INSTALLER != 1 -> installer = fails fi
+        }
+    :: atomic { FAULT(UNREADABLE_LOADER) && loader_readable && (state == checking || state == nothing) ->
+            faults--; loader_readable = false
+        }
+    :: atomic { FAULT(LATE_FAILURE) && state == in_window && window != absent && !unit_failed -> faults--; unit_failed = true }
+    od
+}
+
+/* Later deployments, and garbage collection. */
+#define OVER (IS_FINAL(state) && !undo_running && line != nothing)
+proctype later() {
+    bool asked;
+end_later:
+    do
+    /* One that is refused: clean_up(), lib/record.sh. */
+    :: atomic { LATER && OVER && roots && !KEEP_ROOTS -> roots = false }
+    :: atomic { LATER && OVER && !new_gone && !roots && profile != NEW && !LIVE_IS_NEW -> new_gone = true }
+    /* One of what runs and what the profile names: is_unchanged(), lib/system.sh. */
+    :: atomic { LATER && OVER && !asked && manager == running && live == OLD && profile == OLD && LOADER_NAMES(OLD) &&
+                KNOWS_LOADER && loader != OLD ->
+            asked = true; MUST(false, unchanged_is_true)
+        }
+    od
+}
