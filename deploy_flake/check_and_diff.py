@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from deploy_flake.result import HostResult, Outcome, State
 from deploy_flake.returned import Changes, Package, Would
 
+_REBOOT = {"status-100": "what switch-to-configuration found (status 100)"}
+"""What a reason is called where the code says too little."""
 _PACKAGES = 60
 """Lines about packages for one host; --instrumentation json has all of them."""
 
@@ -18,6 +20,11 @@ def lines_about(host: HostResult) -> list[str]:
     """Under the host's name; nothing where there is nothing to tell."""
     lines = [*_would(host), *_changes(host.changes)]
     return [f"{host.name}:", *lines] if lines else []
+
+
+def reboot_reasons(host: HostResult) -> str:
+    """Why a reboot is needed, for people."""
+    return ", ".join(_REBOOT.get(reason, reason) for reason in host.reboot_reasons)
 
 
 def _would(host: HostResult) -> Iterable[str]:
@@ -31,7 +38,7 @@ def _would(host: HostResult) -> Iterable[str]:
         if not any(units.values()) and host.state is State.WOULD_TEST:
             yield _line("units", "all stay as they are")
     if host.reboot_reasons:
-        yield _line("reboot", f"needed for {', '.join(host.reboot_reasons)}")
+        yield _line("reboot", f"needed for {reboot_reasons(host)}")
     elif host.would is not None and host.outcome is Outcome.WOULD_CHANGE:
         yield _line("reboot", "not needed")
     for name, found in (("nix", host.free_space.get("nix")), ("boot", host.free_space.get("boot"))):

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from deploy_flake.check_and_diff import lines_about
+from deploy_flake.check_and_diff import lines_about, reboot_reasons
 from deploy_flake.events import Entered, Event, Operation, Phase, Progress, Result, Warned
 from deploy_flake.result import HostResult, HostStatus, Outcome, Reason, State
 
@@ -212,7 +212,7 @@ def status_lines(host: HostStatus) -> list[str]:
     if host.revision:
         lines.append(f"  revision      {host.revision}")
     if host.reboot_reasons:
-        lines.append(f"  reboot        needed for {', '.join(host.reboot_reasons)}")
+        lines.append(f"  reboot        needed for {reboot_reasons(host)}")
     if host.open_deployment:
         opened = host.open_deployment
         in_progress = "" if opened["in_progress"] else "; left unfinished, the next deployment repairs it"

@@ -91,7 +91,7 @@ kept:
       type: list
       elements: str
 boot_entries_written:
-  description: Whether the boot loader was written anew.
+  description: Whether the boot loader was written again.
   type: bool
   returned: success
 garbage:
@@ -114,11 +114,11 @@ garbage:
       description: What C(nix-store --gc) ended with; V(0) if all went well.
       type: int
 free_space_before:
-  description: How much room there was. As RV(deploy_flake.nixos.system_info#module:free_space).
+  description: The free space before. As RV(deploy_flake.nixos.system_info#module:free_space).
   type: dict
   returned: success
 free_space:
-  description: How much room there is now. As RV(deploy_flake.nixos.system_info#module:free_space).
+  description: The free space now. As RV(deploy_flake.nixos.system_info#module:free_space).
   type: dict
   returned: success
 reason:

@@ -238,6 +238,8 @@ class UnitState(StrEnum):
     ACTIVE = "active"
     ACTIVATING = "activating"
     DEACTIVATING = "deactivating"
+    INACTIVE = "inactive"
+    FAILED = "failed"
 
 
 class BuildResult(StrEnum):

@@ -93,7 +93,7 @@ def _state(leader: int | None) -> str:
 # What
 
 
-def _unit_at_work(scene: Scene, guarded: bool = False) -> None:
+def _unit_in_progress(scene: Scene, guarded: bool = False) -> None:
     """Kills want a victim: wait for the supervisor, and perhaps for its guard."""
     while not faulting.processes(scene.host) or (guarded and not faulting.guard(scene.host)):
         if scene.over:
@@ -103,7 +103,7 @@ def _unit_at_work(scene: Scene, guarded: bool = False) -> None:
 
 def _kill(how: Callable[[Host], None], guarded: bool = False) -> Callable[[Scene], None]:
     def kill(scene: Scene) -> None:
-        _unit_at_work(scene, guarded)
+        _unit_in_progress(scene, guarded)
         try:
             how(scene.host)
         except (LabError, OSError, IndexError, subprocess.CalledProcessError) as error:
@@ -119,7 +119,7 @@ def kill_guard(host: Host) -> None:
 
 def kill_every_process_again_and_again(scene: Scene) -> None:
     """Both units, and what comes after them."""
-    _unit_at_work(scene)
+    _unit_in_progress(scene)
     for _turn in range(scene.random.randint(2, 5)):
         for pid in [
             *faulting.processes(scene.host),
@@ -139,7 +139,7 @@ def kill_controller(scene: Scene) -> None:
 
 
 def kill_controller_and_both_units(scene: Scene) -> None:
-    _unit_at_work(scene, guarded=True)
+    _unit_in_progress(scene, guarded=True)
     kill_controller(scene)
     with contextlib.suppress(Missed):
         _kill(faulting.kill_both_units)(scene)
@@ -225,12 +225,12 @@ def freeze_pid_1(scene: Scene) -> None:
 
 
 def freeze_supervisor(scene: Scene) -> None:
-    _unit_at_work(scene)
+    _unit_in_progress(scene)
     _stop(faulting.processes(scene.host)[:1], scene.random.choice((1, 4, 10, 30)) * scene.random.uniform(0.5, 1))
 
 
 def freeze_whole_unit(scene: Scene) -> None:
-    _unit_at_work(scene)
+    _unit_in_progress(scene)
     _stop(faulting.processes(scene.host), scene.random.choice((1, 4, 10, 30)) * scene.random.uniform(0.5, 1))
 
 

@@ -211,7 +211,7 @@ def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_
     assert unsafe["notes"] == ["pre-activate-safety-checks of the new system is not run in check mode"]
 
 
-def test_package_that_comes_anew(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+def test_package_that_is_new(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     with untouched(host):
         _played, (plain, tested) = check(
             lab,
@@ -269,7 +269,7 @@ def test_what_cannot_be_evaluated(
     assert says in built["msg"]
 
 
-def test_others_at_work(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+def test_another_deployment_in_progress(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     with untouched(host), locked(host, SWITCH_LOCK):
         given = {"limits": LIMITS | {"check": 2}}
         _played, (held,) = check(lab, tmp_path, flake, ("new-units", "system_test", given))

@@ -109,7 +109,7 @@ def test_timeout_that_does_nothing(lab: Lab, whole: dict[str, Host]) -> None:
     assert systems(host) == before
 
 
-def test_systemd_is_executed_anew(lab: Lab, whole: dict[str, Host]) -> None:
+def test_systemd_is_executed_again(lab: Lab, whole: dict[str, Host]) -> None:
     """A changed system.conf, in the middle of the activation: supervisor, guard and their limits outlive it."""
     host = whole["host3"]
     system = build(host, "changes-system-conf")

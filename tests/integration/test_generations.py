@@ -129,7 +129,7 @@ def test_what_is_about_to_be_booted_once_stays(lab: Lab, host: Host, tmp_path: P
     assert host.run(["sh", "-c", script]).stdout.split() == ["2"]
 
 
-def test_not_while_a_deployment_is_at_work_and_the_other_way_round(lab: Lab, host: Host, tmp_path: Path) -> None:
+def test_not_while_a_deployment_is_in_progress_and_the_other_way_round(lab: Lab, host: Host, tmp_path: Path) -> None:
     allowed = {"allow": ["untested_boot_default"]}
     new = next_system(host)
     # Whatever has that name: the name is the lock.

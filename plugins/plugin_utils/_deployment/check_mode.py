@@ -16,6 +16,9 @@ from .._host.connection import Host
 from . import dry_activation, messages
 from .settings import Settings
 
+_REASONS = {RebootBecause.STATUS_100: "what switch-to-configuration found (status 100)"}
+"""What is said to people where the code itself says too little."""
+
 
 def result_of(host: Host, settings: Settings, answer: Answer, mode: Mode) -> dict[str, Any]:
     """The return values of a deployment that was looked at and not begun; failed where the host would refuse it."""
@@ -59,7 +62,7 @@ def in_words(result: Mapping[str, Any]) -> str:
     what = "; ".join(parts) or "leave all units as they are"
     if result["state"] == ResultState.WOULD_BOOT:
         what = "make the new system its boot default and activate nothing"
-    reasons = ", ".join(result["reboot_reasons"])
+    reasons = ", ".join(_REASONS.get(reason, reason) for reason in result["reboot_reasons"])
     full = [f"/{name}" for name, space in result["free_space"].items() if not space["enough"]]
     space = f"there is NOT enough free space on {' and '.join(full)}" if full else "there is enough free space"
     return f"would {what}; {f'a reboot is needed: {reasons}' if reasons else 'no reboot is needed'}; {space}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .._codes import FINAL, Mode, Refusal, ResultState, State
+from .._codes import FINAL, Mode, Refusal, ResultState, State, UnitState
 from .._host.answer import Answer, HostError, lines, number
 from .._host.connection import Host
 from . import messages
@@ -84,7 +84,7 @@ class Deployment:
                     Refusal.UNKNOWN_DEPLOYMENT,
                 )
             # Neither unit is there, and still no final state.
-            silent = silent + 1 if answer.get("holder") in ("inactive", "failed") else 0
+            silent = silent + 1 if answer.get("holder") in (UnitState.INACTIVE, UnitState.FAILED) else 0
             if silent > _SILENT:
                 raise HostError(
                     f"deployment {self.id} on {self.host.name} is {self.state}, and neither of its units runs any"

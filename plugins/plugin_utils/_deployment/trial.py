@@ -109,8 +109,8 @@ class Trial:
 
     def _wait_for_return(self, prepared: Answer, began: float, error: reboot.NotBackError) -> Answer:
         """The system can't be reached: if it has the unit for that, it rolls back by itself."""
-        by_itself = prepared.get("returns") == "yes"
-        if by_itself:
+        rolls_back = prepared.get("returns") == "yes"
+        if rolls_back:
             left = self._host_limit + _BOOT - (time.monotonic() - began)
             self.host.tell(f"has not come back; if the new system came up it reboots by itself, so waits {left:.0f} s")
             answer, _said = reboot.wait_until_up(self.host, self.before.get("boot_id"), left, self._addresses)
@@ -118,7 +118,7 @@ class Trial:
                 return answer
         raise TrialError(
             f"{self.host.name} was told to boot {self.new} once, and has not come back within {self._limit} s"
-            f"{', nor has it rolled back by itself' if by_itself else ''}; a power cycle boots {self.old}"
+            f"{', nor has it rolled back by itself' if rolls_back else ''}; a power cycle boots {self.old}"
             f" ({error.said})",
             Refusal.NOT_BACK,
             {"state": ResultState.UNKNOWN, "changed": True, "notes": self.notes},

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_MARKER = "\1deploy-flake\1"
+MARKER = "\1deploy-flake\1"
 
 
 class HostError(Exception):
@@ -46,7 +46,7 @@ class Answer:
     @classmethod
     def parse(cls, output: str) -> Answer:
         """Read `name NUL value NUL …` behind the marker; what a login prints before it does not matter."""
-        _noise, marker, text = output.partition(_MARKER)
+        _noise, marker, text = output.partition(MARKER)
         parts = text.split("\0")
         if not marker or len(parts) % 2 == 0 or parts[-1].strip():
             raise ValueError("not an answer")

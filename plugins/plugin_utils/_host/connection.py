@@ -29,7 +29,7 @@ from .answer import Answer, HostError, HostLostError
 
 # bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; dd does not, and leaves it the rest.
 _SHELL = """/bin/sh -c 'eval "$(dd bs=SIZE count=1 iflag=fullblock 2>/dev/null)"'"""
-_BEGUN = "deploy-flake has begun"
+BEGUN = "deploy-flake has begun"
 # Words of ssh whose shared connection has just ended: it could not even ask for a session, so nothing has begun.
 # Ansible's own second try knows one of them alone.
 _NOT_ASKED = re.compile(r"mux_client_\w+: write packet: ")
@@ -126,7 +126,7 @@ class Host:
         `addresses` are tried in turn, where there are any. Raises HostLostError in the end. Every script may run twice,
         so that this is harmless.
         """
-        turn = itertools.cycle(addresses)
+        in_turn = itertools.cycle(addresses)
         lost_at: float | None = None
         pause = 0.5
         while True:
@@ -142,7 +142,7 @@ class Host:
                     ) from error
                 self.reset()
                 if addresses:
-                    self.connect_to(next(turn))
+                    self.connect_to(next(in_turn))
                 time.sleep(pause)
                 pause = min(pause * 1.5, 5)
             else:
@@ -215,7 +215,7 @@ class Host:
         try:
             return self._execute_once(command, data, limit)
         except AnsibleConnectionFailure as error:
-            if _BEGUN in str(error) or not _NOT_ASKED.search(str(error)):
+            if BEGUN in str(error) or not _NOT_ASKED.search(str(error)):
                 raise
         self.reset()
         return self._execute_once(command, data, limit)
@@ -229,12 +229,12 @@ class Host:
             if result["rc"] == 255:
                 raise AnsibleConnectionFailure(f"ssh exited 255: {result['stderr']}")
         except AnsibleConnectionFailure as error:
-            self.reached = self.reached or _BEGUN in str(error)
+            self.reached = self.reached or BEGUN in str(error)
             raise
         try:
             answer = Answer.parse(result["stdout"])
         except ValueError:
-            said = _last_line(result["stderr"].replace(_BEGUN, "")) or _last_line(result["stdout"]) or "nothing"
+            said = _last_line(result["stderr"].replace(BEGUN, "")) or _last_line(result["stdout"]) or "nothing"
             raise HostError(
                 f"a script on {self.name} ended with {result['rc']} and no answer; it said: {said}", Refusal.NO_ANSWER
             ) from None

@@ -91,7 +91,7 @@ def wait_until_up(
     The last look at that boot, if there was one, and what the last attempt came to.
     """
     ends = time.monotonic() + limit
-    turn = itertools.cycle(addresses)
+    in_turn = itertools.cycle(addresses)
     seen: Answer | None = None
     said = "it was never asked"
     pause = 0.1
@@ -108,7 +108,7 @@ def wait_until_up(
             said = str(error)
             host.tell_more(f"not up yet: {said}")
             if addresses:
-                host.connect_to(next(turn))
+                host.connect_to(next(in_turn))
         else:
             said = f"it answers, and is {answer.get('manager')}"
             if answer.get("boot_id") != boot_id:

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from deploy_flake.check_and_diff import lines_about
+from deploy_flake.check_and_diff import lines_about, reboot_reasons
 from deploy_flake.display import Display, Plain, summary
 from deploy_flake.events import Event, Operation
 from deploy_flake.result import HostResult, Outcome
@@ -136,3 +136,9 @@ def test_hundreds_of_packages_are_counted() -> None:
 
 def test_deploy_without_either_tells_nothing_more() -> None:
     assert lines_about(HostResult("host1", Outcome.DEPLOYED)) == []
+
+
+def test_a_code_that_says_too_little_is_told_in_words() -> None:
+    assert reboot_reasons(HostResult("host1", reboot_reasons=["kernel", "status-100"])) == (
+        "kernel, what switch-to-configuration found (status 100)"
+    )

@@ -4,6 +4,7 @@
 # shellcheck shell=sh
 
 main() {
+    local failed
     answer_begin
     answer root "$(id -u)"
     answer now "$(date +%s)"

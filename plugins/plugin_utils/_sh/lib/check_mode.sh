@@ -4,6 +4,7 @@
 
 # answer_for_check_mode: as far as it can be told.
 answer_for_check_mode() {
+    local activated
     another_deployment
     # What would be activated, where that is another one than what would be booted.
     activated=${new_live:-$new}

@@ -30,7 +30,7 @@ list_generations() {
 # choose_target: sets $new, and says what it is. Of the generations below the boot default the highest one with another
 # system: the same system again would be no rollback.
 choose_target() {
-    local chosen number there wanted
+    local chosen from number there wanted
     from=$(current_generation)
     chosen=
     case $rollback_to in

@@ -11,7 +11,7 @@ lacks() {
 
 # root_snapshots: roots $paths, one a line, which are about to be used, and says which of them the host lacks.
 root_snapshots() {
-    local there tries
+    local path there tries
     command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH: is it a NixOS host?"
     drop_broken_copies
     lacking=no

@@ -51,7 +51,7 @@ host_key() { [ "$1" != hostkey ] || [ ! -r "$2" ] || cksum "$2"; }
 
 # login_keys: where keys of the login user are found.
 login_keys() {
-    local entry
+    local entry home
     entry=$(getent passwd "$login_user") || return 0
     IFS=: read -r _ _ _ _ _ home _ <<END
 $entry

@@ -139,7 +139,7 @@ def test_just_as_much_as_is_needed_is_enough(free: int, enough: bool) -> None:
             STATUS_100,
             (
                 "would make the new system its boot default and activate nothing;"
-                " a reboot is needed: status-100; there is enough free space"
+                " a reboot is needed: what switch-to-configuration found (status 100); there is enough free space"
             ),
         ),
         (

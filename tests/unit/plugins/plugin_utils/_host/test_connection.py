@@ -16,11 +16,11 @@ from unit.fake_host import Clock
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal, Step
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import MARKER, HostError, HostLostError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import BEGUN, Host
 
 Reply = Mapping[str, Any] | Exception | Callable[[], Any]
-BEGUN = "deploy-flake has begun\n"
+SAID = f"{BEGUN}\n"
 # What ssh says whose shared connection has just ended, and what it says when the host is gone.
 MUX = "mux_client_request_session: write packet: Broken pipe"
 GONE = "Connection closed by 192.0.2.1 port 22"
@@ -28,7 +28,7 @@ GONE = "Connection closed by 192.0.2.1 port 22"
 
 def answered(**fields: str) -> dict[str, Any]:
     text = "".join(f"{name}\0{value}\0" for name, value in fields.items())
-    return {"rc": 0, "stdout": f"\1deploy-flake\1{text}", "stderr": BEGUN}
+    return {"rc": 0, "stdout": f"{MARKER}{text}", "stderr": SAID}
 
 
 class FakeConnection:
@@ -135,7 +135,7 @@ def test_refusal_of_a_command_is_an_error_with_its_code() -> None:
 
 @pytest.mark.parametrize(
     ("out", "err", "said"),
-    [("", f"{BEGUN}sudo: no\n", "sudo: no"), ("half\n", BEGUN, "half"), ("", BEGUN, "nothing")],
+    [("", f"{SAID}sudo: no\n", "sudo: no"), ("half\n", SAID, "half"), ("", SAID, "nothing")],
 )
 def test_command_without_an_answer(out: str, err: str, said: str) -> None:
     one = host(FakeAction({"rc": 2, "stdout": out, "stderr": err}))
@@ -152,7 +152,7 @@ def test_what_could_not_ask_for_a_session_is_tried_once_more() -> None:
 
 def test_what_has_begun_is_never_run_a_second_time() -> None:
     """A start that may have begun: only who knows what the command does may try again."""
-    action = FakeAction(AnsibleConnectionFailure(f"{BEGUN}{MUX}"), answered(a="b"))
+    action = FakeAction(AnsibleConnectionFailure(f"{SAID}{MUX}"), answered(a="b"))
     one = host(action)
     with pytest.raises(AnsibleConnectionFailure):
         one._execute("", b"", 5)
@@ -170,7 +170,7 @@ def test_other_failures_are_the_callers(times: int) -> None:
 
 
 def test_status_255_is_a_dead_connection() -> None:
-    one = host(FakeAction({"rc": 255, "stdout": "", "stderr": f"{BEGUN}{GONE}"}))
+    one = host(FakeAction({"rc": 255, "stdout": "", "stderr": f"{SAID}{GONE}"}))
     with pytest.raises(AnsibleConnectionFailure, match="ssh exited 255"):
         one._execute("", b"", 5)
     # It was there, since the command began.
@@ -252,7 +252,7 @@ def test_first_contact_is_not_waited_for(clock: Clock) -> None:
 
 
 def test_host_that_is_lost_in_its_first_command_is_waited_for(clock: Clock) -> None:
-    one = host(FakeAction({"rc": 255, "stdout": "", "stderr": BEGUN}, answered(a="b")))
+    one = host(FakeAction({"rc": 255, "stdout": "", "stderr": SAID}, answered(a="b")))
     assert one.contact(60, lambda: one._execute("", b"", 5), "testing").get("a") == "b"
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import scripts
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import answer, connection, scripts
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import (
     assignments,
     join,
@@ -101,6 +101,28 @@ def test_json_is_json(shell: list[str], value: str) -> None:
 
 
 @every_shell
+def test_an_answer_begins_as_the_controller_looks_for_it(shell: list[str]) -> None:
+    """By this the controller tells what may be run a second time: the two ends must have one word for it."""
+    begins = f"{join('lib/base')}\nanswer_begin\nanswer name value\n"
+    done = subprocess.run([*shell, "-s"], input=begins, capture_output=True, check=True, timeout=30, text=True)
+    assert done.stderr.splitlines() == [connection.BEGUN]
+    assert done.stdout.startswith(answer.MARKER)
+    assert answer.Answer.parse(done.stdout).get("name") == "value"
+
+
+@every_shell
+def test_roots_that_nothing_came_of_are_dropped(shell: list[str], tmp_path: Path) -> None:
+    drop = f"{join('lib/roots')}\nroots={tmp_path}/roots\nmkdir -p $roots\n"
+    drop += "for name in deployment-1-new a-source b-system; do ln -s /nowhere $roots/$name; done\n"
+    run(shell, f"{drop}drop_root /nix/store/a-source\ndrop_root ''")
+    assert sorted(path.name for path in (tmp_path / "roots").iterdir()) == ["b-system", "deployment-1-new"]
+    run(shell, f"{drop.replace('ln -s', 'ln -sfn')}drop_all_roots || :")
+    assert [path.name for path in (tmp_path / "roots").iterdir()] == ["deployment-1-new"]
+    run(shell, f"{drop.replace('ln -s', 'ln -sfn')}rm $roots/deployment-*\ndrop_all_roots")
+    assert not (tmp_path / "roots").exists()
+
+
+@every_shell
 def test_ignored_units_are_patterns(shell: list[str]) -> None:
     script = f"ignore_units='backup-*.service\na?.timer\nsrv-a\\x2db.mount'\n{join('lib/health')}\nnot_ignored"
     script += " <<'END'\nbackup-1.service\nab.timer\nabc.timer\nweb.service\nsrv-a\\x2db.mount\nEND\n"
@@ -154,7 +176,7 @@ def test_waiting_for_a_line_ends_with_it(shell: list[str], tools: str, tmp_path:
 
 
 @every_shell
-def test_units_are_not_forgotten_while_systemd_starts_anew(shell: list[str], tmp_path: Path) -> None:
+def test_units_are_not_forgotten_while_systemd_starts_again(shell: list[str], tmp_path: Path) -> None:
     """Only a unit that systemd says is not there any more need not be active after a way back."""
     script = f"{join('lib/undo')}\ndir=.\n"
     script += "echo hello.service >active; : >failed-before\n"
@@ -173,7 +195,7 @@ def test_units_are_not_forgotten_while_systemd_starts_anew(shell: list[str], tmp
 
 
 @every_shell
-def test_a_kernel_that_was_built_anew(shell: list[str], tmp_path: Path) -> None:
+def test_a_kernel_that_was_built_again(shell: list[str], tmp_path: Path) -> None:
     """Its version says nothing of it, and the host needs a reboot for it all the same."""
     for system, version, file in (("a", "6.12", "x"), ("b", "6.12", "y"), ("c", "6.13", "z"), ("d", "6.12", "x")):
         (tmp_path / system / "kernel-modules/lib/modules" / version).mkdir(parents=True)
@@ -255,7 +277,7 @@ def test_what_is_free_is_what_df_says(shell: list[str], tmp_path: Path) -> None:
 
 
 @every_shell
-def test_room_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[str], tmp_path: Path) -> None:
+def test_space_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[str], tmp_path: Path) -> None:
     for name, size in (("kernel", 10_000), ("initrd", 20_000)):
         (tmp_path / name).write_bytes(b"x" * size)
     for system in (tmp_path / "system", tmp_path / "system/specialisation/debug"):
@@ -268,7 +290,7 @@ def test_room_for_kernels_and_initrds_is_counted_once_for_each_file(shell: list[
 
 
 @every_shell
-def test_the_program_that_looks_ahead_is_understood_and_acts_only_at_its_end(shell: list[str]) -> None:
+def test_the_program_of_check_mode_is_understood_and_acts_only_at_its_end(shell: list[str]) -> None:
     subprocess.run([*shell, "-n"], input=program("check_mode").encode(), check=True, timeout=30)
     assert program("check_mode").rstrip().endswith("main </dev/null\nexit")
 
