@@ -238,3 +238,32 @@ def test_playbook(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
     is_whole(whole["host1"], now["host1"], "rolled-back")
     is_whole(whole["host3"], earlier["host3"], "committed")
     assert alone.of("host3", "system_boot")["generation"] == alone.of("host3", "system_rollback")["generation_from"] + 1
+
+
+def test_deploy_and_rollback_in_one_play(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
+    """What the deploy has committed is not taken for the rollback's: a failed check sends the host back at once."""
+    host = fresh["host1"]
+    new = next_system(host)
+    role = {"name": "deploy_flake.nixos.deploy", "public": False}
+    no_such_unit = {"units": ["no-such.service"], "timeout": 1}
+    tasks: list[dict[str, Any]] = [
+        {"ansible.builtin.import_role": role, "vars": {"deploy_flake_toplevel": new, "deploy_flake_checks": ""}},
+        {
+            "ansible.builtin.import_role": role | {"tasks_from": "rollback"},
+            "vars": {"deploy_flake_health_checks": no_such_unit},
+        },
+    ]
+    # Step by step, so that the deploy registers what it has confirmed.
+    tasks[0]["vars"]["deploy_flake_health_checks"] = {"units": ["hello.service"]}
+    played = play(
+        lab,
+        tmp_path,
+        [{"hosts": "all", "gather_facts": False, "tasks": tasks}],
+        ["host1"],
+        deploy_flake_limits=QUICK | {"confirm": 100},
+    )
+    assert played.code != 0
+    assert played.of("host1", "system_revoke")["state"] == "rolled-back", played.output
+    assert "has committed" not in played.failure("host1")["msg"]
+    assert systems(host).running == systems(host).boot_default == new
+    assert remains(host) == ""
