@@ -241,7 +241,7 @@ def test_playbook(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
 
 
 def test_deploy_and_rollback_in_one_play(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
-    """What the deploy has committed is not taken for the rollback's: a failed check sends the host back at once."""
+    """What the deploy has committed is not taken for the rollback's: a failed check rolls the host back at once."""
     host = fresh["host1"]
     new = next_system(host)
     role = {"name": "deploy_flake.nixos.deploy", "public": False}
