@@ -152,7 +152,7 @@ def build() -> None:
 
 def runs() -> Iterator[Run]:
     rules = all_rules()
-    unknown = {rule for rule, _, _ in NEEDED} ^ set(rules)
+    unknown = {rule for rule, _faults, _breaks in NEEDED} ^ set(rules)
     if unknown:
         raise Failed(f"docs/model/rules.pml and tests/tools/model.py have other rules: {' '.join(sorted(unknown))}")
     for name, kinds, breaks in TODAY:
@@ -162,7 +162,7 @@ def runs() -> Iterator[Run]:
     literal = faults(1, FIREWALL=1, THIRD_BOOT=1)
     yield Run(f"with {NOT_A_RULE}", {**rules, NOT_A_RULE: 1}, literal, "host_can_be_reached")
     done: list[Faults] = []
-    for name, kinds, _ in [*TODAY, *NEEDED]:
+    for name, kinds, _breaks in [*TODAY, *NEEDED]:
         if kinds not in done:
             done.append(kinds)
             yield Run(f"all rules: {name if name not in rules else described(kinds)}", rules, kinds)
