@@ -17,11 +17,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from tools.environments import Environment
-from tools.shell import say
+from tools.shell import ROOT, run, say
+
+if TYPE_CHECKING:
+    from tools.shell_syntax import Command, Script
 
 PLUGINS = Path("plugins")
 SCRIPTS = PLUGINS / "plugin_utils/_sh"
@@ -35,30 +40,70 @@ _EXCLUDED = "SC1090,SC1091,SC2015,SC2030,SC2031,SC2119,SC2120,SC2317,SC3043"
 _SHELLCHECK = ("shellcheck", "--norc", "--shell=sh", "--format=json1", f"--exclude={_EXCLUDED}", "-")
 
 _FUNCTION = re.compile(r"^\s*(\w+)\(\)", re.MULTILINE)
-# Where a command begins. A function may also be named to one that calls it.
-_CALL = re.compile(
-    r"(?:^|[;&|({!`]|\$\(|\b(?:if|then|else|elif|while|until|do)|\beach_\w+(?: \S+)??)\s*(\w+)(?=[\s;)]|$)",
-    re.MULTILINE,
-)
 _VARIABLE = re.compile(r"^(\w+)=", re.MULTILINE)
 _DECLARED = re.compile(r"^# (facts|sets): (.*)$", re.MULTILINE)
 _FACT = re.compile(r"\bfact (\w+)")
 _ANSWER = re.compile(r"""(?<![\w-])answer "?([\w$]+)"?|printf '(\w+)\\0'""")
-_CODE = re.compile(
-    r"(?:^|[;&|{()']|\b(?:then|else))\s*"
-    r"((?:refuse(?:_\w+)?|lost_snapshot|stop_here|stop_unchanged|give_up|why|complain|needs_reboot|answer why_code)"
-    r" ([a-z][\w-]*))(?=\s)",
-    re.MULTILINE,
+_PLAIN = re.compile(r"[A-Za-z.:][\w.:+-]*")
+# A name that is made: what it begins with.
+_MADE = re.compile(r"\"?([A-Za-z_]+)\$")
+
+
+def _each(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_OF_THE_SHELL = _each(
+    ": . break cd command continue echo eval exec exit kill printf read return set shift trap umask wait"
 )
-_STATE = re.compile(r"(?:^|[;&|{(]|then|else)\s*(?:state|finish|end_as) ([a-z][\w-]*)", re.MULTILINE)
+# What a host has, or may have. One that nothing uses is found.
+_TOOLS = _each(
+    "awk base64 bootctl cat cksum cmp cut date df find flock getent grep grub-editenv grub-reboot head id journalctl ln"
+    " loginctl ls mkdir mktemp mv nix nix-env nix-store paste readlink rm rmdir sed sleep sort stat sync systemctl"
+    " systemd-run tail test timeout tr truncate uname"
+)
+
+# Which codes each takes; those that hand all they get to `refuse` are found by that.
+_TAKES = {
+    "give_up": ("Why",),
+    "why": ("Why",),
+    "stop_unchanged": ("Why",),
+    "refuse": ("Refusal",),
+    "complain": ("Why", "Refusal"),
+    "needs_reboot": ("RebootBecause",),
+}
+_ANSWERS = {"why_code": "Why", "refused": "Refusal", "blocked": "Blocked", "needs_reboot": "RebootBecause"}
+# Variables that have a value of an enum.
+_ENUM_OF = {
+    "phase": "State",
+    "outcome": "State",
+    "state": "State",
+    "mode": "Mode",
+    "policy": "HealthPolicy",
+    "on_reboot_required": "OnRebootRequired",
+    "may_reboot": "MayReboot",
+    "step": "TrialStep",
+}
+# Words that others say (systemd, sshd, file systems, boot loaders), and those that the scripts say to each other.
+_OTHER_WORDS = _each(
+    "inactive failed active activating deactivating reloading running degraded masked not-found"
+    " xfs msdos vfat fat tmpfs grub systemd-boot"
+    " toplevel previous preparing armed supervise undo guard prune garbage authorizedkeyscommand authorizedkeysfile"
+)
 
 
-def host_scripts(_environment: Environment, tree: Path) -> bool:
-    """The check of `make lint`."""
+def host_scripts(environment: Environment, tree: Path) -> bool:
+    """The check of `make lint`, in the environment that has the grammar of the shell."""
+    command: list[str | Path] = [environment.bin / "python", "-m", "tools.host_scripts", tree]
+    return run(command, env={"PYTHONPATH": str(ROOT / "tests")})
+
+
+def main(tree: Path) -> int:
+    """Say what is wrong."""
     found = list(problems(tree)) or list(shellcheck(tree))
     for problem in found:
         say(problem)
-    return not found
+    return 1 if found else 0
 
 
 def problems(tree: Path) -> Iterator[str]:
@@ -74,8 +119,13 @@ def problems(tree: Path) -> Iterator[str]:
     yield from _declarations(scripts, controller)
     for program in scripts.programs:
         yield from _functions(scripts, program)
+    yield from _tools(scripts)
     yield from _answers(scripts, controller)
-    yield from _codes(scripts, tree)
+    codes = _load(tree / CODES)
+    classes = (each for each in vars(codes).values() if isinstance(each, type) and issubclass(each, StrEnum))
+    enums = {each.__name__: {str(member) for member in each} for each in classes}
+    yield from _codes(scripts, enums)
+    yield from _words(scripts, enums, codes.FINAL)
 
 
 class Scripts:
@@ -85,6 +135,11 @@ class Scripts:
         self.joiner = _load(tree / JOINER)
         files = sorted((tree / SCRIPTS).glob("*/*.sh"))
         self.text = {f"{file.parent.name}/{file.stem}": file.read_text(encoding="utf-8") for file in files}
+        # Not at the top: the targets of the Makefile are begun outside of every environment.
+        from tools import shell_syntax
+
+        self.syntax: dict[str, Script] = {name: shell_syntax.Script.read(text) for name, text in self.text.items()}
+        self.named = shell_syntax.commands_named
         self.functions = {name: _FUNCTION.findall(text) for name, text in self.text.items()}
         self.programs = [name for name in self.text if not name.startswith("lib/")]
 
@@ -281,15 +336,35 @@ def _functions(scripts: Scripts, program: str) -> Iterator[str]:
         for name in scripts.functions[part]:
             if scripts.functions[part].count(name) > 1 or at[name] != part:
                 yield f"{program}: {name} has two definitions, in {part} and {at[name]}"
-    elsewhere = {name for functions in scripts.functions.values() for name in functions} - at.keys()
+    known = at.keys() | _OF_THE_SHELL | _TOOLS
     for part in parts:
-        for name in sorted({*_CALL.findall(_without_quotes(scripts.bare(part)))} & elsewhere):
-            yield f"{program}: {part} calls {name}, and no script that it needs has that function"
+        said = {name for command in scripts.syntax[part].commands for name in _functions_named(command)}
+        for name in sorted(said - known):
+            yield f"{program}: {part} calls {name}, and no script that it needs has that function; nor is it a tool"
 
 
-def _without_quotes(text: str) -> str:
-    """A script without programs for other tools, which stand in single quotes; what they say looks like commands."""
-    return re.sub(r"(?<![\w\"])'[^']*'", "''", text)
+def _functions_named(command: Command) -> Iterator[str]:
+    """What must be a function, unless it is something else that is known."""
+    if _PLAIN.fullmatch(command.name):
+        yield command.name
+    elif (made := _MADE.match(command.name)) and "=" not in command.name:
+        # Of a word of the loop that it stands in, in which `-` is no letter of a name.
+        yield from (made[1] + word.replace("-", "_") for word in command.loop or ["*"])
+    if command.name.startswith("each_"):
+        yield from filter(_PLAIN.fullmatch, command.arguments)
+
+
+def _tools(scripts: Scripts) -> Iterator[str]:
+    used = set()
+    for name, script in scripts.syntax.items():
+        for text in script.not_understood:
+            yield f"{SCRIPTS / name}.sh: the grammar of the shell does not understand {text!r}"
+        for command in script.commands:
+            named = {word for word in scripts.named(command) if _PLAIN.fullmatch(word)}
+            for word in sorted(named - _TOOLS - _OF_THE_SHELL):
+                yield f"{SCRIPTS / name}.sh: {command.name} is to run {word}, which is no known tool"
+            used |= {*named, command.name}
+    yield from (f"no script uses the tool {word}" for word in sorted(_TOOLS - used))
 
 
 def _answers(scripts: Scripts, controller: Controller) -> Iterator[str]:
@@ -307,21 +382,60 @@ def _answers(scripts: Scripts, controller: Controller) -> Iterator[str]:
             yield f"{where}: no script answers with {word}"
 
 
-def _codes(scripts: Scripts, tree: Path) -> Iterator[str]:
-    enums: dict[str, set[str]] = {}
-    for node in ast.parse((tree / CODES).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef):
-            values = [each.value for each in node.body if isinstance(each, ast.Assign)]
-            enums[node.name] = {str(value.value) for value in values if isinstance(value, ast.Constant)}
-    members = {member for values in enums.values() for member in values}
-    for name in scripts.text:
-        text = scripts.bare(name)
-        for call, code in _CODE.findall(text):
-            if code not in members:
-                yield f"{SCRIPTS / name}.sh: {call}: no enum of {CODES.name} has that code"
-        for state in _STATE.findall(text):
-            if state not in enums["State"]:
-                yield f"{SCRIPTS / name}.sh: {state} is no State of {CODES.name}"
+def _codes(scripts: Scripts, enums: Mapping[str, set[str]]) -> Iterator[str]:
+    commands = [command for script in scripts.syntax.values() for command in script.commands]
+    refusers = {each.function for each in commands if each.name == "refuse" and each.arguments == ('"$@"',)}
+    takes = {**_TAKES, **dict.fromkeys(refusers, _TAKES["refuse"])}
+    for name, script in scripts.syntax.items():
+        blocks = any(each.name == "answer" and each.arguments[:1] == ("blocked",) for each in script.commands)
+        for command in script.commands:
+            call = " ".join((command.name, *command.arguments[:1]))
+            of: tuple[str, ...] = takes.get(command.name, ())
+            code, *rest = command.arguments or ("",)
+            if command.name == "complain" and blocks:
+                of += ("Blocked",)
+            elif command.name == "answer" and code in _ANSWERS:
+                of = (_ANSWERS[code],)
+                code, *rest = *command.arguments[1:], "no text"
+                if code.startswith('"$'):
+                    continue
+            handed_on = {'"$1"', '"$@"'} if command.function in takes else set()
+            if not of or code in handed_on:
+                continue
+            if not rest:
+                yield f"{SCRIPTS / name}.sh: {call}: a code and a text are needed"
+            elif code != '"$code"' and code.strip("\"'") not in set().union(*(enums[each] for each in of)):
+                yield f"{SCRIPTS / name}.sh: {call}: {code} is no {' or '.join(of)} of {CODES.name}"
+
+
+def _words(scripts: Scripts, enums: Mapping[str, set[str]], final: frozenset[str]) -> Iterator[str]:
+    """States, and every other word that something is compared with."""
+    known = _OTHER_WORDS.union(*enums.values())
+    for name, script in scripts.syntax.items():
+        path = f"{SCRIPTS / name}.sh"
+        for command in script.commands:
+            if command.name in ("state", "finish", "end_as"):
+                state = " ".join(command.arguments)
+                of = enums["State"] if command.name == "state" else final
+                if state not in of and state not in ('"$1"', '"$outcome"'):
+                    yield f"{path}: {state} is no State of {CODES.name} that {command.name} may give"
+        for looked_at, pattern in script.compared:
+            enum = _ENUM_OF.get(looked_at.strip('"$'))
+            in_case = not looked_at.startswith('"')
+            for word in pattern.split(":"):
+                if not re.fullmatch(r"[a-z]+([_-][a-z]+)*", word):
+                    continue
+                if enum and word not in enums[enum]:
+                    yield f"{path}: {looked_at} is compared with {word}, which is no {enum} of {CODES.name}"
+                elif not enum and word not in known and (in_case or "-" in word or "_" in word):
+                    yield f"{path}: {looked_at} is compared with {word}, which nobody says"
+        for variable, word in script.assigned:
+            # A phase may also be a Why: the record of a deployment says `power-lost` there.
+            if variable in _ENUM_OF and re.fullmatch(r"[a-z][a-z_-]*", word) and word not in known:
+                yield f"{path}: {variable}={word}, which nobody says"
+    said = re.findall(r'^final_states="(.*)"$', scripts.text["lib/states"], re.MULTILINE)
+    if sorted(" ".join(said).split()) != sorted(final):
+        yield f"{SCRIPTS}/lib/states.sh: final_states is not what FINAL of {CODES.name} is"
 
 
 def _texts(node: ast.AST) -> list[str]:
@@ -348,3 +462,7 @@ def _load(file: Path) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
