@@ -147,17 +147,17 @@ class _Start:
         host = self._host
         return host.persist(
             self._settings.reconnect_timeout,
-            lambda: host.run("look", limit=limit, data=b"", **inputs),
+            lambda: host.run("preflight", limit=limit, data=b"", **inputs),
             "looking at the host",
         )
 
     def _look_and_launch(self, since_boot: str) -> Answer:
         """Where nobody has looked before, the command that starts the supervisor looks first."""
-        look = {"look": "yes", **self._first_look_inputs(just_built=True)}
+        look = {"preflight": "yes", **self._first_look_inputs(just_built=True)}
         return self._ask_to_start(self._settings.toplevel, since_boot, about(self._deployment.id, self._settings), look)
 
     def _launch(self, toplevel: str, before: Answer) -> Answer:
-        look = {"look": "no", "new_live": before.get("new_live"), "allow": " ".join(self._settings.allow)}
+        look = {"preflight": "no", "new_live": before.get("new_live"), "allow": " ".join(self._settings.allow)}
         text = about(self._deployment.id, self._settings, before.get("generation_to"))
         return self._ask_to_start(toplevel, before.get("boot_id"), text, look)
 

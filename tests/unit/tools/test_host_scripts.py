@@ -36,12 +36,22 @@ DEFECTS = [
     # Functions.
     (
         f"{SH}/command/revoke.sh",
-        "# needs: base decide follow\n",
+        "# needs: base decide deployment_state\n",
         "# needs: base\n",
         "command/revoke calls begin, and no",
     ),
-    (f"{SH}/lib/follow.sh", " wait_for_line\n", "\n", "lib/follow calls wait_for_line, and no script"),
-    (f"{SH}/command/poll.sh", "base follow", "base follow quote", "needs quote, and uses nothing of it"),
+    (
+        f"{SH}/lib/deployment_state.sh",
+        " wait_for_line\n",
+        "\n",
+        "lib/deployment_state calls wait_for_line, and no script",
+    ),
+    (
+        f"{SH}/command/poll.sh",
+        "base deployment_state",
+        "base deployment_state quote",
+        "needs quote, and uses nothing of it",
+    ),
     (f"{SH}/command/poll.sh", "\nmain() {", "\ntell() { :; }\n\nmain() {", "tell has two definitions"),
     (f"{SH}/lib/supervise.sh", " reports_to_directory", " reports_to_answer reports_to_directory", "why has two"),
     # Commands: of a misspelt name, in a trap, named to another command, and of a name that is made.
@@ -79,7 +89,7 @@ DEFECTS = [
     (f"{SH}/lib/supervise.sh", "stop_unchanged no-guard", "stop_unchanged no-unit", "no-unit is no Why"),
     (f"{SH}/lib/supervise.sh", "'why stopped", "'why stoped", "why stoped: stoped is no Why"),
     (f"{SH}/lib/repair.sh", "why power-lost", "why no-root", "why no-root: no-root is no Why"),
-    (f"{SH}/lib/look_first.sh", "refuse_system not-valid", "refuse_system profile", "profile is no Refusal"),
+    (f"{SH}/lib/preflight.sh", "refuse_system not-valid", "refuse_system profile", "profile is no Refusal"),
     (f"{SH}/lib/receive_snapshot.sh", "lost_snapshot not-added", "lost_snapshot added", "added is no Refusal"),
     (f"{SH}/lib/undo.sh", "complain not-live", "complain in-progress", "in-progress is no Why or Refusal of"),
     (
@@ -146,8 +156,10 @@ def test_defects_are_found(tree: Path) -> None:
 
 
 def test_a_script_that_is_not_there_is_missed(tree: Path) -> None:
-    spoil(tree, f"{SH}/command/poll.sh", "needs: base follow", "needs: base folow")
-    assert list(host_scripts.problems(tree)) == [f"{SH}/command/poll.sh: needs folow, and there is no lib/folow.sh"]
+    spoil(tree, f"{SH}/command/poll.sh", "needs: base deployment_state", "needs: base deployment_stat")
+    assert list(host_scripts.problems(tree)) == [
+        f"{SH}/command/poll.sh: needs deployment_stat, and there is no lib/deployment_stat.sh"
+    ]
 
 
 def test_variables_are_known_and_used(tree: Path) -> None:

@@ -193,7 +193,7 @@ answer_toplevel() {
 }
 
 # nothing_to_do: most hosts of a fleet that is deployed again run the system already, and need no further script. What is wrong
-# with it is for look_first to say.
+# with it is for preflight to say.
 nothing_to_do() {
     new=$toplevel
     (only_asked=yes && look_at_system) >/dev/null || return 1

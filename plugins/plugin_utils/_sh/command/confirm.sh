@@ -1,7 +1,7 @@
 # Confirms a deployment that waits for it. meant: the toplevel that the operator has in mind.
 # inputs: meant
 # facts: new
-# needs: base decide follow
+# needs: base decide deployment_state
 # shellcheck shell=sh
 
 main() {

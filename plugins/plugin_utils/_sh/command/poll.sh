@@ -1,4 +1,4 @@
-# needs: base follow
+# needs: base deployment_state
 # shellcheck shell=sh
 main() {
     begin

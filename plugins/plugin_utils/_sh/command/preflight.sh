@@ -3,7 +3,7 @@
 # know, as assignments.
 # inputs: new begins
 # inputs where check_mode=yes: id settings check_mode_program check_mode_limit diff
-# needs: base busy check_mode look_first rollback_target roots
+# needs: base busy check_mode preflight rollback_target roots
 # shellcheck shell=sh
 
 main() {
@@ -12,7 +12,7 @@ main() {
     require_root
     require_tools
     [ -z "$rollback_to" ] || choose_target
-    look_first
+    preflight
     [ "$check_mode" = no ] || answer_free_space
     look_at_host
     # Before a deployment begins, command/start looks.

@@ -1,6 +1,6 @@
 # Looks whether a deployment that waits for confirmation could commit now, and extends its window once.
 # facts: new new_live previous_boot
-# needs: base boot_files complain follow profile
+# needs: base boot_files complain deployment_state profile
 # shellcheck shell=sh
 
 main() {

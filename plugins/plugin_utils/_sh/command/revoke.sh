@@ -1,6 +1,6 @@
 # Tells a deployment that waits for confirmation to roll back now.
 # inputs: reason
-# needs: base decide follow
+# needs: base decide deployment_state
 # shellcheck shell=sh
 
 main() {

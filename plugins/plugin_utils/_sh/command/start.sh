@@ -1,11 +1,11 @@
 # Starts the supervisor of a new deployment, and waits for news of it.
-# since_boot: the boot id of when the host was looked at, or the system built. look: whether to look now. program, settings: what the
+# since_boot: the boot id of when the host was looked at, or the system built. preflight: whether to look now. program, settings: what the
 # units run, and what it has to know, as assignments. about: how the record begins. install_bootloader: yes or nothing.
-# inputs: since_boot new look program settings about login_user allow install_bootloader runtime_limit stop_limit
-# inputs where look=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
-# inputs where look=no: new_live
+# inputs: since_boot new preflight program settings about login_user allow install_bootloader runtime_limit stop_limit
+# inputs where preflight=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
+# inputs where preflight=no: new_live
 # facts: previous_live previous_boot
-# needs: base busy follow interpreter look_first own_directory quote states system
+# needs: base busy deployment_state interpreter preflight own_directory quote states system
 # shellcheck shell=sh
 
 main() {
@@ -14,7 +14,7 @@ main() {
     # This script may run again when the host has lost power in the middle. What became of the first run is for the next deployment to repair.
     read -r this_boot </proc/sys/kernel/random/boot_id
     if [ "$this_boot" = "$since_boot" ]; then
-        [ "$look" = no ] || look_unless_begun
+        [ "$preflight" = no ] || preflight_unless_begun
         refuse_if_busy
         if make_directory; then start_supervisor; fi
     fi
@@ -23,9 +23,9 @@ main() {
 
 is_recorded() { grep -q "^{\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null; }
 
-# look_unless_begun: this script may run again, after a connection that was lost. What the host was like before, its first run
+# preflight_unless_begun: this script may run again, after a connection that was lost. What the host was like before, its first run
 # has noted.
-look_unless_begun() {
+preflight_unless_begun() {
     if [ -e "$dir/state" ] || is_recorded; then
         # shellcheck disable=SC1091
         answer new_live "$([ ! -e "$dir/settings" ] || { . "$dir/settings" && printf '%s' "$new_live"; })"
@@ -33,7 +33,7 @@ look_unless_begun() {
         answer previous_boot "${previous_boot-}"
     else
         require_tools
-        look_first
+        preflight
         look_at_host
     fi
 }

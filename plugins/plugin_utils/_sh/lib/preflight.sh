@@ -12,8 +12,8 @@ require_tools() {
     tools_work || refuse_system broken-tool "has a timeout or readlink in $PATH that does not do its work"
 }
 
-# look_first: refuses, or ends here where there is nothing to do, or says what there is. $valid is whether the host has the system.
-look_first() {
+# preflight: refuses, or ends here where there is nothing to do, or says what there is. $valid is whether the host has the system.
+preflight() {
     valid=yes
     [ "$just_built" = yes ] || nix-store --check-validity "$new" 2>/dev/null || valid=no
     # In check mode it may have been evaluated and not built.

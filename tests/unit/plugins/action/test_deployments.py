@@ -54,7 +54,7 @@ def is_plain(value: Any) -> bool:
 def test_system_test(run: Runner) -> None:
     host = FakeHost([LOOKED, WINDOW])
     result = run("system_test", host, {"toplevel": NEW})
-    assert (result["state"], result["system"], host.commands) == ("window", NEW, ["look", "start"])
+    assert (result["state"], result["system"], host.commands) == ("window", NEW, ["preflight", "start"])
     assert is_plain(result)
 
 
@@ -87,13 +87,13 @@ def test_system_boot_prepares(run: Runner) -> None:
 def test_system_boot_without_a_deployment(run: Runner) -> None:
     host = FakeHost([LOOKED, COMMITTED])
     assert run("system_boot", host, {"toplevel": NEW})["state"] == "committed"
-    assert host.commands == ["look", "start"]
+    assert host.commands == ["preflight", "start"]
 
 
 def test_system_rollback(run: Runner) -> None:
     host = FakeHost([LOOKED | {"toplevel": NEW, "generation_to": "6"}, WINDOW, CONFIRMED, COMMITTED])
     assert run("system_rollback", host, {})["state"] == "committed"
-    assert host.commands == ["look", "start", "confirm", "poll"]
+    assert host.commands == ["preflight", "start", "confirm", "poll"]
 
 
 def test_system_revoke(run: Runner) -> None:
@@ -219,7 +219,7 @@ def test_flake_deploy_of_a_fleet_does_not_confirm(run: Runner, monkeypatch: pyte
 
 def test_flake_deploy_in_check_mode(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     host, result = deploy(run, monkeypatch, {"boot_id": "one"}, LOOKED | {"checked": "yes"}, check_mode=True)
-    assert (result["state"], host.commands) == ("would-test", ["look"])
+    assert (result["state"], host.commands) == ("would-test", ["preflight"])
 
 
 # What all actions have in common

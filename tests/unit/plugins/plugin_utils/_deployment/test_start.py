@@ -48,13 +48,13 @@ def test_host_is_looked_at_and_the_supervisor_started() -> None:
     assert (started.deployment.state, started.before.get("previous_live")) == (State.CHECKING, OLD)
     assert started.deployment.time_to_undo == made.limits.for_deployment(0).undo
     look, begin = host.asked
-    assert (look.command, look.inputs["new"], look.inputs["begins"]) == ("look", NEW, "yes")
+    assert (look.command, look.inputs["new"], look.inputs["begins"]) == ("preflight", NEW, "yes")
     assert (look.inputs["check_mode"], look.inputs["just_built"], look.inputs["over_ssh"]) == ("no", "no", "yes")
     assert (look.inputs["need_nix_kib"], look.inputs["need_boot_kib"]) == (str(32 << 10), "")
     assert look.inputs["allow"] == begin.inputs["allow"] == "no_ssh other_hostname"
     assert look.inputs["rollback_to"] == ""
     assert (begin.command, begin.inputs["id"]) == ("start", started.deployment.id)
-    assert (begin.inputs["look"], begin.inputs["new_live"], begin.inputs["since_boot"]) == ("no", NEW, "one")
+    assert (begin.inputs["preflight"], begin.inputs["new_live"], begin.inputs["since_boot"]) == ("no", NEW, "one")
     assert (begin.inputs["awaited"], begin.inputs["install_bootloader"]) == ("window", "yes")
     assert begin.inputs["login_user"] == "admin"
     its = read(begin.inputs["settings"])
@@ -68,14 +68,14 @@ def test_what_was_just_built_is_looked_at_as_it_is_started() -> None:
     started = start(host, settings(), Mode.BOOT, Context(), since_boot="one")
     assert started.before.get("previous_live") == OLD
     (begin,) = host.asked
-    assert (begin.inputs["look"], begin.inputs["since_boot"], begin.inputs["just_built"]) == ("yes", "one", "yes")
+    assert (begin.inputs["preflight"], begin.inputs["since_boot"], begin.inputs["just_built"]) == ("yes", "one", "yes")
     assert begin.inputs["awaited"] == ""
 
 
 def test_after_a_wait_for_others_the_build_is_not_that_recent_any_more() -> None:
     host = FakeHost([BUSY, LOOKED, {"state": "checking"}])
     start(host, settings(), Mode.TEST, Context(), since_boot="long ago")
-    assert host.commands == ["start", "look", "start"]
+    assert host.commands == ["start", "preflight", "start"]
     assert [each.inputs.get("since_boot") for each in host.asked] == ["long ago", None, "one"]
     assert len({each.inputs["id"] for each in host.asked if each.command == "start"}) == 1
 
@@ -101,7 +101,7 @@ def test_check_mode_starts_nothing() -> None:
     assert started.deployment is None
     (look,) = host.asked
     assert (look.command, look.inputs["check_mode"], look.inputs["begins"], look.inputs["diff"]) == (
-        "look",
+        "preflight",
         "yes",
         "no",
         "yes",
@@ -123,7 +123,7 @@ def test_check_mode_of_a_host_that_would_refuse_says_how_much_is_free() -> None:
 def test_diff_mode_compares_what_will_run(mode: Mode, compared: str) -> None:
     host = FakeHost([LOOKED | {"new_live": f"{NEW}-live"}, COMPARED, {"state": "checking"}])
     started = start(host, settings(), mode, Context(diff_mode=True), since_boot="one")
-    assert host.commands == ["look", "compare", "start"]
+    assert host.commands == ["preflight", "compare", "start"]
     assert host.asked[1].inputs == {"new": compared, "mode": mode}
     assert started.deployment is not None
     assert started.deployment.changes["changes"]["kernel"] == {"before": "1", "after": "2"}
@@ -172,7 +172,11 @@ def test_fleet_waits_for_its_slowest_batch() -> None:
 def test_preflight_begins_nothing() -> None:
     host = FakeHost([LOOKED])
     preflight(host, settings())
-    assert (host.commands, host.asked[0].inputs["begins"], host.asked[0].inputs["mode"]) == (["look"], "no", "boot")
+    assert (host.commands, host.asked[0].inputs["begins"], host.asked[0].inputs["mode"]) == (
+        ["preflight"],
+        "no",
+        "boot",
+    )
 
 
 def test_what_the_record_says_of_the_source() -> None:
@@ -207,7 +211,7 @@ def made_default(*answers: Scripted, **context: bool) -> tuple[FakeHost, dict[st
 def test_boot_default_without_a_test() -> None:
     record = {"outcome": "committed", "live": OLD, "boot": NEW, "to": NEW, "to_live": NEW, "reboot_required": "yes"}
     host, result = made_default(LOOKED, {"state": "confirmed"}, {"state": "committed", "record": json.dumps(record)})
-    assert host.commands == ["look", "start", "poll"]
+    assert host.commands == ["preflight", "start", "poll"]
     assert (result["state"], result["reboot_required"], result["boot_default"]) == ("committed", True, NEW)
 
 

@@ -73,7 +73,7 @@ def test_system_that_comes_up_well_is_kept() -> None:
     host, result = tried(
         LOOKED, earlier, BEFORE, AFTER, LOOKED, {"state": "confirmed"}, ended(State.COMMITTED), NOTHING
     )
-    assert steps(host) == ["look", "prepare", "reboot", "reboot", "look", "start", "poll", "end"]
+    assert steps(host) == ["preflight", "prepare", "reboot", "reboot", "preflight", "start", "poll", "end"]
     assert (result["state"], result["rebooted"], result["changed"]) == ("committed", True, True)
     assert (result["booted_system"], result["boot_default"], result["generation"]) == (NEW, NEW, 8)
     assert result["notes"] == ["an earlier trial: x", "n"]
@@ -89,8 +89,8 @@ def test_system_that_comes_up_well_is_kept() -> None:
 
 def test_check_mode_changes_nothing() -> None:
     host, result = tried(LOOKED, NOTHING, check_mode=True)
-    assert (steps(host), result["state"]) == (["look", "look"], "would-try")
-    assert [each.command for each in host.asked] == ["look", "trial"]
+    assert (steps(host), result["state"]) == (["preflight", "look"], "would-try")
+    assert [each.command for each in host.asked] == ["preflight", "trial"]
     host, result = tried(LOOKED, check_mode=True, before=AFTER)
     assert result["state"] == "would-try"
     assert host.told == [f"would check {NEW}, which it has booted once, and make it the boot default"]
