@@ -100,12 +100,12 @@ RETURN = r"""
 generation_from:
   description: The number of the generation that was the boot default; null if it was none.
   type: int
-  returned: once the system to go back to has been found
+  returned: once the system to roll back to has been found
 generation_to:
   description: The number of the generation that was gone back to; null if O(toplevel) was given. What it has become
     is in RV(generation).
   type: int
-  returned: once the system to go back to has been found
+  returned: once the system to roll back to has been found
 state:
   description:
     - Where it stands. V(committed), V(unchanged), with O(confirm=false) V(window), the system runs and waits for
@@ -114,7 +114,7 @@ state:
     - A rollback that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
       C(interrupted), C(rollback-failed) or C(commit-failed). C(rolled-back) says that the rollback itself was undone.
   type: str
-  returned: once the system to go back to has been found
+  returned: once the system to roll back to has been found
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
 toplevel:
   description: The system to roll back to.
