@@ -17,6 +17,7 @@ units_in() {
     each_first_word not_ours "$listed"
 }
 
-not_ours() { case $1 in deploy-flake*) ;; *) print_line "$1" ;; esac; }
+# Ours are the units of a deployment, and the mount of its directory.
+not_ours() { case $1 in deploy-flake* | run-deploy*x2dflake-*) ;; *) print_line "$1" ;; esac; }
 
 failed_units() { units_in failed; }
