@@ -193,7 +193,8 @@ rung_by_hand() {
 }
 
 rung_reboot() {
-    [ "$last_resort_reboot" = yes ] && [ "$boot" = kept ] && [ "$previous_boot" = "$previous_live" ] || return 0
+    [ "$last_resort_reboot" != never ] && [ "$boot" = kept ] && [ "$previous_boot" = "$previous_live" ] || return 0
+    [ "$last_resort_reboot" = always ] || no_way_in || return 0
     note "the previous system could not be made live again, so the host reboots into it"
     finish rollback-failed
     sync_boot_side "$commit_limit"
@@ -204,6 +205,13 @@ rung_reboot() {
     sleep 20
     timeout -k 5 60 systemctl reboot -ff
     exit 0
+}
+
+# no_way_in: whether nobody can log in any more, as far as that is known: not where systemd does not answer, nor where the way
+# in was something else than an ssh unit.
+no_way_in() {
+    [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" &&
+        ! ssh_unit_in "$dir/active-now"
 }
 
 # gone UNIT: whether there is no such unit any more. No answer is not a no: systemd may be about to execute itself again.
