@@ -81,6 +81,7 @@ _ENUM_OF = {
     "mode": "Mode",
     "policy": "HealthPolicy",
     "on_reboot_required": "OnRebootRequired",
+    "last_resort_reboot": "LastResortReboot",
     "may_reboot": "MayReboot",
     "step": "TrialStep",
 }
