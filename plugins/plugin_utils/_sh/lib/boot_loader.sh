@@ -360,7 +360,7 @@ sort_entries() {
 # The default is a number, a title or an id, or a path of them through the submenus, in which a > of a title is doubled. One that is not there
 # stands for the first entry. What is chosen for one boot is not it.
 ask_grub() {
-    local file files said
+    local said
     said=$(awk -v environment="$1/grub/grubenv" '
         function give_up(why) { given_up = 1; print "? " why; exit }
         function unquoted(text,   quote) {
