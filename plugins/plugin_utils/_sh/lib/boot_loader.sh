@@ -28,7 +28,7 @@ ask_loader() {
     for at in $firmware_mounts; do
         each_loader_in "$at" || return 0
     done
-    [ "$found" = yes ] || loader_why="there are no files of a boot loader that is known in $boot_places"
+    [ "$found" != no ] || loader_why="there are no files of a boot loader that is known in $boot_places"
 }
 
 # loader_names SYSTEM: 0: the loader starts this very system; 1: it certainly does not, but $loader_starts, or an entry that is broken
@@ -83,7 +83,9 @@ look_at_mounts() {
     boot_mounts=${boot_mounts%%|*}
     for at in $boot_places; do
         unit_name=${at#/}
-        case $unit_name in */*) unit_name=${unit_name%%/*}-${unit_name#*/} ;; esac
+        while :; do
+            case $unit_name in */*) unit_name=${unit_name%%/*}-${unit_name#*/} ;; *) break ;; esac
+        done
         for units in $mount_units; do
             case $boot_mounts in
             *" $at "*) ;;
@@ -119,21 +121,32 @@ each_loader_in() {
             extlinux) ask_extlinux "$1" "$file" ;;
             esac
         fi
-        if [ "$found" = no ]; then
-            found=yes
+        if [ "$found" = no ] || { [ "$loader_starts $loader_broken" != "$starts $broken" ] && is_rather "$kind" "$file" "$found"; }; then
+            found=$file
             loader=$kind
             loader_starts=$starts
             loader_why=$why_not
             loader_broken=$broken
-        elif [ "$loader_starts $loader_broken" != "$starts $broken" ]; then
-            # Which of them the firmware starts is not written there.
-            loader_why="there are files of two boot loaders, $loader and $kind (in $1), that do not start the same"
+        elif [ "$loader_starts $loader_broken" != "$starts $broken" ] && ! is_rather "$loader" "$found" "$file"; then
+            loader_why="there are files of two boot loaders, $found and $file, which do not start the same"
             [ "$loader" = "$kind" ] || loader=unknown
             loader_starts=
             loader_broken=no
             return 1
         fi
     done
+}
+
+# is_rather KIND FILE OTHER-FILE: whether the host was started by a loader of this kind, and has got no other one since: then the other
+# file is left over. Only EFI says it.
+is_rather() {
+    local started_by
+    started_by=$(cat "$efi_variables"/LoaderInfo-* 2>/dev/null | tr -d '\000')
+    case $1,$started_by in
+    systemd-boot,*systemd-boot* | grub,*GRUB*) ;;
+    *) return 1 ;;
+    esac
+    [ "${2##*/}" != "${3##*/}" ] && [ -z "$(find "$3" -newer "$2")" ]
 }
 
 # name_init COMMAND-LINE: the toplevel of its last init=, in $starts.
@@ -161,12 +174,17 @@ needs_file() {
 # --- systemd-boot ---
 
 ask_systemd_boot() {
-    local by_default by_preference exact key value
+    local at by_default by_preference exact entry_places key value
     for key in "$efi_variables"/LoaderEntryDefault-* "$efi_variables"/LoaderEntryPreferred-*; do
         [ ! -e "$key" ] || { why_not="the default entry is kept in an EFI variable, as 'bootctl set-default' does" && return; }
     done
     # The firmware knows nothing else.
     is_boot_mount "$1" || { why_not="$1 has files of systemd-boot, and is no file system of its own" && return; }
+    # Entries may be on a partition beside it, which has no loader then.
+    entry_places=$1
+    for at in $boot_mounts; do
+        [ -e "$at/loader/loader.conf" ] || entry_places="$entry_places $at"
+    done
     by_default=
     by_preference=
     while read -r key value || [ -n "$key" ]; do
@@ -193,13 +211,12 @@ ask_systemd_boot() {
 
 is_boot_mount() { case "$boot_mounts$firmware_mounts " in *" $1 "*) ;; *) return 1 ;; esac; }
 
-# entries_called NAME: how many there are, on the loader's own file system and those beside it, with their tries counted in
-# their names or not, in $entry_count; the last one in $chosen.
+# entries_called NAME: how many there are, with their tries counted in their names or not, in $entry_count; the last one in $chosen.
 entries_called() {
     local at file
     entry_count=0
     chosen=
-    for at in $boot_mounts $firmware_mounts; do
+    for at in $entry_places; do
         for file in "$at/loader/entries/$1" "$at/loader/entries/${1%.conf}"+[0-9]*.conf; do
             [ ! -e "$file" ] || { entry_count=$((entry_count + 1)) && chosen=$file; }
         done
@@ -231,7 +248,7 @@ sort_entries() {
     *[!A-Za-z0-9*?._+-]*) why_not="the default entry is a pattern that is not understood" && return ;;
     esac
     set --
-    for at in $boot_mounts $firmware_mounts; do
+    for at in $entry_places; do
         for file in "$at"/EFI/Linux/*.efi; do
             [ ! -e "$file" ] || { why_not="there are unified kernel images, and the default is none of the other entries" && return; }
         done
