@@ -88,7 +88,7 @@ _ENUM_OF = {
 # Words that others say (systemd, sshd, file systems, boot loaders), and those that the scripts say to each other.
 _OTHER_WORDS = _each(
     "inactive failed active activating deactivating reloading running degraded masked not-found"
-    " xfs msdos vfat fat tmpfs grub systemd-boot"
+    " xfs msdos vfat fat tmpfs grub systemd-boot extlinux default preferred linux initrd options"
     " toplevel previous preparing armed supervise undo guard prune garbage authorizedkeyscommand authorizedkeysfile"
 )
 
