@@ -1,7 +1,7 @@
 # What is checked before anything is activated. Its reports go where the program wants them: reports_to_directory or
 # reports_to_answer.
 # inputs: check_limit pre_activate_script mode
-# needs: log process switch
+# needs: log switch
 # shellcheck shell=sh
 
 check_before_switch() {

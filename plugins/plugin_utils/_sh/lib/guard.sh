@@ -5,7 +5,7 @@
 
 guard() {
     local over tail_waits
-    trap end_early TERM INT HUP
+    trap 'end_early' TERM INT HUP
     # For the undo of the supervisor, which ends it.
     echo "$$" >"$dir/guard"
     waiting=0

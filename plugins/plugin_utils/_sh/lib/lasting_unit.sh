@@ -32,7 +32,6 @@ Before=shutdown.target
 IgnoreOnIsolate=yes
 ConditionPathExists=$dir/program
 StartLimitIntervalSec=0
-
 [Service]
 Type=exec
 ExecStart=$interpreter $dir/program guard $dir

@@ -1,6 +1,6 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
 # inputs: rollback_limit commit_limit
-# needs: base boot_loader commit durable lasting_unit log own_storage process profile record reports_to_directory states whose
+# needs: base boot_loader commit durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
 # shellcheck shell=sh
 
 repair_others() {

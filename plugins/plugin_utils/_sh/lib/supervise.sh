@@ -58,7 +58,7 @@ try_live() {
         ;;
     esac
     end_call || exit 1
-    note_restarts "$dir/restarts" || exit 1
+    note_restarts "$dir/restarts" || give_up "$code" "$complaint"
     state settling
     [ "$settle_limit" = 0 ] || pause "$settle_limit"
     healthy "$test_status" || give_up "$code" "$complaint"

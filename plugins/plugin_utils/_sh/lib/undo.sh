@@ -1,7 +1,7 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
 # inputs: rollback_limit mode
-# needs: base boot_loader commit complain directory durable journal lasting_unit own_unit process profile record reports_to_directory states
-# needs: switch units unit_changes verify ways_back whose
+# needs: base commit complain directory journal lasting_unit own_unit process profile record reports_to_directory states
+# needs: switch units unit_changes ways_back whose
 # shellcheck shell=sh
 
 # undo: 0 when the deployment has a final state, 75 when another undo is in progress or the host is about to be started again around it.

@@ -1,6 +1,6 @@
 # Which units the new system brought, and which still run what it made of them: told by systemd's own number of each run of a unit.
 # facts: new_live previous_live
-# needs: base units
+# needs: base
 # shellcheck shell=sh
 
 # note_invocations FILE: which run of each unit it is now. systemd keeps that as links, which costs less than to ask it.

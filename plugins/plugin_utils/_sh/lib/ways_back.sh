@@ -1,6 +1,6 @@
 # The ways back to the system that ran, one after the other, each under its limit and verified.
 # inputs: last_resort_reboot rollback_limit commit_limit over_ssh
-# needs: base boot_loader commit directory durable lasting_unit log process profile record reports_to_directory switch units verify whose
+# needs: base commit directory lasting_unit log open_marks process reports_to_directory switch unit_changes verify whose
 # shellcheck shell=sh
 
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
@@ -144,9 +144,11 @@ reboot_as_last_resort() {
     }
 }
 
-# way_in: whether somebody can still come in, as far as can be seen from here: ssh is up, and nothing of the new system is in the way.
+# way_in: whether somebody can still come in, as far as can be seen from here: ssh is up, and nothing of the new system is in the way. Where
+# systemd does not answer, or the way in was something else, nobody knows.
 way_in() {
-    [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" || return 0
-    units_are_as_before || :
+    [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
+    list_only_new
+    list_changed
     ssh_unit_in "$dir/active-now" && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ]
 }

@@ -2,7 +2,7 @@
 # in progress meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
 # look (which changes nothing), prepare, unchoose, failed or end.
 # inputs: id new commit_limit prepare_limit keep_limit host_limit pre_activate_script why
-# needs: base boot_choice boot_once complain durable forget_trial highest_generation log note_trial process profile switch tools trial
+# needs: base boot_choice boot_once complain durable forget_trial highest_generation log note_trial profile switch tools trial
 # needs: trial_outcome
 # shellcheck shell=sh disable=SC1091
 
