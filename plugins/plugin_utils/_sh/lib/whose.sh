@@ -1,7 +1,6 @@
 # Whose is what runs, and whose is what boots: told apart by what this deployment did, never by a path that happens to be equal or
 # different. Which link it is, is noted before anything is begun and after each call of ours that moves it. Another link is somebody
 # else's, also where it names the same, unless a call of ours was cut off.
-# inputs: mode
 # facts: new new_live previous_live previous_boot
 # needs: base profile
 # shellcheck shell=sh
