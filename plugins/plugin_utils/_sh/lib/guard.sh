@@ -1,11 +1,12 @@
 # The guard: undoes when the supervisor is gone without a final state, and at the latest at its deadline. A loop and no
 # timer: a timer starts again at every daemon-reload.
-# needs: base lasting_unit own_unit process record reports_to_directory states
+# needs: base own_unit process record reports_to_directory states
 # shellcheck shell=sh
 
 guard() {
     local over tail_waits
-    trap 'end_early' TERM INT HUP
+    # Told to end before there is a final state, it ends with a failure, and systemd starts it again.
+    trap '[ ! -e "$dir/settings" ] || { read_line "$dir/state" && is_final "$line"; }; exit "$?"' TERM INT HUP
     # For the undo of the supervisor, which ends it.
     echo "$$" >"$dir/guard"
     waiting=0
@@ -36,16 +37,6 @@ guard() {
             pause 1
         fi
     done
-}
-
-# end_early: told to end before there is a final state, it ends with a failure, and systemd starts it again; after a soft-reboot only what
-# is left for that.
-end_early() {
-    [ -e "$dir/settings" ] || exit 0
-    read_line "$dir/state"
-    ! is_final "$line" || exit 0
-    ! soft_reboot_begins || come_back_after_soft_reboot
-    exit 1
 }
 
 # A failed undo, or one that finds another in progress, ends this unit with a failure, and systemd starts the guard again.

@@ -1,7 +1,7 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
 # inputs: activate_limit settle_limit confirm_limit over_ssh mode
 # needs: base check_before_switch commit complain directory forget_trial health lasting_unit log process record repair
-# needs: reports_to_directory ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
+# needs: reports_to_directory soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
 # shellcheck shell=sh
 
 supervise() {
@@ -19,7 +19,7 @@ supervise() {
     tested_boot_default "$previous_live" "$previous_boot" ||
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"
     open_durably || stop_unchanged cannot-record "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
-    start_guard || stop_unchanged no-guard "could not start $guard_unit"
+    start_guard && outlast_soft_reboot || stop_unchanged no-guard "could not start $guard_unit, or write $generator"
     ready || stop_unchanged "$code" "$complaint"
     asked_for=$mode
     check_before_switch

@@ -1,6 +1,6 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
 # inputs: rollback_limit mode
-# needs: base commit complain directory journal lasting_unit own_unit process profile record reports_to_directory states
+# needs: base commit complain directory journal manager own_unit process profile record reports_to_directory states
 # needs: switch units unit_changes ways_back whose
 # shellcheck shell=sh
 
@@ -42,10 +42,8 @@ undo() {
     end_call || :
     [ -e "$dir/invocations-new" ] || note_invocations "$dir/invocations-new"
     why stopped "the supervisor ended without a result while the deployment was $phase (${SERVICE_RESULT-killed})"
-    if soft_reboot_begins; then
-        come_back_after_soft_reboot
-        return 75
-    fi
+    # What comes after it goes on.
+    ! soft_reboot_begins || return 75
     ! go_forward || return 0
     boot_side_back
     if machine_stopping; then end_at_shutdown; else undo_live; fi
@@ -136,14 +134,13 @@ undo_live() {
         return
     else
         go_back
-        if [ "$way" = soft-reboot ]; then
-            come_back_after_soft_reboot
-            return 75
-        fi
-        if [ "$way" = shutdown ]; then
+        case $way in
+        soft-reboot) return 75 ;;
+        shutdown)
             end_at_shutdown
             return
-        fi
+            ;;
+        esac
     fi
     # The last look, directly before the line.
     if boot_is_theirs; then boot=theirs; fi

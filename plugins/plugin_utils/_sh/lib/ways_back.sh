@@ -1,6 +1,6 @@
 # The ways back to the system that ran, one after the other, each under its limit and verified.
 # inputs: last_resort_reboot rollback_limit commit_limit over_ssh
-# needs: base commit directory lasting_unit log open_marks process reports_to_directory switch unit_changes verify whose
+# needs: base commit directory log manager open_marks process reports_to_directory switch unit_changes verify whose
 # shellcheck shell=sh
 
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
@@ -47,24 +47,6 @@ try_ways() {
 }
 
 live_is_ours() { ! live_is_theirs; }
-
-in_emergency() { [ "$(sc is-system-running 2>/dev/null)" = maintenance ]; }
-
-# wait_for_jobs: while emergency mode stops units, every start is refused. A soft-reboot starts everything first.
-wait_for_jobs() {
-    local wait_until
-    clock
-    wait_until=$((uptime + 100))
-    while [ "$uptime" -lt "$wait_until" ]; do
-        case $(sc is-system-running 2>/dev/null) in
-        maintenance) sc list-jobs --plain --no-legend --full 2>/dev/null | grep -v deploy-flake | grep -q ' stop ' || return 0 ;;
-        initializing | starting) ;;
-        *) return 0 ;;
-        esac
-        pause 0.5
-        clock
-    done
-}
 
 # leave_emergency: by the previous system's own units; then switch-to-configuration has what it needs.
 leave_emergency() {
