@@ -62,6 +62,9 @@ class DeployVariables:
     on_reboot_required: str | None = None
     """What to do with a system that needs a reboot: `fail`, `boot` (make it the boot default) or
     `boot_and_reboot`."""
+    last_resort_reboot: str | None = None
+    """When a host that cannot roll back otherwise reboots into its boot default: `never`, `auto` (where nobody
+    could log in either) or `always`."""
     all_or_nothing: bool = False
     """No host commits unless every host is ready to."""
     limits: Mapping[str, int] = field(default_factory=dict)
@@ -78,6 +81,7 @@ CHOICES = {
     "health_policy": ("strict", "no_new_failures"),
     "allow": ("other_hostname", "no_ssh", "other_architecture", "untested_boot_default"),
     "on_reboot_required": ("fail", "boot", "boot_and_reboot"),
+    "last_resort_reboot": ("never", "auto", "always"),
     "limits": ("health", "check", "activate", "settle", "confirm", "commit", "rollback", "reboot"),
 }
 """Which values a field takes; a list its elements, a mapping its keys."""
@@ -198,6 +202,16 @@ FLAGS = (
         metavar=None,
         choices=("fail", "boot", "boot_and_reboot"),
         help="what to do with a system that needs a reboot (default: fail)",
+    ),
+    Flag(
+        name="--last-resort-reboot",
+        field="last_resort_reboot",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar=None,
+        choices=("never", "auto", "always"),
+        help="when a host that cannot roll back otherwise reboots into its boot default (default: auto)",
     ),
     Flag(
         name="--all-or-nothing",

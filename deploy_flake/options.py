@@ -114,7 +114,7 @@ def _variables_make_sense(options: Any, kind: type[Any]) -> None:
     _positive(**{name: value for name, value in values.items() if name in NUMBERS})
     for name in CHOICES.keys() & values.keys():
         value = values[name]
-        for one in [value] if isinstance(value, str) else value or ():
+        for one in [value] if isinstance(value, str | bool) else value or ():
             if one not in CHOICES[name]:
                 raise OptionError(f"{name} takes {', '.join(CHOICES[name])}, and not {one!r}")
 

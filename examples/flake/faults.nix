@@ -53,8 +53,59 @@ let
       systemctl daemon-reload
       systemctl stop ${name}.service
     '');
+  # Another toplevel of the same host.
+  toplevelOf = change: c: (import ./system.nix (c // { specialisation = { }; } // change c)).config.system.build.toplevel;
+  # What holds nothing but links to it.
+  joins = change: c: { lastBuildCommands = "rm -rf ./*\nln -s ${toplevelOf change c}/* ."; };
+  # What has programs of its own, which run those of it.
+  wraps =
+    change: c:
+    let
+      runs = program: ''
+        printf '#!/usr/bin/dash\nexec ${toplevelOf change c}/${program} "$@"\n' >${program}
+        chmod +x ${program}
+      '';
+    in
+    {
+      lastBuildCommands = ''
+        ${(joins change c).lastBuildCommands}
+        rm activate bin
+        mkdir bin
+        ${runs "activate"}
+        ${runs "bin/switch-to-configuration"}
+      '';
+    };
+  loop = script: pause: service "loop.service" ''
+    [Unit]
+    StartLimitIntervalSec=0
+
+    [Service]
+    ExecStart=/bin/sh -c '${script}'
+    Restart=always
+    RestartSec=${pause}
+  '';
+  failing = script: "[Service]\nType=oneshot\nExecStart=/bin/sh ${builtins.toFile "fails" "${script}\nexit 1\n"}\n";
+  # Octal, since a shell reads it.
+  prints = "printf 'not UTF-8: \\377, of C1: \\302\\233 31m, of C0: \\033[31m\\n'";
+  listensIn =
+    place: when: c:
+    c
+    // {
+      units = c.units // {
+        "echo.socket" = "[Socket]\nListenStream=/run/echo-${place}.sock\n";
+        "echo.service" = "[Service]\nExecStart=/bin/sh -c 'while :; do sleep 1; done' ${place}\n";
+        "tock.timer" = "[Timer]\nOnCalendar=${when}\n";
+        "tock.service" = "[Service]\nType=oneshot\nExecStart=/usr/bin/true\n";
+      };
+      wants = c.wants // {
+        "multi-user.target" = c.wants."multi-user.target" ++ [ "echo.service" ];
+        "sockets.target" = c.wants."sockets.target" ++ [ "echo.socket" ];
+        "timers.target" = c.wants."timers.target" ++ [ "tock.timer" ];
+      };
+    };
+  slow-unit = service "slow.service" "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/sleep 8\n";
 in
-{
+rec {
   # --- the activation script ---
 
   hangs = activation "hangs" "sleep infinity";
@@ -273,6 +324,66 @@ in
   build-fails = _: { lastBuildCommands = "echo 'hello.c:1:1: error: no such thing' >&2; exit 1"; };
 
   does-not-evaluate = _: throw "the option `services.hello.colour' does not exist";
+
+  # --- wrapped systems: what one makes live is the system inside ---
+
+  joined = joins (_: { });
+  joined-firewall = joins firewall;
+  joined-slow = joins slow-unit;
+  wrapped = wraps (_: { });
+  wrapped-firewall = wraps firewall;
+  wrapped-slow = wraps slow-unit;
+
+  # --- what has to be gone after a rollback ---
+
+  firewall-iptables = service "firewall.service" ''
+    [Service]
+    Type=oneshot
+    RemainAfterExit=yes
+    ExecStart=/usr/sbin/iptables -A INPUT -p tcp --syn -j DROP
+    ExecStop=/usr/sbin/iptables -D INPUT -p tcp --syn -j DROP
+  '';
+
+  # A firewall by another name.
+  gate = c: service "gate.service" (firewall c).units."firewall.service" c;
+
+  # Listens, runs and waits in one place; and the same in another one, behind a firewall.
+  listens = listensIn "here" "daily";
+
+  listens-elsewhere = c: firewall (listensIn "elsewhere" "weekly" c);
+
+  # --- what fails later than a switch can see ---
+
+  # In this and the next one when it is told to.
+  fails-late = service "late.service" "[Service]\nExecStart=/bin/sh -c 'until [ -e /run/fail ]; do sleep 0.2; done; exit 1'\n";
+
+  loops-late = loop "until [ -e /run/fail ]; do sleep 0.2; done; sleep 0.5; exit 1" "0.1";
+
+  # Up, and failed, and up again: well at most moments at which somebody looks.
+  loops = loop "sleep 1; exit 1" "0.1";
+
+  # It waits to be started again at most moments.
+  loops-slowly = loop "sleep 1; exit 1" "60";
+
+  # --- what it prints ---
+
+  prints-much = activation "prints" (whenRunning "yes 'much to say' | head -c 200000000");
+
+  prints-for-ever = activation "prints" (whenRunning "yes 'without an end'");
+
+  # One line, and then it fails.
+  unit-prints-much = service "loud.service" (failing "head -c 8000000 /dev/zero | tr '\\0' x");
+
+  unit-prints-for-ever = service "loud.service" "[Service]\nExecStart=/usr/bin/yes 'without an end'\n";
+
+  # What is no UTF-8, and what a terminal obeys.
+  prints-bytes =
+    c:
+    service "loud.service" (failing prints) c
+    // activation "prints" (whenRunning prints) c;
+
+  # Where all deployments have their state.
+  fills-run = service "filler.service" "[Service]\nExecStart=/bin/sh -c 'cat /dev/zero >/run/filler; exec sleep infinity'\n";
 
   # --- emergency mode ---
 

@@ -83,10 +83,14 @@ options:
     default: fail
   last_resort_reboot:
     description:
-      - Whether the host may reboot into its boot default when it cannot roll back to its previous system otherwise.
-      - It does so only if the boot default still is the system that ran before.
-    type: bool
-    default: false
+      - When the host reboots into its boot default because it cannot roll back to its previous system otherwise.
+      - V(auto), where nobody could log in any more either; the host was deployed over ssh, an ssh unit was active
+        before, and none is active any more.
+      - V(always), wherever no way back could be verified. V(never) leaves the host as it is.
+      - In any case only if the boot default still is the system that ran before.
+    type: str
+    choices: [never, auto, always]
+    default: auto
   install_bootloader:
     description: Whether C(switch-to-configuration) also installs the boot loader itself
       (E(NIXOS_INSTALL_BOOTLOADER)).

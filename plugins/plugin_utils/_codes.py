@@ -95,6 +95,15 @@ class OnRebootRequired(StrEnum):
     BOOT_AND_REBOOT = "boot_and_reboot"
 
 
+class LastResortReboot(StrEnum):
+    """When a host that cannot roll back otherwise reboots into its boot default: the option `last_resort_reboot`."""
+
+    NEVER = "never"
+    AUTO = "auto"
+    """Only where the way in is lost as well: the host was deployed over ssh, and no ssh unit is active any more."""
+    ALWAYS = "always"
+
+
 class RebootBecause(StrEnum):
     """Why a system cannot be activated live: `needs_reboot` of an answer."""
 

@@ -259,13 +259,16 @@ def test_systemd_does_not_answer_for_a_while(lab: Lab, whole: dict[str, Host], p
 
 
 def test_fault_of_the_rollback_itself(lab: Lab, whole: dict[str, Host]) -> None:
-    """Said loudly; with last_resort_reboot it reboots into its boot default, which still is the previous system."""
+    """Said loudly; with last_resort_reboot it reboots into its boot default, which still is the previous system. By
+    itself it does so where nobody could log in any more, and here somebody can."""
 
     def case(host: Host) -> None:
         before, boot = systems(host).running, host.leader
         reboots = host.name == "host2"
         limits = SHORT | {"confirm": 3, "rollback": 8}
-        with deploying(lab, host, build(host, "exit-4"), limits=limits, last_resort_reboot=reboots) as deployment:
+        with deploying(
+            lab, host, build(host, "exit-4"), limits=limits, last_resort_reboot="always" if reboots else "auto"
+        ) as deployment:
             deployment.wait_for("settling", pause=0.002)
             # The previous system's own programs do not work any more.
             for program in ("bin/switch-to-configuration", "activate"):

@@ -25,7 +25,17 @@ FLAKE = Path(__file__).resolve().parents[2] / "examples" / "flake"
 SUITE = "trixie"
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "nix-bin", "nix-setup-systemd"),
-    *("bash", "dash", "busybox-static", "iproute2", "nftables", "procps", "ca-certificates", "grub2-common"),
+    *(
+        "bash",
+        "dash",
+        "busybox-static",
+        "iproute2",
+        "nftables",
+        "iptables",
+        "procps",
+        "ca-certificates",
+        "grub2-common",
+    ),
 )
 
 # /etc/systemd and sshd's configuration come from the toplevel, as on NixOS.

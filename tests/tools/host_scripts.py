@@ -58,9 +58,9 @@ _OF_THE_SHELL = _each(
 )
 # What a host has, or may have. One that nothing uses is found.
 _TOOLS = _each(
-    "awk base64 bootctl cat cksum cmp cut date df find flock getent grep grub-editenv grub-reboot head id journalctl ln"
-    " loginctl ls mkdir mktemp mv nix nix-env nix-store paste readlink rm rmdir sed sleep sort stat sync systemctl"
-    " systemd-run tail test timeout tr truncate uname"
+    "awk base64 bootctl cat chmod cksum cmp cut date dd df find flock getent grep grub-editenv grub-reboot head id journalctl ln"
+    " loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink rm rmdir sed sleep sort stat sync systemctl"
+    " systemd-mount systemd-run tail test timeout tr truncate umount uname wc"
 )
 
 # Which codes each takes; those that hand all they get to `refuse` are found by that.
@@ -81,14 +81,16 @@ _ENUM_OF = {
     "mode": "Mode",
     "policy": "HealthPolicy",
     "on_reboot_required": "OnRebootRequired",
+    "last_resort_reboot": "LastResortReboot",
     "may_reboot": "MayReboot",
     "step": "TrialStep",
 }
 # Words that others say (systemd, sshd, file systems, boot loaders), and those that the scripts say to each other.
 _OTHER_WORDS = _each(
     "inactive failed active activating deactivating reloading running degraded masked not-found"
-    " xfs msdos vfat fat tmpfs grub systemd-boot"
-    " toplevel previous preparing armed supervise undo guard prune garbage authorizedkeyscommand authorizedkeysfile"
+    " xfs msdos vfat fat tmpfs grub systemd-boot extlinux default preferred linux initrd options"
+    " maintenance initializing starting live boot kept theirs broken shutdown soft-reboot"
+    " toplevel previous preparing armed supervise undo guard guard-again prune garbage authorizedkeyscommand authorizedkeysfile"
 )
 
 
@@ -352,6 +354,8 @@ def _functions_named(command: Command) -> Iterator[str]:
         yield from (made[1] + word.replace("-", "_") for word in command.loop or ["*"])
     if command.name.startswith("each_"):
         yield from filter(_PLAIN.fullmatch, command.arguments)
+    elif command.name == "switch_to":
+        yield from command.arguments[3:]
 
 
 def _tools(scripts: Scripts) -> Iterator[str]:

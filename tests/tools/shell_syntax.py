@@ -40,7 +40,8 @@ class Script:
     @classmethod
     def read(cls, text: str) -> Script:
         script = cls()
-        script._read(_PARSER.parse(text.encode()).root_node, "", ())
+        # The grammar does not know a descriptor that is opened for both ways.
+        script._read(_PARSER.parse(text.replace("<>", ">").encode()).root_node, "", ())
         return script
 
     def _read(self, node: Node, function: str, loop: tuple[str, ...]) -> None:
@@ -87,7 +88,7 @@ def commands_named(command: Command) -> Iterator[str]:
     words = list(command.arguments)
     if command.name in ("tool", "exec"):
         yield from words[:1]
-    elif command.name == "limited":
+    elif command.name in ("limited", "logged"):
         yield from words[1:2]
     elif command.name == "timeout":
         yield from words[3:4] if words[0] == "-k" else words[1:2]

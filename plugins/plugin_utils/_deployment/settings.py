@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from .._codes import HealthPolicy, OnRebootRequired
+from .._codes import HealthPolicy, LastResortReboot, OnRebootRequired
 from .limits import Limits
 
 
@@ -56,7 +56,7 @@ class Settings:
     allow: tuple[str, ...]
     min_free_space: FreeSpace
     on_reboot_required: OnRebootRequired
-    last_resort_reboot: bool
+    last_resort_reboot: LastResortReboot
     install_bootloader: bool
     all_or_nothing: bool
     limits: Limits
@@ -82,7 +82,7 @@ class Settings:
             allow=tuple(options["allow"]),
             min_free_space=FreeSpace(nix=space["nix"], boot=space["boot"]),
             on_reboot_required=OnRebootRequired(options["on_reboot_required"]),
-            last_resort_reboot=options["last_resort_reboot"],
+            last_resort_reboot=LastResortReboot(options["last_resort_reboot"]),
             install_bootloader=options["install_bootloader"],
             all_or_nothing=options["all_or_nothing"],
             limits=Limits.from_options(options),
@@ -156,7 +156,7 @@ class RebootSettings:
             allow=self.allow,
             min_free_space=FreeSpace(nix=0, boot=0),
             on_reboot_required=OnRebootRequired.BOOT,
-            last_resort_reboot=False,
+            last_resort_reboot=LastResortReboot.NEVER,
             install_bootloader=False,
             all_or_nothing=False,
             limits=limits,

@@ -200,7 +200,7 @@ class _Start:
             "policy": settings.health_policy,
             "ignore_units": "\n".join(settings.ignore_units),
             "pre_activate_script": settings.pre_activate_script,
-            "last_resort_reboot": _yes(settings.last_resort_reboot),
+            "last_resort_reboot": settings.last_resort_reboot,
             "on_reboot_required": settings.on_reboot_required,
         }
         limits = {f"{name}_limit": str(seconds) for name, seconds in self._limits.as_inputs().items()}

@@ -40,7 +40,12 @@ SAMPLES: dict[str, Any] = {
     "Sequence[str]": ["one", "two"],
     "Mapping[str, int]": {"confirm": 7},
 }
-CHOSEN = {"health_policy": "no_new_failures", "allow": ["no_ssh"], "on_reboot_required": "boot"}
+CHOSEN = {
+    "health_policy": "no_new_failures",
+    "allow": ["no_ssh"],
+    "on_reboot_required": "boot",
+    "last_resort_reboot": "never",
+}
 
 
 def sample(field: Field[Any]) -> Any:
@@ -84,6 +89,7 @@ def test_every_variable_is_one_of_the_role() -> None:
         {"test": False, "specialisation": "debug"},
         {"ignore_units": "backup.service"},
         {"copy_timeout": 0},
+        {"last_resort_reboot": False},
     ],
 )
 def test_makes_no_sense(options: dict[str, Any]) -> None:

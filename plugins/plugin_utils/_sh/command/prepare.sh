@@ -1,6 +1,6 @@
 # Looks whether a deployment that waits for confirmation could commit now, and extends its window once.
-# facts: new new_live previous_boot
-# needs: base boot_files complain deployment_state profile
+# facts: new
+# needs: base boot_files complain deployment_state still_ours
 # shellcheck shell=sh
 
 main() {
@@ -8,11 +8,7 @@ main() {
     if [ -e "$dir/window" ]; then
         # shellcheck disable=SC1091 # made by command/start
         . "$dir/settings"
-        # `&&` and `||` of a shell have one rank.
-        if { [ ! -e "$dir/mode" ] && [ "$(readlink -f /run/current-system)" != "${new_live:-$new}" ]; } ||
-            [ "$(boot_default)" != "$previous_boot" ]; then
-            refuse superseded "was switched by somebody else meanwhile"
-        fi
+        still_ours || refuse superseded "was switched by somebody else meanwhile"
         boot_files_fit || refuse "$code" "$complaint"
         printf 'yes\n' >"$dir/extended"
         [ ! -e "$dir/window" ] || answer prepared yes

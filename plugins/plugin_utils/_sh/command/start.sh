@@ -5,7 +5,7 @@
 # inputs where preflight=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
 # inputs where preflight=no: new_live
 # facts: previous_live previous_boot
-# needs: base busy deployment_state interpreter preflight own_directory quote states system
+# needs: base busy deployment_state interpreter lasting_unit own_directory own_storage preflight quote states system
 # shellcheck shell=sh
 
 main() {
@@ -45,7 +45,10 @@ make_directory() {
     own_directory "$var_dir" || refuse_system no-directory "$var_dir is not a directory of root's alone"
     # This very script again, after a connection that was lost: all is over already, or the first run has made it.
     if is_recorded; then return 1; fi
-    if ! mkdir -m 0700 "$dir" 2>/dev/null; then
+    if mkdir -m 0700 "$dir" 2>/dev/null; then
+        # Without it, it works as long as nobody else fills /run.
+        mount_own_storage "$dir" || :
+    else
         [ ! -e "$dir/state" ] || return 1
     fi
     clock
@@ -64,7 +67,7 @@ make_directory() {
             fact guard_deadline "$guard_deadline"
             fact allow "$allow"
         } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
-        rm -rf "$dir"
+        remove_directory "$dir"
         refuse_system no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
     }
     return 0
@@ -75,11 +78,10 @@ start_supervisor() {
     local active holder said tries
     tries=0
     while :; do
-        # shellcheck disable=SC2086 # the interpreter may be two words
+        # shellcheck disable=SC2086 # the interpreter and the properties are words
         said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
             --description="deploys $new ($id)" \
-            -p KillMode=control-group -p Restart=no -p IgnoreOnIsolate=yes -p Delegate=yes -p WorkingDirectory=/ -p UMask=0077 \
-            -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
+            $lasting -p KillMode=control-group -p Restart=no -p Delegate=yes \
             -p RuntimeMaxSec="$runtime_limit" -p TimeoutStopSec="$stop_limit" \
             -p ExecStopPost="$interpreter $dir/program undo $dir" \
             -E DEPLOY_FLAKE_ID="$id" ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
@@ -103,7 +105,7 @@ start_supervisor() {
         if [ "$tries" -ge 20 ]; then
             answer holder "$holder"
             answer holder_about "$(cat "$run_dir/$holder/about" 2>/dev/null)"
-            rm -rf "$dir"
+            remove_directory "$dir"
             [ "$active" != deactivating ] || [ -n "$holder" ] || refuse busy "has processes of an earlier deployment that hang in the kernel and cannot be killed; reboot it"
             [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is in progress: ${holder:-unknown}, $line"
             refuse_system no-unit "systemd could not start $unit: $said"

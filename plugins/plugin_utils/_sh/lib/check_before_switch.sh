@@ -1,17 +1,17 @@
 # What is checked before anything is activated. Its reports go where the program wants them: reports_to_directory or
 # reports_to_answer.
 # inputs: check_limit pre_activate_script mode
-# needs: process switch
+# needs: log switch
 # shellcheck shell=sh
 
 check_before_switch() {
     if [ -n "$pre_activate_script" ] && [ -x "$new_live/$pre_activate_script" ]; then
-        limited "$check_limit" "$new_live/$pre_activate_script" >>"$dir/log" 2>&1 </dev/null ||
+        logged "$check_limit" "$new_live/$pre_activate_script" ||
             stop_unchanged pre-activate-script "$pre_activate_script of the new system exited $status: activation would not be safe"
     fi
     # Releases before the variable print their usage for `check`, and exit 1 as a failed check does.
     grep -q PRE_SWITCH_CHECK "$new_live/bin/switch-to-configuration" || return 0
-    switch_to "$check_limit" "$new_live" check
+    switch_to "$check_limit" "$new_live" check :
     case $switch_status in
     0) ;;
     100) needs_reboot status-100 "switch-to-configuration check exited 100" ;;

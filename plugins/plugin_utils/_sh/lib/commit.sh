@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # inputs: commit_limit rollback_limit mode
-# needs: base boot_loader highest_generation process profile record reports_to_directory switch
+# needs: base boot_loader health highest_generation log open_marks process profile record reports_to_directory switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -23,37 +23,63 @@ boot_untouched() {
 
 commit() {
     local set_status
-    if { [ "$mode" = test ] && [ "$(readlink -f /run/current-system)" != "$new_live" ]; } || [ "$(boot_default)" != "$previous_boot" ]; then
-        give_up superseded "somebody else has switched the host meanwhile"
-    fi
+    may_commit || give_up superseded "somebody else has switched the host meanwhile"
+    # What failed while the window was open counts as it does while the system settles.
+    [ "$mode" = boot ] || still_healthy || give_up "$code" "$complaint"
     boot_files "$dir/boot-files"
-    state commit-check
-    switch_to "$commit_limit" "$new" boot
-    [ "$switch_status" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
+    mark_open confirmed || give_up cannot-record "could not write $var_dir/open.confirmed (is the disk full?)"
+    ask_loader
+    # Any other boot loader's installer makes the new system the default at once: there the profile is moved first, so that a host that
+    # loses power never boots a system that its profile does not name.
+    [ "$loader" != systemd-boot ] || try_loader
     state commit-profile
-    limited "$commit_limit" nix-env -p "$profile" --set "$new" >>"$dir/log" 2>&1 </dev/null
-    set_status=$?
+    begin_call boot || exit 1
+    may_commit || give_up superseded "somebody else has switched the host meanwhile"
+    logged "$commit_limit" nix-env -p "$profile" --set "$new"
+    set_status=$status
     [ "$(boot_default)" = "$new" ] || give_up profile "the system profile could not be set: nix-env $(ended "$set_status" "$commit_limit")"
+    end_call || exit 1
     finish_commit || exit 1
+}
+
+# try_loader: whether systemd-boot can be written; the boot default stays what the profile names.
+try_loader() {
+    state commit-check
+    switch_to "$commit_limit" "$new" boot may_commit
+    [ "$switch_status" != "$taken" ] || give_up superseded "somebody else has switched the host meanwhile"
+    [ "$switch_status" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
 }
 
 # finish_commit: from the moved profile link on.
 finish_commit() {
     limited "$commit_limit" sync -f "$profile"
     state commit-boot
-    switch_to "$commit_limit" "$new" boot
-    [ "$switch_status" = 0 ] || switch_to "$commit_limit" "$new" boot
+    switch_to "$commit_limit" "$new" boot may_commit
+    [ "$switch_status" = 0 ] || switch_to "$commit_limit" "$new" boot may_commit
     [ "$switch_status" = 0 ] || {
         why boot-loader "the boot loader could not be written: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
         return 1
     }
     state commit-verify
     sync_boot_side "$commit_limit"
-    [ "$(boot_default)" = "$new" ] || {
-        why profile "the system profile has moved away again"
+    [ "$(boot_default)" = "$new" ] && may_commit || {
+        why superseded "somebody else has switched the host meanwhile"
+        return 1
+    }
+    ! loader_starts_another "$new" || {
+        why boot-loader "switch-to-configuration boot has succeeded, and yet $loader_why"
         return 1
     }
     finish committed
+}
+
+# loader_starts_another SYSTEM: as far as its own files say. What they do not say is noted.
+loader_starts_another() {
+    local names
+    names=0
+    loader_names "$1" || names=$?
+    [ "$names" != 2 ] || note "whether the boot loader starts $1 cannot be told: $loader_why"
+    [ "$names" = 1 ]
 }
 
 # put_profile_back: to the generation that was, and our own one away.
@@ -64,9 +90,9 @@ put_profile_back() {
         if [ -z "$previous_boot" ]; then
             rm -f "$profile"
         elif [ -n "$previous_generation" ] && [ "$(readlink -f "$profile-$previous_generation-link")" = "$previous_boot" ]; then
-            limited "$rollback_limit" nix-env -p "$profile" --switch-generation "$previous_generation" >>"$dir/log" 2>&1 </dev/null
+            logged "$rollback_limit" nix-env -p "$profile" --switch-generation "$previous_generation"
         else
-            limited "$rollback_limit" nix-env -p "$profile" --set "$previous_boot" >>"$dir/log" 2>&1 </dev/null
+            logged "$rollback_limit" nix-env -p "$profile" --set "$previous_boot"
         fi
     fi
     [ "$(boot_default)" = "$previous_boot" ] || return 1
@@ -78,9 +104,13 @@ put_profile_back() {
     limited "$rollback_limit" sync -f "${profile%/*}"
 }
 
-# boot_back: profile and boot loader as they were.
+# boot_is_ours: the look before each step back.
+boot_is_ours() { ! boot_is_theirs; }
+
+# boot_back LIMIT: profile and boot loader as they were. No, where they are not, or where the boot default is somebody else's by now.
 boot_back() {
-    local kept starts
+    local kept
+    boot_is_ours || return 1
     put_profile_back || {
         why profile "the system profile could not be put back to $previous_boot"
         return 1
@@ -88,15 +118,20 @@ boot_back() {
     [ -n "$previous_boot" ] || return 0
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
-    switch_to "${1:-$commit_limit}" "$previous_boot" boot
+    switch_to "${1:-$commit_limit}" "$previous_boot" boot boot_is_ours
+    [ "$switch_status" != "$taken" ] || return 1
     if [ "$switch_status" != 0 ]; then
         if boot_untouched; then kept="not be written, and is as it was"; else kept="not be put back"; fi
         note "the boot loader could $kept: switch-to-configuration boot of $previous_boot $(ended "$switch_status" "$commit_limit")"
         [ "$kept" != "not be put back" ] || {
-            starts=$(loader_default /boot /efi /boot/efi)
-            note "the boot loader starts ${starts:-a system that is not known}, and the system profile is $(boot_default)"
+            ask_loader
+            note "the boot loader starts ${loader_starts:-a system that is not known}, and the system profile is $(boot_default)"
             return 1
         }
     fi
     sync_boot_side "$commit_limit"
+    ! loader_starts_another "$previous_boot" || {
+        note "switch-to-configuration boot of $previous_boot has succeeded, and yet $loader_why"
+        return 1
+    }
 }

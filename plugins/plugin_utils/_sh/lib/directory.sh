@@ -2,7 +2,7 @@
 # inputs: mode
 # facts: new new_live interpreter login_user guard_deadline allow
 # facts: previous_live previous_boot previous_generation highest_generation tools cgroup invocation main_process started boot_id
-# needs: base highest_generation json process profile quote ssh units
+# needs: base highest_generation json process profile quote ssh unit_changes units whose
 # shellcheck shell=sh disable=SC1091
 
 # load DIRECTORY: the settings that the controller gave, and the facts that the supervisor noted before it changed anything.
@@ -37,14 +37,18 @@ wanted_units() {
 
 # note_facts: all that the undo needs, before anything is changed.
 note_facts() {
+    local text
     previous_live=$(readlink -f /run/current-system)
     previous_boot=$(boot_default)
+    note_links || return 1
     wanted_units active >"$dir/active" || return 1
+    note_invocations "$dir/invocations" || return 1
     look_at_sshd
     host_keys >"$dir/host-keys"
     login_keys >"$dir/login-keys"
     tools=$previous_live/sw/bin:$previous_live/systemd/bin:$PATH
-    {
+    # In one piece, so that a write which fails is seen.
+    text=$(
         fact previous_live "$previous_live"
         fact previous_boot "$previous_boot"
         fact previous_generation "$(current_generation)"
@@ -57,8 +61,8 @@ note_facts() {
         fact started "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
         read_line /proc/sys/kernel/random/boot_id
         fact boot_id "$line"
-    } >"$dir/facts.new" || return 1
-    mv -f "$dir/facts.new" "$dir/facts"
+    )
+    { printf '%s\n' "$text" >"$dir/facts.new"; } && mv -f "$dir/facts.new" "$dir/facts" || return 1
     load "$dir"
 }
 

@@ -1,6 +1,6 @@
 # The health policy: what must hold before a system is tried, and after.
 # inputs: health_limit policy ignore_units
-# needs: complain units
+# needs: base complain each_first_word units
 # shellcheck shell=sh
 
 # not_ignored: filters a list of units by the operator's list of shell patterns, one a line.
@@ -20,33 +20,108 @@ END
     done
 }
 
+# note_restarts FILE: a line for each service: its name, how often systemd has started it again by itself, and how it is:
+# "failing" or "recurring", for it has failed or has ended well, and waits to be started again; "lately", it was started again
+# within five minutes; "steady".
+note_restarts() {
+    ask_systemd show -p Id -p NRestarts -p SubState -p Result -p StateChangeTimestampMonotonic -- '*.service' ||
+        { complain no-answer-from-systemd "systemd does not say how often it has started services again"; return; }
+    clock
+    noted=yes
+    service='' restarts='' sub_state='' result='' changed=''
+    each_first_word note_property "$told" >"$1" && [ "$noted" = yes ] || complain cannot-record "could not write $1"
+}
+
+# note_property NAME=VALUE: systemd gives them in an order of its own; with the last one of a service its line is written.
+note_property() {
+    local how
+    case $1 in
+    Id=*) service=${1#*=} ;;
+    NRestarts=*) restarts=${1#*=} ;;
+    SubState=*) sub_state=${1#*=} ;;
+    Result=*) result=${1#*=} ;;
+    # In seconds.
+    StateChangeTimestampMonotonic=*) changed=${1#*=} && changed=${changed%??????} && changed=${changed:-0} ;;
+    esac
+    [ -n "$service" ] && [ -n "$restarts" ] && [ -n "$sub_state" ] && [ -n "$result" ] && [ -n "$changed" ] || return 0
+    how=steady
+    case $sub_state:$result in
+    auto-restart*:success) how=recurring ;;
+    auto-restart*) how=failing ;;
+    *) [ "$restarts" = 0 ] || [ $((uptime - changed)) -gt 300 ] || how=lately ;;
+    esac
+    case $service in deploy-flake*) ;; *) printf '%s %s %s\n' "$service" "$restarts" "$how" || noted=no ;; esac
+    service='' restarts='' sub_state='' result='' changed=''
+}
+
 # ready: whether the host is in a state to try anything on; complains where not. Notes which units have failed before.
 ready() {
-    local manager
+    local how manager restarts service
     manager=$(timeout -k 5 "$health_limit" systemctl is-system-running --wait 2>/dev/null) || :
     : >"$dir/failed"
     : >"$dir/failed-before"
     # Running means that none has.
     [ "$manager" = running ] || failed_units >"$dir/failed-before" || { complain no-answer-from-systemd "systemd does not say which units have failed"; return; }
-    case $policy:$manager in *:running | no_new_failures:degraded) return 0 ;; esac
+    note_restarts "$dir/restarts-before" || return
+    # The manager knows nothing of those that fail again and again.
+    while read -r service restarts how; do
+        [ "$how" != failing ] || printf '%s\n' "$service"
+    done <"$dir/restarts-before" >>"$dir/failed-before"
+    case $policy:$manager in no_new_failures:running | no_new_failures:degraded) return 0 ;; esac
     not_ignored <"$dir/failed-before" >"$dir/failed"
-    if [ "$manager" != degraded ]; then
+    if [ "$manager" != running ] && [ "$manager" != degraded ]; then
         complain not-up "the host is not up: systemctl is-system-running says ${manager:-nothing} after $health_limit s"
     elif [ -s "$dir/failed" ]; then
         complain units-failed-before "units have failed already: $(tr '\n' ' ' <"$dir/failed")"
     fi
 }
 
+# restarting: the services that systemd starts again and again, one a line, with "forgiven" behind those that did so before the
+# deployment. Between a failure and the next start a service has not failed; so a look at any one moment may find it well.
+restarting() {
+    local since
+    since=$dir/restarts
+    # Without a note from the end of `test` only what waits to be started again is known.
+    [ -e "$since" ] || since=$dir/restarts.now
+    # One that ends well, to be started again after a while, is meant so, if it was the same before. Of one that was only started
+    # again shortly before, that is known as long as nobody else has started it since, whereby the count begins again.
+    awk -v policy="$policy" '
+        part == 1 { before[$1] = $2; was[$1] = $3 }
+        part == 2 { since[$1] = $2 }
+        part == 3 && ($3 == "failing" || $3 == "recurring" || $2 > since[$1] + 0) {
+            same = was[$1] == "recurring" || (was[$1] == "lately" && since[$1] >= before[$1])
+            print $1, same && ($3 != "failing" || policy == "no_new_failures") ? "forgiven" : ""
+        }' part=1 "$dir/restarts-before" part=2 "$since" part=3 "$dir/restarts.now"
+}
+
+# not_forgiven: filters a list of units by the policy, and by the operator's list.
+not_forgiven() {
+    if [ "$policy" = no_new_failures ]; then not_ignored | grep -F -x -v -f "$dir/failed-before"; else not_ignored; fi
+}
+
 # healthy STATUS: whether the new system is well; complains where not. The status is what `test` ended with.
 healthy() {
+    local forgiven service
     failed_units >"$dir/failed.all" || { complain no-answer-from-systemd "systemd does not say which units have failed"; return; }
-    not_ignored <"$dir/failed.all" >"$dir/failed"
-    if [ "$policy" = no_new_failures ]; then
-        grep -F -x -v -f "$dir/failed-before" "$dir/failed" >"$dir/failed.new"
-        mv -f "$dir/failed.new" "$dir/failed"
+    note_restarts "$dir/restarts.now" || return
+    restarting >"$dir/restarting" || { complain cannot-record "could not write $dir/restarting"; return; }
+    not_forgiven <"$dir/failed.all" >"$dir/failed"
+    while read -r service forgiven; do
+        printf '%s\n' "$service" >>"$dir/failed.all"
+        [ "$forgiven" = forgiven ] || printf '%s\n' "$service"
+    done <"$dir/restarting" >"$dir/failed.new"
+    not_forgiven <"$dir/failed.new" >"$dir/again"
+    complaint=
+    [ ! -s "$dir/failed" ] || complaint="units have failed: $(paste -s -d ' ' "$dir/failed")"
+    if [ -s "$dir/again" ]; then
+        complaint="$complaint${complaint:+, and }services end and are started again and again: $(paste -s -d ' ' "$dir/again")"
+        cat "$dir/again" >>"$dir/failed"
     fi
-    [ ! -s "$dir/failed" ] || { complain units-failed "units have failed: $(tr '\n' ' ' <"$dir/failed")"; return; }
+    [ -z "$complaint" ] || { complain units-failed "$complaint"; return; }
     # 4: units failed to start. Forgiven only if they are all on the lists that were taken out above.
     [ "$1" != 4 ] || [ -s "$dir/failed.all" ] ||
         complain units-failed "units failed to start while the system was activated (exit 4), though none is failed now"
 }
+
+# still_healthy: the same directly before the commit, since units may have failed after the system had settled.
+still_healthy() { healthy 0 || { complain "$code" "$complaint, after the new system had settled"; return; }; }

@@ -1,12 +1,17 @@
 # The state of a deployment in its directory, and its line for ever in deployments.jsonl.
-# needs: base booted durable json profile states
+# needs: base boot_loader booted durable json log own_storage profile states
 # shellcheck shell=sh
 
-# state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal.
+# state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal. A supervisor whose state
+# cannot be written must not go on: it ends, and the undo begins.
 state() {
-    printf '%s\n' "$1" >"$dir/state.new.$$" && mv -f "$dir/state.new.$$" "$dir/state"
+    { printf '%s\n' "$1" >"$dir/state.new.$$"; } 2>/dev/null && mv -f "$dir/state.new.$$" "$dir/state" || {
+        echo "deployment $id: its state could not be written to $dir" >&2
+        [ "${may_die-}" != yes ] || exit 1
+        return 1
+    }
     # For whoever waits for it.
-    echo "$1" >>"$dir/states"
+    { echo "$1" >>"$dir/states"; } 2>/dev/null || :
     echo "deployment $id: $1"
 }
 
@@ -32,37 +37,64 @@ record() {
         json_file "${field%:*}" "$dir/${field#*:}"
         printf ', '
     done
+    ask_loader
+    json_field loader "$loader"
+    printf ', '
+    json_field loader_default "$loader_starts"
+    printf ', '
     json log
     printf ': '
-    tail -n 30 "$dir/log" 2>/dev/null | json_text
+    log_end | json_text
     printf '}\n'
 }
 
 # write_line: the record in deployments.jsonl, once, and whole or not at all: a full disk takes half a line.
 write_line() {
-    local size written
+    local half size written
     written=$var_dir/deployments.jsonl
     if ! grep -q "^{\"id\": \"$id\".*}\$" "$written" 2>/dev/null; then
-        # What a power loss has cut off must not take this line with it.
-        [ -z "$(tail -c 1 "$written" 2>/dev/null)" ] || echo >>"$written"
         size=$(stat -c %s "$written" 2>/dev/null) || size=0
-        cat "$dir/record" >>"$written" && sync -f "$written" || {
+        # What a power loss has cut off is no line.
+        if [ -n "$(tail -c 1 "$written" 2>/dev/null)" ]; then
+            half=$(tail -n 1 "$written" | wc -c)
+            size=$((size - half))
+            truncate -s "$size" "$written"
+        fi
+        # In one write.
+        [ -s "$dir/record" ] && cat "$dir/record" >>"$written" && sync -f "$written" || {
             truncate -s "$size" "$written"
             return 1
         }
     fi
-    : >"$dir/recorded"
+    { : >"$dir/recorded"; } 2>/dev/null
 }
 
-# finish OUTCOME: the record first, then the state that tells everybody that it is over.
+# recorded_outcome: what its line says, once there is one; nothing else can become of it then.
+recorded_outcome() {
+    [ ! -e "$var_dir/deployments.jsonl" ] ||
+        sed -n "s/^{\"id\": \"$id\".*, \"outcome\": \"\([a-z-]*\)\", \"started\": .*}\$/\1/p" "$var_dir/deployments.jsonl" | head -n 1
+}
+
+# finish OUTCOME: the line first, which decides, then the state that tells everybody that it is over.
 finish() {
-    record "$1" >"$dir/record.new.$$" && mv -f "$dir/record.new.$$" "$dir/record"
+    local text
+    # In one piece, so that a record which did not fit is seen.
+    text=$(record "$1")
+    { printf '%s\n' "$text" >"$dir/record.new.$$"; } 2>/dev/null && mv -f "$dir/record.new.$$" "$dir/record"
     write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
+    close "$1"
+}
+
+# close OUTCOME: all that comes after the line; again, where it was cut off.
+close() {
+    local leftover
     # While it is still open: what a power loss leaves after that, nobody looks for.
     keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
     [ "$(open_field id)" != "$id" ] || rm -f "$var_dir/open.json"
     # One that did not fit on the disk.
-    [ ! -e "$var_dir/open.json.new" ] || rm -f "$var_dir/open.json.new"
+    for leftover in "$var_dir"/open.json.new "$var_dir"/open.confirmed "$var_dir"/open.last-resort; do
+        [ ! -e "$leftover" ] || rm -f "$leftover"
+    done
     sync -f "$var_dir"
     state "$1"
 }
@@ -74,14 +106,16 @@ keeps_systems() { case $1 in rollback-failed | commit-failed) return 0 ;; *) ret
 clean_up() {
     read_line "$dir/state"
     is_final "$line" || return 0
+    # A flake or a system that somebody has named again since this deployment began stays, and so do the systems of a deployment that went
+    # wrong, until a later one has committed.
+    if [ "$line" = committed ]; then set -- -name 'deployment-*' -o; else set --; fi
     keeps_systems "$line" || {
-        # There is one open deployment at a time, so what others left can go as well. A flake or a system that somebody
-        # has named again since this deployment began stays.
-        find "$roots" -type l \( -name 'deployment-*' -o ! -newer "$dir/settings" \) -exec rm -f {} + 2>/dev/null
+        find "$roots" -type l \( "$@" ! -name 'deployment-*' ! -newer "$dir/settings" \) -exec rm -f {} + 2>/dev/null
         rmdir "$roots" 2>/dev/null
     }
     read_line "$run_dir/current"
     [ "$line" != "$id" ] || rm -f "$run_dir/current"
+    [ ! -e "$generator" ] || rm -f "$generator"
     # Without its line on disk, the directory is the only witness: it stays until the next deployment, which tries again.
-    if [ -e "$dir/recorded" ] || write_line; then rm -rf "$dir"; fi
+    if [ -e "$dir/recorded" ] || write_line; then remove_directory "$dir"; fi
 }

@@ -1,6 +1,6 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
-# inputs: rollback_limit
-# needs: base commit durable process profile record reports_to_directory states
+# inputs: rollback_limit commit_limit
+# needs: base boot_loader commit durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
 # shellcheck shell=sh
 
 repair_others() {
@@ -12,7 +12,7 @@ repair_others() {
         read_line "$other/state"
         if [ -z "$line" ]; then
             # A starter that is about to ask for the unit's name, or died before it could.
-            [ $(($(date +%s) - $(stat -c %Y "$other"))) -lt 600 ] || rm -rf "$other"
+            [ $(($(date +%s) - $(stat -c %Y "$other"))) -lt 600 ] || remove_directory "$other"
             continue
         fi
         repair_one "$other" || return 1
@@ -24,14 +24,14 @@ repair_others() {
 }
 
 # repair_one DIRECTORY: by its own undo, in a unit and cgroup of its own; its guard may be at it already.
-# shellcheck disable=SC2086 # the interpreter may be two words
+# shellcheck disable=SC2086 # the interpreter and the properties are words
 repair_one() {
     local tries
     read_line "$1/state"
     is_final "$line" || note "an earlier deployment (${1##*/}) was left unfinished while $line, and was undone first"
     tries=0
     while [ -e "$1/settings" ]; do
-        limited "$rollback_limit" systemd-run --quiet --collect --wait --no-ask-password --service-type=exec -p WorkingDirectory=/ \
+        limited "$rollback_limit" systemd-run --quiet --collect --wait --no-ask-password --service-type=exec $lasting \
             --unit="deploy-flake-repair-${1##*/}" $interpreter "$1/program" undo "$1" </dev/null
         read_line "$1/state"
         ! is_final "$line" || break
@@ -39,11 +39,11 @@ repair_one() {
         [ "$tries" -lt "$rollback_limit" ] || return 1
         pause 1
     done
-    rm -rf "$1"
+    remove_directory "$1"
 }
 
 # After a power loss only open.json is left. The host has booted one of two systems; profile and boot loader are made to
-# agree, forward if the profile link had moved, back otherwise.
+# agree: forward if the new system was confirmed and either names it, back otherwise.
 repair_after_power_loss() (
     lost=$open_id
     id=$lost
@@ -58,23 +58,50 @@ repair_after_power_loss() (
     highest_generation=$(open_field highest_generation)
     mode=boot
     phase=power-lost
+    may_die=no
     lost_dir=$dir/lost
     mkdir -p "$lost_dir"
     sed -n 's/^"about": {\(.*\)}$/\1/p' "$var_dir/open.json" >"$lost_dir/about"
     main_dir=$dir
     dir=$lost_dir
-    why power-lost "the host lost power or was rebooted during the deployment"
-    if [ "$(boot_default)" = "$new" ] && [ "$(current_generation)" != "$previous_generation" ]; then
-        if finish_commit; then outcome=committed; else outcome=commit-failed; boot_back || :; [ "$(boot_default)" = "$new" ] || outcome=interrupted; fi
-    elif [ "$(boot_default)" = "$previous_boot" ]; then
-        if boot_back; then outcome=interrupted; else outcome=commit-failed; fi
+    open_log log
+    note_links
+    outcome=$(recorded_outcome)
+    if [ -n "$outcome" ]; then
+        close "$outcome"
     else
-        outcome=superseded
+        why power-lost "the host lost power or was rebooted during the deployment"
+        ! is_marked last-resort || { printf 'reboot\n' >"$dir/rung" && note "it was rebooted into its previous system, since no other way led back to it"; }
+        if forward_after_power_loss; then
+            finish_commit || finish commit-failed
+        else
+            case $(boot_default) in
+            "$previous_boot") if boot_back; then finish interrupted; else finish commit-failed; fi ;;
+            *)
+                note "somebody else has made $(boot_default) the boot default meanwhile, and it stays"
+                finish superseded
+                ;;
+            esac
+        fi
     fi
-    [ "$outcome" = committed ] || finish "$outcome"
     dir=$main_dir
     read_line "$lost_dir/state"
     note "an earlier deployment ($lost) was interrupted by a power loss or reboot; it is now $line"
     rm -rf "$lost_dir"
     is_final "$line"
 )
+
+# forward_after_power_loss: it was confirmed, and the host boots it, or would if the boot loader were written; there is no way back from that.
+# The profile names it then.
+forward_after_power_loss() {
+    is_marked confirmed || return 1
+    case $(boot_default) in
+    "$new") return 0 ;;
+    "$previous_boot") loader_names "$new" || return 1 ;;
+    *) return 1 ;;
+    esac
+    begin_call boot
+    logged "$commit_limit" nix-env -p "$profile" --set "$new"
+    end_call
+    [ "$(boot_default)" = "$new" ]
+}

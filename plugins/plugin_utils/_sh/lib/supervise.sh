@@ -1,13 +1,16 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
 # inputs: activate_limit settle_limit confirm_limit over_ssh mode
-# needs: base check_before_switch commit complain directory forget_trial health process record repair reports_to_directory ssh
-# needs: switch tested_boot_default tools trial_outcome units wait_for_line
+# needs: base check_before_switch commit complain directory forget_trial health lasting_unit log process record repair
+# needs: reports_to_directory soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
 # shellcheck shell=sh
 
 supervise() {
     local asked_for
     trap 'why stopped "the supervisor was told to stop ($(read_line "$dir/state"; echo "$line"))"; end_child; exit 143' TERM
+    # From here on it ends where its state cannot be written.
+    may_die=yes
     state checking
+    open_log log
     repair_others || stop_unchanged unfinished "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
     settle_trial || stop_unchanged trial-in-progress "another system is being booted once to try it, since $trial_started: $trial_new"
     printf '%s\n' "$id" >"$run_dir/current.$$" && mv -f "$run_dir/current.$$" "$run_dir/current"
@@ -16,7 +19,7 @@ supervise() {
     tested_boot_default "$previous_live" "$previous_boot" ||
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"
     open_durably || stop_unchanged cannot-record "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
-    start_guard || stop_unchanged no-guard "could not start $guard_unit"
+    start_guard && outlast_soft_reboot || stop_unchanged no-guard "could not start $guard_unit, or write $generator"
     ready || stop_unchanged "$code" "$complaint"
     asked_for=$mode
     check_before_switch
@@ -27,21 +30,20 @@ supervise() {
 
 # Its directory is gone when it is started again after the end: then there is nothing to do. The shell that it will be looks
 # itself, since a condition of the unit is one process more for systemd.
-# shellcheck disable=SC2086 # the interpreter may be two words
+# shellcheck disable=SC2086 # the interpreter and the properties are words
 start_guard() {
     timeout -k 5 30 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$guard_unit" \
-        --description="undoes deployment $id if its supervisor is gone" \
-        -p Restart=on-failure -p RestartSec=200ms -p StartLimitIntervalSec=0 -p IgnoreOnIsolate=yes \
-        -p OOMPolicy=continue -p OOMScoreAdjust=-900 -p ManagedOOMPreference=omit \
-        -p WorkingDirectory=/ -p UMask=0077 -p TimeoutStopSec=30 \
+        --description="undoes deployment $id if its supervisor is gone" $lasting \
+        -p Restart=on-failure -p RestartSec=200ms -p StartLimitIntervalSec=0 -p TimeoutStopSec=30 \
         $interpreter -c "[ ! -e $dir/program ] || exec $interpreter $dir/program guard $dir"
 }
 
 try_live() {
     local test_status
     state activating
+    begin_call live || exit 1
     # Our own limit counts from the first byte of `test`.
-    switch_to "$activate_limit" "$new_live" test
+    switch_to "$activate_limit" "$new_live" test nobody_else_has_switched
     test_status=$switch_status
     case $test_status in
     0 | 4) ;;
@@ -49,17 +51,26 @@ try_live() {
         needs_reboot status-100 "switch-to-configuration test exited 100"
         return
         ;;
+    "$taken") give_up superseded "somebody else has switched the host meanwhile" ;;
     *)
         failed_units >"$dir/failed"
         give_up activation "switch-to-configuration test $(ended "$test_status" "$activate_limit")"
         ;;
     esac
+    end_call || exit 1
+    note_restarts "$dir/restarts" || give_up "$code" "$complaint"
     state settling
     [ "$settle_limit" = 0 ] || pause "$settle_limit"
     healthy "$test_status" || give_up "$code" "$complaint"
-    [ "$(readlink -f /run/current-system)" = "$new_live" ] || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
+    [ -s "$dir/made" ] || live_is_theirs || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
+    may_commit || give_up superseded "somebody else has switched the host meanwhile"
     (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
     if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
+}
+
+# nobody_else_has_switched: the look before the new system is activated.
+nobody_else_has_switched() {
+    [ "$(readlink -f /run/current-system)" = "$previous_live" ] && ! boot_is_theirs
 }
 
 # The window can be extended once, when a whole fleet is ready to commit.
@@ -69,14 +80,15 @@ extension() { if [ -e "$dir/extended" ]; then extended=$confirm_limit; else exte
 # and again; whoever renames it says so beside that, only so that nobody waits for the next look.
 wait_for_confirmation() {
     clock
-    printf '%s\n' "$((uptime + confirm_limit))" >"$dir/window.new"
-    mv -f "$dir/window.new" "$dir/window"
+    printf '%s\n' "$((uptime + confirm_limit))" >"$dir/window.new" && mv -f "$dir/window.new" "$dir/window" || exit 1
     state window
     while [ -e "$dir/window" ]; do
         read_line "$dir/window"
         clock
         extension
-        if [ -n "$line" ] && [ "$uptime" -ge $((line + extended)) ]; then mv "$dir/window" "$dir/expired" 2>/dev/null; fi
+        # One that cannot be read has expired.
+        case $line in '' | *[!0-9]*) line=0 ;; esac
+        if [ "$uptime" -ge $((line + extended)) ]; then mv "$dir/window" "$dir/expired" 2>/dev/null; fi
         [ ! -e "$dir/window" ] || wait_for_line 1 "$dir/states" decided || pause 0.2
     done
     if [ -e "$dir/confirmed" ]; then

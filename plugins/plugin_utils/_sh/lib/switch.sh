@@ -1,6 +1,9 @@
 # Running switch-to-configuration.
-# needs: base process
+# needs: base log process
 # shellcheck shell=sh
+
+# What switch_to ends with where somebody else has switched the host before its turn came; no status of switch-to-configuration.
+taken=199
 
 # sync_boot_side LIMIT: only the file systems that matter: a network mount that hangs must not hold up a commit.
 sync_boot_side() {
@@ -14,17 +17,21 @@ lock_held() {
     [ -e /run/nixos/switch-to-configuration.lock ] && ! flock -n /run/nixos/switch-to-configuration.lock true
 }
 
-# switch_to LIMIT TOPLEVEL ACTION: the status, also in $switch_status, is switch-to-configuration's own, or the limit's.
+# switch_to LIMIT TOPLEVEL ACTION LOOK: the status, also in $switch_status, is switch-to-configuration's own, or the limit's. LOOK says
+# whether the host still is ours to switch; it is asked each time anew, since who holds the lock is somebody who switches it.
 switch_to() {
     local began came_free
     clock
     began=$uptime
     came_free=0
-    echo "--- switch-to-configuration $3 of $2" >>"$dir/log"
     while :; do
-        limited "$1" "$2/bin/switch-to-configuration" "$3" >>"$dir/log" 2>&1 </dev/null
-        switch_status=$?
-        [ "$switch_status" = 0 ] || reap
+        "$4" || { switch_status=$taken && return "$taken"; }
+        echo "--- switch-to-configuration $3 of $2" >&7
+        logged "$1" "$2/bin/switch-to-configuration" "$3"
+        switch_status=$status
+        [ "$switch_status" = 0 ] && return 0
+        reap
+        log_line "$(ended "$switch_status" "$1")"
         [ "$switch_status" = 11 ] || return "$switch_status"
         # Another run holds the lock: wait for it, within the same limit. It may have let go since; then once more.
         lock_held || came_free=$((came_free + 1))
@@ -36,5 +43,6 @@ switch_to() {
 
 # ended STATUS LIMIT: in words.
 ended() {
-    if out_of_time "$1"; then echo "did not end within $2 s"; else echo "exited $1"; fi
+    if [ "$1" = "$taken" ]; then echo "was not run, since somebody else has switched the host"
+    elif out_of_time "$1"; then echo "did not end within $2 s"; else echo "exited $1"; fi
 }

@@ -2,12 +2,12 @@
 # dry-activate. Before it: the settings of the deployment, new, new_live and dir (goes with the unit); it answers on standard output.
 # inputs: activate_limit
 # facts: new new_live dir
-# needs: base check_before_switch complain health reports_to_answer switch
+# needs: base check_before_switch complain health log reports_to_answer switch
 # shellcheck shell=sh
 
 check() {
     local failed
-    : >"$dir/log"
+    open_log log
     ready || {
         while read -r failed; do answer failed_unit "$failed"; done <"$dir/failed"
         stop_unchanged "$code" "$complaint"
@@ -21,9 +21,10 @@ check() {
 
 dry_activate() {
     # A log of its own: what the checks have said is not about units.
-    mv "$dir/log" "$dir/log.check"
-    switch_to "$activate_limit" "$new_live" dry-activate
-    answer dry_activation "$(head -c 262144 "$dir/log")"
+    open_log dry-activation
+    switch_to "$activate_limit" "$new_live" dry-activate :
+    log_line "that was it"
+    answer dry_activation "$(whole_log)"
     case $switch_status in
     0) ;;
     100) needs_reboot status-100 "switch-to-configuration dry-activate exited 100" ;;
@@ -36,7 +37,7 @@ main() {
     cd "$dir" || exit 1
     (check) >answer
     cat answer
-    answer said "$(cat log.check log 2>/dev/null | tail -n 30)"
+    answer said "$(cat log.before log dry-activation.before dry-activation 2>/dev/null | tail -c 16384 | tail -n 30)"
     answer checked yes
 }
 

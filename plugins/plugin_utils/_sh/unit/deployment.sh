@@ -1,4 +1,4 @@
-# What the two units of a deployment run: program supervise|undo|guard DIRECTORY.
+# What the two units of a deployment run: program supervise|undo|guard|guard-again DIRECTORY.
 # needs: base directory guard process supervise undo
 # shellcheck shell=sh
 
@@ -6,6 +6,7 @@ main() {
     local result
     load "$2" || exit 1
     guard_unit=deploy-flake-guard-$id.service
+    generator=/run/systemd/system-generators/deploy-flake-$id
     case $1 in
     supervise) supervise ;;
     undo)
@@ -18,6 +19,11 @@ main() {
         exit "$result"
         ;;
     guard) guard ;;
+    guard-again)
+        # Every unit was started anew.
+        rm -f "$dir/invocations-new"
+        guard
+        ;;
     esac
 }
 

@@ -2,7 +2,7 @@
 # generation a line), boot_limit, collect, garbage_limit.
 # inputs: wanted boot_limit collect garbage_limit
 # facts: interpreter
-# needs: base boot_loader durable free_space process profile switch switching_units trial
+# needs: base boot_loader durable free_space log process profile switch switching_units trial
 # shellcheck shell=sh disable=SC1091
 
 # Links that are here are still roots of the garbage collector, but no generations.
@@ -14,6 +14,7 @@ main() {
     id=${dir##*/prune-}
     trap 'end_child; exit 143' TERM
     cd /
+    open_log log
     case $1 in
     prune) prune ;;
     garbage) garbage ;;
@@ -41,7 +42,7 @@ prune() {
     # shellcheck disable=SC2086 # the interpreter may be two words
     timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="deploy-flake-garbage-$id.service" \
         --description="collects garbage ($id)" -p WorkingDirectory=/ -p UMask=0077 -p RuntimeMaxSec="$((garbage_limit + 60))" -p Nice=10 \
-        $interpreter "$dir/program" garbage "$dir" >>"$dir/log" 2>&1 || end_with "no-garbage-unit"
+        $interpreter "$dir/program" garbage "$dir" >&7 2>&1 || end_with "no-garbage-unit"
 }
 
 # What the controller chose, unless it has come to be needed meanwhile.
@@ -83,8 +84,8 @@ write_boot_entries() {
     # This is no switch, so what forbids one does not matter.
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
-    switch_to "$boot_limit" "$starts" boot
-    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$starts" boot
+    switch_to "$boot_limit" "$starts" boot :
+    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$starts" boot :
     if [ "$switch_status" != 0 ]; then
         for link in "$aside"/*; do
             # One that an interrupted removal left may have its number taken by now.

@@ -2,7 +2,7 @@
 # in progress meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
 # look (which changes nothing), prepare, unchoose, failed or end.
 # inputs: id new commit_limit prepare_limit keep_limit host_limit pre_activate_script why
-# needs: base boot_choice boot_once complain durable forget_trial highest_generation note_trial process profile switch tools trial
+# needs: base boot_choice boot_once complain durable forget_trial highest_generation log note_trial profile switch tools trial
 # needs: trial_outcome
 # shellcheck shell=sh disable=SC1091
 
@@ -19,7 +19,7 @@ stop_here() {
 write_entries_again() {
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
-    switch_to "$commit_limit" "$trial_old" boot
+    switch_to "$commit_limit" "$trial_old" boot :
     sync_boot_side "$commit_limit"
     [ "$switch_status" = 0 ]
 }
@@ -49,7 +49,7 @@ prepare() {
     trial_host_limit=$host_limit
     root_systems || refuse no-space "could not write to $roots, or has lost $new or $trial_old meanwhile"
     make_generation
-    write_entries_again || stop_here no-entry "could not write a boot entry for $new: switch-to-configuration boot of $trial_old exited $switch_status; $(tail -n 3 "$dir/log" | tr '\n' ' ')"
+    write_entries_again || stop_here no-entry "could not write a boot entry for $new: switch-to-configuration boot of $trial_old exited $switch_status; $(last_words)"
     is_default "$trial_old" || stop_here no-entry "would not boot $trial_old by default any more once there is an entry for $new (does the boot loader keep one entry alone?)"
     trial_entry=$(entry_of "$new" "$trial_generation")
     [ -n "$trial_entry" ] || stop_here no-entry "has no boot entry for $new, though switch-to-configuration boot of $trial_old has succeeded"
@@ -80,8 +80,8 @@ may_begin() {
 # The closure's own check, before anything is changed.
 run_checks() {
     [ -n "$pre_activate_script" ] && [ -x "$new/$pre_activate_script" ] || return 0
-    limited 60 "$new/$pre_activate_script" >>"$dir/log" 2>&1 </dev/null ||
-        refuse unsafe "refuses the new system: its $pre_activate_script exited $status; $(tail -n 3 "$dir/log" | tr '\n' ' ')"
+    logged 60 "$new/$pre_activate_script" ||
+        refuse unsafe "refuses the new system: its $pre_activate_script exited $status; $(last_words)"
 }
 
 root_systems() {
@@ -132,6 +132,7 @@ main() {
     dir=$1
     . "$dir/settings.sh"
     cd /
+    open_log log
     (
         case $2 in
         look)

@@ -41,6 +41,9 @@ def options(module: str, arguments: dict[str, Any]) -> dict[str, Any]:
         ("system_test", {"toplevel": SYSTEM, "limits": {"lunch": 3}}, "limits.lunch"),
         ("system_test", {"toplevel": SYSTEM, "min_free_space": {"root": 3}}, "min_free_space.root"),
         ("system_check", {"unit": ["x"]}, "unit"),
+        # What a boolean means of the three, nobody has to guess.
+        ("flake_deploy", {"flake": ".", "last_resort_reboot": True}, "must be one of: never, auto, always, got: True"),
+        ("flake_deploy", {"flake": ".", "last_resort_reboot": "no"}, "must be one of: never, auto, always, got: no"),
     ],
 )
 def test_arguments_that_make_no_sense(module: str, arguments: dict[str, Any], words: str) -> None:

@@ -11,7 +11,12 @@ import pytest
 from unit.actions import options_of
 from unit.settings import NEW, OLD, reboot_settings, settings
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import HealthPolicy, OnRebootRequired, Refusal
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import (
+    HealthPolicy,
+    LastResortReboot,
+    OnRebootRequired,
+    Refusal,
+)
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.limits import Limits
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.settings import (
     FreeSpace,
@@ -29,7 +34,7 @@ def test_every_module_that_deploys_has_the_settings(module: str) -> None:
     made = Settings.from_options(options_of(module, **given))
     assert (made.toplevel, made.specialisation, made.limits.settle) == (NEW, "", 0)
     assert made.min_free_space == FreeSpace(nix=32, boot=7)
-    assert made.on_reboot_required == OnRebootRequired.FAIL
+    assert (made.on_reboot_required, made.last_resort_reboot) == (OnRebootRequired.FAIL, LastResortReboot.AUTO)
     assert made.confirm == (module in ("flake_deploy", "system_rollback"))
 
 

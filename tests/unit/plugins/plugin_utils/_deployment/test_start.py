@@ -59,7 +59,7 @@ def test_host_is_looked_at_and_the_supervisor_started() -> None:
     assert begin.inputs["login_user"] == "admin"
     its = read(begin.inputs["settings"])
     assert (its["mode"], its["policy"], its["on_reboot_required"]) == ("test", "strict", "fail")
-    assert (its["ignore_units"], its["last_resort_reboot"], its["over_ssh"]) == ("a.service\nb c", "no", "yes")
+    assert (its["ignore_units"], its["last_resort_reboot"], its["over_ssh"]) == ("a.service\nb c", "auto", "yes")
     assert (its["confirm_limit"], its["commit_limit"]) == ("120", "120")
 
 

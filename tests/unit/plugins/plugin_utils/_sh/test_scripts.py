@@ -195,6 +195,34 @@ def test_units_are_not_forgotten_while_systemd_starts_again(shell: list[str], tm
 
 
 @every_shell
+def test_last_resort_is_a_reboot_only_where_it_may_help(shell: list[str], tmp_path: Path) -> None:
+    """By itself where the way in is lost, and that is known; never where something else would be booted."""
+    script = f"{join('lib/ways_back')}\ndir=. boot=kept previous_boot=/old previous_live=/old new_live=/new\n"
+    script += "commit_limit=1 over_ssh=yes id=1 var_dir=.\nlive_is_ours() { :; }\nsync_boot_side() { :; }\nloader_names() { :; }\n"
+    script += "note() { :; }\nactive=sshd.service\n: >invocations\n: >invocations-new\n"
+    script += (
+        'sc() { case $1 in reboot) echo reboots ;; list-units) [ -n "$active" ] && echo "$active loaded" ;; esac; }\n'
+    )
+    script += "units_in() { sc list-units; }\nask() { (reboot_as_last_resort); echo; }\necho sshd.service >active\n"
+    cases = {
+        "never, and nobody gets in": "last_resort_reboot=never active=a.service",
+        "auto, and somebody gets in": "last_resort_reboot=auto active=ssh.socket",
+        "auto, and nobody gets in": "active=a.service",
+        "auto, and systemd does not answer": "active=",
+        "auto, and the host was deployed in another way": "active=a.service over_ssh=no",
+        "auto, and something else would be booted": "over_ssh=yes previous_boot=/other",
+        "always, and something else would be booted": "last_resort_reboot=always",
+        "always, and somebody gets in": "previous_boot=/old active=sshd.service",
+        "auto, and there was no ssh unit before": "last_resort_reboot=auto active=a.service; echo b.service >active",
+    }
+    text = run(
+        shell, script + "".join(f"{change}\nprintf '%s: ' '{name}'\nask\n" for name, change in cases.items()), tmp_path
+    )
+    reboots = {line.split(": ")[0] for line in text.splitlines() if line.endswith("reboots")}
+    assert reboots == {"auto, and nobody gets in", "always, and somebody gets in"}
+
+
+@every_shell
 def test_a_kernel_that_was_built_again(shell: list[str], tmp_path: Path) -> None:
     """Its version says nothing of it, and the host needs a reboot for it all the same."""
     for system, version, file in (("a", "6.12", "x"), ("b", "6.12", "y"), ("c", "6.13", "z"), ("d", "6.12", "x")):

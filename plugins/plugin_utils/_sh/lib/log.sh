@@ -1,0 +1,62 @@
+# The output of switch-to-configuration and of checks: what was printed last, however much that is. The log is bounded, since a program
+# may print without end; and a reader that is gone ends nobody, since this shell holds both ends of the pipe.
+# needs: process
+# shellcheck shell=sh
+
+# open_log NAME: descriptor 7 becomes this log of the directory. Where no pipe can be made, it is the file itself.
+open_log() {
+    exec 7>&-
+    log_file=$dir/$1
+    log_marks=0
+    : >>"$log_file"
+    if [ -p "$log_file.pipe" ] || mkfifo -m 0600 "$log_file.pipe" 2>/dev/null; then
+        exec 7<>"$log_file.pipe"
+        keep_log <"$log_file.pipe" >&2 7>&- 8>&- 9>&- &
+        log_reader=$!
+    else
+        exec 7>>"$log_file"
+        log_reader=
+    fi
+}
+
+# keep_log: standard input, as soon as it comes, in two files that take turns. What has no room is lost, and reading goes on.
+keep_log() {
+    local before dd_status size
+    before=$(stat -c %s "$log_file")
+    while :; do
+        # What it has read it writes at once.
+        dd bs=16384 count=16 >>"$log_file" 2>/dev/null
+        dd_status=$?
+        [ "$dd_status" = 0 ] || : >"$log_file"
+        # The directory is gone, or all that could write are.
+        size=$(stat -c %s "$log_file" 2>/dev/null) || return 0
+        [ "$dd_status" != 0 ] || [ "$size" != "$before" ] || return 0
+        before=$size
+        [ "$size" -lt 262144 ] || { mv -f "$log_file" "$log_file.before" && : >"$log_file" && before=0; }
+    done
+}
+
+# logged SECONDS COMMAND…: limited, with what it prints in the log, and nothing to read.
+logged() { limited "$@" >&7 2>&1 </dev/null 7>&-; }
+
+# log_line TEXT: and waits a moment, until what was printed before it can be read.
+log_line() {
+    local mark tries
+    log_marks=$((log_marks + 1))
+    mark="--- $1 [$$.$log_marks]"
+    printf '%s\n' "$mark" >&7
+    [ -n "$log_reader" ] || return 0
+    tries=0
+    until log_end | grep -q -F -x -e "$mark" || [ "$tries" -ge 20 ]; do
+        tries=$((tries + 1))
+        sleep 0.05
+    done
+}
+
+# log_end: the last of it; a line may be as long as the log.
+log_end() { whole_log | tail -c 16384 | tail -n 40; }
+
+whole_log() { cat "$log_file.before" "$log_file" 2>/dev/null; }
+
+# last_words: what a program printed last, on one line.
+last_words() { log_end | grep -v '^--- ' | tail -n 3 | tr '\n' ' '; }

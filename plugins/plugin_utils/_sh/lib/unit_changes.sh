@@ -1,0 +1,67 @@
+# Which units the new system brought, and which still run what it made of them: told by systemd's own number of each run of a unit.
+# facts: new_live previous_live
+# needs: base
+# shellcheck shell=sh
+
+# note_invocations FILE: which run of each unit it is now. systemd keeps that as links, which costs less than to ask it.
+note_invocations() {
+    if [ -d /run/systemd/units ]; then ls -l /run/systemd/units >"$1"; else : >"$1"; fi
+}
+
+# unit_file_in SYSTEM UNIT: in $unit_file; no, if the system does not have it, or masks it.
+unit_file_in() {
+    unit_file=$1/etc/systemd/system/$2
+    [ ! -f "$unit_file" ] || return 0
+    case $2 in *@*.*) unit_file=$1/etc/systemd/system/${2%%@*}@.${2##*.} ;; esac
+    [ -f "$unit_file" ]
+}
+
+# list_only_new: units that are active, were not before, and that the previous system does not have. From a list of those that are active now.
+list_only_new() {
+    local name
+    grep -F -x -v -f "$dir/active" "$dir/active-now" | while read -r name; do
+        ! came_with_the_new_system "$name" || printf '%s\n' "$name"
+    done >"$dir/only-new"
+}
+
+came_with_the_new_system() {
+    local where
+    case $1 in
+    *.mount)
+        # Of the list of mounts a unit is made.
+        where=$(sc show -p Where --value -- "$1" 2>/dev/null)
+        if mounts "$new_live" "$where" && ! mounts "$previous_live" "$where"; then return 0; fi
+        ;;
+    esac
+    unit_file_in "$new_live" "$1" && ! unit_file_in "$previous_live" "$1"
+}
+
+# mounts SYSTEM DIRECTORY: whether its /etc/fstab does.
+mounts() { [ -r "$1/etc/fstab" ] && awk -v want="$2" '$1 !~ /^#/ && $2 == want { found = 1 } END { exit !found }' "$1/etc/fstab"; }
+
+# list_changed: units that were started while the new system was live, were not started again since, and that it made something else of.
+list_changed() {
+    local name
+    note_invocations "$dir/invocations-now"
+    awk 'FNR == 1 { file++ }
+        $(NF - 1) == "->" { name = $(NF - 2); sub(/^invocation:/, "", name); run[file, name] = $NF; if (file == 3) names[name] }
+        END { for (name in names) if (run[3, name] == run[2, name] && run[3, name] != run[1, name]) print name }' \
+        "$dir/invocations" "$dir/invocations-new" "$dir/invocations-now" | grep -F -x -f "$dir/active-now" | while read -r name; do
+        ! is_another_unit "$name" || printf '%s\n' "$name"
+    done >"$dir/changed"
+}
+
+# is_another_unit NAME: whether the two systems differ in it. A unit that must not be restarted runs what it ran.
+is_another_unit() {
+    local its_new_file part
+    unit_file_in "$new_live" "$1" || return 1
+    its_new_file=$unit_file
+    unit_file_in "$previous_live" "$1" || return 1
+    ! grep -q '^X-RestartIfChanged=false' "$unit_file" || return 1
+    cmp -s "$its_new_file" "$unit_file" || return 0
+    for part in "$its_new_file.d"/* "$unit_file.d"/*; do
+        [ -e "$part" ] || continue
+        cmp -s "$its_new_file.d/${part##*/}" "$unit_file.d/${part##*/}" || return 0
+    done
+    return 1
+}

@@ -1,0 +1,74 @@
+# Whether the system that ran runs again, whole, and nothing of the new one.
+# inputs: over_ssh
+# needs: base complain directory process tools unit_changes units
+# shellcheck shell=sh
+
+# verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Complains of what is not.
+verify_previous() {
+    local tries
+    [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complain not-live "/run/current-system is another"; return; }
+    [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complain not-live "/etc is another system's"; return; }
+    tries=0
+    until units_are_as_before; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 10 ] || return 1
+        mend_units
+        pause 0.5
+    done
+    [ "$over_ssh" = no ] || ! ssh_unit_in "$dir/active" || ssh_unit_in "$dir/active-now" ||
+        complain unreachable "no ssh unit is active"
+}
+
+ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
+
+# units_are_as_before: leaves lists of those that are not. Where systemd does not answer nobody knows, and the lists are empty.
+units_are_as_before() {
+    : >"$dir/missing"
+    : >"$dir/failed-now"
+    : >"$dir/only-new"
+    : >"$dir/changed"
+    { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all"; } || { complain no-answer-from-systemd "systemd does not answer"; return; }
+    grep -F -x -v -f "$dir/active-now" "$dir/active" >"$dir/missing"
+    grep -F -x -v -f "$dir/failed-before" "$dir/failed-all" >"$dir/failed-now"
+    list_only_new
+    list_changed
+    [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || [ -s "$dir/only-new" ] || [ -s "$dir/changed" ] || return 0
+    complain units-failed "units are not as before: $(cat "$dir/missing" "$dir/failed-now" "$dir/only-new" "$dir/changed" | sort -u | tr '\n' ' ')"
+}
+
+mend_units() {
+    local service
+    # What only the new system has may be what keeps everybody out.
+    while read -r service; do sc stop --no-block -- "$service" 2>/dev/null; done <"$dir/only-new"
+    while read -r service; do
+        if gone "$service"; then
+            # It was transient.
+            grep -F -x -v -e "$service" "$dir/active" >"$dir/active.new"
+            mv -f "$dir/active.new" "$dir/active"
+        else
+            sc reset-failed -- "$service" 2>/dev/null
+            sc start --no-block -- "$service" 2>/dev/null
+        fi
+    done <"$dir/missing"
+    while read -r service; do sc restart --no-block -- "$service" 2>/dev/null; done <"$dir/changed"
+    # A unit that only the new system had is history, not a fault of the previous one.
+    while read -r service; do ! gone "$service" || sc reset-failed -- "$service" 2>/dev/null; done <"$dir/failed-now"
+}
+
+# gone UNIT: whether there is no such unit any more. No answer is not a no: systemd may be about to execute itself again.
+gone() {
+    case $(sc show -p LoadState --value -- "$1" 2>/dev/null) in
+    not-found | masked) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# wake_logind: without an answer from logind every login and every sudo hangs. It may be active and yet have lost its connection.
+wake_logind() {
+    grep -q -F -x systemd-logind.service "$dir/active" && tool loginctl >/dev/null || return 0
+    timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 && return 0
+    sc restart systemd-logind.service
+    timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 || note "logind does not answer, so logins may hang"
+    # It took its time.
+    verify_previous
+}

@@ -1,0 +1,136 @@
+# The ways back to the system that ran, one after the other, each under its limit and verified.
+# inputs: last_resort_reboot rollback_limit commit_limit over_ssh
+# needs: base commit directory log manager open_marks process reports_to_directory switch unit_changes verify whose
+# shellcheck shell=sh
+
+# go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
+go_back() {
+    local begun
+    prune_lists
+    begun=0
+    # A start that was refused, since something was still being stopped, is not yet a no.
+    until try_ways || [ "$begun" -ge 3 ]; do begun=$((begun + 1)); done
+    [ "$way" != none ] || reboot_as_last_resort
+}
+
+# try_ways: no, if they should be tried once more.
+try_ways() {
+    for way in test restart-bus by-hand; do
+        wait_for_jobs
+        if ! live_is_ours; then
+            way=theirs
+            return
+        fi
+        printf '%s\n' "$way" >"$dir/rung"
+        leave_emergency
+        "way_$(printf '%s' "$way" | tr - _)"
+        wait_for_jobs
+        if verify_previous && wake_logind; then
+            verified=yes
+            return 0
+        fi
+        if soft_reboot_begins; then
+            way=soft-reboot
+            return 0
+        fi
+        # Nothing can be started any more, and the host comes up with what it boots.
+        if machine_stopping; then
+            way=shutdown
+            return 0
+        fi
+        if in_emergency; then
+            way=none
+            return 1
+        fi
+    done
+    way=none
+}
+
+live_is_ours() { ! live_is_theirs; }
+
+# leave_emergency: by the previous system's own units; then switch-to-configuration has what it needs.
+leave_emergency() {
+    in_emergency || return 0
+    logged "$rollback_limit" "$previous_live/activate"
+    sc daemon-reload
+    limited 90 systemctl isolate default.target
+}
+
+# An interrupted run leaves lists which the next one acts on, whatever its toplevel. Only units that the previous system
+# has can be meant for it; the files also name units to bring back, so they stay.
+prune_lists() {
+    local list listed template
+    for list in /run/nixos/*-list; do
+        [ -f "$list" ] || continue
+        while read -r listed; do
+            template=$(printf '%s' "$listed" | sed 's/@[^.]*\./@./')
+            if [ -e "$previous_live/etc/systemd/system/$listed" ] || [ -e "$previous_live/etc/systemd/system/$template" ] ||
+                grep -q -F -x -e "$listed" "$dir/active"; then
+                printf '%s\n' "$listed"
+            fi
+        done <"$list" >"$list.pruned"
+        mv -f "$list.pruned" "$list"
+    done
+}
+
+way_test() {
+    NIXOS_NO_CHECK=1
+    export NIXOS_NO_CHECK
+    switch_to "$rollback_limit" "$previous_live" test live_is_ours
+}
+
+way_restart_bus() {
+    local service
+    for service in dbus.socket dbus.service systemd-logind.service; do
+        sc reset-failed "$service" 2>/dev/null
+        sc restart "$service" 2>/dev/null
+    done
+    way_test
+}
+
+way_by_hand() {
+    local service
+    logged "$rollback_limit" "$previous_live/activate"
+    [ "$status" = 0 ] || reap
+    sc daemon-reload
+    sc reset-failed
+    # The way in first.
+    for service in $(grep -E '^(systemd-networkd|network|dhcpcd|NetworkManager|wpa_supplicant|sshd?)' "$dir/active") $(cat "$dir/active"); do
+        sc --quiet is-active -- "$service" || sc start --no-block -- "$service" 2>/dev/null
+    done
+}
+
+# reboot_as_last_resort: where that is allowed, and helps. It is asked for before the state is final: whoever dies in between, somebody asks
+# again, and after the boot the open record tells.
+reboot_as_last_resort() {
+    [ "$boot" = kept ] && [ "$previous_boot" = "$previous_live" ] || return 0
+    case $last_resort_reboot in
+    never) return 0 ;;
+    auto) ! way_in || return 0 ;;
+    esac
+    ! loader_starts_another "$previous_boot" || return 0
+    live_is_ours || return 0
+    printf 'reboot\n' >"$dir/rung"
+    note "the host reboots into the previous system, since no other way led back to it"
+    mark_open last-resort
+    sync_boot_side "$commit_limit"
+    # The shutdown ends the guard's units too.
+    trap '' TERM
+    # Whoever waits here holds up the shutdown that has just begun.
+    sc reboot --no-block || {
+        sleep 20
+        timeout -k 5 60 systemctl reboot -f || timeout -k 5 60 systemctl reboot -ff
+        # It has begun, or it will be asked for again.
+        sleep 30
+        exit 1
+    }
+}
+
+# way_in: whether somebody can still come in, as far as can be seen from here: ssh is up, and nothing of the new system is in the way. Where
+# systemd does not answer, or the way in was something else, nobody knows.
+way_in() {
+    [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
+    list_only_new
+    list_changed
+    ssh_unit_in "$dir/active-now" && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ]
+}
