@@ -44,10 +44,11 @@ loader_names() {
     return 1
 }
 
-# loader_default: what the loader starts, as far as it can be told.
-loader_default() {
-    ask_loader
-    [ -z "$loader_starts" ] || echo "$loader_starts"
+# answer_loader: what was found.
+answer_loader() {
+    answer loader "$loader"
+    answer loader_default "$loader_starts"
+    answer loader_why "$loader_why"
 }
 
 # look_at_mounts: false where a directory of a boot loader cannot be relied on. In $boot_mounts, between spaces, those that are mounts, and in
