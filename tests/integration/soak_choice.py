@@ -30,14 +30,16 @@ WAYS = (
     *(CHECK,) * 2,
     *(FLEET,) * 2,
 )
+# With these nobody tries it, or there has to be a specialisation.
+FOR_GOOD = (BOOT_ONLY, SPECIALISATION)
 # What a host is like before. The second deploys what runs already, on a host whose boot loader names something else.
 PLAIN, COMMIT_FAILED, COMMIT_FAILED_SAME = "", "after commit-failed", "after commit-failed, the same system again"
 BEGINNINGS = (*(PLAIN,) * 22, COMMIT_FAILED, COMMIT_FAILED, COMMIT_FAILED_SAME)
 LOADERS = (*("systemd-boot",) * 5, "grub", "grub", "extlinux")
 # To give a host another boot loader takes a while, so some seeds in a row, for each host, have the same one.
 SAME_LOADER = 12
-# A good system is what most seeds deploy.
-DECK = (*GOOD * (2 * len(BAD) // len(GOOD)), *BAD)
+# As many good systems as bad ones, or nearly.
+DECK = (*GOOD * (len(BAD) // len(GOOD)), *BAD)
 # Of a system that does harm by itself, when it does.
 ITS_STATES = ("activating", "settling", "rolling-back")
 
@@ -73,18 +75,18 @@ class Choice:
         random = Random(seed)
         name = dealt(list(FAULTS), seed, "fault")
         fault = FAULTS[name]
-        way = dealt(WAYS, seed, "way")
-        if fault.way and way != fault.way:
-            way = fault.way
-        beginning = PLAIN if way in (BOOT_ONLY, SPECIALISATION, FLEET) else dealt(BEGINNINGS, seed, "beginning")
         configuration = dealt(DECK, seed, "system")
+        if configuration in BAD and fault.only_good:
+            configuration = random.choice(GOOD)
+        way = fault.way or dealt(WAYS, seed, "way")
+        if configuration in BAD and (way in FOR_GOOD or (way == FLEET and _is_looked_after(configuration))):
+            way = PLAYBOOK
+        beginning = dealt(BEGINNINGS, seed, "beginning")
+        if way in (*FOR_GOOD, FLEET) or (configuration in BAD and beginning == COMMIT_FAILED_SAME):
+            beginning = PLAIN
         if beginning == COMMIT_FAILED_SAME or way == SPECIALISATION:
             # It has to be the system that runs; and only the plain one has a specialisation.
             configuration = ""
-        elif configuration in BAD and (
-            fault.only_good or way == BOOT_ONLY or (way == FLEET and _is_looked_after(configuration))
-        ):
-            configuration = random.choice(GOOD)
         second = random.choice([other for other in FAULTS if other != name and not FAULTS[other].way]) if two else ""
         if configuration in BAD and second and FAULTS[second].only_good:
             second = ""

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,11 +24,10 @@ from typing import Any
 from integration.soak_attempt import Attempt, Ended
 from integration.soak_choice import BOOT_ONLY, CHECK, COMMAND, FLEET, LOADERS, SPECIALISATION, STEPS, Choice
 from integration.soak_controllers import Controller, command, playbook
-from integration.soak_faults import FAULTS
 from integration.soak_faults_links import SLOW, why_not
+from integration.soak_figures import Figures
 from integration.soak_fleet import FleetAttempt
 from integration.soak_invariants import Broken, evidence
-from integration.soak_systems import SYSTEMS
 from integration.soak_systems_by_hand import Flake
 from integration.soak_systems_tried import CHECKS
 
@@ -68,8 +66,7 @@ class Soak:
         self.pause = directory / "checks.yml"
         self.pause.write_text(CHECKS, encoding="utf-8")
         self.hosts = list(lab.hosts.values())[:COUNT]
-        self.figures: Counter[str] = Counter()
-        self.met: Counter[str] = Counter()
+        self.figures = Figures()
         self.lengths: dict[str, float] = {}
         self.lost: set[str] = set()
         """Hosts that were left as they were."""
@@ -123,12 +120,11 @@ class Soak:
     def _play(self, attempt: Attempt | FleetAttempt, hosts: list[Host], seed: int) -> bool:
         """One seed; whether the next one can be played."""
         began = time.monotonic()
-        self.figures["faults"] += 1
         try:
             ended: Ended = attempt.run()
         except Exception as error:
             why = str(error) if isinstance(error, Broken) else traceback.format_exc()
-            self.figures["lost"] += 1
+            self.figures.add("lost")
             shown = "\n".join(evidence(host, attempt.output) for host in hosts)
             self.say(f"{attempt}: LOST: {why}\n{shown}")
             if not self.renew:
@@ -141,8 +137,7 @@ class Soak:
             self.lab.reset(hosts)
             self._begin(hosts)
         else:
-            self.figures[ended.outcome] += 1
-            self.met.update(ended.met)
+            self.figures.add(ended.outcome, ended.met)
             self.say(f"{attempt}: {ended.outcome}{attempt.remark} ({time.monotonic() - began:.0f} s)")
         return True
 
@@ -186,17 +181,6 @@ class Soak:
         hosts = ",".join(host.name for host in self.hosts)
         return playbook(self.lab, self.hosts[0], "deploy", hosts=hosts, soak=configurations, **given)
 
-    # Figures
-
-    def lines(self) -> str:
-        """How many seeds there were and how they ended, and how many have met each fault."""
-        names = ("faults", "committed", "previous", "superseded", "lost")
-        every = [*FAULTS, *(name for name in SYSTEMS if name)]
-        every += sorted(set(self.met) - set(every))
-        width = max(map(len, every))
-        figures = [f"{name}: {self.figures[name]}" for name in names]
-        return "\n".join([*figures, "", *(f"{name:{width}} {self.met[name]:4}" for name in every)])
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="soaking")
@@ -212,8 +196,8 @@ def main() -> int:
         soak = Soak(lab, Path(directory), partial(print, flush=True), renew=arguments.renew, two=arguments.two)
         soak.run(range(int(first or 1), int(last) + 1))
     print(f"{time.monotonic() - began:.0f} s")
-    print(soak.lines())
-    return 1 if soak.figures["lost"] else 0
+    print(soak.figures.lines())
+    return 1 if soak.figures.ended["lost"] else 0
 
 
 if __name__ == "__main__":
