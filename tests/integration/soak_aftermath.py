@@ -41,7 +41,7 @@ class Aftermath:
         self.records = [with_names(record, self.name) for record in records]
         self.theirs = [
             replace(one, live=one.live and self.name(one.live), boot=one.boot and self.name(one.boot))
-            for one in scene.theirs
+            for one in scene.changed
         ]
         self.now = truth(scene.host)
         self.remark = ""
@@ -75,10 +75,14 @@ class Aftermath:
         for record in self.records:
             wrong += broken_by(record, self.moved)
         wrong += self.false_success(code)
+        for other, status in zip(self.scene.others, others, strict=True):
+            if status == 0 and other.kind == "deploy":
+                outcomes = [one["outcome"] for one in self.records if version_of(one["to"]) == other.version]
+                wrong += [f"another controller said success, and it is {outcomes}"] if outcomes != ["committed"] else []
         demand(not wrong, "; ".join(wrong))
         if code > 0 and self.outcome == "committed":
             self.remark += ", though the controller failed"
-        if self.watch.boots and not self.scene.rebooted:
+        if self.watch.boots and not (self.scene.rebooted or self.scene.is_to_reboot):
             self.remark += ", rebooted by itself"
         if any(status > 0 for status in others):
             self.remark += ", another controller failed"

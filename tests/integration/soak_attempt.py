@@ -129,7 +129,9 @@ class Attempt:
         if kind == "rollback":
             for system in soak_aftermath.generations(self.host):
                 watch.allow(system)
-        return self.soak.beside(self.host, self.loader, kind, own)
+        other = self.soak.beside(self.host, self.loader, kind, own)
+        other.kind, other.version = kind, own
+        return other
 
     def try_fault(self, version: str) -> Ended:
         """The deploy with the fault, and what must hold at its end."""
@@ -147,8 +149,8 @@ class Attempt:
                 host,
                 lambda kind: self.beside(version, watch, kind),
                 deployment,
-                lambda wanted: system_of(host, wanted),
                 own,
+                system_of(host, f"{version}.theirs"),
                 self.soak.lengths[host.name],
                 choice.random,
                 watch.allow,
@@ -169,7 +171,7 @@ class Attempt:
                 tidy_up(self.choice.system, scene)
                 at_rest(host, lambda line: soak_aftermath.may_stay(scene, line) or self.is_kept(line), self.soak.sum)
                 self.help(scene, watch)
-                theirs = [change.live or change.boot or "" for change in scene.theirs]
+                theirs = [change.live or change.boot or "" for change in scene.changed]
                 runs_whole(host, [system for system in (system_of(host, own), *theirs, before.live) if system])
                 aftermath = soak_aftermath.Aftermath(choice, scene, watch, before, records(host)[count:])
                 aftermath.check(code, codes)

@@ -29,6 +29,7 @@ class Controller(Deploying):
 
     def __init__(self, host: Host, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.host = host
+        self.kind = self.version = ""
         self.directory = Path(tempfile.mkdtemp(prefix="df-"))
         self.said = self.directory / "output"
         self.is_command = "deploy_flake" in command

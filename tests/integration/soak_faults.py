@@ -33,7 +33,7 @@ FAULTS: dict[str, Fault] = {
     "kill journald": Fault(kills.service("systemd-journald.service")),
     "kill dbus": Fault(kills.service("dbus.service")),
     "kill logind": Fault(kills.service("systemd-logind.service")),
-    "kill nix-daemon": Fault(kills.service("nix-daemon.service")),
+    "kill nix-daemon": Fault(kills.nix_daemon),
     # The network.
     "cut the link": Fault(links.cut),
     "a slow link": Fault(links.slow),

@@ -114,7 +114,7 @@ def build(scene: Scene) -> None:
 def service(unit: str) -> Callable[[Scene], None]:
     """All that a service has, perhaps twice; somebody needs it a moment later, where it is not started by itself."""
 
-    def kill(scene: Scene) -> None:
+    def kill_it(scene: Scene) -> None:
         if not (pids := faulting.processes(scene.host, unit)):
             raise Missed
         _kill(pids)
@@ -126,4 +126,13 @@ def service(unit: str) -> Callable[[Scene], None]:
         with contextlib.suppress(LabError, subprocess.TimeoutExpired):
             scene.run(f"systemctl start {unit}", limit=30)
 
-    return kill
+    return kill_it
+
+
+def nix_daemon(scene: Scene) -> None:
+    """While somebody has it build, which root does without it."""
+    while not faulting.processes(scene.host, "nix-daemon.service"):
+        if scene.over or faulting.processes(scene.host):
+            raise Missed
+        time.sleep(0.01)
+    service("nix-daemon.service")(scene)

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import subprocess
 import time
 from collections.abc import Callable
 
+from integration.faulting import inside
 from integration.soak_scene import Missed, Scene
 
 from lab.shell import LabError
@@ -32,6 +35,7 @@ def controller(playbook: str) -> Callable[[Scene], None]:
     """Another controller; it is waited for later."""
 
     def begin(scene: Scene) -> None:
+        scene.is_to_reboot |= playbook in ("reboot", "trial")
         scene.others.append(scene.beside(playbook))
 
     return begin
@@ -45,10 +49,13 @@ def revoke(scene: Scene) -> None:
 
 def _system(scene: Scene, whose: str) -> str:
     """Another system that the host has, or the one that is deployed."""
-    version = scene.version if whose == "ours" else f"{scene.version}.theirs"
-    if not (system := scene.system(version)):
-        raise Missed
-    return system
+    if whose == "another":
+        return scene.theirs
+    for settings in inside(scene.host, "/run/deploy-flake").glob("2*/settings"):
+        with contextlib.suppress(OSError):
+            if found := re.search(r"^new='(.+)'$", settings.read_text(), re.MULTILINE):
+                return found[1]
+    raise Missed
 
 
 def switch(whose: str, *sides: str) -> Callable[[Scene], None]:

@@ -110,8 +110,8 @@ class FleetAttempt:
             host,
             lambda kind: self.alone.beside(version, watch, kind),
             deployment,
-            lambda wanted: system_of(host, wanted),
             version,
+            system_of(host, f"{version}.theirs"),
             self.soak.lengths["fleet"],
             # Only the victim's is drawn from.
             self.choice.random if host is self.victim else Random(0),

@@ -47,26 +47,30 @@ class Scene:
     beside: Callable[[str], Controller]
     """Starts another controller on the host: `deploy`, or one of the other playbooks by its name."""
     deployment: Controller
-    system: Callable[[str], str]
-    """The store path of the host's system of a version, once it is built; "" before."""
     version: str
     """That of the system that is deployed."""
+    theirs: str
+    """The store path of a system of somebody else's; "" where there is none."""
     length: float
     """Seconds that a deploy takes on this machine as busy as it is, from begin to end."""
     random: Random
     allow: Callable[[str], None]
     """Says that somebody else may make a system the boot default."""
+    changed: list[Change] = field(default_factory=list)
+    """What somebody else has made live or the boot default."""
     controller_killed: bool = False
     controller_ends: bool = False
     """Whether the controller was told to end, and says so by itself."""
     rebooted: bool = False
+    """Whether the host was made to go down, whatever it was at."""
+    is_to_reboot: bool = False
+    """Whether somebody beside may reboot it in good order."""
     in_rescue: bool = False
     """Whether somebody has asked for the host to leave its default target, and has not brought it back."""
     rescue_asked: float = 0
     """When that was."""
     others: list[Controller] = field(default_factory=list)
-    theirs: list[Change] = field(default_factory=list)
-    """What somebody else has made live or the boot default."""
+    """Controllers beside the one that deploys."""
 
     @property
     def over(self) -> bool:
@@ -91,7 +95,7 @@ class Scene:
         try:
             yield sure
         finally:
-            self.theirs.append(Change(began, time.monotonic(), live, boot, worked))
+            self.changed.append(Change(began, time.monotonic(), live, boot, worked))
 
 
 # When
