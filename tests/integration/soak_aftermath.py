@@ -165,14 +165,15 @@ class Aftermath:
         return wrong
 
 
-def may_stay(scene: Scene, line: str) -> bool:
+def may_stay(scene: Scene, watch: Watch, line: str) -> bool:
     """What only the next deploy can take away: after a power loss, and when nobody is there who could."""
-    if scene.rebooted and re.fullmatch(r"open\.json(\.new)?|deployment-.*", line):
+    rebooted = scene.rebooted or bool(watch.boots)
+    if rebooted and re.fullmatch(r"open\.(json(\.new)?|confirmed|last-resort)|deployment-.*", line):
         return True
     # A flake or system that was copied or built for a controller which is gone or got no answer, and that build's log.
     abandoned = r"[a-z0-9]{32}-.*|build-[0-9a-f]{16}"
     unreachable = "UNREACHABLE!" in scene.deployment.output or '"unreachable"' in scene.deployment.output
-    gone = scene.controller_killed or scene.controller_ends or scene.rebooted or unreachable
+    gone = scene.controller_killed or scene.controller_ends or rebooted or unreachable
     return gone and bool(re.fullmatch(abandoned, line))
 
 
@@ -199,7 +200,7 @@ def comes_up(host: Host, promised: str, cut_power: bool, limit: float = 120) -> 
             raise Broken(f"does not reboot within {limit} s") from None
     answers(host, limit)
     now = runs_whole(host, limit=limit)
-    demand(now.running == now.booted == promised, f"has booted {now.booted} and runs {now.running}, not {promised}")
+    demand(now.live == now.booted == promised, f"has booted {now.booted} and runs {now.live}, not {promised}")
     demand(loader(host) == promised, f"after the boot, the boot loader names {loader(host)}, not {promised}")
 
 

@@ -169,7 +169,9 @@ class Attempt:
                     self.output += f"\n--- another controller\n{other.output}"
             try:
                 tidy_up(self.choice.system, scene)
-                at_rest(host, lambda line: soak_aftermath.may_stay(scene, line) or self.is_kept(line), self.soak.sum)
+                at_rest(
+                    host, lambda line: soak_aftermath.may_stay(scene, watch, line) or self.is_kept(line), self.soak.sum
+                )
                 self.help(scene, watch)
                 theirs = [change.live or change.boot or "" for change in scene.changed]
                 runs_whole(host, [system for system in (system_of(host, own), *theirs, before.live) if system])

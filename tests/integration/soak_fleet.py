@@ -90,7 +90,7 @@ class FleetAttempt:
                 scenes[host].controller_killed = scene.controller_killed
                 scenes[host].controller_ends = scene.controller_ends
                 # The host whose controller has lost another one may keep what was copied to it.
-                at_rest(host, partial(soak_aftermath.may_stay, scenes[host]), self.soak.sum)
+                at_rest(host, partial(soak_aftermath.may_stay, scenes[host], watches[host]), self.soak.sum)
                 self.alone.help(scene, watches[self.victim])
                 runs_whole(host, [system for system in (system_of(host, version), before[host].live) if system])
                 after = soak_aftermath.Aftermath(

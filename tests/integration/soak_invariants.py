@@ -8,13 +8,13 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from integration import playing
 from integration.faulting import inside, journal, last_record, wait_for
-from integration.playing import Systems, systems
-from integration.soak_scene import TOOLS, loader
+from integration.soak_scene import TOOLS, loader, truth
 from integration.soak_truth import Unreadable, read_records
 from integration.soak_watch import RECORDS
 
@@ -25,6 +25,8 @@ from lab.shell import LabError
 HARMLESS = {"committed", "rolled-back", "refused", "interrupted", "superseded"}
 
 WHOLE = """
+readlink -f /run/current-system
+readlink -f /run/booted-system
 readlink -f /etc/static
 systemctl is-system-running
 systemctl show -p Id -p NeedDaemonReload '*' | grep -B 1 -x NeedDaemonReload=yes | grep Id= | tr '\\n' ' '
@@ -50,6 +52,14 @@ done 2>/dev/null | sort -u | while read -r unit; do
     case $(systemctl show -p ActiveState --value "$unit") in active | activating | reloading) echo "$unit" ;; esac
 done
 """
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The systems that a host runs and has booted."""
+
+    live: str
+    booted: str
 
 
 class Broken(Exception):
@@ -113,26 +123,25 @@ def _slice(host: Host) -> Path:
     return host.cgroup / "machine/payload/system.slice"
 
 
-def runs_whole(host: Host, others: Collection[str] = (), limit: float = 30) -> Systems:
+def runs_whole(host: Host, others: Collection[str] = (), limit: float = 30) -> Runs:
     """One system, and no part of another one, of which some are named."""
     deadline = time.monotonic() + limit
     while True:
-        now = systems(host)
         lines = host.run(WHOLE, timeout=60).stdout.split("\n")
-        static, running, stale, missing, invalid, hello = (*lines, "", "")[:6]
+        live, booted, static, running, stale, missing, invalid, hello = (*lines, "", "")[:8]
         foreign = host.run(FOREIGN % " ".join(others), timeout=60, env=TOOLS).stdout.split()
         wrong = [
-            static != f"{now.running}/etc" and f"runs {now.running}, and /etc is of {static}",
+            static != f"{live}/etc" and f"runs {live}, and /etc is of {static}",
             running != "running" and f"systemctl is-system-running says {running}",
             stale.strip() and f"systemd has not loaded anew: {stale}",
             missing.strip() and f"not active: {missing}",
             invalid.strip() and f"store: {invalid}",
-            hello.strip() not in ("", version_of(now.running)) and f"hello.service is of version {hello}",
+            hello.strip() not in ("", version_of(live)) and f"hello.service is of version {hello}",
             foreign and f"units of another system are active: {' '.join(foreign)}",
             not loader(host) and "the boot loader would start nothing",
         ]
         if not any(wrong):
-            return now
+            return Runs(live, booted)
         if time.monotonic() > deadline:
             raise Broken("; ".join(str(each) for each in wrong if each))
         time.sleep(0.5)
@@ -156,7 +165,7 @@ def evidence(host: Host, output: str) -> str:
     """What to look at when an invariant is broken."""
     parts = [f"--- the controller said\n{output}"]
     try:
-        parts += [f"--- {systems(host)}", f"--- last record\n{last_record(host)}", f"--- left\n{_remains(host)}"]
+        parts += [f"--- {truth(host)}", f"--- last record\n{last_record(host)}", f"--- left\n{_remains(host)}"]
         parts.append(f"--- journal\n{journal(host)}")
         parts.append(
             host.run(

@@ -127,7 +127,7 @@ def expected(before: Truth, changes: Iterable[Change]) -> tuple[set[str], set[st
 
 
 # The fields of a record that name a system.
-_SYSTEMS = ("from", "from_boot", "to", "to_live", "live", "boot")
+_SYSTEMS = ("from", "from_boot", "to", "to_live", "live", "boot", "loader_default")
 Names = Callable[[str], str]
 """Gives a system the name that it has in the end: one that wraps another one runs, and is booted, as the one inside."""
 

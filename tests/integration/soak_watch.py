@@ -137,13 +137,11 @@ class Watch:
 
     def _compare(self, record: dict[str, Any], around: list[Truth]) -> None:
         """What a record says of the host was so when its line was written."""
-        for name, what in (("live", "runs"), ("boot", "boots")):
+        for name, side in (("live", "live"), ("boot", "profile"), ("loader_default", "loader")):
             said = record.get(name)
-            was = {now.live if name == "live" else now.profile for now in around} - {""}
+            was = {getattr(now, side) for now in around} - {""}
             if said and was and said not in was:
-                self._wrong(
-                    f"the record {record['id']} ({record['outcome']}) says that it {what} {said}; that was {was}"
-                )
+                self._wrong(f"the record {record['id']} ({record['outcome']}) has {said} as {name}; that was {was}")
 
     def _name(self, system: str) -> str:
         return name_of(self.host, system)

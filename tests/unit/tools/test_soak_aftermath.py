@@ -161,12 +161,17 @@ def test_what_another_host_is_said_to_be_is_not_looked_at_here(monkeypatch: pyte
 
 
 def test_what_may_stay_until_the_next_deploy() -> None:
-    def stays(line: str, **what: bool) -> bool:
+    def stays(line: str, booted: bool = False, **what: bool) -> bool:
         controller = SimpleNamespace(output="host1: UNREACHABLE!" if what.pop("unreachable", False) else "")
         flags = dict.fromkeys(("controller_killed", "controller_ends", "rebooted"), False) | what
-        return may_stay(cast(Scene, SimpleNamespace(deployment=controller, **flags)), line)
+        scene, watch = (
+            SimpleNamespace(deployment=controller, **flags),
+            SimpleNamespace(boots=[(1, OLD)] if booted else []),
+        )
+        return may_stay(cast(Scene, scene), cast(Watch, watch), line)
 
     assert stays("open.json", rebooted=True)
+    assert stays("open.confirmed", booted=True)
     assert not stays("open.json", controller_killed=True)
     assert stays("deployment-1-a-new", rebooted=True)
     assert stays("0123456789abcdefghijklmnopqrstuv-source", controller_killed=True)
