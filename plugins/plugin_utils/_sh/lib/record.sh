@@ -88,13 +88,12 @@ finish() {
 # close OUTCOME: all that comes after the line; again, where it was cut off.
 close() {
     local leftover
-    # While it is still open: what a power loss leaves after that, nobody looks for.
+    # While it is still open: what a power loss leaves after that, nobody looks for. The first is one that did not fit on the disk.
+    for leftover in open.json.new open.confirmed open.last-resort; do
+        [ ! -e "$var_dir/$leftover" ] || rm -f "$var_dir/$leftover"
+    done
     keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
     [ "$(open_field id)" != "$id" ] || rm -f "$var_dir/open.json"
-    # One that did not fit on the disk.
-    for leftover in "$var_dir"/open.json.new "$var_dir"/open.confirmed "$var_dir"/open.last-resort; do
-        [ ! -e "$leftover" ] || rm -f "$leftover"
-    done
     sync -f "$var_dir"
     state "$1"
 }

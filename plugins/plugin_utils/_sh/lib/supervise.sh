@@ -68,10 +68,8 @@ try_live() {
     if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
 }
 
-# nobody_else_has_switched: the look before the new system is activated.
-nobody_else_has_switched() {
-    [ "$(readlink -f /run/current-system)" = "$previous_live" ] && ! boot_is_theirs
-}
+# nobody_else_has_switched: the look before the new system is activated; also before it is once more.
+nobody_else_has_switched() { ! live_is_theirs && ! boot_is_theirs; }
 
 # The window can be extended once, when a whole fleet is ready to commit.
 extension() { if [ -e "$dir/extended" ]; then extended=$confirm_limit; else extended=0; fi; }
