@@ -1,6 +1,6 @@
 # Whether the system that ran runs again, whole, and nothing of the new one.
 # inputs: over_ssh
-# needs: base complain directory lines process tools unit_changes units
+# needs: base complain directory lines manager process tools unit_changes units
 # shellcheck shell=sh
 
 # verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Complains of what is not.
@@ -8,6 +8,8 @@ verify_previous() {
     local tries
     [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complain not-live "/run/current-system is another"; return; }
     [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complain not-live "/etc is another system's"; return; }
+    # Its units may all be there again one by one: in rescue the host has not come up, and no deployment could begin.
+    ! in_emergency || { complain not-live "the host is in rescue or emergency mode"; return; }
     tries=0
     until units_are_as_before; do
         tries=$((tries + 1))
