@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # inputs: commit_limit rollback_limit mode
-# needs: base boot_loader health highest_generation log open_marks process profile record reports_to_directory switch whose
+# needs: base boot_loader health highest_generation lines log open_marks process profile record reports_to_directory switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -12,13 +12,9 @@ boot_files() {
 # boot_untouched: whether all that the boot loader had before the commit is there as it was. Then it boots what it booted,
 # also where there was not one byte free to write the same once more.
 boot_untouched() {
-    local missing
     grep -q -e '/loader/loader\.conf$' -e '/grub\.cfg$' -e '/extlinux\.conf$' "$dir/boot-files" 2>/dev/null || return 1
     boot_files "$dir/boot-files.now"
-    # 1: every line of it is still there; 2 would be an error.
-    missing=0
-    grep -q -F -x -v -f "$dir/boot-files.now" "$dir/boot-files" || missing=$?
-    [ "$missing" = 1 ]
+    lines_without "$dir/boot-files.now" <"$dir/boot-files" >"$dir/boot-files.gone" && [ ! -s "$dir/boot-files.gone" ]
 }
 
 commit() {
