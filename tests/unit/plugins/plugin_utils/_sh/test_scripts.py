@@ -362,11 +362,14 @@ def test_where_a_rollback_leads(shell: list[str], tmp_path: Path, systems: str, 
 
 @every_shell
 def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
-    """A specialisation of the boot default is no untested boot default; another system's is."""
+    """A specialisation of the boot default is no untested boot default, nor is what it wraps; another system's is."""
     for system in ("one", "two"):
         (tmp_path / system / "specialisation").mkdir(parents=True)
         (tmp_path / f"{system}-debug").mkdir()
         (tmp_path / system / "specialisation/debug").symlink_to(tmp_path / f"{system}-debug")
+        (tmp_path / system / "init").touch()
+    (tmp_path / "around-one").mkdir()
+    (tmp_path / "around-one/init").symlink_to(tmp_path / "one/init")
     script = f"mode=test allow= new=/new\n{join('lib/tested_boot_default')}\ncd {tmp_path}\n"
     for live, default in (
         ("one", "one"),
@@ -374,7 +377,9 @@ def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
         ("two-debug", "one"),
         ("one", "one-debug"),
         ("", "one"),
+        ("one", "around-one"),
+        ("two", "around-one"),
     ):
         given = " ".join(f'"{tmp_path / name}"' if name else '""' for name in (live, default))
         script += f"tested_boot_default {given} >/dev/null && echo yes || echo no\n"
-    assert run(shell, script).split() == ["yes", "yes", "no", "no", "no"]
+    assert run(shell, script).split() == ["yes", "yes", "no", "no", "no", "yes", "no"]
