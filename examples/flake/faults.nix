@@ -448,6 +448,11 @@ rec {
   # Says that it is done, and a file of what it starts is not there.
   boot-lacks-initrd = installer (c: "${c.installBootLoader} \"$1\"; rm /boot/EFI/nixos/*initrd*");
 
+  # Its default is a pattern that several entries match.
+  boot-pattern = installer (
+    c: "${c.installBootLoader} \"$1\"; sed -i 's/^default .*/default nixos-*/' /boot/loader/loader.conf"
+  );
+
   # Ends half way, before the default is another one.
   boot-fails-half-way = installer (
     _: "printf 'title half\\n' >/boot/loader/entries/nixos-generation-999.conf; exit 1"
