@@ -91,7 +91,7 @@ loader_starts_another() {
     local names
     names=0
     loader_names "$1" || names=$?
-    [ "$names" != 2 ] || note "whether the boot loader starts $1 cannot be told: $loader_why"
+    [ "$names" != 2 ] || note "the boot loader's default is unknown: $loader_why"
     [ "$names" = 1 ]
 }
 
