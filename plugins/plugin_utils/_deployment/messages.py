@@ -86,6 +86,16 @@ def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -
     return "\n".join(part for part in parts if part)
 
 
+def undecided(host: str, values: Mapping[str, Any]) -> str:
+    """What becomes of a deployment that nobody hears of, from return values; "" where nothing is known of that."""
+    if not values.get("decides_by"):
+        return ""
+    return (
+        f"Outcome unknown: what {host} has begun of deployment {values['deployment']}, it finishes or undoes by itself,"
+        f" by {values['decides_by']} at the latest."
+    )
+
+
 def excerpt(title: str, text: str) -> str:
     """The last lines of a longer text below a title; "" where there are none."""
     found = lines(text)[-_LOG_LINES:]

@@ -1,5 +1,5 @@
 # Looks whether a deployment that waits for confirmation could commit now, and extends its window once.
-# facts: new new_live previous_boot
+# facts: new new_live previous_boot confirm_limit
 # needs: base boot_files complain deployment_state profile
 # shellcheck shell=sh
 
@@ -14,7 +14,8 @@ main() {
             refuse superseded "was switched by somebody else meanwhile"
         fi
         boot_files_fit || refuse "$code" "$complaint"
-        printf 'yes\n' >"$dir/extended"
+        # By how many seconds.
+        printf '%s\n' "$confirm_limit" >"$dir/extended"
         [ ! -e "$dir/window" ] || answer prepared yes
     fi
     tell
