@@ -47,22 +47,11 @@ each_process() {
             # A process of another PID namespace reads as 0.
             case $process in
             "$$" | "$self" | 0) ;;
-            *) keeps_log "$process" || "$2" "$process" ;;
+            *) "$2" "$process" ;;
             esac
         # The cgroup may go meanwhile.
         done 2>/dev/null <"$procs"
     done
-}
-
-# keeps_log PROCESS: whether it reads the log, or was started for that: it is needed yet, and a dd that was killed would be there anew.
-keeps_log() {
-    local key value
-    [ -n "${log_reader-}" ] || return 1
-    [ "$1" != "$log_reader" ] || return 0
-    while read -r key value; do
-        [ "$key" != PPid: ] || { [ "$value" = "$log_reader" ]; return; }
-    done 2>/dev/null <"/proc/$1/status"
-    return 1
 }
 
 # own_cgroup: in $line.

@@ -51,7 +51,11 @@ try_live() {
         needs_reboot status-100 "switch-to-configuration test exited 100"
         return
         ;;
-    "$taken") give_up superseded "somebody else has switched the host meanwhile" ;;
+    "$taken")
+        # What is live now was not made by a call that never began.
+        [ "$switch_runs" != 0 ] || printf '' >"$dir/call"
+        give_up superseded "somebody else has switched the host meanwhile"
+        ;;
     *)
         failed_units >"$dir/failed"
         give_up activation "switch-to-configuration test $(ended "$test_status" "$activate_limit")"

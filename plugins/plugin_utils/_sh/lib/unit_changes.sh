@@ -33,7 +33,19 @@ came_with_the_new_system() {
         if mounts "$new_live" "$where" && ! mounts "$previous_live" "$where"; then return 0; fi
         ;;
     esac
-    unit_file_in "$new_live" "$1" && ! unit_file_in "$previous_live" "$1"
+    unit_file_in "$new_live" "$1" || return 1
+    unit_file_in "$previous_live" "$1" || return 0
+    # Both have it, and only the new one starts it.
+    is_wanted_in "$new_live" "$1" && ! is_wanted_in "$previous_live" "$1"
+}
+
+# is_wanted_in SYSTEM UNIT: whether another unit of the system brings it up.
+is_wanted_in() {
+    local link
+    for link in "$1"/etc/systemd/system/*.wants/"$2" "$1"/etc/systemd/system/*.requires/"$2" "$1"/etc/systemd/system/*.upholds/"$2"; do
+        [ ! -e "$link" ] && [ ! -L "$link" ] || return 0
+    done
+    return 1
 }
 
 # mounts SYSTEM DIRECTORY: whether its /etc/fstab does.

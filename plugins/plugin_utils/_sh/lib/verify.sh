@@ -25,10 +25,8 @@ ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
 
 # units_are_as_before: leaves lists of those that are not. Where systemd does not answer nobody knows, and the lists are empty.
 units_are_as_before() {
-    : >"$dir/missing"
-    : >"$dir/failed-now"
-    : >"$dir/only-new"
-    : >"$dir/changed"
+    local list
+    for list in missing failed-now only-new changed; do printf '' >"$dir/$list"; done
     { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all"; } || { complain no-answer-from-systemd "systemd does not answer"; return; }
     lines_without "$dir/active-now" <"$dir/active" >"$dir/missing"
     lines_without "$dir/failed-before" <"$dir/failed-all" >"$dir/failed-now"
