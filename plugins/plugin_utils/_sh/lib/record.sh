@@ -117,6 +117,8 @@ clean_up() {
     read_line "$run_dir/current"
     [ "$line" != "$id" ] || rm -f "$run_dir/current"
     [ ! -e "$generator" ] || rm -f "$generator"
+    # Whom a soft-reboot has made the generator bring.
+    [ ! -e "/run/systemd/generator/deploy-flake-again-$id.service" ] || sc daemon-reload
     # Without its line on disk, the directory is the only witness: it stays until the next deployment, which tries again.
     if [ -e "$dir/recorded" ] || write_line; then remove_directory "$dir"; fi
 }

@@ -142,5 +142,5 @@ way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
     list_only_new
     list_changed
-    ssh_unit_in "$dir/active-now" && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ]
+    ssh_is_up && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ]
 }
