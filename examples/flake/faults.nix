@@ -98,7 +98,6 @@ let
         "tock.service" = "[Service]\nType=oneshot\nExecStart=/usr/bin/true\n";
       };
       wants = c.wants // {
-        "multi-user.target" = c.wants."multi-user.target" ++ [ "echo.service" ];
         "sockets.target" = c.wants."sockets.target" ++ [ "echo.socket" ];
         "timers.target" = c.wants."timers.target" ++ [ "tock.timer" ];
       };
@@ -348,7 +347,8 @@ rec {
   # A firewall by another name.
   gate = c: service "gate.service" (firewall c).units."firewall.service" c;
 
-  # Listens, runs and waits in one place; and the same in another one, behind a firewall.
+  # Listens in one place, for a service that is started by the first who comes, and has a timer; and the same in another
+  # one, behind a firewall.
   listens = listensIn "here" "daily";
 
   listens-elsewhere = c: firewall (listensIn "elsewhere" "weekly" c);
