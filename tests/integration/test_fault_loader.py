@@ -258,7 +258,8 @@ def test_unchanged_asks_the_loader(lab: Lab, whole: dict[str, Host], tmp_path: P
         new = build(host, loader) if loader else systems(host).running
         if loader:
             switch_by_hand(host, new)
-        for mode in ({}, {"test": False}):
+        modes: list[dict[str, Any]] = [{}, {"test": False}]
+        for mode in modes:
             module = "system_boot" if mode else "system_test"
             unchanged = deploy_it(lab, where, host, new, **mode)
             result = unchanged.of(host.name, module)
