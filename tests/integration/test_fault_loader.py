@@ -31,6 +31,7 @@ from integration.faulting import (
     deploys_again,
     directory,
     is_whole,
+    kill_main_process,
     last_record,
     next_system,
     settled,
@@ -227,12 +228,13 @@ def test_after_a_commit_that_failed_what_runs_is_deployed_again(
     with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
         with contextmanager(boot_after)(deployment, host, new):
             host.run("mount -o remount,ro /boot", check=True)
-            host.run("systemctl kill -s KILL --kill-whom=main deploy-flake.service", check=True)
+            kill_main_process(host)
         assert deployment.end() != 0
+        output = deployment.output
     wait_for(lambda: not state(host))
-    assert last_record(host)["outcome"] == "commit-failed", last_record(host)
+    assert last_record(host)["outcome"] == "commit-failed", f"{json.dumps(last_record(host), indent=1)}\n{output}"
     assert (last_record(host)["loader"], last_record(host)["loader_default"]) == ("systemd-boot", new)
-    assert f"its boot loader starts {new}, and its system profile is {before}" in deployment.output
+    assert f"its boot loader starts {new}, and its system profile is {before}" in output, output
     assert (systems(host).running, systems(host).boot_default, starts(host)) == (before, before, new)
     assert "loader-disagrees" in unusual(info(lab, tmp_path, host))
     host.run("mount -o remount,rw /boot", check=True)
@@ -256,7 +258,8 @@ def test_unchanged_asks_the_loader(lab: Lab, whole: dict[str, Host], tmp_path: P
         new = build(host, loader) if loader else systems(host).running
         if loader:
             switch_by_hand(host, new)
-        for mode in ({}, {"test": False}):
+        modes: list[dict[str, Any]] = [{}, {"test": False}]
+        for mode in modes:
             module = "system_boot" if mode else "system_test"
             unchanged = deploy_it(lab, where, host, new, **mode)
             result = unchanged.of(host.name, module)
