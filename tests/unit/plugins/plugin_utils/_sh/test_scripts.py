@@ -144,6 +144,20 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     assert said[2:] == ["no-answer-from-systemd", "a\\x2db.mount", "*.service", "none", "c.service"]
 
 
+@every_shell
+def test_window_that_was_extended(shell: list[str], tmp_path: Path) -> None:
+    """What is left of it is told with what a fleet that is ready adds to it; and nothing where nothing waits."""
+    script = f"known= awaited=window quiet=0 patience=0 id=x\n{join('lib/deployment_state')}\n"
+    script += 'dir=. state=window\nanswer() { echo "$1 $2"; }\nclock() { uptime=100; }\ntell_state\n'
+    script += "echo 130 >window; tell_state; echo 60 >extended; tell_state; echo 20 >window; tell_state\n"
+    said = run(shell, script, tmp_path).splitlines()
+    assert [line for line in said if line.startswith("window")] == [
+        "window_left 30",
+        "window_left 90",
+        "window_left -20",
+    ]
+
+
 @pytest.mark.shell
 @pytest.mark.parametrize("tools", ["", "busybox"])
 @every_shell
