@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -398,3 +400,50 @@ def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
         given = " ".join(f'"{tmp_path / name}"' if name else '""' for name in (live, default))
         script += f"tested_boot_default {given} >/dev/null && echo yes || echo no\n"
     assert run(shell, script).split() == ["yes", "yes", "no", "no", "no", "yes", "no"]
+
+
+@every_shell
+def test_builds_that_nobody_asks_for_any_more_are_tidied_up(shell: list[str], tmp_path: Path) -> None:
+    """Old ones whose unit is gone; not one that is in progress, about to begin, or of which systemd says nothing."""
+    hour = 3600
+    units = {
+        "gone": "inactive",
+        "failed": "failed",
+        "long": "active",
+        "ending": "deactivating",
+        "hung": "",
+        "new": "inactive",
+    }
+    script = f"{join('lib/old_builds')}\nrun_dir={tmp_path}/run\nsc() {{ case $5 in\n"
+    script += "".join(f"deploy-flake-build-{name}.service) echo {said} ;;\n" for name, said in units.items())
+    script += "esac; }\n"
+
+    def left(how: str) -> list[str]:
+        for name in units:
+            made = tmp_path / f"run/build-{name}"
+            made.mkdir(parents=True, exist_ok=True)
+            (made / "log").touch()
+            age = 59 * 60 if name == "new" else hour + 120
+            os.utime(made, (time.time() - age,) * 2)
+        (tmp_path / "run/2026-id").mkdir(exist_ok=True)
+        run(shell, f"{script}{how}")
+        return sorted(path.name for path in (tmp_path / "run").iterdir())
+
+    kept = ["2026-id", "build-ending", "build-hung", "build-long", "build-new"]
+    assert left("drop_old_builds") == kept
+    assert left("tidy_builds") == kept
+    # Somebody is starting a build.
+    turn = os.open(tmp_path / "run", os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    assert left("tidy_builds") == sorted([*kept, "build-failed", "build-gone"])
+    os.close(turn)
+    run(shell, f"{script}run_dir={tmp_path}/none\nfind() {{ exit 3; }}\ntidy_builds && drop_old_builds")
+
+
+@every_shell
+def test_settings_of_a_build_go_with_its_unit(shell: list[str], tmp_path: Path) -> None:
+    """They may hold secrets, and whoever would read the result may have been killed."""
+    (tmp_path / "nix.conf").write_text("access-tokens = x")
+    script = f"ls() {{ :; }}\nSERVICE_RESULT=success EXIT_STATUS=0\nset -- {tmp_path} {tmp_path}/roots name\n"
+    run(shell, script + join("unit/build_ended"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "result"]
