@@ -134,6 +134,13 @@ class HostResult:
     """The system that ran before."""
     system: str = ""
     """The system that runs now, as far as it is known. Of a specialisation it is the store path of its own."""
+    boot_loader: str = ""
+    """The boot loader whose files the host has, `systemd-boot`, `grub` or `extlinux`; `unknown` where there are no such
+    files, where they do not agree, or where what should be mounted is not."""
+    boot_loader_default: str = ""
+    """The system that the boot loader starts by itself, as its own files say. It is `boot_default` where that was
+    committed, but for a system that is wrapped, of which it is the one within. Empty where that cannot be told, for
+    which a reason is given. Then it is not proven that the host boots what it should."""
     reboot_required: bool = False
     """Whether the host has to be rebooted before it runs all of the new system."""
     would: Would | None = None
@@ -155,8 +162,8 @@ class HostResult:
     failed_units: list[str] = field(default_factory=list)
     """The units that had failed."""
     notes: list[str] = field(default_factory=list)
-    """What else the operator should know, such as an earlier deployment that had to be repaired first. Also given as
-    warnings."""
+    """What else the operator should know, such as an earlier deployment that had to be repaired first, or that it could
+    not be told what the boot loader starts. Also given as warnings, unless there was nothing to do."""
     reason: str = ""
     """One word for why the task failed. Before a deployment began what was refused, such as `busy`, `build-failed`,
     `other-hostname`, `no-space` or `no-generation`. Of a deployment that did not end as it should, what stopped it,
@@ -185,9 +192,6 @@ class HostStatus(HostResult):
     """The system that was booted."""
     boot_default: str = ""
     """The system that would boot, as the system profile says; empty if there is no system profile."""
-    boot_loader_default: str = ""
-    """The system that the boot loader starts by itself, as its own files say (systemd-boot, GRUB and extlinux). Empty
-    if that can't be told, as without the right to read them, or with a choice that is kept in the firmware."""
     hostname: str = ""
     """The name of the host."""
     kernel_version: str = ""

@@ -6,8 +6,19 @@ let
       ${name} = text;
     };
     wants = c.wants // {
-      ${target} = c.wants.${target} ++ [ name ];
+      ${target} = c.wants.${target} or [ ] ++ [ name ];
     };
+  };
+  # The target fails with it.
+  requiredBy = target: name: text: c: {
+    units = c.units // {
+      ${name} = text;
+    };
+    lastBuildCommands = ''
+      ${c.lastBuildCommands}
+      mkdir -p system-units/${target}.requires
+      ln -s ../${name} system-units/${target}.requires/
+    '';
   };
   service = unitOf "multi-user.target";
   withoutUnit = name: c: {
@@ -28,6 +39,20 @@ let
     };
   # While a system boots there is no systemd to talk to.
   whenRunning = text: "[ ! -d /run/systemd/system ] || {\n${text}\n}";
+  mount = what: type: "[Mount]\nWhat=${what}\nWhere=/srv/data\nType=${type}\n";
+  fails = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/false\n";
+  # Takes a while, as a device does that does not come.
+  failsLate = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'sleep 2; exit 1'\n";
+  early = "[Unit]\nDefaultDependencies=no\nConflicts=shutdown.target\nBefore=shutdown.target\n";
+  # Leaves something in /run by which no system can start this service any more: a reboot takes it away.
+  breaks =
+    name:
+    activation "breaks" (whenRunning ''
+      mkdir -p /run/systemd/system/${name}.service.d
+      printf '[Service]\nExecStartPre=/usr/bin/false\n' >/run/systemd/system/${name}.service.d/broken.conf
+      systemctl daemon-reload
+      systemctl stop ${name}.service
+    '');
   # Another toplevel of the same host.
   toplevelOf = change: c: (import ./system.nix (c // { specialisation = { }; } // change c)).config.system.build.toplevel;
   # What holds nothing but links to it.
@@ -359,4 +384,56 @@ rec {
 
   # Where all deployments have their state.
   fills-run = service "filler.service" "[Service]\nExecStart=/bin/sh -c 'cat /dev/zero >/run/filler; exec sleep infinity'\n";
+
+  # --- emergency mode ---
+
+  # What NixOS makes of a file system without nofail: with it local-fs.target fails, and that ends in emergency mode.
+  mount-fails = requiredBy "local-fs.target" "srv-data.mount" (mount "none" "nosuchfs");
+
+  mount-fails-device = requiredBy "local-fs.target" "srv-data.mount" (mount "/dev/disk/by-label/gone" "ext4");
+
+  mount-fails-late =
+    c:
+    requiredBy "srv-data.mount" "systemd-cryptsetup@data.service" (early + failsLate) (
+      c
+      // requiredBy "local-fs.target" "srv-data.mount" (
+        "[Unit]\nAfter=systemd-cryptsetup@data.service\n" + mount "/dev/mapper/data" "ext4"
+      ) c
+    );
+
+  # With nofail.
+  mount-fails-unneeded = unitOf "local-fs.target" "srv-data.mount" (mount "none" "nosuchfs");
+
+  # One that is there is mounted again, with options that do not exist.
+  mount-changes = c: {
+    units = c.units // {
+      "srv-scratch.mount" = builtins.replaceStrings [ "mode=0755" ] [ "mode=0755,nosuchoption" ] c.units."srv-scratch.mount";
+    };
+  };
+
+  swap-fails = requiredBy "swap.target" "mkswap-var-swap.service" (early + fails);
+
+  sysinit-fails = requiredBy "sysinit.target" "early.service" (early + fails);
+
+  network-online-hangs =
+    c:
+    service "online.service" "[Unit]\nWants=network-online.target\nAfter=network-online.target\n[Service]\nExecStart=/usr/bin/sleep infinity\n" (
+      c
+      // unitOf "network-online.target" "wait-online.service" ''
+        [Unit]
+        Before=network-online.target
+        [Service]
+        Type=oneshot
+        TimeoutStartSec=infinity
+        ExecStart=/usr/bin/sleep infinity
+      '' c
+    );
+
+  # No way back that systemd could go.
+  breaks-sshd = breaks "sshd";
+
+  breaks-hello = breaks "hello";
+
+  breaks-sshd-mount-fails =
+    c: breaks "sshd" c // requiredBy "local-fs.target" "srv-data.mount" (mount "none" "nosuchfs") c;
 }

@@ -209,7 +209,7 @@ let
         done
         ln -s $links sw/bin/
         ${lines (attrValues (mapAttrs (name: package: "ln -s ${package}/bin/${name} sw/bin/${name}") packages))}
-        for target in local-fs multi-user network sockets timers; do
+        for target in local-fs multi-user network sockets swap sysinit timers; do
             cp "/usr/lib/systemd/system/$target.target" system-units/
         done
         ${lines wants}

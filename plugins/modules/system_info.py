@@ -101,10 +101,16 @@ boot_default:
   description: The system that would boot, as the system profile says; empty if there is no system profile.
   type: str
   returned: success
+boot_loader:
+  description: The boot loader whose files the host has, V(systemd-boot), V(grub) or V(extlinux); V(unknown) where there
+    are no such files, where they do not agree, or where what should be mounted is not.
+  type: str
+  returned: success
 boot_loader_default:
   description:
     - The system that the boot loader starts by itself, as its own files say (systemd-boot, GRUB and extlinux).
-    - Empty if that can't be told, as without the right to read them, or with a choice that is kept in the firmware.
+    - Empty if that can't be told, as without the right to read them, with a choice that is kept in the firmware, with
+      unified kernel images, or with a pattern that several entries match; RV(explanations) say why.
   type: str
   returned: success
 generation:

@@ -149,6 +149,19 @@ boot_default:
   description: The system that would boot now.
   type: str
   returned: when the deployment has ended
+boot_loader:
+  description: The boot loader whose files the host has, V(systemd-boot), V(grub) or V(extlinux); V(unknown) where there
+    are no such files, where they do not agree, or where what should be mounted is not.
+  type: str
+  returned: when the deployment has ended, or there was nothing to do
+boot_loader_default:
+  description:
+    - The system that the boot loader starts by itself, as its own files say. It is RV(boot_default) where that was
+      committed, but for a system that is wrapped, of which it is the one within.
+    - Empty where that cannot be told, for which a reason is given. Then it is not proven that the host boots what it
+      should.
+  type: str
+  returned: when the deployment has ended, or there was nothing to do
 reboot_required:
   description: Whether the host has to be rebooted before it runs all of the new system.
   type: bool
@@ -326,11 +339,11 @@ failed_units:
   elements: str
   returned: when the deployment has ended
 notes:
-  description: What else the operator should know, such as an earlier deployment that had to be repaired first. Also
-    given as warnings.
+  description: What else the operator should know, such as an earlier deployment that had to be repaired first, or that
+    it could not be told what the boot loader starts. Also given as warnings, unless there was nothing to do.
   type: list
   elements: str
-  returned: when the deployment has ended
+  returned: when the deployment has ended, or there was nothing to do
 reason:
   description:
     - One word for why the task failed. Before a deployment began what was refused, such as C(busy), C(build-failed),

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -147,6 +148,30 @@ def kill_whole_cgroup(host: Host) -> None:
 def kill_both_units(host: Host) -> None:
     """Kill the supervisor's unit and the guard's."""
     host.run(f"systemctl kill -s KILL {UNIT} {guard(host)}", check=True)
+
+
+# Units that come and go by themselves, or with a login.
+PASSING = re.compile(r"(user@|user-runtime-dir@|run-user-|run-credentials|session-|sshd?@|deploy-flake|modprobe@)")
+
+
+def active_units(host: Host) -> set[str]:
+    """What is active on the host, as systemd says; sockets, mounts and targets too."""
+    listed = "systemctl list-units --plain --no-legend --full --state=active"
+    types = "--type=service,socket,timer,mount,automount,path,target"
+    units = {line.split()[0] for line in host.run(f"{listed} {types}").stdout.splitlines()}
+    # Each switch starts this one again, so the first one brings it.
+    return {unit for unit in units if not PASSING.match(unit)} - {"sysinit-reactivation.target"}
+
+
+def soft_reboots(host: Host) -> int:
+    """How often systemd was started anew since the boot."""
+    return int(host.run("systemctl show --value --property=SoftRebootsCount").stdout or 0)
+
+
+def boots_again(host: Host, leader: int | None, limit: float = 120) -> None:
+    """Wait until a host whose PID 1 was this one has booted again."""
+    wait_for(lambda: host.leader not in (None, leader), limit, 0.1, f"{host.name} did not reboot\n{journal(host)}")
+    host.wait_running()
 
 
 @contextmanager

@@ -5,26 +5,28 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from integration import playing
 from integration.faulting import inside, journal, last_record, wait_for
-from integration.playing import Systems, systems
+from integration.soak_scene import TOOLS, loader, truth
+from integration.soak_truth import Unreadable, read_records
+from integration.soak_watch import RECORDS
 
 from lab import Host
 from lab.shell import LabError
 
 # Outcomes of which nobody has to take care.
-HARMLESS = {"committed", "rolled-back", "refused", "interrupted"}
+HARMLESS = {"committed", "rolled-back", "refused", "interrupted", "superseded"}
 
 WHOLE = """
+readlink -f /run/current-system
+readlink -f /run/booted-system
 readlink -f /etc/static
 systemctl is-system-running
 systemctl show -p Id -p NeedDaemonReload '*' | grep -B 1 -x NeedDaemonReload=yes | grep Id= | tr '\\n' ' '
@@ -36,7 +38,28 @@ for link in /run/current-system/etc/systemd/system/*.wants/*; do
 done
 echo
 nix-store --check-validity $(nix-store -qR /run/current-system /nix/var/nix/profiles/system) 2>&1 | tail -n 1
+# What this start of hello.service has said; nothing where journald was killed meanwhile.
+journalctl -q -o cat "_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value hello.service)" -u hello.service |
+    sed -n 's/^hello from version //p' | tail -n 1
 """
+# Units that some other system of the host has, the live one lacks, and that are up all the same.
+FOREIGN = r"""
+for system in %s; do
+    ls "$system/etc/systemd/system/"
+done 2>/dev/null | sort -u | while read -r unit; do
+    case $unit in *.wants | *.requires | *.d | *@.*) continue ;; esac
+    [ ! -e "/run/current-system/etc/systemd/system/$unit" ] && [ ! -e "/usr/lib/systemd/system/$unit" ] || continue
+    case $(systemctl show -p ActiveState --value "$unit") in active | activating | reloading) echo "$unit" ;; esac
+done
+"""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The systems that a host runs and has booted."""
+
+    live: str
+    booted: str
 
 
 class Broken(Exception):
@@ -53,14 +76,17 @@ def version_of(system: str) -> str:
     return system.rpartition("-25.11.")[2]
 
 
-def answers(host: Host, limit: float) -> None:
-    """A new login works."""
+def answers(host: Host, limit: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """A new login works; while it does not, something may be done about that again and again."""
 
     def login() -> bool:
         try:
-            return host.ssh("true", timeout=20).returncode == 0
+            if host.ssh("true", timeout=20).returncode == 0:
+                return True
         except (LabError, subprocess.TimeoutExpired):
-            return False
+            pass
+        meanwhile()
+        return False
 
     try:
         wait_for(login, limit, 0.5)
@@ -75,6 +101,11 @@ def at_rest(host: Host, left_over: Callable[[str], bool], limit: float) -> None:
         if time.monotonic() > deadline:
             raise Broken(f"has left after {limit:.0f} s: {'; '.join(left)}")
         time.sleep(0.3)
+
+
+def is_busy(host: Host) -> bool:
+    """Whether a deployment is at work or waits for its undo; looked at from outside."""
+    return bool([*inside(host, "/run/deploy-flake").glob("2*"), *_slice(host).glob("deploy-flake*")])
 
 
 def _remains(host: Host) -> str:
@@ -92,38 +123,37 @@ def _slice(host: Host) -> Path:
     return host.cgroup / "machine/payload/system.slice"
 
 
-def runs_whole(host: Host, limit: float = 30) -> Systems:
-    """One system, and no part of another one."""
+def runs_whole(host: Host, others: Collection[str] = (), limit: float = 30) -> Runs:
+    """One system, and no part of another one, of which some are named."""
     deadline = time.monotonic() + limit
     while True:
-        now = systems(host)
-        static, running, stale, missing, invalid = host.run(WHOLE, timeout=60).stdout.split("\n")[:5]
+        lines = host.run(WHOLE, timeout=60).stdout.split("\n")
+        live, booted, static, running, stale, missing, invalid, hello = (*lines, "", "")[:8]
+        foreign = host.run(FOREIGN % " ".join(others), timeout=60, env=TOOLS).stdout.split()
         wrong = [
-            static != f"{now.running}/etc" and f"runs {now.running}, and /etc is of {static}",
+            static != f"{live}/etc" and f"runs {live}, and /etc is of {static}",
             running != "running" and f"systemctl is-system-running says {running}",
             stale.strip() and f"systemd has not loaded anew: {stale}",
             missing.strip() and f"not active: {missing}",
             invalid.strip() and f"store: {invalid}",
+            hello.strip() not in ("", version_of(live)) and f"hello.service is of version {hello}",
+            foreign and f"units of another system are active: {' '.join(foreign)}",
+            not loader(host) and "the boot loader would start nothing",
         ]
         if not any(wrong):
-            return now
+            return Runs(live, booted)
         if time.monotonic() > deadline:
             raise Broken("; ".join(str(each) for each in wrong if each))
         time.sleep(0.5)
 
 
-def outcomes_since(host: Host, count: int) -> list[dict[str, Any]]:
-    """The records of the host behind the first `count`."""
-    return [yaml.safe_load(line) for line in _records(host)[count:]]
-
-
-def _records(host: Host) -> list[str]:
-    file = host.root / "var/lib/deploy-flake/deployments.jsonl"
-    return file.read_text().splitlines() if file.exists() else []
-
-
-def count_records(host: Host) -> int:
-    return len(_records(host))
+def records(host: Host) -> list[dict[str, Any]]:
+    """All of the host's records; Broken where one is not what it has to be."""
+    file = host.root / RECORDS
+    try:
+        return read_records(file.read_bytes()) if file.exists() else []
+    except Unreadable as error:
+        raise Broken(str(error)) from None
 
 
 def is_open(host: Host) -> bool:
@@ -131,67 +161,11 @@ def is_open(host: Host) -> bool:
     return (host.root / "var/lib/deploy-flake/open.json").exists()
 
 
-class Watch:
-    """Looks at profile and boot loader from outside all the while: neither may name a system that nobody confirmed."""
-
-    def __init__(self, host: Host, old: str) -> None:
-        self.host = host
-        self.old = old
-        self.unconfirmed = ""
-        self._confirmed: set[str] = set()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.03):
-            for system in self._named():
-                if system and system != self.old and not self._is_confirmed(system) and not self.unconfirmed:
-                    self.unconfirmed = system
-
-    def _is_confirmed(self, system: str) -> bool:
-        if system in self._confirmed:
-            return True
-        for directory in Path(f"/proc/{self.host.leader}/root/run/deploy-flake").glob("2*"):
-            try:
-                if (directory / "confirmed").exists() and f"new='{system}'\n" in (directory / "settings").read_text():
-                    self._confirmed.add(system)
-            except OSError:
-                continue
-        if system not in self._confirmed and any(
-            each["to"] == system and each["outcome"] == "committed" for each in outcomes_since(self.host, 0)
-        ):
-            self._confirmed.add(system)
-        return system in self._confirmed
-
-    def _named(self) -> list[str]:
-        """What the profile and the default entry of the boot loader name."""
-        found = []
-        try:
-            profiles = self.host.root / "nix/var/nix/profiles"
-            found.append(str((profiles / (profiles / "system").readlink()).readlink()))
-            loader = self.host.boot / "loader"
-            if default := re.search(r"^default (.*)$", (loader / "loader.conf").read_text(), re.MULTILINE):
-                entry = (loader / "entries" / default[1]).read_text()
-                found += re.findall(r"init=(\S+)/init", entry)
-        except OSError:
-            # In the middle of a change.
-            pass
-        return found
-
-
 def evidence(host: Host, output: str) -> str:
     """What to look at when an invariant is broken."""
     parts = [f"--- the controller said\n{output}"]
     try:
-        parts += [f"--- {systems(host)}", f"--- last record\n{last_record(host)}", f"--- left\n{_remains(host)}"]
+        parts += [f"--- {truth(host)}", f"--- last record\n{last_record(host)}", f"--- left\n{_remains(host)}"]
         parts.append(f"--- journal\n{journal(host)}")
         parts.append(
             host.run(

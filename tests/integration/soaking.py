@@ -3,41 +3,33 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The randomised test: `python -m integration.soaking [--renew] [--two] SEEDS`, a number or FIRST-LAST.
 
-Each seed is one deploy, one fault at one moment (or two), what must hold afterwards, and another deploy. A host on
-which something did not hold is left for looking at, unless it is to be renewed.
+Each seed is one deploy, one fault at one moment (or two), what must hold afterwards, a reboot, and another deploy. A
+host on which something did not hold is left for looking at, unless it is to be renewed.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import secrets
 import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from integration.faulting import Deploying
-from integration.playing import change_the_flake, copy_of_the_flake, remains, systems
-from integration.soak_faults import Choice, Missed, Moment, Scene
-from integration.soak_invariants import (
-    HARMLESS,
-    Broken,
-    Watch,
-    answers,
-    at_rest,
-    count_records,
-    demand,
-    evidence,
-    is_open,
-    outcomes_since,
-    runs_whole,
-    version_of,
-)
+from integration.soak_attempt import Attempt, Ended
+from integration.soak_choice import BOOT_ONLY, CHECK, COMMAND, FLEET, LOADERS, SPECIALISATION, STEPS, Choice
+from integration.soak_controllers import Controller, command, playbook
+from integration.soak_faults_links import SLOW, why_not
+from integration.soak_figures import Figures
+from integration.soak_fleet import FleetAttempt
+from integration.soak_invariants import Broken, evidence
+from integration.soak_systems_by_hand import Flake
+from integration.soak_systems_tried import CHECKS
 
 from lab import Host, Lab
 
@@ -45,10 +37,21 @@ COUNT = 3
 LIMITS = {"health": 30, "check": 15, "activate": 12, "settle": 1, "confirm": 15, "commit": 20, "rollback": 25}
 # The phases, the undo with each of its ladder's rungs, and PID 1 not answering now and then.
 SUM = sum(LIMITS.values()) + 2 * LIMITS["rollback"] + 60
+# The variables that make a way of deploying, and another controller.
+WAYS: dict[str, dict[str, Any]] = {
+    STEPS: {"deploy_flake_health_checks": {"units": ["hello.service"]}},
+    BOOT_ONLY: {"deploy_flake_test": False},
+    SPECIALISATION: {"deploy_flake_specialisation": "debug"},
+}
+BESIDE: dict[str, dict[str, Any]] = {
+    "trial": {"deploy_flake_limits": LIMITS | {"reboot": 60}},
+    "reboot": {"deploy_flake_only_if_needed": False, "deploy_flake_limits": LIMITS | {"reboot": 60}},
+    "generations": {"deploy_flake_keep": 1, "deploy_flake_collect_garbage": True},
+}
 
 
 class Soak:
-    """Seeds, each on the host that is its own."""
+    """Seeds, each on the host that is its own; those of whole fleets on all of them."""
 
     def __init__(
         self, lab: Lab, directory: Path, say: Callable[[str], None], *, renew: bool = False, two: bool = False
@@ -57,181 +60,126 @@ class Soak:
         self.renew = renew
         self.two = two
         self.say = say
-        self.figures: Counter[str] = Counter()
-        self.flakes = {}
+        self.tag = secrets.token_hex(2)
+        self.limits = LIMITS
+        self.sum = SUM
+        self.pause = directory / "checks.yml"
+        self.pause.write_text(CHECKS, encoding="utf-8")
+        self.hosts = list(lab.hosts.values())[:COUNT]
+        self.figures = Figures()
         self.lengths: dict[str, float] = {}
-        for host in list(lab.hosts.values())[:COUNT]:
-            (directory / host.name).mkdir()
-            self.flakes[host.name] = copy_of_the_flake(directory / host.name)
+        self.lost: set[str] = set()
+        """Hosts that were left as they were."""
+        # A controller looks at its flake at any time, so none shares it with another one.
+        self.flakes, self.flakes_beside, self.by_hand = (
+            {host.name: Flake(directory / kind / host.name) for host in self.hosts}
+            for kind in ("own", "beside", "by-hand")
+        )
+        self.flakes["fleet"] = Flake(directory / "own" / "fleet")
+        self.loaders = self.flakes["fleet"].loaders
 
     def run(self, seeds: Iterable[int]) -> None:
         """All of them; which host a seed has depends on its number alone."""
-        hosts = list(self.lab.hosts.values())[:COUNT]
+        every = list(seeds)
+        self._say_what_is_not_possible()
+        fleets = [seed for seed in every if Choice.of(seed, self.two).way == FLEET]
+        own = {host: [seed for seed in every if seed % COUNT == host.number % COUNT] for host in self.hosts}
         with ThreadPoolExecutor(COUNT) as pool:
-            every = list(seeds)
-            own = {host: [seed for seed in every if seed % COUNT == host.number % COUNT] for host in hosts}
-            for done in [pool.submit(self._on_host, host, mine) for host, mine in own.items()]:
+            for done in [pool.submit(self._on_host, host, mine, fleets) for host, mine in own.items()]:
                 done.result()
+        for seed in fleets:
+            self._on_all(seed)
 
-    def _on_host(self, host: Host, seeds: list[int]) -> None:
-        fresh = True
-        for seed in seeds:
-            began = time.monotonic()
+    def _say_what_is_not_possible(self) -> None:
+        for words in SLOW:
+            if why := why_not(words):
+                self.say(f"not on this machine: a slow link by {words[0]}: {why}")
+        for loader in sorted(set(LOADERS) - set(self.loaders)):
+            self.say(f"not with this flake: {loader}")
+
+    def _on_host(self, host: Host, seeds: list[int], fleets: list[int]) -> None:
+        mine = [seed for seed in seeds if seed not in fleets]
+        self._begin([host])
+        for seed in mine:
             attempt = Attempt(self, host, seed)
-            try:
-                if fresh:
-                    attempt.next_deploy("before")
-                    fresh = False
-                ended = attempt.run()
-            except Exception as error:
-                why = str(error) if isinstance(error, Broken) else traceback.format_exc()
-                self.figures["lost"] += 1
-                self.say(f"{attempt}: LOST: {why}\n{evidence(host, attempt.output)}")
-                if not self.renew:
-                    self.say(f"{host.name} is left as it is; {len(seeds) - seeds.index(seed) - 1} seeds are not tried")
-                    return
+            if not self._play(attempt, [host], seed):
+                self.say(f"{host.name} is left as it is; {len(mine) - mine.index(seed) - 1} seeds are not tried")
+                return
+
+    def _on_all(self, seed: int) -> None:
+        if self.lost:
+            self.say(f"seed {seed} is not tried: {', '.join(sorted(self.lost))} is left as it is")
+            return
+        self._play(FleetAttempt(self, seed), self.hosts, seed)
+
+    def _begin(self, hosts: list[Host]) -> None:
+        """A first deploy by itself: how long one takes is known then."""
+        for host in hosts:
+            Attempt(self, host, 0).next_deploy(f"begin.{secrets.token_hex(2)}")
+
+    def _play(self, attempt: Attempt | FleetAttempt, hosts: list[Host], seed: int) -> bool:
+        """One seed; whether the next one can be played."""
+        began = time.monotonic()
+        try:
+            ended: Ended = attempt.run()
+        except Exception as error:
+            why = str(error) if isinstance(error, Broken) else traceback.format_exc()
+            self.figures.add("lost")
+            shown = "\n".join(evidence(host, attempt.output) for host in hosts)
+            self.say(f"{attempt}: LOST: {why}\n{shown}")
+            if not self.renew:
+                self.lost |= {host.name for host in hosts}
+                return False
+            for host in hosts:
                 host.free_disk()
                 host.free_boot()
                 host.mend()
-                self.lab.reset([host])
-                fresh = True
-            else:
-                self.figures[ended] += 1
-                self.say(f"{attempt}: {ended}{attempt.remark} ({time.monotonic() - began:.0f} s)")
-            self.figures["faults"] += 1
-
-    def deploy(self, host: Host, configuration: str, version: str) -> Deploying:
-        """Start the collection's own playbook for another system."""
-        flake = self.flakes[host.name]
-        change_the_flake(flake, version)
-        return Deploying(
-            self.lab,
-            host,
-            "deploy_flake.nixos.deploy",
-            deploy_flake_flake=str(flake),
-            deploy_flake_configuration=f"{host.name}-{configuration}" if configuration else host.name,
-            # Its unit lives for two seconds.
-            deploy_flake_limits=LIMITS | ({"settle": 4} if configuration == "dies-later" else {}),
-            deploy_flake_reconnect_timeout=90,
-            deploy_flake_lock_timeout=120,
-            deploy_flake_copy_timeout=60,
-            deploy_flake_build_timeout=120,
-        )
-
-    def lines(self) -> str:
-        """The figures."""
-        return "\n".join(f"{name}: {self.figures[name]}" for name in ("faults", "committed", "previous", "lost"))
-
-
-class Attempt:
-    """One seed on one host."""
-
-    def __init__(self, soak: Soak, host: Host, seed: int) -> None:
-        self.soak = soak
-        self.host = host
-        self.seed = seed
-        self.choice = Choice.of(seed, soak.two)
-        self.moment = self.choice.moment
-        self.output = ""
-        self.remark = ""
-
-    def __str__(self) -> str:
-        system = f", {self.choice.configuration}" if self.choice.configuration else ""
-        second = f", {self.choice.second}" if self.choice.second else ""
-        return f"seed {self.seed}, {self.host.name}: {self.choice.fault} at {self.moment}{second}{system}"
-
-    def run(self) -> str:
-        """Deploy, break, look, deploy again; how the first one ended."""
-        try:
-            ended = self.try_fault(f"{self.seed}")
-        except Missed:
-            # The deploy was over: once more, at a moment that does not slip by.
-            self.next_deploy(f"{self.seed}.missed")
-            build = self.choice.fault == "kill the build"
-            self.moment = Moment("", 0) if build else Moment("activating", 0)
-            ended = self.try_fault(f"{self.seed}.again")
-        self.next_deploy(f"{self.seed}.next")
-        self.tidy()
-        return ended
-
-    def try_fault(self, version: str) -> str:
-        """The deploy with the fault, and what must hold at its end."""
-        host = self.host
-        old, records = systems(host).running, count_records(host)
-        soak, configuration = self.soak, self.choice.configuration
-        with soak.deploy(host, configuration, version) as deployment, Watch(host, old) as watch:
-            scene = Scene(
-                host,
-                lambda other: soak.deploy(host, "", f"{version}.{other}"),
-                deployment,
-                soak.lengths[host.name],
-                self.choice.random,
-            )
-            try:
-                self.moment.wait(scene)
-                self.choice.happen(scene)
-                answers(host, SUM)
-                code = -9 if scene.controller_killed else deployment.end(2 * SUM)
-                other_code = scene.other.end(2 * SUM) if scene.other else None
-            finally:
-                self.output = deployment.output
-                if scene.other:
-                    self.output += f"\n--- the other controller\n{scene.other.output}"
-                    scene.other.__exit__()
-            at_rest(host, lambda line: _may_stay(line, scene), SUM)
-            now = runs_whole(host)
-        demand(not watch.unconfirmed, f"the boot default was {watch.unconfirmed}, which nobody had confirmed")
-
-        versions = {version_of(old), version, f"{version}.other"}
-        for what, system in vars(now).items():
-            demand(version_of(system) in versions or what == "booted", f"{what} is {system}, neither old nor new")
-        if not (scene.rebooted and is_open(host)):
-            demand(now.running == now.boot_default == now.loader, f"runs, would boot and boots three things: {now}")
-        ended = outcomes_since(host, records)
-        bad = {each["outcome"] for each in ended} - HARMLESS
-        demand(not bad, f"a deployment has ended as {', '.join(bad)}")
-        for which, status in ((version, code), (f"{version}.other", other_code)):
-            mine = [each["outcome"] for each in ended if version_of(each["to"]) == which]
-            demand(status != 0 or mine == ["committed"], f"the controller of {which} said success, and it is {mine}")
-            if status and status > 0 and "committed" in mine:
-                self.remark = ", though the controller failed"
-        return "previous" if now.running == old else "committed"
-
-    def next_deploy(self, version: str) -> None:
-        """A deploy without a fault does what it is for, and leaves nothing at all."""
-        before = self.output
-        began = time.monotonic()
-        with self.soak.deploy(self.host, "", version) as deployment:
-            code = deployment.end(2 * SUM)
-            self.soak.lengths[self.host.name] = time.monotonic() - began
-            self.output = f"{before}\n--- the next deploy\n{deployment.output}"
-        demand(code == 0, "the next deploy does not work")
-        at_rest(self.host, lambda _line: False, 20)
-        now = runs_whole(self.host)
-        demand({version_of(now.running), version_of(now.boot_default), version_of(now.loader)} == {version}, str(now))
-        demand(not is_open(self.host), "open.json is left")
-
-    def tidy(self) -> None:
-        """What an operator does now and then; a seed may not depend on how many came before."""
-        profiles = self.host.root / "nix/var/nix/profiles"
-        if len(list(profiles.glob("system-*-link"))) > 6:
-            script = """
-            nix-env -p /nix/var/nix/profiles/system --delete-generations +1
-            /run/current-system/bin/switch-to-configuration boot
-            nix-store --gc
-            """
-            self.host.run(script, timeout=120)
-            demand(remains(self.host) == "", "tidying has left something")
-
-
-def _may_stay(line: str, scene: Scene) -> bool:
-    """What only the next deploy can take away: after a power loss, and when nobody is there who could."""
-    if scene.rebooted and re.fullmatch(r"open\.json(\.new)?|deployment-.*", line):
+            self.lab.reset(hosts)
+            self._begin(hosts)
+        else:
+            self.figures.add(ended.outcome, ended.met)
+            self.say(f"{attempt}: {ended.outcome}{attempt.remark} ({time.monotonic() - began:.0f} s)")
         return True
-    # A flake or system that was copied or built for a controller which is gone or got no answer, and that build's log.
-    abandoned = r"[a-z0-9]{32}-.*|build-[0-9a-f]{16}"
-    unreachable = "UNREACHABLE!" in scene.deployment.output
-    return (scene.controller_killed or scene.rebooted or unreachable) and bool(re.fullmatch(abandoned, line))
+
+    # Controllers
+
+    def variables(self, flake: Flake, loader: str, version: str) -> dict[str, Any]:
+        """Of any deploy; the flake has another version then."""
+        flake.become(version, loader)
+        return {
+            "deploy_flake_flake": str(flake.path),
+            "deploy_flake_limits": LIMITS,
+            "deploy_flake_reconnect_timeout": 90,
+            "deploy_flake_lock_timeout": 120,
+            "deploy_flake_copy_timeout": 60,
+            "deploy_flake_build_timeout": 120,
+        }
+
+    def deploy(
+        self, host: Host, loader: str, configuration: str, version: str, way: str, **variables: Any
+    ) -> Controller:
+        """Start a deploy of a host, in one of the ways."""
+        given = self.variables(self.flakes[host.name], loader, version)
+        given["deploy_flake_configuration"] = f"{host.name}-{configuration}" if configuration else host.name
+        given |= WAYS.get(way, {}) | variables
+        if way == COMMAND:
+            return command(self.lab, host, **given)
+        return playbook(self.lab, host, "deploy", *(["--check"] if way == CHECK else []), **given)
+
+    def beside(self, host: Host, loader: str, kind: str, version: str) -> Controller:
+        """Start another controller, of a kind that is named as its playbook."""
+        given = self.variables(self.flakes_beside[host.name], loader, version)
+        given |= BESIDE.get(kind, {})
+        return playbook(self.lab, host, kind, **given)
+
+    def fleet(self, configurations: dict[str, str], loader: str, version: str, **variables: Any) -> Controller:
+        """Start a deploy of all hosts that commits everywhere or nowhere."""
+        given = self.variables(self.flakes["fleet"], loader, version) | variables
+        given |= {"deploy_flake_all_or_nothing": True, "deploy_flake_configuration": "{{ soak[inventory_hostname] }}"}
+        # How long all of them may take is computed.
+        given["deploy_flake_limits"] = {name: value for name, value in LIMITS.items() if name != "confirm"}
+        hosts = ",".join(host.name for host in self.hosts)
+        return playbook(self.lab, self.hosts[0], "deploy", hosts=hosts, soak=configurations, **given)
 
 
 def main() -> int:
@@ -248,8 +196,8 @@ def main() -> int:
         soak = Soak(lab, Path(directory), partial(print, flush=True), renew=arguments.renew, two=arguments.two)
         soak.run(range(int(first or 1), int(last) + 1))
     print(f"{time.monotonic() - began:.0f} s")
-    print(soak.lines())
-    return 1 if soak.figures["lost"] else 0
+    print(soak.figures.lines())
+    return 1 if soak.figures.ended["lost"] else 0
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a host's firmware and boot loader do: find the init that /boot names.
 
-Like systemd-boot, or like GRUB where only that is installed. An entry that was chosen for one boot is forgotten before
-it is started: systemd-boot removes an EFI variable, for which a file stands here, and GRUB empties `next_entry` in its
-environment block.
+Like systemd-boot, or like GRUB or extlinux where only that is installed. An entry that was chosen for one boot is
+forgotten before it is started: systemd-boot removes an EFI variable, for which a file stands here, and GRUB empties
+`next_entry` in its environment block.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ def next_init(boot: Path) -> str:
 
 
 def init_of(boot: Path) -> str:
-    """The init of the default entry, read as systemd-boot reads it."""
+    """The init of the default entry, read as the boot loader reads it."""
     if _with_grub(boot):
         return _grub_init(boot, "")
+    if _with_extlinux(boot):
+        return _extlinux_init(boot)
     conf = boot / "loader" / "loader.conf"
     if not conf.is_file():
         raise LabError("/boot/loader/loader.conf is missing: nothing to boot")
@@ -66,6 +68,24 @@ def _fields(file: Path) -> dict[str, str]:
 
 def _with_grub(boot: Path) -> bool:
     return (boot / "grub" / "grub.cfg").is_file() and not (boot / "loader" / "loader.conf").is_file()
+
+
+def _with_extlinux(boot: Path) -> bool:
+    return (boot / "extlinux/extlinux.conf").is_file() and not (boot / "loader/loader.conf").is_file()
+
+
+def _extlinux_init(boot: Path) -> str:
+    text = (boot / "extlinux" / "extlinux.conf").read_text()
+    if not (default := re.search(r"^DEFAULT (\S+)$", text, re.MULTILINE)):
+        raise LabError("extlinux.conf names no default")
+    labels = dict(re.findall(r"^LABEL (\S+)\n((?:  .*\n)*)", text, re.MULTILINE))
+    body = labels.get(default[1], "")
+    for kernel in re.findall(r"^  (?:LINUX|INITRD) (\S+)", body, re.MULTILINE):
+        if not (boot / "extlinux" / kernel).is_file():
+            raise LabError(f"extlinux.conf names {kernel}, which is not in /boot")
+    if not (found := re.search(r" init=(\S+)", body)):
+        raise LabError(f"the label {default[1]} of extlinux.conf has no init=")
+    return found[1]
 
 
 def _grub_init(boot: Path, chosen: str) -> str:

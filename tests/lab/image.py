@@ -81,6 +81,12 @@ toplevel=$(nix --extra-experimental-features 'nix-command flakes' build --no-lin
 nix-env -p /nix/var/nix/profiles/system --set "$toplevel"
 NIXOS_INSTALL_BOOTLOADER=1 "$toplevel/bin/switch-to-configuration" boot
 rm -rf /root/.cache
+# A soft-reboot unmounts these, and a container could not mount them again. NixOS mounts /boot
+# again, by fstab, and keeps the store.
+cd /usr/lib/systemd/system
+mkdir boot.mount.d
+printf '[Unit]\nDefaultDependencies=no\n' | tee boot.mount.d/stays.conf >nix-store.mount
+printf '[Mount]\nWhat=/nix/store\nWhere=/nix/store\nOptions=bind,ro\n' >>nix-store.mount
 """
 
 

@@ -102,8 +102,16 @@ def new_id() -> str:
 
 def unchanged(before: Answer) -> dict[str, Any]:
     """The return values where a host runs and boots the system already."""
-    generation = number(before.get("generation"))
-    return {"changed": False, "deployment": "", "state": ResultState.UNCHANGED, "generation": generation}
+    why = before.get("loader_why")
+    return {
+        "changed": False,
+        "deployment": "",
+        "state": ResultState.UNCHANGED,
+        "generation": number(before.get("generation")),
+        "boot_loader": before.get("loader"),
+        "boot_loader_default": before.get("loader_default"),
+        "notes": [messages.loader_unknown(why)] if why else [],
+    }
 
 
 def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, Any]:
@@ -121,6 +129,9 @@ def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, A
             "system": record.get("live", ""),
             "boot_default": record.get("boot", ""),
             "generation": number(record.get("generation", "")),
+            # Records of earlier releases have neither.
+            "boot_loader": record.get("loader", ""),
+            "boot_loader_default": record.get("loader_default", ""),
             "notes": lines(record.get("notes", "")),
             "failed_units": lines(record.get("failed_units", "")),
         }

@@ -86,6 +86,11 @@ def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -
     return "\n".join(part for part in parts if part)
 
 
+def loader_unknown(why: str) -> str:
+    """What is not proven of a host whose boot loader says nothing."""
+    return f"the boot loader's default is unknown: {why}"
+
+
 def excerpt(title: str, text: str) -> str:
     """The last lines of a longer text below a title; "" where there are none."""
     found = lines(text)[-_LOG_LINES:]
@@ -104,6 +109,9 @@ def _now(record: Mapping[str, Any]) -> str:
         record.get("from"): "the previous system",
     }
     runs = f"It runs {live} ({said.get(live, 'another system')})"
+    loader = record.get("loader_default") or boot
+    if loader != boot:
+        return f"{runs}; its boot loader starts {loader}, and its system profile is {boot or 'not there'}."
     return f"{runs} and would boot the same." if boot == live else f"{runs} and would boot {boot or 'nothing'}."
 
 

@@ -31,6 +31,7 @@ class Anomaly(StrEnum):
     BOOT_DEFAULT_NOT_LIVE = "boot-default-not-live"
     TESTED_NOT_CONFIRMED = "tested-not-confirmed"
     LOADER_DISAGREES = "loader-disagrees"
+    LOADER_UNKNOWN = "loader-unknown"
     REMOVAL_INTERRUPTED = "removal-interrupted"
 
 
@@ -134,8 +135,15 @@ def _booted_once(trial: Trial, default: str) -> Explanation:
 
 
 def _of_loader(facts: Facts) -> Iterator[Explanation]:
-    if facts.loader and facts.boot_default and facts.boot_default not in (facts.loader, facts.loader_parent):
+    if not facts.boot_default:
+        return
+    if facts.loader_disagrees and facts.boot_default != facts.loader_parent:
         yield Explanation(
-            Anomaly.LOADER_DISAGREES,
-            f"the system profile is {facts.boot_default}, but the boot loader starts {facts.loader}; {_REWRITE}",
+            Anomaly.LOADER_DISAGREES, f"the system profile is {facts.boot_default}, but {facts.loader_why}; {_REWRITE}"
+        )
+    elif facts.loader_why and not facts.loader and facts.complete:
+        yield Explanation(
+            Anomaly.LOADER_UNKNOWN,
+            f"what the boot loader starts by itself is unknown: {facts.loader_why}; that it is {facts.boot_default} is"
+            " believed of the system profile",
         )

@@ -71,6 +71,10 @@ class Facts:
     boot_default: str
     loader: str = ""
     """What the boot loader starts by itself."""
+    loader_why: str = ""
+    """Why that cannot be told, or is not the boot default."""
+    loader_disagrees: bool = False
+    """Whether it certainly is not the boot default."""
     specialisation: str = ""
     """The name of the specialisation that runs."""
     parent: str = ""
@@ -81,6 +85,8 @@ class Facts:
     """Its line in deployments.jsonl."""
     trial: Trial | None = None
     unfinished_removal: bool = False
+    complete: bool = False
+    """Whether root has looked."""
 
     @classmethod
     def read(cls, answer: Answer, generations: Sequence[Generation], deployments: Sequence[Mapping[str, Any]]) -> Facts:
@@ -92,6 +98,8 @@ class Facts:
             booted=answer.get("booted"),
             boot_default=default,
             loader=loader,
+            loader_why=answer.get("loader_why"),
+            loader_disagrees=bool(answer.get("loader_disagrees")),
             specialisation=specialisation,
             parent=parent,
             loader_parent=specialisation_of(loader, generations, default)[1],
@@ -99,6 +107,7 @@ class Facts:
             last_deployment=deployments[-1] if deployments else {},
             trial=Trial.read(answer),
             unfinished_removal=bool(answer.get("unfinished_removal")),
+            complete=answer.get("root") == "0",
         )
 
     @property

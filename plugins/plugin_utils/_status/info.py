@@ -34,6 +34,7 @@ def values(answer: Answer, flake: LocalFlake | RemoteFlake | None, configuration
         "specialisation": facts.specialisation,
         "booted_system": facts.booted,
         "boot_default": facts.boot_default,
+        "boot_loader": answer.get("loader"),
         "boot_loader_default": facts.loader,
         "generation": number(answer.get("generation")),
         "hostname": answer.get("hostname"),
@@ -52,7 +53,7 @@ def values(answer: Answer, flake: LocalFlake | RemoteFlake | None, configuration
         "trial": facts.trial and facts.trial.as_value(),
         "explanations": [one.as_value() for one in explain(facts)],
         "free_space": free_space(answer),
-        "complete": answer.get("root") == "0",
+        "complete": facts.complete,
         "drift": None if flake is None else _drift(answer, flake, configuration),
     }
 

@@ -22,14 +22,18 @@ main() {
 
 # answer_systems: what runs, what booted, what would boot. What runs is in $live.
 answer_systems() {
-    local default revision
+    local default names revision
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
     answer current "$live"
     [ ! -e /run/booted-system ] || answer booted "$(readlink -f /run/booted-system)"
     answer boot_default "$default"
     answer generation "$(current_generation)"
-    answer loader_default "$(loader_default /boot /efi /boot/efi)"
+    names=0
+    loader_names "$default" || names=$?
+    answer_loader
+    # Also where it starts nothing at all.
+    [ "$names" != 1 ] || answer loader_disagrees yes
     answer hostname "$(uname -n)"
     answer kernel "$(uname -r)"
     answer nixos_version "$(cat /run/current-system/nixos-version 2>/dev/null)"

@@ -13,7 +13,7 @@ efi_variables=/sys/firmware/efi/efivars
 # ask_loader: which loader it is in $loader: systemd-boot, grub, extlinux or unknown. In $loader_starts the toplevel that it starts where
 # nobody chooses; empty where that cannot be told, and why is in $loader_why then.
 ask_loader() {
-    local at boot_mounts broken chosen entry_count firmware_mounts found lacking starts why_not
+    local at boot_mounts broken chosen entry_count firmware_mounts found lacking starts tries wanted why_not
     loader=unknown
     loader_starts=
     loader_why=
@@ -44,10 +44,11 @@ loader_names() {
     return 1
 }
 
-# loader_default: what the loader starts, as far as it can be told.
-loader_default() {
-    ask_loader
-    [ -z "$loader_starts" ] || echo "$loader_starts"
+# answer_loader: what was found.
+answer_loader() {
+    answer loader "$loader"
+    answer loader_default "$loader_starts"
+    answer loader_why "$loader_why"
 }
 
 # look_at_mounts: false where a directory of a boot loader cannot be relied on. In $boot_mounts, between spaces, those that are mounts, and in
@@ -174,7 +175,7 @@ needs_file() {
 # --- systemd-boot ---
 
 ask_systemd_boot() {
-    local at by_default by_preference exact entry_places key value
+    local at by_default by_preference entry_places key value
     for key in "$efi_variables"/LoaderEntryDefault-* "$efi_variables"/LoaderEntryPreferred-*; do
         [ ! -e "$key" ] || { why_not="the default entry is kept in an EFI variable, as 'bootctl set-default' does" && return; }
     done
@@ -193,183 +194,61 @@ ask_systemd_boot() {
         preferred) by_preference=$value ;;
         esac
     done <"$2"
-    # NixOS names an entry, and mostly there is nothing else to look at.
-    exact=${by_preference:-$by_default}
-    case $exact in
-    *[!A-Za-z0-9._-]*) ;;
-    *.conf)
-        entries_called "$exact"
-        case $entry_count,$chosen in
-        1,*"/$exact") read_entry "$chosen" && return ;;
-        1,*+0.conf | 1,*+0-*.conf) ;;
-        1,*) [ -z "$by_preference" ] || { read_entry "$chosen" && return; } ;;
-        esac
-        ;;
+    wanted=${by_preference:-$by_default}
+    find_entries
+    # Its order of entries is not known here.
+    case $entry_count,$wanted in
+    1,*) ;;
+    0,*[*?[]* | 0,@*) why_not="the default in $2, '$wanted', is none of its entries" && return ;;
+    0,*.conf) needs_file "$1/loader/entries/$wanted"; return ;;
+    *) why_not="the default in $2, '$wanted', is not one of its entries" && return ;;
     esac
-    sort_entries
+    # What is preferred passes for it as long as it has tries left. Only releases that prefer one leave the tries away when they compare.
+    case $tries,$by_preference,$chosen in
+    *.efi) why_not="$chosen is a unified kernel image, which is not looked into" ;;
+    +0,* | +0-*) why_not="the tries of booting $chosen are used up" ;;
+    +*,,*) why_not="whether $chosen is the default, '$wanted', is not the same for each release of systemd-boot" ;;
+    *) read_entry "$chosen" ;;
+    esac
 }
 
 is_boot_mount() { case "$boot_mounts$firmware_mounts " in *" $1 "*) ;; *) return 1 ;; esac; }
 
-# entries_called NAME: how many there are, with their tries counted in their names or not, in $entry_count; the last one in $chosen.
-entries_called() {
-    local at file
+# find_entries: how many $wanted may stand for, a name or a pattern or nothing, in $entry_count; the last of them in $chosen, and in $tries what
+# its name has at its end where its tries of booting are counted.
+find_entries() {
+    local at file plain
     entry_count=0
-    chosen=
     for at in $entry_places; do
-        for file in "$at/loader/entries/$1" "$at/loader/entries/${1%.conf}"+[0-9]*.conf; do
-            [ ! -e "$file" ] || { entry_count=$((entry_count + 1)) && chosen=$file; }
+        for file in "$at"/loader/entries/*.conf "$at"/EFI/Linux/*.efi; do
+            [ -e "$file" ] || continue
+            plain=${file##*/}
+            case $plain in *+[0-9]*.conf) plain=${plain%+*}.conf ;; esac
+            # shellcheck disable=SC2254 # it may be a pattern
+            case ${file##*/},$plain in
+            ${wanted:-*},* | *,${wanted:-*}) ;;
+            *) continue ;;
+            esac
+            entry_count=$((entry_count + 1))
+            chosen=$file
+            tries=${file%.conf}
+            tries=${tries#*"${plain%.conf}"}
         done
     done
 }
 
-# read_entry FILE: what it starts; false where the loader passes over it, since its kernel is not there.
+# read_entry FILE: what it starts.
 read_entry() {
     local at key options value
     at=${1%/loader/entries/*}
     options=
     while read -r key value || [ -n "$key" ]; do
         case $key in
-        linux) [ -e "$at/${value#/}" ] || return 1 ;;
-        initrd) needs_file "$at/${value#/}" ;;
+        linux | initrd) needs_file "$at/${value#/}" ;;
         options) options="$options $value" ;;
         esac
     done <"$1"
     [ "$broken" = yes ] || name_init "$options"
-}
-
-# sort_entries: a pattern stands for the first of those that it matches, and so does no default at all. As systemd-boot orders them: by
-# sort-key, machine-id, version and name, those last whose tries are used up. Its releases do not agree whether the tries are part
-# of an entry's name, nor what a name without .conf is; where that matters, it cannot be told.
-sort_entries() {
-    local at file
-    case $by_default$by_preference in
-    *@*) why_not="the default entry is one that was chosen in the menu" && return ;;
-    *[!A-Za-z0-9*?._+-]*) why_not="the default entry is a pattern that is not understood" && return ;;
-    esac
-    set --
-    for at in $entry_places; do
-        for file in "$at"/EFI/Linux/*.efi; do
-            [ ! -e "$file" ] || { why_not="there are unified kernel images, and the default is none of the other entries" && return; }
-        done
-        for file in "$at"/loader/entries/*.conf; do
-            [ ! -e "$file" ] || set -- "$@" "$file"
-        done
-    done
-    why_not="there is no entry that the loader would start by itself"
-    [ "$#" != 0 ] || return 0
-    chosen=$(awk -v preferred="$by_preference" -v wanted="$by_default" '
-        function later(a, b,   r, c, k, x, y, m) {
-            for (;;) {
-                sub(/^[^0-9A-Za-z~^.-]+/, "", a)
-                sub(/^[^0-9A-Za-z~^.-]+/, "", b)
-                r = (a !~ /^~/) - (b !~ /^~/)
-                if (r) return r
-                if (a ~ /^~/) { a = substr(a, 2); b = substr(b, 2) }
-                if (a == "" || b == "") return (a != "") - (b != "")
-                for (k = 1; k <= 3; k++) {
-                    c = substr("-^.", k, 1)
-                    x = substr(a, 1, 1) == c
-                    y = substr(b, 1, 1) == c
-                    if (x != y) return y - x
-                    if (x) { a = substr(a, 2); b = substr(b, 2) }
-                }
-                if (a ~ /^[0-9]/ || b ~ /^[0-9]/) {
-                    match(a, /^[0-9]*/); x = substr(a, 1, RLENGTH); a = substr(a, RLENGTH + 1)
-                    match(b, /^[0-9]*/); y = substr(b, 1, RLENGTH); b = substr(b, RLENGTH + 1)
-                    r = (x != "") - (y != "")
-                    sub(/^0+/, "", x)
-                    sub(/^0+/, "", y)
-                    if (!r) r = length(x) - length(y)
-                } else {
-                    match(a, /^[A-Za-z]*/); x = substr(a, 1, RLENGTH); a = substr(a, RLENGTH + 1)
-                    match(b, /^[A-Za-z]*/); y = substr(b, 1, RLENGTH); b = substr(b, RLENGTH + 1)
-                    m = length(x) < length(y) ? length(x) : length(y)
-                    r = compare(substr(x, 1, m), substr(y, 1, m))
-                    if (!r) r = length(x) - length(y)
-                }
-                if (!r) r = compare(x, y)
-                if (r) return r
-            }
-        }
-        function compare(x, y) { return (x "" > y "") - (x "" < y "") }
-        function before(i, j,   r) {
-            r = (left[i] == 0) - (left[j] == 0)
-            if (!r) r = (key[i] == "") - (key[j] == "")
-            if (!r && key[i] != "") {
-                r = compare(key[i], key[j])
-                if (!r) r = compare(machine[i], machine[j])
-                if (!r) r = -later(version[i], version[j])
-            }
-            if (!r) r = -later(id[i], id[j])
-            if (!r && left[i] >= 0 && left[j] >= 0) r = left[i] == left[j] ? tried[i] - tried[j] : left[j] - left[i]
-            return r < 0
-        }
-        function first(pattern, skip_bad,   i, best) {
-            gsub(/[.+]/, "[&]", pattern)
-            gsub(/[*]/, ".*", pattern)
-            gsub(/[?]/, ".", pattern)
-            best = 0
-            for (i = 1; i <= n; i++)
-                if (there[i] && !(skip_bad && left[i] == 0) && id[i] ~ ("^" pattern "$") && (!best || before(i, best))) best = i
-            return best
-        }
-        function pick(default_entry,   i) {
-            i = preferred == "" ? 0 : first(preferred, 1)
-            if (!i && default_entry != "") i = first(default_entry, 0)
-            if (!i) i = first("*", 0)
-            if (picks++ && i != picked) unsure = 1
-            picked = i
-        }
-        FNR == 1 {
-            files[++n] = FILENAME
-            root = FILENAME
-            sub(/\/loader\/entries\/[^\/]*$/, "", root)
-            name = tolower(substr(FILENAME, length(root) + 17))
-            raw[n] = stripped[n] = name
-            left[n] = tried[n] = -1
-            if (match(name, /[+][0-9]+(-[0-9]+)?[.]conf$/)) {
-                stripped[n] = substr(name, 1, RSTART - 1) ".conf"
-                split(substr(name, RSTART + 1), counted, /[-.]/)
-                left[n] = counted[1] + 0
-                tried[n] = counted[2] + 0
-            }
-            if (name ~ /^([.]|auto-)/) ignored[n]
-        }
-        {
-            value = $0
-            sub(/^[ \t]*[^ \t]+[ \t]+/, "", value)
-            sub(/[ \t\r]+$/, "", value)
-        }
-        $1 == "sort-key" { key[n] = value }
-        $1 == "machine-id" { machine[n] = value }
-        $1 == "version" { version[n] = value }
-        $1 == "architecture" || $1 == "uki-url" { unsure = 1; exit }
-        $1 == "linux" || $1 == "efi" || $1 == "uki" {
-            gsub(/\\/, "/", value)
-            there[n] = !(n in ignored) && (getline line < (root "/" value)) >= 0
-            close(root "/" value)
-        }
-        END {
-            preferred = tolower(preferred)
-            wanted = tolower(wanted)
-            for (i = 1; i <= n; i++) id[i] = stripped[i]
-            pick(wanted)
-            if (preferred == "") {
-                if (wanted ~ /^[^*?]+$/ && wanted !~ /[.]conf$/) pick(wanted ".conf")
-                for (i = 1; i <= n; i++) id[i] = raw[i]
-                pick(wanted)
-            }
-            print unsure ? "?" : picked ? files[picked] : ""
-        }' "$@")
-    case $chosen in
-    '') ;;
-    '?') why_not="the default entry is not the same for each release of systemd-boot" ;;
-    *)
-        why_not=
-        read_entry "$chosen" || why_not="the default entry cannot be read"
-        ;;
-    esac
 }
 
 # --- GRUB ---
@@ -379,105 +258,79 @@ sort_entries() {
 ask_grub() {
     local said
     said=$(awk -v environment="$1/grub/grubenv" '
-        function give_up(why) { given_up = 1; print "? " why; exit }
-        function unquoted(text,   quote) {
-            sub(/^[ \t]+/, "", text)
-            sub(/[ \t;]+$/, "", text)
+        function give_up(why) { print "? " why; given_up = 1; exit }
+        function word(text,   quote) {
             quote = substr(text, 1, 1)
-            if (quote != "\"" && quote != "\047") return text
-            return substr(text, length(text)) == quote ? substr(text, 2, length(text) - 2) : text
-        }
-        function title(text,   quote) {
-            sub(/^[ \t]*(menuentry|submenu)[ \t]+/, "", text)
-            quote = substr(text, 1, 1)
-            if (quote != "\"" && quote != "\047") { sub(/[ \t{].*/, "", text); return text }
+            if (quote != "\"" && quote != "\047") { sub(/[ \t;{].*/, "", text); return text }
             text = substr(text, 2)
             return substr(text, 1, index(text, quote) - 1)
         }
-        function named(text) {
-            if (!match(text, /(--id|[$][{]?menuentry_id_option[}]?)[ \t=]+/)) return ""
-            text = substr(text, RSTART + RLENGTH)
-            sub(/[ \t]*[{].*$/, "", text)
-            sub(/[ \t]+--.*$/, "", text)
-            return unquoted(text)
-        }
         function saved(   line, value) {
-            value = ""
             while ((getline line < environment) > 0) if (sub(/^saved_entry=/, "", line)) value = line
-            if (value ~ /\\/) give_up("the entry that was saved is not understood")
             return value
         }
-        BEGIN { depth = 0; menu[0] = 0; menus = 1 }
-        depth == 0 && /^[ \t]*if[ \t]/ { conditions++ }
-        depth == 0 && /(^|[ \t;])fi[ \t;]*$/ { conditions-- }
-        depth == 0 && /^[ \t]*(source|configfile|[.])[ \t]/ { included = 1 }
-        /^[ \t]*(menuentry|submenu)[ \t]/ && (depth == 0 || kind[depth] == "submenu") {
-            at = menu[depth]
+        { sub(/^[ \t]+/, "") }
+        $1 == "menuentry" || $1 == "submenu" {
+            at = menu[depth] + 0
             i = count[at]++
-            titles[at, i] = title($0)
-            ids[at, i] = named($0)
-            unsure[at, i] = included || (depth == 0 && conditions > 0)
-            is_menu = $1 == "submenu"
-            if ($0 ~ /[{][ \t]*$/) {
-                depth++
-                kind[depth] = $1
-                if (is_menu) { menu[depth] = menus; within[at, i] = menus++ }
-                entry_menu = at; entry_number = i
-            } else text[at, i] = $0
+            line = $0
+            sub(/^[a-z]+[ \t]+/, "", line)
+            title[at, i] = word(line)
+            if (match(line, /(--id|[$][{]?menuentry_id_option[}]?)[ \t=]+/)) id[at, i] = word(substr(line, RSTART + RLENGTH))
+            unsure[at, i] = conditions > 0 || included
+            if ($0 !~ /[{][ \t]*$/) next
+            menu[++depth] = at
+            if ($1 == "submenu") within[at, i] = menu[depth] = ++menus
+            else { here = at SUBSEP i; inside = depth }
             next
         }
-        /^[ \t]*function[ \t].*[{][ \t]*$/ { depth++; kind[depth] = "function"; next }
-        /^[ \t]*[}]/ { if (depth) depth--; next }
-        depth && kind[depth] == "menuentry" { text[entry_menu, entry_number] = text[entry_menu, entry_number] $0 "\n"; next }
-        depth == 0 && /^[ \t]*(set[ \t]+)?default=/ {
-            value = $0
-            sub(/^[ \t]*(set[ \t]+)?default=/, "", value)
-            value = unquoted(value)
+        /[{][ \t]*$/ { depth++; if (!inside) inside = depth; next }
+        /^[}]/ { if (inside == depth) { inside = 0; here = "" }; if (depth) depth--; next }
+        inside { if (here) text[here] = text[here] $0 "\n"; next }
+        $1 == "if" { conditions++ }
+        /(^|[ \t;])fi[ \t;]*$/ { conditions-- }
+        $1 ~ /^(source|configfile|[.])$/ { included = 1 }
+        sub(/^(set[ \t]+)?default=/, "") {
+            value = word($0)
             if (value ~ /^[$][{]?next_entry[}]?$/) next
-            if (has_default && value "" != chosen "") several = 1
-            has_default = 1
-            chosen = value
+            if (defaults++ && value "" != rest "") give_up("grub.cfg sets more than one default")
+            rest = value
         }
         END {
             if (given_up) exit
-            if (several) give_up("grub.cfg sets more than one default")
-            if (chosen ~ /^[$][{]?saved_entry[}]?$/) chosen = saved()
-            if (chosen ~ /[$]/) give_up("the default of grub.cfg is made while it runs")
+            if (rest ~ /^[$][{]?saved_entry[}]?$/) rest = saved()
+            if (rest ~ /[$\\]/) give_up("the default of grub.cfg is not understood: " rest)
             at = 0
-            rest = chosen
-            for (;;) {
+            do {
+                if (!count[at]) give_up("grub.cfg has no entry")
                 gsub(/>>/, "\n", rest)
                 part = rest
                 rest = ""
                 if (i = index(part, ">")) { rest = substr(part, i + 1); part = substr(part, 1, i - 1) }
-                gsub(/\n/, ">", part)
                 gsub(/\n/, ">>", rest)
-                sub(/^[ \t]+/, "", rest)
+                gsub(/\n/, ">", part)
                 sub(/^[ \t]+/, "", part)
+                if (part ~ /^[0-9]/ && part !~ /^(0|[1-9][0-9]*)$/) give_up("the default of grub.cfg is not understood: " part)
                 found = 0
-                if (part ~ /^[0-9]+$/) found = part + 0 < count[at] ? part + 0 : 0
-                else if (part ~ /^[0-9]/) give_up("the default of grub.cfg is not understood")
-                else for (i = 0; i < count[at]; i++) if (part != "" && (titles[at, i] "" == part || ids[at, i] "" == part)) { found = i; break }
-                if (!count[at]) give_up("grub.cfg has no entry")
+                for (i = count[at] - 1; i >= 0; i--) if (part != "" && (part == i "" || part == title[at, i] "" || part == id[at, i] "")) found = i
                 for (i = 0; i <= found; i++) if (unsure[at, i]) give_up("entries of grub.cfg depend on what it finds while it runs")
                 if (!((at, found) in within)) break
                 if (rest == "") give_up("the default of grub.cfg is a submenu")
                 at = within[at, found]
-            }
-            lines = split(text[at, found], line, "\n")
+            } while (1)
+            lines = split(text[at, found], line_of, "\n")
             for (i = 1; i <= lines; i++) {
-                words = split(line[i], word, /[ \t]+/)
-                first = word[1] == "" ? 2 : 1
-                for (k = first + 1; k <= words; k++) {
-                    if (word[k] ~ /^init=/) print "init " word[k]
-                    if (word[first] ~ /^(linux|initrd|module|multiboot)/ && match(word[k], /\/kernels\/[^\/]+$/)) print "file " substr(word[k], RSTART)
+                words = split(line_of[i], each, /[ \t]+/)
+                for (k = 2; k <= words; k++) {
+                    if (each[k] ~ /^init=/) print "init " each[k]
+                    if (each[1] ~ /^(linux|initrd|module|multiboot)/ && match(each[k], /\/kernels\/[^\/]+$/)) print "file " substr(each[k], RSTART)
                 }
             }
         }' "$2" 2>/dev/null)
     case $said in
-    '? '*) why_not=${said#??} && return ;;
+    '? '*) why_not=${said#??} ;;
+    *) read_said "$1" "$said" ;;
     esac
-    read_said "$1" "$said"
 }
 
 # --- extlinux, and what reads its file ---

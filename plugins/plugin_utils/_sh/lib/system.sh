@@ -1,6 +1,6 @@
 # Whether a system may be tried here, and whether there is anything to do. Before it: $new.
 # inputs: specialisation mode over_ssh allow
-# needs: base allowed profile roots
+# needs: base allowed boot_loader profile roots
 # shellcheck shell=sh
 
 # yes where it is only asked whether a system would be refused: then that is the status, and nothing is said or dropped.
@@ -26,17 +26,20 @@ note_systems() {
     default=$(boot_default)
 }
 
-# is_unchanged: whether there is nothing to do, nor anything to repair.
+# is_unchanged: whether there is nothing to do, nor anything to repair. Where the boot loader certainly starts another system than the profile
+# names, its side has to be written again; where that cannot be told, the profile is believed, and answer_unchanged says so.
 is_unchanged() {
-    [ "$default" = "$new" ] && { [ "$live" = "$new_live" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ]
+    [ "$default" = "$new" ] && { [ "$live" = "$new_live" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ] || return 1
+    loader_names "$new" || [ "$?" = 2 ]
 }
 
-# answer_unchanged: and lets go of what was kept for a deployment.
+# answer_unchanged: after is_unchanged; and lets go of what was kept for a deployment.
 answer_unchanged() {
     drop_all_roots
     answer previous_live "$live"
     answer previous_boot "$default"
     answer unchanged yes
+    answer_loader
     answer generation "$(current_generation)"
 }
 

@@ -74,12 +74,12 @@ is_needed() {
 # The entries of generations that are gone have to go as well: they would start what garbage collection takes away. Twice, since a
 # lock may be held. If it can't be done, there are the generations again.
 write_boot_entries() {
-    local each link loaded starts
+    local each link starts
     sync -f "${profile%/*}"
     starts=$default
-    loaded=$(loader_default /boot /efi /boot/efi)
+    ask_loader
     for each in "$default"/specialisation/*; do
-        [ -z "$loaded" ] || [ "$(readlink -f "$each")" != "$loaded" ] || starts=$loaded
+        [ -z "$loader_starts" ] || [ "$(readlink -f "$each")" != "$loader_starts" ] || starts=$loader_starts
     done
     # This is no switch, so what forbids one does not matter.
     NIXOS_NO_CHECK=1

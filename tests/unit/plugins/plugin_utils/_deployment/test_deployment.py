@@ -107,17 +107,33 @@ def test_names_do_not_meet() -> None:
 
 
 def test_unchanged() -> None:
-    assert unchanged(answered({"generation": "7"})) == {
+    answer = {"generation": "7", "loader": "grub", "loader_default": NEW, "loader_why": ""}
+    assert unchanged(answered(answer)) == {
         "changed": False,
         "deployment": "",
         "state": "unchanged",
         "generation": 7,
+        "boot_loader": "grub",
+        "boot_loader_default": NEW,
+        "notes": [],
     }
+
+
+def test_unchanged_as_far_as_the_profile_says() -> None:
+    answer = {"loader": "unknown", "loader_default": "", "loader_why": "/boot should be mounted, and is not"}
+    result = unchanged(answered(answer))
+    assert (result["boot_loader"], result["boot_loader_default"]) == ("unknown", "")
+    assert result["notes"] == ["the boot loader's default is unknown: /boot should be mounted, and is not"]
 
 
 def result(state: State, **fields: str) -> dict[str, Any]:
     its = deployment(ended(state, **fields))
     return result_of(its.host, its, its.ask("poll"))
+
+
+def test_what_the_boot_loader_starts() -> None:
+    found = result(State.COMMITTED, loader="systemd-boot", loader_default=NEW)
+    assert (found["boot_loader"], found["boot_loader_default"]) == ("systemd-boot", NEW)
 
 
 def test_return_values_of_one_that_has_committed() -> None:
@@ -131,6 +147,9 @@ def test_return_values_of_one_that_has_committed() -> None:
         "system": NEW,
         "boot_default": NEW,
         "generation": 42,
+        # Its record is of a release that did not ask the loader.
+        "boot_loader": "",
+        "boot_loader_default": "",
         "notes": ["one", "two"],
         "failed_units": [],
         "reboot_required": False,

@@ -95,6 +95,17 @@ def test_failure_tells_running_and_boot_default_apart() -> None:
     assert "another system" in messages.failure("web1", "the-id", "superseded", record(live="/nix/store/third"))
 
 
+def test_boot_loader_that_starts_another_system_than_the_profile() -> None:
+    record = {"to": NEW, "from": OLD, "live": OLD, "boot": OLD, "loader": "grub", "loader_default": NEW}
+    text = messages.failure("web1", "the-id", "commit-failed", record)
+    assert (
+        f"It runs {OLD} (the previous system); its boot loader starts {NEW}, and its system profile is {OLD}." in text
+    )
+    for loader in (OLD, ""):
+        text = messages.failure("web1", "the-id", "rolled-back", record | {"loader_default": loader})
+        assert f"It runs {OLD} (the previous system) and would boot the same." in text
+
+
 def test_record_of_a_host_that_did_not_say_what_it_runs() -> None:
     text = messages.failure("web1", "the-id", "interrupted", record(live=""))
     assert "It runs" not in text

@@ -29,7 +29,17 @@ LOST_TRIAL = Trial(A, False, "it was booted once and runs")
         ({"current": A, "booted": A, "boot_default": A, "loader": A}, []),
         ({"current": B, "booted": A, "boot_default": B}, []),
         ({"current": C, "booted": A, "boot_default": A, "parent": A}, []),
-        ({"current": A, "booted": A, "boot_default": A, "loader": C, "loader_parent": A}, []),
+        (
+            {
+                "current": A,
+                "booted": A,
+                "boot_default": A,
+                "loader": C,
+                "loader_parent": A,
+                "loader_disagrees": True,
+            },
+            [],
+        ),
         ({"current": B, "booted": A, "boot_default": A}, ["tested-not-confirmed"]),
         ({"current": B, "booted": A, "boot_default": C}, ["tested-not-confirmed"]),
         ({"current": B, "booted": A, "boot_default": C, "trial": LOST_TRIAL}, ["tested-not-confirmed"]),
@@ -41,7 +51,13 @@ LOST_TRIAL = Trial(A, False, "it was booted once and runs")
         ),
         ({"current": B, "booted": B, "boot_default": B, "trial": LOST_TRIAL}, []),
         ({"current": A, "booted": A, "boot_default": ""}, ["no-boot-default"]),
-        ({"current": A, "booted": A, "boot_default": A, "loader": B}, ["loader-disagrees"]),
+        (
+            {"current": A, "booted": A, "boot_default": A, "loader": B, "loader_disagrees": True},
+            ["loader-disagrees"],
+        ),
+        ({"current": A, "booted": A, "boot_default": A, "loader_disagrees": True}, ["loader-disagrees"]),
+        ({"current": A, "booted": A, "boot_default": A, "loader_why": "x", "complete": True}, ["loader-unknown"]),
+        ({"current": A, "booted": A, "boot_default": A, "loader_why": "x"}, []),
         ({"current": B, "booted": B, "boot_default": A, "open_deployment": IN_PROGRESS}, ["deploying"]),
         (
             {"current": B, "booted": A, "boot_default": A, "open_deployment": LEFT},
@@ -62,8 +78,9 @@ def test_anomalies(facts: dict[str, Any], states: list[str]) -> None:
 def test_they_say_which_systems_and_what_to_do() -> None:
     (tested,) = explain(Facts(current=B, booted=A, boot_default=A))
     assert f"runs {B} and would boot {A}, what was booted" in tested.text
-    (loader,) = explain(Facts(current=A, booted=A, boot_default=A, loader=B))
-    assert f"starts {B}" in loader.text
+    disagrees = Facts(A, A, A, loader=B, loader_why=f"the boot loader starts {B}", loader_disagrees=True)
+    (loader,) = explain(disagrees)
+    assert f"system profile is {A}, but the boot loader starts {B}" in loader.text
     assert "switch-to-configuration boot" in loader.text
     (waits,) = explain(Facts(current=B, booted=A, boot_default=A, open_deployment=IN_PROGRESS))
     assert "is in progress (window); it waits for confirmation, and rolls back without one" in waits.text

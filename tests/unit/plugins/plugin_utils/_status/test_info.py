@@ -25,7 +25,9 @@ WELL: dict[str, Any] = {
     "booted": A,
     "boot_default": A,
     "generation": "7",
+    "loader": "systemd-boot",
     "loader_default": A,
+    "loader_why": "",
     "hostname": "web1",
     "kernel": "6.12.1",
     "nixos_version": "25.11",
@@ -57,6 +59,7 @@ def test_a_host_that_is_whole() -> None:
         "specialisation": "",
         "booted_system": A,
         "boot_default": A,
+        "boot_loader": "systemd-boot",
         "boot_loader_default": A,
         "generation": 7,
         "hostname": "web1",
@@ -90,7 +93,23 @@ def test_a_host_of_which_little_is_known() -> None:
 def test_a_specialisation() -> None:
     found = values(current=f"{A}/debug")
     assert (found["specialisation"], found["age"], states(found), found["reboot_reasons"]) == ("debug", 100, [], [])
-    assert states(values(loader_default=f"{A}/debug")) == []
+    assert states(values(loader_default=f"{A}/debug", loader_disagrees="yes", loader_why="it starts that")) == []
+
+
+def test_a_boot_loader_that_does_not_agree() -> None:
+    assert states(values(loader_default=B, loader_disagrees="yes", loader_why=f"it starts {B}")) == ["loader-disagrees"]
+    # A system that is wrapped: the loader names the one within, and the host says that it is the same.
+    assert states(values(loader_default=B)) == []
+    assert states(values(loader_default="", loader_disagrees="yes", loader_why="x")) == ["loader-disagrees"]
+
+
+def test_a_boot_loader_of_which_nothing_is_known() -> None:
+    unknown = {"loader": "unknown", "loader_default": "", "loader_why": "/boot should be mounted, and is not"}
+    found = values(**unknown)
+    assert (found["boot_loader"], found["boot_loader_default"], states(found)) == ("unknown", "", ["loader-unknown"])
+    assert "unknown: /boot should be mounted, and is not" in found["explanations"][0]["text"]
+    # Who may not read is not told of it.
+    assert states(values(**unknown, root="1000")) == []
 
 
 def test_a_clock_that_was_set_back() -> None:
