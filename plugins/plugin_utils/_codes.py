@@ -177,6 +177,7 @@ class Refusal(StrEnum):
     NO_SPECIALISATION = "no-specialisation"
     SPECIALISATION_WITHOUT_TEST = "specialisation-without-test"
     UNTESTED_BOOT_DEFAULT = "untested-boot-default"
+    BOOT_NOT_MOUNTED = "boot-not-mounted"
     # A deployment that is in progress, and a rollback.
     UNKNOWN_DEPLOYMENT = "unknown-deployment"
     ABANDONED = "abandoned"

@@ -159,8 +159,11 @@ def active_units(host: Host) -> set[str]:
     listed = "systemctl list-units --plain --no-legend --full --state=active"
     types = "--type=service,socket,timer,mount,automount,path,target"
     units = {line.split()[0] for line in host.run(f"{listed} {types}").stdout.splitlines()}
-    # Each switch starts this one again, so the first one brings it.
-    return {unit for unit in units if not PASSING.match(unit)} - {"sysinit-reactivation.target"}
+    # Each switch starts the first one, so the first switch brings it; the second stays when nobody wants it any more.
+    return {unit for unit in units if not PASSING.match(unit)} - {
+        "sysinit-reactivation.target",
+        "network-online.target",
+    }
 
 
 def soft_reboots(host: Host) -> int:

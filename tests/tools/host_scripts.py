@@ -313,7 +313,9 @@ def _declarations(scripts: Scripts, controller: Controller) -> Iterator[str]:
                 yield f"{path}: needs {need}, and uses nothing of it"
     facts = {fact for name in scripts.text for fact in _FACT.findall(scripts.bare(name))}
     declared = {fact for name in scripts.text for fact in scripts.declared("facts", name)}
-    yield from (f"nobody notes the fact {fact}" for fact in sorted(declared - facts))
+    # What a deployment's units are given is noted as well.
+    noted = facts | scripts.joiner.inputs("unit/deployment").keys()
+    yield from (f"nobody notes the fact {fact}" for fact in sorted(declared - noted))
     yield from (f"nobody reads the fact {fact}" for fact in sorted(facts - declared))
     for program in scripts.programs:
         for name in scripts.inputs(program):
@@ -324,7 +326,7 @@ def _declarations(scripts: Scripts, controller: Controller) -> Iterator[str]:
             # Another kind of run.
             continue
         declares = scripts.joiner.inputs(f"command/{command}")
-        for name in sorted(inputs - declares.keys() - {"awaited"}):
+        for name in sorted(inputs - declares.keys() - {"awaited", "within"}):
             yield f"{where}: {command} does not declare the input {name}"
         if whole:
             for name in sorted({name for name, only in declares.items() if only is None} - inputs):

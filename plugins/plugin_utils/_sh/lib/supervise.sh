@@ -51,7 +51,11 @@ try_live() {
         needs_reboot status-100 "switch-to-configuration test exited 100"
         return
         ;;
-    "$taken") give_up superseded "somebody else has switched the host meanwhile" ;;
+    "$taken")
+        # What is live now was not made by a call that never began.
+        [ "$switch_runs" != 0 ] || printf '' >"$dir/call"
+        give_up superseded "somebody else has switched the host meanwhile"
+        ;;
     *)
         failed_units >"$dir/failed"
         give_up activation "switch-to-configuration test $(ended "$test_status" "$activate_limit")"
@@ -68,10 +72,8 @@ try_live() {
     if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
 }
 
-# nobody_else_has_switched: the look before the new system is activated.
-nobody_else_has_switched() {
-    [ "$(readlink -f /run/current-system)" = "$previous_live" ] && ! boot_is_theirs
-}
+# nobody_else_has_switched: the look before the new system is activated; also before it is once more.
+nobody_else_has_switched() { ! live_is_theirs && ! boot_is_theirs; }
 
 # The window can be extended once, when a whole fleet is ready to commit.
 extension() { if [ -e "$dir/extended" ]; then extended=$confirm_limit; else extended=0; fi; }

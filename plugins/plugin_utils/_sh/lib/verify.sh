@@ -1,6 +1,6 @@
 # Whether the system that ran runs again, whole, and nothing of the new one.
 # inputs: over_ssh
-# needs: base complain directory process tools unit_changes units
+# needs: base complain directory lines manager process tools unit_changes units
 # shellcheck shell=sh
 
 # verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Complains of what is not.
@@ -8,6 +8,8 @@ verify_previous() {
     local tries
     [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complain not-live "/run/current-system is another"; return; }
     [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complain not-live "/etc is another system's"; return; }
+    # Its units may all be there again one by one: in rescue the host has not come up, and no deployment could begin.
+    ! in_emergency || { complain not-live "the host is in rescue or emergency mode"; return; }
     tries=0
     until units_are_as_before; do
         tries=$((tries + 1))
@@ -23,13 +25,11 @@ ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
 
 # units_are_as_before: leaves lists of those that are not. Where systemd does not answer nobody knows, and the lists are empty.
 units_are_as_before() {
-    : >"$dir/missing"
-    : >"$dir/failed-now"
-    : >"$dir/only-new"
-    : >"$dir/changed"
+    local list
+    for list in missing failed-now only-new changed; do printf '' >"$dir/$list"; done
     { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all"; } || { complain no-answer-from-systemd "systemd does not answer"; return; }
-    grep -F -x -v -f "$dir/active-now" "$dir/active" >"$dir/missing"
-    grep -F -x -v -f "$dir/failed-before" "$dir/failed-all" >"$dir/failed-now"
+    lines_without "$dir/active-now" <"$dir/active" >"$dir/missing"
+    lines_without "$dir/failed-before" <"$dir/failed-all" >"$dir/failed-now"
     list_only_new
     list_changed
     [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || [ -s "$dir/only-new" ] || [ -s "$dir/changed" ] || return 0

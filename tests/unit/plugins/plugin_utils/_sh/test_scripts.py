@@ -144,6 +144,20 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     assert said[2:] == ["no-answer-from-systemd", "a\\x2db.mount", "*.service", "none", "c.service"]
 
 
+@every_shell
+def test_window_that_was_extended(shell: list[str], tmp_path: Path) -> None:
+    """What is left of it is told with what a fleet that is ready adds to it; and nothing where nothing waits."""
+    script = f"known= awaited=window quiet=0 patience=0 id=x\n{join('lib/deployment_state')}\n"
+    script += 'dir=. state=window\nanswer() { echo "$1 $2"; }\nclock() { uptime=100; }\ntell_state\n'
+    script += "echo 130 >window; tell_state; echo 60 >extended; tell_state; echo 20 >window; tell_state\n"
+    said = run(shell, script, tmp_path).splitlines()
+    assert [line for line in said if line.startswith("window")] == [
+        "window_left 30",
+        "window_left 90",
+        "window_left -20",
+    ]
+
+
 @pytest.mark.shell
 @pytest.mark.parametrize("tools", ["", "busybox"])
 @every_shell
@@ -362,11 +376,14 @@ def test_where_a_rollback_leads(shell: list[str], tmp_path: Path, systems: str, 
 
 @every_shell
 def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
-    """A specialisation of the boot default is no untested boot default; another system's is."""
+    """A specialisation of the boot default is no untested boot default, nor is what it wraps; another system's is."""
     for system in ("one", "two"):
         (tmp_path / system / "specialisation").mkdir(parents=True)
         (tmp_path / f"{system}-debug").mkdir()
         (tmp_path / system / "specialisation/debug").symlink_to(tmp_path / f"{system}-debug")
+        (tmp_path / system / "init").touch()
+    (tmp_path / "around-one").mkdir()
+    (tmp_path / "around-one/init").symlink_to(tmp_path / "one/init")
     script = f"mode=test allow= new=/new\n{join('lib/tested_boot_default')}\ncd {tmp_path}\n"
     for live, default in (
         ("one", "one"),
@@ -374,7 +391,9 @@ def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
         ("two-debug", "one"),
         ("one", "one-debug"),
         ("", "one"),
+        ("one", "around-one"),
+        ("two", "around-one"),
     ):
         given = " ".join(f'"{tmp_path / name}"' if name else '""' for name in (live, default))
         script += f"tested_boot_default {given} >/dev/null && echo yes || echo no\n"
-    assert run(shell, script).split() == ["yes", "yes", "no", "no", "no"]
+    assert run(shell, script).split() == ["yes", "yes", "no", "no", "no", "yes", "no"]
