@@ -50,8 +50,8 @@ options:
       - V(other_architecture), a system for another kind of machine.
       - V(untested_boot_default), a host that runs one system and would boot another. One that runs a specialisation
         of what it would boot is not refused.
-      - V(boot_not_mounted), a host whose boot partition should be mounted, as C(/etc/fstab) or a unit says, and is not. What
-        a boot loader is written there is not what starts the host.
+      - V(boot_not_mounted), a host whose boot partition should be mounted, as C(/etc/fstab) or a unit says, and is
+        not. What a boot loader is written there is not what starts the host.
     type: list
     elements: str
     choices: [other_hostname, no_ssh, other_architecture, untested_boot_default, boot_not_mounted]

@@ -31,6 +31,11 @@ commit() {
     state commit-profile
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     begin_call boot || exit 1
+    may_commit || {
+        # Nothing was made by a call that never began.
+        printf '' >"$dir/call"
+        give_up superseded "somebody else has switched the host meanwhile"
+    }
     logged "$commit_limit" nix-env -p "$profile" --set "$new"
     set_status=$status
     [ "$(boot_default)" = "$new" ] || give_up profile "the system profile could not be set: nix-env $(ended "$set_status" "$commit_limit")"
