@@ -109,10 +109,13 @@ def _parent(pid: int) -> int:
 
 def switching(host: Host) -> bool:
     """Whether the deployment's switch-to-configuration is at work; what limits its time does not count."""
-    with contextlib.suppress(OSError):
-        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in processes(host)]
-        return any("switch-to-configuration\0" in line and "timeout\0" not in line for line in commands)
-    return True
+    for pid in processes(host):
+        # Many come and go beside it.
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_text()
+            if "switch-to-configuration\0" in command and "timeout\0" not in command:
+                return True
+    return False
 
 
 def setting_profile(host: Host) -> bool:
