@@ -24,8 +24,9 @@ try_ways() {
         printf '%s\n' "$way" >"$dir/rung"
         leave_emergency
         "way_$(printf '%s' "$way" | tr - _)"
-        # One that died on its way may have put the units back, and not have told systemd.
-        case $switch_status in 0 | 4) ;; *) sc daemon-reload ;; esac
+        # One that died on its way may have put the units back, and not have told systemd. As long as they are the new system's, what
+        # systemd knows is worth more.
+        case $switch_status in 0 | 4) ;; *) ! has_previous_etc || sc daemon-reload ;; esac
         wait_for_jobs
         if verify_previous && wake_logind; then
             verified=yes
