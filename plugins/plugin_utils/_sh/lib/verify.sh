@@ -68,7 +68,12 @@ mend_units() {
             sc start --no-block -- "$service" 2>/dev/null
         fi
     done <"$dir/missing"
-    while read -r service; do sc restart --no-block -- "$service" 2>/dev/null; done <"$dir/changed"
+    while read -r service; do
+        # No socket can be started while its service runs.
+        # shellcheck disable=SC2046 # words
+        case $service in *.socket) sc stop -- $(sc show -p Triggers --value -- "$service" 2>/dev/null) 2>/dev/null ;; esac
+        sc restart --no-block -- "$service" 2>/dev/null
+    done <"$dir/changed"
     # A unit that only the new system had is history, not a fault of the previous one.
     while read -r service; do ! gone "$service" || sc reset-failed -- "$service" 2>/dev/null; done <"$dir/failed-now"
 }

@@ -48,13 +48,25 @@ try_ways() {
 
 live_is_ours() { ! live_is_theirs; }
 
-# stop_new_units: what only the new system has, as long as systemd knows how; with the previous system's units it knows no command for it, and
-# the rules of a firewall would stay.
+# stop_new_units: what only the new system has, and what it made something else of, as long as systemd knows how; with the previous system's
+# units it knows no command for it, and the rules of a firewall would stay. What is not to be down meanwhile is restarted later, sshd above all.
 stop_new_units() {
+    local name
     wanted_units active,activating,reloading >"$dir/active-now" || return 0
     list_only_new
-    # shellcheck disable=SC2046 # words
-    [ ! -s "$dir/only-new" ] || limited 90 systemctl --no-pager stop -- $(cat "$dir/only-new") 2>/dev/null
+    list_changed
+    set --
+    while read -r name; do set -- "$@" "$name"; done <"$dir/only-new"
+    while read -r name; do
+        { unit_file_in "$new_live" "$name" && grep -q '^X-StopIfChanged=false' "$unit_file"; } || set -- "$@" "$name"
+    done <"$dir/changed"
+    [ "$#" = 0 ] || limited 90 systemctl --no-pager stop -- "$@" 2>/dev/null
+}
+
+# read_previous_units: until then whatever is started is the new system's, by a socket say.
+read_previous_units() {
+    note_invocations "$dir/invocations-new"
+    sc daemon-reload
 }
 
 # leave_emergency: by the previous system's own units; then switch-to-configuration has what it needs.
@@ -62,7 +74,7 @@ leave_emergency() {
     in_emergency || return 0
     stop_new_units
     logged "$rollback_limit" "$previous_live/activate"
-    sc daemon-reload
+    read_previous_units
     limited 90 systemctl isolate default.target
 }
 
@@ -103,7 +115,7 @@ way_by_hand() {
     stop_new_units
     logged "$rollback_limit" "$previous_live/activate"
     [ "$status" = 0 ] || reap_logged
-    sc daemon-reload
+    read_previous_units
     sc reset-failed
     # The way in first.
     for service in $(grep -E '^(systemd-networkd|network|dhcpcd|NetworkManager|wpa_supplicant|sshd?)' "$dir/active") $(cat "$dir/active"); do
