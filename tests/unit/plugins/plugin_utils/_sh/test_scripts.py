@@ -318,12 +318,49 @@ def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.shell
+@pytest.mark.parametrize("tools", ["", "busybox"])
+@pytest.mark.parametrize(
+    ("seconds", "command", "said"),
+    [
+        (1, "sleep 9", "did not end within 1 s"),
+        (9, "exit 3", "exited 3"),
+        # As the kernel does where memory is short; and as somebody may.
+        (9, "kill -KILL $$", "was killed (status 137; out of memory?)"),
+        (9, "kill -TERM $$", "was told to end by somebody (status 143)"),
+    ],
+)
 @every_shell
-@pytest.mark.parametrize(("seconds", "command", "late"), [(1, "sleep 5", True), (5, "exit 3", False)])
-def test_limits_are_told_from_failures(shell: list[str], seconds: int, command: str, late: bool) -> None:
-    script = f"{join('lib/process')}\nlimited {seconds} sh -c '{command}' || status=$?\n"
-    script += 'if out_of_time "$status"; then echo late; else echo "$status"; fi'
-    assert run(shell, script).split()[-1] == ("late" if late else "3")
+def test_limits_are_told_from_failures_and_kills(
+    shell: list[str], seconds: int, command: str, said: str, tools: str, tmp_path: Path
+) -> None:
+    script = f"{join('lib/switch')}\nuptime=kept\n"
+    if tools:
+        subprocess.run([tools, "--install", "-s", tmp_path], check=True)
+        script += f"PATH='{tmp_path}'\n"
+    script += f"limited {seconds} sh -c '{command}'\nended=$?\n"
+    script += f'[ "$ended" = "$status" ] && ended "$status" {seconds}; echo "$uptime"'
+    # Whoever measures a time of their own still has it.
+    assert run(shell, script).splitlines()[-2:] == [said, "kept"]
+
+
+@pytest.mark.shell
+@pytest.mark.parametrize("tools", ["", "busybox"])
+def test_what_the_limit_has_to_kill_was_out_of_time(tools: str, tmp_path: Path) -> None:
+    """Which takes it five seconds more."""
+    script = f"{join('lib/switch')}\n"
+    if tools:
+        subprocess.run([tools, "--install", "-s", tmp_path], check=True)
+        script += f"PATH='{tmp_path}'\n"
+    script += "limited 1 sh -c 'trap \"\" TERM; while :; do sleep 1; done'\nended $? 1"
+    assert run(SHELLS["dash"], script).splitlines()[-1] == "did not end within 1 s"
+
+
+@pytest.mark.shell
+@every_shell
+def test_timeout_that_is_killed_itself_is_no_limit(shell: list[str]) -> None:
+    """The kernel may choose it, too."""
+    script = f"{join('lib/switch')}\nlimited 9 sh -c 'kill -KILL $PPID; sleep 0.1'\nended $? 9"
+    assert run(shell, script).splitlines()[-1] == "was killed (status 137; out of memory?)"
 
 
 @every_shell
