@@ -86,10 +86,10 @@ options:
   last_resort_reboot:
     description:
       - When the host reboots into its boot default because it cannot roll back to its previous system otherwise.
-      - V(auto), where nobody could log in any more either; the host was deployed over ssh, an ssh unit was active
-        before, and none is active any more.
+      - V(auto), where nobody may be able to log in any more either. The host was deployed over ssh, an ssh unit was
+        active before, and now none is, or a unit still runs that only the new system has, or has made another.
       - V(always), wherever no way back could be verified. V(never) leaves the host as it is.
-      - In any case only if the boot default still is the system that ran before.
+      - In any case only if the boot default still is the system that ran before, and the boot loader starts no other.
     type: str
     choices: [never, auto, always]
     default: auto

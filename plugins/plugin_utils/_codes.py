@@ -100,7 +100,8 @@ class LastResortReboot(StrEnum):
 
     NEVER = "never"
     AUTO = "auto"
-    """Only where the way in is lost as well: the host was deployed over ssh, and no ssh unit is active any more."""
+    """Only where the way in may be lost as well: the host was deployed over ssh, and no ssh unit is active any more, or
+    something of the new system still runs."""
     ALWAYS = "always"
 
 
