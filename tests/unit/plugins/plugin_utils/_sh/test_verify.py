@@ -32,7 +32,8 @@ sc() {{
     *,active,*) echo "hello.service loaded active running" ;;
     esac
     case $state:,${{2#--state=}}, in
-    active:*,active,* | start:*,activating,* | auto-restart:*,activating,* | auto-restart:*,auto-restart,* | failed:*,failed,*)
+    active:*,active,* | start:*,activating,* | failed:*,failed,* | \\
+        auto-restart:*,activating,* | auto-restart:*,auto-restart,*)
         echo "sshd.service loaded $state"
         ;;
     esac
