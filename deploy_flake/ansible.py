@@ -36,6 +36,12 @@ def playbook_program() -> str:
     raise NotInstalled("ansible-playbook is not there; install ansible-core beside deploy-flake")
 
 
+def bound_playbook_program(directory: Path | None) -> list[str]:
+    """The same, started so that it ends when this process is gone, and `directory` with it."""
+    starter = _PACKAGE / "bound_to_parent.py"
+    return [sys.executable, "-I", "-S", *map(str, (starter, os.getpid(), directory or "", playbook_program()))]
+
+
 def our_collections(private: Path) -> Path:
     """The directory for ANSIBLE_COLLECTIONS_PATH that holds our collection: the wheel's, or a link to the checkout."""
     shipped = _PACKAGE / "_collections"
@@ -59,7 +65,7 @@ def environment(collections: Path, environ: Mapping[str, str] | None = None) -> 
     theirs = environ.get("ANSIBLE_COLLECTIONS_PATH") or settings.collections_path or _DEFAULT_PATH
     checking = environ.get("ANSIBLE_HOST_KEY_CHECKING") or settings.get("host_key_checking") or "True"
     return {
-        # ansible-runner looks for ansible-playbook there.
+        # What ansible-playbook starts itself may be beside it.
         "PATH": f"{Path(playbook_program()).parent}{os.pathsep}{environ.get('PATH') or os.defpath}",
         **({"ANSIBLE_CONFIG": str(_PACKAGE / "ansible.cfg")} if ours else {}),
         "ANSIBLE_COLLECTIONS_PATH": f"{collections}{os.pathsep}{theirs}",

@@ -142,6 +142,9 @@ def detail(host: HostResult) -> str:
             return "; ".join([f"would {verb} {short(host.new_system) or 'another system'}", *reboot])
         case Outcome.ROLLED_BACK:
             return ", ".join([f"runs {short(host.system) or 'its previous system'} again", *generation])
+        case Outcome.UNKNOWN if host.deployment:
+            by = f"by {host.decides_by}" if host.decides_by else "if anything was begun"
+            return f"decides by itself {by}: deployment {host.deployment}"
     return host.error.splitlines()[0] if host.error else ""
 
 

@@ -158,7 +158,8 @@ class HostResult:
     changes: Changes | None = None
     """What changes from the running system."""
     decides_by: str = ""
-    """When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC."""
+    """When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC. Of a host that was lost,
+    when it will have decided by itself at the latest, whatever had reached it."""
     failed_units: list[str] = field(default_factory=list)
     """The units that had failed."""
     notes: list[str] = field(default_factory=list)

@@ -185,15 +185,19 @@ class Run:
         asks = playbook is Operation.DEPLOY and any(one.configuration is None for one in self._destinations)
         # How often it asks whether to go on. Given as an argument it is forgotten where there is no such file.
         self._write(_made(private / "runner" / "env") / "settings", {"pexpect_timeout": 0.5})
+        named = f"{_COLLECTION}.{playbook}{'_by_hostname' if asks else ''}"
+        binary, *before = ansible.bound_playbook_program(private if options.artifacts is None else None)
         run = ansible_runner.run(
             private_data_dir=str(private / "runner"),
             ident=playbook,
             # Where it is run, so that ansible.cfg and relative paths mean what they always do.
             project_dir=str(Path.cwd()),
-            playbook=f"{_COLLECTION}.{playbook}{'_by_hostname' if asks else ''}",
+            playbook=named,
             inventory=sources,
             forks=forks,
-            cmdline=shlex.join(given),
+            # Of a program that is given, ansible-runner does not name the playbook.
+            binary=binary,
+            cmdline=shlex.join([*before, named, *given]),
             envvars=environment,
             passwords={ansible_output.BECOME_PROMPT: options.become_password} if options.become_password else None,
             fact_cache_type="",

@@ -59,6 +59,8 @@ _LAST = (
     Module.SYSTEM_REVOKE,
 )
 _WORKING = (Phase.TESTING, Phase.CHECKING, Phase.CONFIRMING, Phase.REVOKING)
+_OPEN = (State.WINDOW, State.PREPARED, State.UNKNOWN)
+"""A deployment that is open, or may be: nobody knows how it ends."""
 _WOULD = (State.WOULD_TEST, State.WOULD_ROLLBACK, State.WOULD_BOOT, State.WOULD_REVOKE)
 
 
@@ -160,7 +162,8 @@ class RunnerEvents:
             host.outcome, host.error = Outcome.UNREACHABLE, _first(host.error, str(res.get("msg", "")).strip())
             # One that answered before is no host that was never touched.
             if self._is_tested(name):
-                host.outcome = Outcome.FAILED
+                host.outcome = Outcome.UNKNOWN
+                host.error = _first(host.error, _by_itself(host))
             self._end_of(name)
             return
         # The playbook of `status` ignores errors, so that its table has every host.
@@ -204,7 +207,7 @@ class RunnerEvents:
             host.state = State(str(res["state"]))
         if host.state in (State.WINDOW, State.UNCHANGED) and not res.get("system"):
             host.system = host.new_system
-        if host.state in (State.COMMITTED, State.ROLLED_BACK, State.UNCHANGED):
+        if host.state not in _OPEN:
             host.decides_by = ""
 
     def _stats(self, data: Mapping[str, Any]) -> None:
@@ -228,7 +231,7 @@ class RunnerEvents:
 
     def _is_tested(self, name: str) -> bool:
         """Whether a system that is tested may run there. The operator's own checks are a phase of no module of ours."""
-        return self.phase(name) in _WORKING or self.hosts[name].state in (State.WINDOW, State.PREPARED)
+        return self.phase(name) in _WORKING or self.hosts[name].state in _OPEN
 
     def _is_done(self, host: HostResult) -> bool:
         if self._at_end:
@@ -244,6 +247,8 @@ class RunnerEvents:
             return Outcome.UNCHANGED if host.state is State.UNCHANGED else Outcome.DEPLOYED
         if host.state is State.ROLLED_BACK:
             return Outcome.ROLLED_BACK
+        if host.deployment and host.state in _OPEN:
+            return Outcome.UNKNOWN
         if failed:
             return Outcome.FAILED
         if host.state in _WOULD:
@@ -266,17 +271,23 @@ class RunnerEvents:
         if not host.error and host.outcome is Outcome.FAILED:
             host.error = f"nothing was done on {name}: the run ended before it began there"
         if not host.error and host.outcome is Outcome.UNKNOWN:
-            by = f", at the latest by {host.decides_by}" if host.decides_by else ""
-            host.error = (
-                f"outcome unknown: {name} did not say how it went. What was begun there, it finishes or undoes by"
-                f" itself{by}; see 'deploy-flake status {name}'."
-            )
+            host.error = _by_itself(host)
         self._tell(Result(result=host))
 
     def _host(self, name: str) -> HostResult:
         if name not in self.hosts:
             self.hosts[name] = HostStatus(name) if self.operation is Operation.STATUS else HostResult(name)
         return self.hosts[name]
+
+
+def _by_itself(host: HostResult) -> str:
+    """What becomes of a host that nobody hears of."""
+    of = f" of deployment {host.deployment}" if host.deployment else ""
+    by = f", by {host.decides_by} at the latest" if host.decides_by else ""
+    return (
+        f"outcome unknown: {host.name} did not say how it went. What was begun there{of}, it finishes or undoes by"
+        f" itself{by}; see 'deploy-flake status {host.name}'."
+    )
 
 
 def _module(data: Mapping[str, Any]) -> Module | None:

@@ -98,12 +98,12 @@ let
         "tock.service" = "[Service]\nType=oneshot\nExecStart=/usr/bin/true\n";
       };
       wants = c.wants // {
-        "multi-user.target" = c.wants."multi-user.target" ++ [ "echo.service" ];
         "sockets.target" = c.wants."sockets.target" ++ [ "echo.socket" ];
         "timers.target" = c.wants."timers.target" ++ [ "tock.timer" ];
       };
     };
   slow-unit = service "slow.service" "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/sleep 8\n";
+  installer = script: c: { installBootLoader = "/usr/bin/dash ${builtins.toFile "install-boot-loader" (script c)}"; };
 in
 rec {
   # --- the activation script ---
@@ -347,7 +347,8 @@ rec {
   # A firewall by another name.
   gate = c: service "gate.service" (firewall c).units."firewall.service" c;
 
-  # Listens, runs and waits in one place; and the same in another one, behind a firewall.
+  # Listens in one place, for a service that is started by the first who comes, and has a timer; and the same in another
+  # one, behind a firewall.
   listens = listensIn "here" "daily";
 
   listens-elsewhere = c: firewall (listensIn "elsewhere" "weekly" c);
@@ -436,4 +437,29 @@ rec {
 
   breaks-sshd-mount-fails =
     c: breaks "sshd" c // requiredBy "local-fs.target" "srv-data.mount" (mount "none" "nosuchfs") c;
+
+  # --- boot loaders that do not obey ---
+
+  extlinux = _: { installBootLoader = "${./install-boot-loader-extlinux}"; };
+
+  # Says that it is done, and has done nothing.
+  boot-does-nothing = _: { installBootLoader = "/bin/true"; };
+
+  # Says that it is done, and a file of what it starts is not there.
+  boot-lacks-initrd = installer (c: "${c.installBootLoader} \"$1\"; rm /boot/EFI/nixos/*initrd*");
+
+  # Its default is a pattern that several entries match.
+  boot-pattern = installer (
+    c: "${c.installBootLoader} \"$1\"; sed -i 's/^default .*/default nixos-*/' /boot/loader/loader.conf"
+  );
+
+  # Ends half way, before the default is another one.
+  boot-fails-half-way = installer (
+    _: "printf 'title half\\n' >/boot/loader/entries/nixos-generation-999.conf; exit 1"
+  );
+
+  # The same for GRUB and extlinux, whose default is another one as soon as their file is written.
+  grub-fails-after-write = installer (_: "${./install-boot-loader-grub} \"$1\"; exit 1");
+
+  extlinux-fails-after-write = installer (_: "${./install-boot-loader-extlinux} \"$1\"; exit 1");
 }

@@ -20,7 +20,7 @@ from ..plugin_utils._deployment.start import look_inputs
 from ..plugin_utils._host.answer import Answer
 from ..plugin_utils._host.connection import Host
 
-_OF_THE_LAST_STEP = ("failed", "msg", "reason", "state", "deployment", "diff")
+_OF_THE_LAST_STEP = ("failed", "msg", "reason", "state", "deployment", "decides_by", "diff")
 
 
 class ActionModule(HostAction):
@@ -80,4 +80,6 @@ def _together(steps: dict[Step, dict[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {"changed": any(step.get("changed") for step in steps.values())}
     for step in steps.values():
         result |= {name: step[name] for name in _OF_THE_LAST_STEP if name in step}
+        if "state" in step and "decides_by" not in step:
+            result.pop("decides_by", None)
     return result | steps

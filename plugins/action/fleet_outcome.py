@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..plugin_utils._action import HostAction
-from ..plugin_utils._codes import Refusal
+from ..plugin_utils._codes import Refusal, State
+from ..plugin_utils._deployment import messages
 from ..plugin_utils._host.connection import Host
+
+_UNDECIDED = ("deployment", "decides_by")
 
 
 class ActionModule(HostAction):
@@ -28,10 +31,15 @@ def outcome(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The result: why it failed, in the first line of the message that was told in full before."""
     nothing = {"reason": str(Refusal.ANOTHER_HOST_FAILED), "msg": "another host of the fleet failed"}
     failure = options["failure"] or nothing
+    open_: dict[str, str] = {}
     lines = str(failure.get("msg") or "a task failed without a message").strip().splitlines()[:1]
     if options["committed"]:
         lines.append(f"{name} has committed its new system all the same, and keeps it.")
     elif options["rolled_back_to"]:
         lines.append(f"{name} has rolled back. It runs {options['rolled_back_to']} again, which it also boots.")
+    elif options["undecided"].get("deployment"):
+        values = {key: options["undecided"][key] for key in _UNDECIDED if options["undecided"].get(key)}
+        open_ = {**values, "state": str(State.UNKNOWN)}
+        lines += [said] if (said := messages.undecided(name, values)) else []
     reason = {"reason": failure["reason"]} if failure.get("reason") else {}
-    return {"failed": True, "changed": False, "msg": "\n".join(lines), **reason}
+    return {"failed": True, "changed": False, "msg": "\n".join(lines), **open_, **reason}

@@ -28,7 +28,8 @@ class ActionModule(HostAction):
         settings = Settings.from_options(options)
         if not options["deployment"]:
             return make_boot_default(host, settings, self.context)
-        waiting = Deployment(host, options["deployment"], settings.reconnect_timeout)
+        limits = settings.limits.with_time_to_confirm(self.context.batches if settings.all_or_nothing else 0)
+        waiting = Deployment(host, options["deployment"], settings.reconnect_timeout, limits)
         if self.check_mode:
             return {"changed": True, "deployment": waiting.id, "state": ResultState.WOULD_BOOT}
         return (prepare if options["prepare"] else confirm)(host, waiting, settings)

@@ -50,9 +50,11 @@ options:
       - V(other_architecture), a system for another kind of machine.
       - V(untested_boot_default), a host that runs one system and would boot another. One that runs a specialisation
         of what it would boot is not refused.
+      - V(boot_not_mounted), a host whose boot partition should be mounted, as C(/etc/fstab) or a unit says, and is
+        not. What a boot loader is written there is not what starts the host.
     type: list
     elements: str
-    choices: [other_hostname, no_ssh, other_architecture, untested_boot_default]
+    choices: [other_hostname, no_ssh, other_architecture, untested_boot_default, boot_not_mounted]
     default: []
   min_free_space:
     description: How much free space there must be before the deployment begins, in MiB. The host refuses otherwise.
@@ -84,10 +86,10 @@ options:
   last_resort_reboot:
     description:
       - When the host reboots into its boot default because it cannot roll back to its previous system otherwise.
-      - V(auto), where nobody could log in any more either; the host was deployed over ssh, an ssh unit was active
-        before, and none is active any more.
+      - V(auto), where nobody may be able to log in any more either. The host was deployed over ssh, an ssh unit was
+        active before, and now none is, or a unit still runs that only the new system has, or has made another.
       - V(always), wherever no way back could be verified. V(never) leaves the host as it is.
-      - In any case only if the boot default still is the system that ran before.
+      - In any case only if the boot default still is the system that ran before, and the boot loader starts no other.
     type: str
     choices: [never, auto, always]
     default: auto

@@ -29,6 +29,13 @@ options:
   rolled_back_to:
     description: The system to which the host was told to roll back, and which it runs now.
     type: str
+  undecided:
+    description:
+      - The last result that tells of a deployment which is in progress on the host, or may be, as of
+        M(deploy_flake.nixos.system_test); its C(deployment) and C(decides_by) are what counts.
+      - Empty, or not given, for a host that has ended.
+    type: dict
+    default: {}
 attributes:
   action:
     description: The module runs on the controller.
@@ -61,10 +68,13 @@ EXAMPLES = r"""
     - name: Roll back
       deploy_flake.nixos.system_revoke:
         deployment: "{{ test.deployment }}"
-      when: test.state | default('') == 'window'
+      when: test.state | default('') in ['window', 'unknown']
+      register: revoked
+      ignore_errors: true
     - name: Fail with the reason
       deploy_flake.nixos.fleet_outcome:
         failure: "{{ ansible_failed_result | default({}) }}"
+        undecided: "{{ test if revoked.state | default('unknown') == 'unknown' else {} }}"
 """
 
 RETURN = r"""
@@ -72,4 +82,16 @@ reason:
   description: The O(failure)'s own, if it has one; or V(another-host-failed) where nothing failed on this host.
   type: str
   returned: where O(failure) has one or is empty
+state:
+  description: C(unknown), for what becomes of the host.
+  type: str
+  returned: where O(undecided) names a deployment
+deployment:
+  description: The name of the deployment that may be in progress on the host.
+  type: str
+  returned: where O(undecided) names a deployment
+decides_by:
+  description: When the host will have finished or undone it by itself at the latest, ISO 8601 in UTC.
+  type: str
+  returned: where O(undecided) says so
 """

@@ -55,7 +55,8 @@ revoked:
 state:
   description:
     - Where it stands. V(rolled-back), or V(committed) if it was too late.
-    - The task fails only if the host could not roll back (C(rollback-failed) or C(commit-failed)).
+    - The task fails only if the host could not roll back (C(rollback-failed) or C(commit-failed)), or was lost
+      (C(unknown)).
   type: str
   returned: always, once the deployment has begun
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN

@@ -112,7 +112,8 @@ state:
       confirmation, or in check mode V(would-rollback), V(would-boot) for a system that would become the boot default
       without a test, or V(would-refuse), which fails the task.
     - A rollback that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
-      C(interrupted), C(rollback-failed) or C(commit-failed). C(rolled-back) says that the rollback itself was undone.
+      C(interrupted), C(rollback-failed) or C(commit-failed), or C(unknown) where the host was lost and may have begun.
+      C(rolled-back) says that the rollback itself was undone.
   type: str
   returned: once the system to roll back to has been found
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
@@ -326,9 +327,11 @@ diff:
   elements: dict
   returned: in diff mode, when something would change
 decides_by:
-  description: When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.
+  description:
+    - When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.
+    - Of a host that was lost, when it will have decided by itself at the latest, whatever had reached it.
   type: str
-  returned: when it waits for confirmation
+  returned: when it waits for confirmation, and when it was lost and may have begun
 rebooted:
   description: Whether the host was rebooted into the new system.
   type: bool

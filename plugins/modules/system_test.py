@@ -77,8 +77,7 @@ state:
       V(would-test), V(would-boot) for a system that would become the boot default without a test, or
       V(would-refuse), which fails the task.
     - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
-      C(interrupted),
-      C(rollback-failed) or C(commit-failed).
+      C(interrupted), C(rollback-failed) or C(commit-failed), or C(unknown) where the host was lost and may have begun.
   type: str
   returned: always, once the deployment has begun
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
@@ -296,9 +295,11 @@ diff:
   elements: dict
   returned: in diff mode, when something would change and the host has the new system in its store
 decides_by:
-  description: When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.
+  description:
+    - When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.
+    - Of a host that was lost, when it will have decided by itself at the latest, whatever had reached it.
   type: str
-  returned: when it waits for confirmation
+  returned: when it waits for confirmation, and when it was lost and may have begun
 failed_units:
   description: The units that had failed.
   type: list

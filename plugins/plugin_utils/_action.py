@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import math
+import traceback
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
@@ -22,6 +23,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.plugins.action import ActionBase
 
 from ._codes import Refusal
+from ._deployment import messages
 from ._deployment.context import Context
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
@@ -91,12 +93,21 @@ class HostAction(ActionBase):
         try:
             return work()
         except (HostError, FlakeError) as error:
-            return {"failed": True, "msg": self.explain(host, error), **self.details(error)}
+            return _failure(host, self.explain(host, error), self.details(error))
         except AnsibleConnectionFailure:
-            if not host.reached:
+            if not (host.reached or host.undecided):
                 # The first contact: for Ansible such a host is unreachable.
                 raise
-            return {"failed": True, "msg": f"lost the connection to {host.name}"}
+            return _failure(host, f"lost the connection to {host.name}", {})
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # A mistake of ours, or the end of the task's own `timeout`, which is no Exception. Ansible makes a result
+            # of it that says nothing of what goes on on the host.
+            if not host.undecided:
+                raise
+            host.tell_more(traceback.format_exc())
+            return _failure(host, f"{type(error).__name__}: {error}", {})
 
     def common_file(self, name: str) -> Path:
         """A place for what the processes of all hosts of this task have in common; it is gone when Ansible ends."""
@@ -118,6 +129,14 @@ class HostAction(ActionBase):
         result = dict(getattr(error, "result", {}))
         reason = getattr(error, "reason", "")
         return result | ({"reason": reason} if reason else {})
+
+
+def _failure(host: Host, message: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of a task that has failed, with what it leaves open."""
+    if "state" in details or not host.undecided:
+        return {"failed": True, "msg": message, **details}
+    said = messages.undecided(host.name, host.undecided)
+    return {"failed": True, "msg": f"{message}\n{said}" if said else message, **host.undecided, **details}
 
 
 def _plain(value: Any) -> Any:

@@ -100,7 +100,8 @@ class LastResortReboot(StrEnum):
 
     NEVER = "never"
     AUTO = "auto"
-    """Only where the way in is lost as well: the host was deployed over ssh, and no ssh unit is active any more."""
+    """Only where the way in may be lost as well: the host was deployed over ssh, and no ssh unit is active any more, or
+    something of the new system still runs."""
     ALWAYS = "always"
 
 
@@ -176,6 +177,7 @@ class Refusal(StrEnum):
     NO_SPECIALISATION = "no-specialisation"
     SPECIALISATION_WITHOUT_TEST = "specialisation-without-test"
     UNTESTED_BOOT_DEFAULT = "untested-boot-default"
+    BOOT_NOT_MOUNTED = "boot-not-mounted"
     # A deployment that is in progress, and a rollback.
     UNKNOWN_DEPLOYMENT = "unknown-deployment"
     ABANDONED = "abandoned"

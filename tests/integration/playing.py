@@ -130,9 +130,12 @@ def systems(host: Host) -> Systems:
     readlink -f /run/booted-system
     if [ -e /boot/loader/loader.conf ]; then
         file=/boot/loader/entries/$(sed -n 's/^default //p' /boot/loader/loader.conf)
-    else
-        # GRUB, whose first entry is the default.
+    elif [ -e /boot/grub/grub.cfg ]; then
+        # Its first entry is the default.
         file=/boot/grub/grub.cfg
+    else
+        # Its default is the first as well.
+        file=/boot/extlinux/extlinux.conf
     fi
     sed -n 's|.*init=\\([^ ]*\\)/init.*|\\1|p' "$file" | head -n 1
     """

@@ -58,9 +58,9 @@ _OF_THE_SHELL = _each(
 )
 # What a host has, or may have. One that nothing uses is found.
 _TOOLS = _each(
-    "awk base64 bootctl cat chmod cksum cmp cut date dd df find flock getent grep grub-editenv grub-reboot head id journalctl ln"
-    " loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink rm rmdir sed sleep sort stat sync systemctl"
-    " systemd-mount systemd-run tail test timeout tr truncate umount uname wc"
+    "awk base64 bootctl cat chmod cksum cmp cut date dd df find flock getent grep grub-editenv grub-reboot head id"
+    " journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink rm rmdir sed sleep sort"
+    " stat sync systemctl systemd-mount systemd-run tail test timeout tr truncate umount uname wc"
 )
 
 # Which codes each takes; those that hand all they get to `refuse` are found by that.
@@ -90,7 +90,8 @@ _OTHER_WORDS = _each(
     "inactive failed active activating deactivating reloading running degraded masked not-found"
     " xfs msdos vfat fat tmpfs grub systemd-boot extlinux default preferred linux initrd options"
     " maintenance initializing starting live boot kept theirs broken shutdown soft-reboot"
-    " toplevel previous preparing armed supervise undo guard guard-again prune garbage authorizedkeyscommand authorizedkeysfile"
+    " toplevel previous preparing armed supervise undo guard guard-again prune garbage"
+    " authorizedkeyscommand authorizedkeysfile"
 )
 
 
@@ -313,7 +314,9 @@ def _declarations(scripts: Scripts, controller: Controller) -> Iterator[str]:
                 yield f"{path}: needs {need}, and uses nothing of it"
     facts = {fact for name in scripts.text for fact in _FACT.findall(scripts.bare(name))}
     declared = {fact for name in scripts.text for fact in scripts.declared("facts", name)}
-    yield from (f"nobody notes the fact {fact}" for fact in sorted(declared - facts))
+    # What a deployment's units are given is noted as well.
+    noted = facts | scripts.joiner.inputs("unit/deployment").keys()
+    yield from (f"nobody notes the fact {fact}" for fact in sorted(declared - noted))
     yield from (f"nobody reads the fact {fact}" for fact in sorted(facts - declared))
     for program in scripts.programs:
         for name in scripts.inputs(program):
@@ -324,7 +327,7 @@ def _declarations(scripts: Scripts, controller: Controller) -> Iterator[str]:
             # Another kind of run.
             continue
         declares = scripts.joiner.inputs(f"command/{command}")
-        for name in sorted(inputs - declares.keys() - {"awaited"}):
+        for name in sorted(inputs - declares.keys() - {"awaited", "within"}):
             yield f"{where}: {command} does not declare the input {name}"
         if whole:
             for name in sorted({name for name, only in declares.items() if only is None} - inputs):

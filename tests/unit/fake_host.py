@@ -60,6 +60,7 @@ class FakeHost(Host):
     ) -> None:
         self.name = name
         self.reached = False
+        self.undecided = {}
         self._answers: Iterator[Scripted] = iter(answers)
         self._clock = clock or Clock()
         self.asked: list[Asked] = []

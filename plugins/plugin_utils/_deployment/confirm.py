@@ -37,13 +37,14 @@ def refuse_to_confirm_alone(settings: Settings) -> None:
 def confirm(host: Host, waiting: Deployment, settings: Settings) -> dict[str, Any]:
     """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
     use_fresh_connection(host, waiting, settings)
-    answer = waiting.ask("confirm", awaited=(), meant=settings.toplevel)
+    within = waiting.limits.confirmed if waiting.limits else None
+    answer = waiting.ask("confirm", awaited=(), within=within, meant=settings.toplevel)
     if answer.get("confirmed"):
         # That was it; the rest is only waiting for the end.
         host.use_shared_connection()
         answer = waiting.follow(answer, awaited=())
     else:
-        answer = waiting.follow(answer, command="confirm", awaited=(), meant=settings.toplevel)
+        answer = waiting.follow(answer, command="confirm", awaited=(), within=within, meant=settings.toplevel)
     result = result_of(host, waiting, answer)
     was_not_tested = read_record(answer.get("record")).get("mode") == Mode.BOOT
     reboots = settings.on_reboot_required == OnRebootRequired.BOOT_AND_REBOOT
@@ -56,6 +57,8 @@ def confirm(host: Host, waiting: Deployment, settings: Settings) -> dict[str, An
 def prepare(host: Host, waiting: Deployment, settings: Settings) -> dict[str, Any]:
     """See whether the host could commit, over a fresh connection, and have it wait longer for the confirmation."""
     use_fresh_connection(host, waiting, settings)
-    answer = waiting.ask("prepare")
-    result = result_of(host, waiting, answer)
-    return result | {"changed": False} | ({"state": ResultState.PREPARED} if answer.get("prepared") else {})
+    answer = waiting.ask("prepare", within=waiting.limits.prepared if waiting.limits else None)
+    result = result_of(host, waiting, answer) | {"changed": False}
+    if answer.get("prepared"):
+        result |= {"state": ResultState.PREPARED, "decides_by": waiting.decides_by}
+    return result

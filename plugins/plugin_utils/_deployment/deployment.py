@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .._codes import FINAL, Mode, Refusal, ResultState, State, UnitState
 from .._host.answer import Answer, HostError, lines, number
 from .._host.connection import Host
 from . import messages
+from .limits import Limits
 from .record import read_record
 
 _QUIET = 10
@@ -28,7 +29,7 @@ _SILENT = 10
 class Deployment:
     """One deployment on one host, seen from the controller."""
 
-    def __init__(self, host: Host, deployment_id: str, reconnect_timeout: float) -> None:
+    def __init__(self, host: Host, deployment_id: str, reconnect_timeout: float, limits: Limits | None = None) -> None:
         self.host = host
         self.addresses: Sequence[str] = ()
         """Where it may answer, tried in turn; none where only Ansible's own way is meant."""
@@ -36,32 +37,65 @@ class Deployment:
         self.reconnect_timeout = reconnect_timeout
         self.state = ""
         """A `State`, once the host has said it; another release may have begun it, and have other words."""
-        self.time_to_undo = 0
+        self.limits = limits
+        """None where they are not known."""
+        self.decides_by = ""
+        """When the host will have finished or undone it by itself at the latest, whatever is lost; "" if not known."""
         self.changes: dict[str, Any] = {}
         """Return values about what is different in the new system, where somebody asked for it."""
 
     def ask(
-        self, command: str, /, awaited: Collection[State] = (State.WINDOW,), limit: float = 60, **inputs: str
+        self,
+        command: str,
+        /,
+        awaited: Collection[State] = (State.WINDOW,),
+        limit: float = 60,
+        within: int | None = None,
+        **inputs: str,
     ) -> Answer:
         """Run a command that ends with how the deployment does, and note the state that it says.
 
-        It waits for one of the awaited states or the end, and after a moment for any news.
+        It waits for one of the awaited states or the end, and after a moment for any news. `within` is for a command
+        that may change what becomes of the deployment: in how many seconds from then on the host has decided by itself.
         """
         quiet = self.host.quiet(_QUIET)
         patience = quiet + _POLL
         inputs |= {"known": self.state, "awaited": " ".join(awaited), "patience": str(patience), "quiet": str(quiet)}
-        answer = self.host.persist(
-            self.reconnect_timeout,
-            lambda: self.host.run(command, limit=patience + limit, data=b"", id=self.id, **inputs),
-            f"following deployment {self.id} ({self.state or 'not heard of yet'})",
-            self.addresses,
-        )
+        before = self.host.undecided
+        sent = 0
+
+        def send() -> Answer:
+            nonlocal sent
+            sent += 1
+            # Whatever is lost from here on, the host may have got it.
+            if within is not None:
+                self.decides_by = _in(within)
+            self.host.undecided = self._undecided()
+            return self.host.run(command, limit=patience + limit, data=b"", id=self.id, **inputs)
+
+        try:
+            answer = self.host.persist(
+                self.reconnect_timeout,
+                send,
+                f"following deployment {self.id} ({self.state or 'not heard of yet'})",
+                self.addresses,
+            )
+        except HostError as error:
+            # A no is no proof that what was sent before, and lost, has done nothing.
+            if error.answer is not None and sent == 1:
+                self.host.undecided = before
+            raise
         # The directory of a deployment that has ended may be gone between two looks at it; its line is not.
         record = read_record(answer.get("record"))
         state = str(record.get("outcome") or answer.get("state"))
         if state and state != self.state:
             self.state = state
             self.host.tell(messages.progress(state, answer.get("mode"), record))
+        if self.limits is not None and self.state == State.WINDOW and (left := answer.get("window_left")):
+            self.decides_by = _in(int(left) + self.limits.undo)
+        if self.state in FINAL:
+            self.decides_by = ""
+        self.host.undecided = {} if self.state in FINAL else self._undecided()
         return answer
 
     def follow(
@@ -71,12 +105,14 @@ class Deployment:
         command: str = "poll",
         awaited: Collection[State] = (State.WINDOW,),
         limit: float = 60,
+        within: int | None = None,
         **inputs: str,
     ) -> Answer:
         """Poll with a command until the state is one that is waited for, or final."""
         silent = 0
         while not (self.state in FINAL or until(self.state)):
             if self.state == State.UNKNOWN:
+                self._nobody_decides()
                 raise HostError(
                     f"{self.host.name} knows nothing of deployment {self.id} any more: it was restarted or lost"
                     " power in the middle. It boots its previous system unless the deployment was confirmed;"
@@ -86,13 +122,29 @@ class Deployment:
             # Neither unit is there, and still no final state.
             silent = silent + 1 if answer.get("holder") in (UnitState.INACTIVE, UnitState.FAILED) else 0
             if silent > _SILENT:
+                self._nobody_decides()
                 raise HostError(
                     f"deployment {self.id} on {self.host.name} is {self.state}, and neither of its units runs any"
                     " more; deploy again, which repairs it first",
                     Refusal.ABANDONED,
                 )
-            answer = self.ask(command, awaited=awaited, limit=limit, **inputs)
+            answer = self.ask(command, awaited=awaited, limit=limit, within=within, **inputs)
         return answer
+
+    def _undecided(self) -> dict[str, Any]:
+        """The return values of a task that breaks off now."""
+        by = {"decides_by": self.decides_by} if self.decides_by else {}
+        return {"deployment": self.id, "state": State.UNKNOWN, **by}
+
+    def _nobody_decides(self) -> None:
+        """No unit of it runs any more, so it ends when somebody deploys again."""
+        self.decides_by = ""
+        self.host.undecided = self._undecided()
+
+
+def _in(seconds: int) -> str:
+    """That many seconds from now."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
 def new_id() -> str:

@@ -41,26 +41,28 @@ class Limits:
 
         `batches` is in how many batches of forks a fleet is tested that commits everywhere or nowhere, else 0.
         """
-        limits = self
-        if batches:
-            # The first host waits while every batch of forks tests, the slowest host included.
-            needed = batches * (self.health + self.check + self.activate + self.settle) + _CONFIRM
-            if self.confirm is None:
-                limits = replace(self, confirm=needed)
-            elif self.confirm < needed:
-                raise HostError(
-                    f"the limit 'confirm' is {self.confirm} s, and a fleet that commits everywhere or nowhere needs"
-                    f" {needed} s ({batches} batches of forks); raise it, use more forks, or leave it out",
-                    Refusal.BAD_LIMIT,
-                )
-        elif self.confirm is None:
-            limits = replace(self, confirm=_CONFIRM)
+        needed = self._needed(batches)
+        if batches and self.confirm is not None and self.confirm < needed:
+            raise HostError(
+                f"the limit 'confirm' is {self.confirm} s, and a fleet that commits everywhere or nowhere needs"
+                f" {needed} s ({batches} batches of forks); raise it, use more forks, or leave it out",
+                Refusal.BAD_LIMIT,
+            )
+        limits = self.with_time_to_confirm(batches)
         for name, value in limits.as_inputs().items():
             if value < 0 or (value == 0 and name != "settle"):
                 raise HostError(
                     f"the limit '{name}' must be a positive number of seconds, and is {value}", Refusal.BAD_LIMIT
                 )
         return limits
+
+    def with_time_to_confirm(self, batches: int) -> Self:
+        """The same with a time to wait for confirmation, as `for_deployment` has it, of one that has begun already."""
+        return self if self.confirm is not None else replace(self, confirm=self._needed(batches))
+
+    def _needed(self, batches: int) -> int:
+        # The first host waits while every batch of forks tests, the slowest host included.
+        return batches * (self.health + self.check + self.activate + self.settle) + _CONFIRM
 
     def as_inputs(self) -> dict[str, int]:
         """Those that are known, by name."""
@@ -78,6 +80,21 @@ class Limits:
     def undo(self) -> int:
         """The undo: three ways back, and the boot side."""
         return 3 * self.rollback + 3 * self.commit + 90
+
+    @property
+    def unconfirmed(self) -> int:
+        """From the start to the end of a system that is tested and that nobody confirms."""
+        return self.health + self.check + self.activate + self.settle + (self.confirm or 0) + 240 + self.undo
+
+    @property
+    def prepared(self) -> int:
+        """From when the window may have been extended to the end of a system that nobody confirms."""
+        return 2 * (self.confirm or 0) + self.undo
+
+    @property
+    def confirmed(self) -> int:
+        """From when somebody may have confirmed to the end, whichever that is."""
+        return 2 * (self.confirm or 0) + 4 * self.commit + 240 + self.undo
 
     @property
     def check_mode(self) -> int:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .._codes import Mode, ResultState, State
@@ -39,8 +38,7 @@ def try_live(
     answer = begun.follow(started.answer, lambda state: state == State.WINDOW)
     result |= begun.changes | deployment.result_of(host, begun, answer)
     if begun.state == State.WINDOW:
-        left = int(answer.get("window_left") or 0) + begun.time_to_undo
-        result["decides_by"] = (datetime.now(UTC) + timedelta(seconds=left)).isoformat(timespec="seconds")
+        result["decides_by"] = begun.decides_by
         # One that needs a reboot was not activated.
         untested = answer.get("mode") == Mode.BOOT
         result["system"] = result["previous_system"] if untested else before.get("new_live")

@@ -91,6 +91,16 @@ def loader_unknown(why: str) -> str:
     return f"the boot loader's default is unknown: {why}"
 
 
+def undecided(host: str, values: Mapping[str, Any]) -> str:
+    """What becomes of a deployment that nobody hears of, from return values; "" where nothing is known of that."""
+    if not values.get("decides_by"):
+        return ""
+    return (
+        f"Outcome unknown: what {host} has begun of deployment {values['deployment']}, it finishes or undoes by itself,"
+        f" by {values['decides_by']} at the latest."
+    )
+
+
 def excerpt(title: str, text: str) -> str:
     """The last lines of a longer text below a title; "" where there are none."""
     found = lines(text)[-_LOG_LINES:]

@@ -84,8 +84,7 @@ class _Start:
         # Only where hosts are tested one after another, and none commits before all are ready.
         batches = context.batches if settings.all_or_nothing and mode == Mode.TEST else 0
         self._limits = settings.limits.for_deployment(batches)
-        self._deployment = Deployment(host, new_id(), settings.reconnect_timeout)
-        self._deployment.time_to_undo = self._limits.undo
+        self._deployment = Deployment(host, new_id(), settings.reconnect_timeout, self._limits)
 
     def run(self, since_boot: str) -> Started:
         """Look and start, again and again while somebody else switches the host."""
@@ -163,17 +162,19 @@ class _Start:
 
     def _ask_to_start(self, toplevel: str, since_boot: str, about_it: str, look: dict[str, str]) -> Answer:
         """Start the supervisor, and wait for first news in the same go."""
+        limits = self._limits
         return self._deployment.ask(
             "start",
             limit=_LIMIT,
+            within=_LIMIT + (limits.unconfirmed if self._mode == Mode.TEST else limits.whole_run + limits.undo),
             awaited=(State.WINDOW,) if self._mode == Mode.TEST else (),
             since_boot=since_boot,
             new=toplevel,
             **look,
             install_bootloader="yes" if self._settings.install_bootloader else "",
             login_user=self._host.login_user,
-            runtime_limit=str(self._limits.whole_run),
-            stop_limit=str(self._limits.undo),
+            runtime_limit=str(limits.whole_run),
+            stop_limit=str(limits.undo),
             settings=self._unit_settings("deployment"),
             about=about_it,
             program=_PROGRAM,

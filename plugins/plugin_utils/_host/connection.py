@@ -64,6 +64,8 @@ class Host:
         self.name = name
         self._at_once = at_once
         self.reached = False
+        self.undecided: Mapping[str, Any] = {}
+        """Return values of a failure from now on: of what was begun, and goes on where nobody hears of it."""
         self._host_key_alias = ""
         self._shared_args = ""
         self._action = action

@@ -264,7 +264,7 @@ def test_cancelled_twice_it_leaves_soon(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(fake.calls) == 1
     host = run.hosts["web1"]
     assert host.outcome is Outcome.UNKNOWN
-    assert "at the latest by 2026-01-01T00:00:00Z" in host.error
+    assert "by 2026-01-01T00:00:00Z at the latest" in host.error
 
 
 def test_signal_to_one_that_has_gone_already(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from deploy_flake.display import Plain, table_lines
+from deploy_flake.display import Plain, detail, table_lines
 from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Started, Warned
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, Reason, exit_code
 from deploy_flake.runner_events import RunnerEvents
@@ -64,7 +64,7 @@ TESTED = result("host1", "system_test", state="window", toplevel="/nix/store/n-n
         ([result("host1", "system_test", "failed", state="rollback-failed", msg="no"), STATS], Outcome.FAILED),
         ([result("host1", "flake_build", "failed", msg="no"), STATS], Outcome.FAILED),
         ([result("host1", "flake_build", "unreachable", msg="no"), STATS], Outcome.UNREACHABLE),
-        ([started("host1", "system_boot"), result("host1", "x.y.z", "unreachable", msg="no"), STATS], Outcome.FAILED),
+        ([started("host1", "system_boot"), result("host1", "x.y.z", "unreachable", msg="no"), STATS], Outcome.UNKNOWN),
         ([STATS], Outcome.FAILED),
         ([started("host1", "system_test")], Outcome.UNKNOWN),
     ],
@@ -146,6 +146,62 @@ def test_host_that_was_to_be_sent_back_is_not_called_untouched(events: list[dict
 def test_failure_of_a_step(steps: dict[str, Any], outcome: Outcome) -> None:
     reports, _told = read(result("host1", "flake_deploy", "failed", msg="no", **steps), STATS)
     assert (reports.hosts["host1"].outcome, reports.hosts["host1"].error) == (outcome, "no")
+
+
+BY = "2026-01-01T00:00:00+00:00"
+LOST: dict[str, Any] = {
+    "state": "unknown",
+    "deployment": "d",
+    "decides_by": BY,
+    "reason": "lost",
+    "msg": f"gone, by {BY}",
+}
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        result("host1", "flake_deploy", "failed", **LOST, test={**LOST, "failed": True}),
+        result("host1", "flake_deploy", "failed", **LOST, test={**STEPS["test"], "decides_by": "0"}, boot=LOST),
+        result("host1", "system_test", "failed", **LOST),
+        result("host1", "system_boot", "failed", **LOST),
+        result("host1", "system_revoke", "failed", **LOST),
+    ],
+)
+@pytest.mark.parametrize("at_end", [True, False])
+def test_lost_host_is_unknown(ends: dict[str, Any], at_end: bool) -> None:
+    """With its deployment and the time by which it decides by itself, in the result, the table and the error."""
+    fails = result("host1", "fleet_outcome", "failed", msg="gone", **{k: LOST[k] for k in ("state", "reason")})
+    reports, told = read(ends, fails, STATS, at_end=at_end)
+    host = reports.hosts["host1"]
+    assert (host.outcome, host.state, host.reason) == (Outcome.UNKNOWN, "unknown", "lost")
+    assert (host.deployment, host.decides_by, host.error) == ("d", BY, f"gone, by {BY}")
+    assert detail(host) == f"decides by itself by {BY}: deployment d"
+    assert exit_code([host]) == ExitCode.FAILED
+    assert [event.event for event in told].count("result") == 1
+
+
+def test_lost_host_that_is_back_and_was_revoked_is_not_unknown() -> None:
+    lost = result("host1", "system_test", "failed", **LOST)
+    revoked = result("host1", "system_revoke", state="rolled-back", system="/nix/store/o-old")
+    reports, _told = read(lost, revoked, result("host1", "fleet_outcome", "failed", msg="gone"), STATS, at_end=True)
+    host = reports.hosts["host1"]
+    assert (host.outcome, host.state, host.decides_by) == (Outcome.ROLLED_BACK, "rolled-back", "")
+
+
+def test_host_that_waits_and_could_not_be_revoked_is_unknown() -> None:
+    """Another host of the fleet has failed, and this one does not answer any more; or it went while it was checked."""
+    tested = result("host1", "system_test", state="window", deployment="d", decides_by="0", toplevel="/nix/store/n-new")
+    prepared = result("host1", "system_boot", state="prepared", deployment="d", decides_by=BY)
+    revoked = result("host1", "system_revoke", "failed", **LOST | {"msg": "no answer"})
+    revoked["event_data"]["ignore_errors"] = True
+    fails = result("host1", "fleet_outcome", "failed", msg="another host", reason="another-host-failed")
+    gone = result("host1", "ansible.builtin.uri", "unreachable", msg="no answer")
+    for events in ((revoked, fails), (gone,)):
+        reports, _told = read(tested, prepared, *events, STATS, at_end=True)
+        host = reports.hosts["host1"]
+        assert (host.outcome, host.deployment, host.decides_by) == (Outcome.UNKNOWN, "d", BY)
+    assert f"deployment d, it finishes or undoes by itself, by {BY} at the latest" in host.error
 
 
 def test_own_commit_stands_when_another_host_of_the_fleet_fails() -> None:

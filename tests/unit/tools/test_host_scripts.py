@@ -62,9 +62,14 @@ DEFECTS = [
     (f"{SH}/lib/undo.sh", "trap 'end_child;", "trap 'end_chld;", "lib/undo calls end_chld, and no"),
     (f"{SH}/lib/ssh.sh", "each_setting login_key", "each_setting login_kye", "lib/ssh calls login_kye, and no"),
     (f"{SH}/lib/base.sh", "30 systemctl", "30 systemclt", "timeout is to run systemclt, which is no known tool"),
-    (f"{SH}/lib/commit.sh", " nix-env -p", " nixenv -p", "limited is to run nixenv, which is no known tool"),
-    (f"{SH}/lib/undo.sh", "rung_by_hand() {", "rung_byhand() {", "lib/undo calls rung_by_hand, and no"),
-    (f"{SH}/lib/undo.sh", "in test restart-bus", "in test restart-bs", "lib/undo calls rung_restart_bs, and no"),
+    (f"{SH}/lib/commit.sh", " nix-env -p", " nixenv -p", "logged is to run nixenv, which is no known tool"),
+    (f"{SH}/lib/ways_back.sh", "way_by_hand() {", "way_byhand() {", "lib/ways_back calls way_by_hand, and no"),
+    (
+        f"{SH}/lib/ways_back.sh",
+        "in test restart-bus",
+        "in test restart-bs",
+        "lib/ways_back calls way_restart_bs, and no",
+    ),
     # Inputs.
     (f"{SH}/command/poll.sh", "# needs:", "# inputs: extra\n# needs:", "nobody passes its input extra"),
     (f"{SH}/command/units.sh", "# inputs: units", "# inputs: units id", "units is not given its input id"),
@@ -91,7 +96,7 @@ DEFECTS = [
     (f"{SH}/lib/repair.sh", "why power-lost", "why no-root", "why no-root: no-root is no Why"),
     (f"{SH}/lib/preflight.sh", "refuse_system not-valid", "refuse_system profile", "profile is no Refusal"),
     (f"{SH}/lib/receive_snapshot.sh", "lost_snapshot not-added", "lost_snapshot added", "added is no Refusal"),
-    (f"{SH}/lib/undo.sh", "complain not-live", "complain in-progress", "in-progress is no Why or Refusal of"),
+    (f"{SH}/lib/verify.sh", "complain not-live", "complain in-progress", "in-progress is no Why or Refusal of"),
     (
         f"{SH}/command/reboot.sh",
         "complain in-progress",
@@ -136,7 +141,7 @@ UNKNOWN_OR_UNUSED = [
     (f"{SH}/lib/supervise.sh", "$activate_limit", "$activate_limt", "activate_limt is referenced but not assigned"),
     (f"{SH}/lib/health.sh", "# inputs: health_limit ", "# inputs: ", "health_limit is referenced but not assigned"),
     (f"{SH}/command/units.sh", "# inputs: units", "# inputs: units other", "other appears unused"),
-    (f"{SH}/lib/commit.sh", "set_status=$?", "set_statuss=$?", "set_statuss appears unused"),
+    (f"{SH}/lib/commit.sh", "set_status=$status", "set_statuss=$status", "set_statuss appears unused"),
 ]
 
 

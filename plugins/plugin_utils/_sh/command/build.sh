@@ -5,7 +5,7 @@
 # inputs: name login_user build_limit nix_arguments at_end nix_config offset patience quiet may_start source paths nar_size look
 # inputs where nar_size: path
 # inputs where look=yes: specialisation mode over_ssh allow
-# needs: base free_space interpreter nix_config own_directory receive_snapshot root_snapshots roots system tools wait_for_line
+# needs: base free_space interpreter nix_config old_builds own_directory receive_snapshot root_snapshots roots system tools wait_for_line
 # shellcheck shell=sh
 
 # refuse_build REASON MESSAGE: nothing will come of this flake.
@@ -28,6 +28,7 @@ main() {
             [ "$lacking" = no ] || return 0
         fi
         take_turn
+        drop_old_builds
         # shellcheck disable=SC2119
         if [ -d "$build" ] && in_progress; then answer attached yes; else start_build; fi
         exec 8<&-

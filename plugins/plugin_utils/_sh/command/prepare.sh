@@ -1,5 +1,5 @@
 # Looks whether a deployment that waits for confirmation could commit now, and extends its window once.
-# facts: new
+# facts: new confirm_limit
 # needs: base boot_files complain deployment_state still_ours
 # shellcheck shell=sh
 
@@ -10,7 +10,8 @@ main() {
         . "$dir/settings"
         still_ours || refuse superseded "was switched by somebody else meanwhile"
         boot_files_fit || refuse "$code" "$complaint"
-        printf 'yes\n' >"$dir/extended"
+        # By how many seconds.
+        printf '%s\n' "$confirm_limit" >"$dir/extended"
         [ ! -e "$dir/window" ] || answer prepared yes
     fi
     tell

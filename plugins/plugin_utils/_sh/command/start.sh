@@ -5,7 +5,7 @@
 # inputs where preflight=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
 # inputs where preflight=no: new_live
 # facts: previous_live previous_boot
-# needs: base busy deployment_state interpreter lasting_unit own_directory own_storage preflight quote states system
+# needs: base busy deployment_state interpreter lasting_unit old_builds own_directory own_storage preflight quote states system
 # shellcheck shell=sh
 
 main() {
@@ -16,6 +16,7 @@ main() {
     if [ "$this_boot" = "$since_boot" ]; then
         [ "$preflight" = no ] || preflight_unless_begun
         refuse_if_busy
+        tidy_builds
         if make_directory; then start_supervisor; fi
     fi
     tell

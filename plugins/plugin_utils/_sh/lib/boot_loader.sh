@@ -1,6 +1,6 @@
 # Which system the boot loader starts by itself, read from its own files as the loader reads them.
 # needs: base
-# sets: loader loader_starts loader_why
+# sets: loader loader_starts loader_why loader_lacks
 # shellcheck shell=sh
 
 # Where a boot loader's files may be, and what tells of mounts and of choices that are kept in the firmware.
@@ -11,12 +11,14 @@ mount_units="/etc/systemd/system /run/systemd/system /run/systemd/generator /run
 efi_variables=/sys/firmware/efi/efivars
 
 # ask_loader: which loader it is in $loader: systemd-boot, grub, extlinux or unknown. In $loader_starts the toplevel that it starts where
-# nobody chooses; empty where that cannot be told, and why is in $loader_why then.
+# nobody chooses; empty where that cannot be told, and why is in $loader_why then. In $loader_lacks a boot partition that should be mounted
+# and is not.
 ask_loader() {
-    local at boot_mounts broken chosen entry_count firmware_mounts found lacking starts tries wanted why_not
+    local at boot_mounts broken chosen entry_count firmware_mounts found starts tries wanted why_not
     loader=unknown
     loader_starts=
     loader_why=
+    loader_lacks=
     loader_broken=no
     look_at_mounts || return 0
     found=no
@@ -79,7 +81,7 @@ look_at_mounts() {
             print mounted "|" others "|" lacking
         }' "$mount_table" "$mounts" 2>/dev/null)
     firmware_mounts=${boot_mounts#*|}
-    lacking=${firmware_mounts#*|}
+    loader_lacks=${firmware_mounts#*|}
     firmware_mounts=${firmware_mounts%|*}
     boot_mounts=${boot_mounts%%|*}
     for at in $boot_places; do
@@ -90,12 +92,12 @@ look_at_mounts() {
         for units in $mount_units; do
             case $boot_mounts in
             *" $at "*) ;;
-            *) [ ! -s "$units/$unit_name.mount" ] || lacking=$at ;;
+            *) [ ! -s "$units/$unit_name.mount" ] || loader_lacks=$at ;;
             esac
         done
     done
-    [ -z "$lacking" ] || {
-        loader_why="$lacking should be mounted, and is not"
+    [ -z "$loader_lacks" ] || {
+        loader_why="$loader_lacks should be mounted, and is not"
         return 1
     }
 }

@@ -13,10 +13,10 @@ other_parts() {
 
 answer_reboot_for() { local part; for part in $(other_parts "$1"); do answer reboot_for "$part"; done; }
 
-# is_system_of LIVE TOPLEVEL: whether what runs is this system, or one of its specialisations.
+# is_system_of LIVE TOPLEVEL: whether what runs is this system, or one of its specialisations, or the system that this one wraps.
 is_system_of() {
     local specialised
-    [ "$1" != "$2" ] || return 0
+    [ "$1" != "$2" ] && [ "$(readlink -f "$2/init")" != "$1/init" ] || return 0
     for specialised in "$2"/specialisation/*; do
         [ ! -e "$specialised" ] || [ "$(readlink -f "$specialised")" != "$1" ] || return 0
     done

@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # inputs: commit_limit rollback_limit mode
-# needs: base boot_loader health highest_generation log open_marks process profile record reports_to_directory switch whose
+# needs: base boot_loader health highest_generation lines log open_marks process profile record reports_to_directory switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -12,13 +12,9 @@ boot_files() {
 # boot_untouched: whether all that the boot loader had before the commit is there as it was. Then it boots what it booted,
 # also where there was not one byte free to write the same once more.
 boot_untouched() {
-    local missing
     grep -q -e '/loader/loader\.conf$' -e '/grub\.cfg$' -e '/extlinux\.conf$' "$dir/boot-files" 2>/dev/null || return 1
     boot_files "$dir/boot-files.now"
-    # 1: every line of it is still there; 2 would be an error.
-    missing=0
-    grep -q -F -x -v -f "$dir/boot-files.now" "$dir/boot-files" || missing=$?
-    [ "$missing" = 1 ]
+    lines_without "$dir/boot-files.now" <"$dir/boot-files" >"$dir/boot-files.gone" && [ ! -s "$dir/boot-files.gone" ]
 }
 
 commit() {
@@ -31,15 +27,30 @@ commit() {
     ask_loader
     # Any other boot loader's installer makes the new system the default at once: there the profile is moved first, so that a host that
     # loses power never boots a system that its profile does not name.
-    [ "$loader" != systemd-boot ] || try_loader
+    [ "$loader" != systemd-boot ] || is_generation || try_loader
     state commit-profile
-    begin_call boot || exit 1
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
+    begin_call boot || exit 1
+    may_commit || {
+        # Nothing was made by a call that never began.
+        printf '' >"$dir/call"
+        give_up superseded "somebody else has switched the host meanwhile"
+    }
     logged "$commit_limit" nix-env -p "$profile" --set "$new"
     set_status=$status
     [ "$(boot_default)" = "$new" ] || give_up profile "the system profile could not be set: nix-env $(ended "$set_status" "$commit_limit")"
     end_call || exit 1
     finish_commit || exit 1
+}
+
+# is_generation: then systemd-boot's installer makes it the default at once, too.
+is_generation() {
+    local link
+    for link in "$profile"-*-link; do
+        # shellcheck disable=SC3013 # of POSIX since 2024, and of every shell that is tested
+        [ ! "$link" -ef "$new" ] || return 0
+    done
+    return 1
 }
 
 # try_loader: whether systemd-boot can be written; the boot default stays what the profile names.
@@ -50,19 +61,26 @@ try_loader() {
     [ "$switch_status" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
 }
 
+# names_new: the look before each step that follows the moved profile link.
+names_new() { [ "$(boot_default)" = "$new" ] && may_commit; }
+
 # finish_commit: from the moved profile link on.
 finish_commit() {
     limited "$commit_limit" sync -f "$profile"
     state commit-boot
-    switch_to "$commit_limit" "$new" boot may_commit
-    [ "$switch_status" = 0 ] || switch_to "$commit_limit" "$new" boot may_commit
+    switch_to "$commit_limit" "$new" boot names_new
+    [ "$switch_status" = 0 ] || switch_to "$commit_limit" "$new" boot names_new
+    [ "$switch_status" != "$taken" ] || {
+        why superseded "somebody else has switched the host meanwhile"
+        return 1
+    }
     [ "$switch_status" = 0 ] || {
         why boot-loader "the boot loader could not be written: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
         return 1
     }
     state commit-verify
     sync_boot_side "$commit_limit"
-    [ "$(boot_default)" = "$new" ] && may_commit || {
+    names_new || {
         why superseded "somebody else has switched the host meanwhile"
         return 1
     }
@@ -78,7 +96,7 @@ loader_starts_another() {
     local names
     names=0
     loader_names "$1" || names=$?
-    [ "$names" != 2 ] || note "whether the boot loader starts $1 cannot be told: $loader_why"
+    [ "$names" != 2 ] || note "the boot loader's default is unknown: $loader_why"
     [ "$names" = 1 ]
 }
 
@@ -121,7 +139,7 @@ boot_back() {
     switch_to "${1:-$commit_limit}" "$previous_boot" boot boot_is_ours
     [ "$switch_status" != "$taken" ] || return 1
     if [ "$switch_status" != 0 ]; then
-        if boot_untouched; then kept="not be written, and is as it was"; else kept="not be put back"; fi
+        if boot_untouched || loader_names "$previous_boot"; then kept="not be written, and is as it was"; else kept="not be put back"; fi
         note "the boot loader could $kept: switch-to-configuration boot of $previous_boot $(ended "$switch_status" "$commit_limit")"
         [ "$kept" != "not be put back" ] || {
             ask_loader

@@ -59,12 +59,19 @@ wait_for_state() {
 
 # tell_state: of a deployment that is open.
 tell_state() {
+    local ends
     answer state "$state"
     answer why_code "$(content "$dir/why_code")"
     answer why "$(content "$dir/why")"
     case " $awaited " in *" $state "*) ;; *) answer holder "$(sc show -p ActiveState --value "$unit")" ;; esac
     read_line "$dir/window"
-    [ -z "$line" ] || { clock && answer window_left "$((line - uptime))"; }
+    if [ -n "$line" ]; then
+        ends=$line
+        # Where a whole fleet is ready to commit.
+        read_line "$dir/extended"
+        clock
+        answer window_left "$((ends + ${line:-0} - uptime))"
+    fi
     answer mode "$([ -e "$dir/mode" ] && echo boot)"
 }
 

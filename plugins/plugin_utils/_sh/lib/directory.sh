@@ -41,6 +41,8 @@ note_facts() {
     previous_live=$(readlink -f /run/current-system)
     previous_boot=$(boot_default)
     note_links || return 1
+    # There then, where nothing can be made any more.
+    : >>"$dir/undoing"
     wanted_units active >"$dir/active" || return 1
     note_invocations "$dir/invocations" || return 1
     look_at_sshd

@@ -1,6 +1,6 @@
 # The health policy: what must hold before a system is tried, and after.
 # inputs: health_limit policy ignore_units
-# needs: base complain each_first_word units
+# needs: base complain each_first_word lines units
 # shellcheck shell=sh
 
 # not_ignored: filters a list of units by the operator's list of shell patterns, one a line.
@@ -96,7 +96,7 @@ restarting() {
 
 # not_forgiven: filters a list of units by the policy, and by the operator's list.
 not_forgiven() {
-    if [ "$policy" = no_new_failures ]; then not_ignored | grep -F -x -v -f "$dir/failed-before"; else not_ignored; fi
+    if [ "$policy" = no_new_failures ]; then not_ignored | lines_without "$dir/failed-before"; else not_ignored; fi
 }
 
 # healthy STATUS: whether the new system is well; complains where not. The status is what `test` ended with.

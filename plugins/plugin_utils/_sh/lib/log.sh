@@ -8,15 +8,23 @@ open_log() {
     exec 7>&-
     log_file=$dir/$1
     log_marks=0
-    : >>"$log_file"
+    printf '' >>"$log_file"
     if [ -p "$log_file.pipe" ] || mkfifo -m 0600 "$log_file.pipe" 2>/dev/null; then
         exec 7<>"$log_file.pipe"
-        keep_log <"$log_file.pipe" >&2 7>&- 8>&- 9>&- &
-        log_reader=$!
+        log_reader=none
+        read_log
     else
         exec 7>>"$log_file"
         log_reader=
     fi
+}
+
+# read_log: somebody must read, or whoever writes waits for ever when the pipe is full.
+read_log() {
+    # A process that has ended and that nobody has waited for has no program any more.
+    [ -n "$log_reader" ] && [ ! -e "/proc/$log_reader/exe" ] || return 0
+    keep_log <"$log_file.pipe" >&2 7>&- 8>&- 9>&- &
+    log_reader=$!
 }
 
 # keep_log: standard input, as soon as it comes, in two files that take turns. What has no room is lost, and reading goes on.
@@ -27,13 +35,20 @@ keep_log() {
         # What it has read it writes at once.
         dd bs=16384 count=16 >>"$log_file" 2>/dev/null
         dd_status=$?
-        [ "$dd_status" = 0 ] || : >"$log_file"
+        # There is no room; one that was killed has done no harm.
+        [ "$dd_status" != 1 ] || printf '' >"$log_file"
         # The directory is gone, or all that could write are.
         size=$(stat -c %s "$log_file" 2>/dev/null) || return 0
         [ "$dd_status" != 0 ] || [ "$size" != "$before" ] || return 0
         before=$size
-        [ "$size" -lt 262144 ] || { mv -f "$log_file" "$log_file.before" && : >"$log_file" && before=0; }
+        [ "$size" -lt 262144 ] || { mv -f "$log_file" "$log_file.before" && printf '' >"$log_file" && before=0; }
     done
+}
+
+# reap_logged: what a command has left is ended, and with it who reads the log, since nothing tells them apart.
+reap_logged() {
+    reap
+    read_log
 }
 
 # logged SECONDS COMMAND…: limited, with what it prints in the log, and nothing to read.
@@ -42,6 +57,7 @@ logged() { limited "$@" >&7 2>&1 </dev/null 7>&-; }
 # log_line TEXT: and waits a moment, until what was printed before it can be read.
 log_line() {
     local mark tries
+    read_log
     log_marks=$((log_marks + 1))
     mark="--- $1 [$$.$log_marks]"
     printf '%s\n' "$mark" >&7

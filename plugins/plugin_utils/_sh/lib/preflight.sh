@@ -1,6 +1,6 @@
 # What is looked at before a deployment begins.
 # inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib
-# needs: base boot_files complain free_space system tested_boot_default tools
+# needs: base allowed boot_files boot_loader complain free_space system tested_boot_default tools
 # shellcheck shell=sh
 
 # require_tools: what all else rests on.
@@ -44,6 +44,9 @@ require_free_space() {
 look_at_host() {
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
+    # Its installer would write into a directory that the firmware does not know, and say that all is well.
+    ask_loader
+    [ -z "$loader_lacks" ] || allowed boot_not_mounted || refuse_system boot-not-mounted "refuses a new system: $loader_lacks should be mounted, and is not, so the boot loader cannot be written"
     require_free_space /nix "$need_nix_kib"
     # Unless the operator has said how much there must be.
     if [ -n "$need_boot_kib" ]; then require_free_space /boot "$need_boot_kib"; else boot_files_fit || refuse_system "$code" "$complaint"; fi

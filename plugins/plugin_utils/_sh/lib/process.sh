@@ -44,9 +44,9 @@ each_process() {
     for procs in "/sys/fs/cgroup$1/cgroup.procs" "/sys/fs/cgroup$1"/*/cgroup.procs "/sys/fs/cgroup$1"/.control/cgroup.procs; do
         [ -r "$procs" ] || continue
         while read -r process; do
-            # A process of another PID namespace reads as 0. Who keeps the log is needed yet.
+            # A process of another PID namespace reads as 0.
             case $process in
-            "$$" | "$self" | "${log_reader-}" | 0) ;;
+            "$$" | "$self" | 0) ;;
             *) "$2" "$process" ;;
             esac
         # The cgroup may go meanwhile.

@@ -1,5 +1,5 @@
 # The state of a deployment in its directory, and its line for ever in deployments.jsonl.
-# needs: base boot_loader booted durable json log own_storage profile states
+# needs: base boot_loader booted durable json log open_marks own_storage profile states
 # shellcheck shell=sh
 
 # state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal. A supervisor whose state
@@ -66,7 +66,7 @@ write_line() {
             return 1
         }
     fi
-    { : >"$dir/recorded"; } 2>/dev/null
+    { printf '' >"$dir/recorded"; } 2>/dev/null
 }
 
 # recorded_outcome: what its line says, once there is one; nothing else can become of it then.
@@ -80,7 +80,7 @@ finish() {
     local text
     # In one piece, so that a record which did not fit is seen.
     text=$(record "$1")
-    { printf '%s\n' "$text" >"$dir/record.new.$$"; } 2>/dev/null && mv -f "$dir/record.new.$$" "$dir/record"
+    { printf '%s\n' "$text" >"$dir/record.new.$$"; } 2>/dev/null && mv -f "$dir/record.new.$$" "$dir/record" || rm -f "$dir/record"
     write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
     close "$1"
 }
@@ -89,8 +89,10 @@ finish() {
 close() {
     local leftover
     # While it is still open: what a power loss leaves after that, nobody looks for. The first is one that did not fit on the disk.
-    for leftover in open.json.new open.confirmed open.last-resort; do
-        [ ! -e "$var_dir/$leftover" ] || rm -f "$var_dir/$leftover"
+    [ ! -e "$var_dir/open.json.new" ] || rm -f "$var_dir/open.json.new"
+    # Those of another deployment are for its repair.
+    for leftover in confirmed last-resort; do
+        ! is_marked "$leftover" || rm -f "$var_dir/open.$leftover"
     done
     keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
     [ "$(open_field id)" != "$id" ] || rm -f "$var_dir/open.json"
@@ -107,14 +109,16 @@ clean_up() {
     is_final "$line" || return 0
     # A flake or a system that somebody has named again since this deployment began stays, and so do the systems of a deployment that went
     # wrong, until a later one has committed.
-    if [ "$line" = committed ]; then set -- -name 'deployment-*' -o; else set --; fi
+    if [ "$line" = committed ]; then set --; else set -- ! -name 'deployment-*'; fi
     keeps_systems "$line" || {
-        find "$roots" -type l \( "$@" ! -name 'deployment-*' ! -newer "$dir/settings" \) -exec rm -f {} + 2>/dev/null
+        find "$roots" -type l ! -newer "$dir/settings" "$@" -exec rm -f {} + 2>/dev/null
         rmdir "$roots" 2>/dev/null
     }
     read_line "$run_dir/current"
     [ "$line" != "$id" ] || rm -f "$run_dir/current"
     [ ! -e "$generator" ] || rm -f "$generator"
+    # Whom a soft-reboot has made the generator bring.
+    [ ! -e "/run/systemd/generator/deploy-flake-again-$id.service" ] || sc daemon-reload
     # Without its line on disk, the directory is the only witness: it stays until the next deployment, which tries again.
     if [ -e "$dir/recorded" ] || write_line; then remove_directory "$dir"; fi
 }

@@ -1,6 +1,6 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
 # inputs: rollback_limit commit_limit
-# needs: base boot_loader commit durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
+# needs: base boot_loader booted commit durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
 # shellcheck shell=sh
 
 repair_others() {
@@ -76,7 +76,7 @@ repair_after_power_loss() (
             finish_commit || finish commit-failed
         else
             case $(boot_default) in
-            "$previous_boot") if boot_back; then finish interrupted; else finish commit-failed; fi ;;
+            "$previous_boot") if boot_back && ! runs_new; then finish interrupted; else finish commit-failed; fi ;;
             *)
                 note "somebody else has made $(boot_default) the boot default meanwhile, and it stays"
                 finish superseded
@@ -91,13 +91,23 @@ repair_after_power_loss() (
     is_final "$line"
 )
 
+# has_started_new: by what the boot loader says, or, where that cannot be told, by what was booted.
+has_started_new() {
+    local names
+    names=0
+    loader_names "$new" || names=$?
+    [ "$names" = 0 ] || { [ "$names" = 2 ] && [ "$(readlink -f /run/booted-system)" = "$new" ]; }
+}
+
+runs_new() { [ "$new" != "$previous_boot" ] && is_system_of "$(readlink -f /run/booted-system)" "$new"; }
+
 # forward_after_power_loss: it was confirmed, and the host boots it, or would if the boot loader were written; there is no way back from that.
 # The profile names it then.
 forward_after_power_loss() {
     is_marked confirmed || return 1
     case $(boot_default) in
     "$new") return 0 ;;
-    "$previous_boot") loader_names "$new" || return 1 ;;
+    "$previous_boot") has_started_new || return 1 ;;
     *) return 1 ;;
     esac
     begin_call boot

@@ -15,6 +15,7 @@ outlast_soft_reboot() {
         'cat >"$1/$again" <<END' \
         "[Unit]" "Description=undoes deployment $id, which a soft-reboot has interrupted" "DefaultDependencies=no" \
         "Conflicts=shutdown.target" "Before=shutdown.target" "IgnoreOnIsolate=yes" "StartLimitIntervalSec=0" \
+        "After=-.mount boot.mount efi.mount boot-efi.mount nix.mount nix-store.mount nix-var.mount var.mount var-lib.mount" \
         "[Service]" "Type=exec" "ExecStart=$interpreter $dir/program guard-again $dir" "Restart=on-failure" "RestartSec=200ms" \
         "OOMPolicy=continue" "OOMScoreAdjust=-900" "UMask=0077" "END" >"$generator" && chmod 0700 "$generator"
 }

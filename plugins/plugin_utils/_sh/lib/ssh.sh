@@ -1,6 +1,6 @@
 # Whether somebody can still log in: looked at on the host before the window opens. A login from outside proves little by
 # itself: it works with a broken sshd_config and with the host keys gone, until sshd is started again.
-# needs: base allowed complain
+# needs: base allowed complain lines
 # shellcheck shell=sh
 
 # ssh_command: sshd and its configuration as the unit that is loaded now starts it, in $sshd and $sshd_config.
@@ -97,7 +97,8 @@ still_reachable() {
         return
     }
     ssh_wanted || allowed no_ssh || { complain unreachable "the ssh unit is not started with the new system's default target"; return; }
-    lost=$(host_keys | grep -F -x -v -f - "$dir/host-keys" | cut -d' ' -f3- | tr '\n' ' ')
+    host_keys >"$dir/host-keys-now"
+    lost=$(lines_without "$dir/host-keys-now" <"$dir/host-keys" | cut -d' ' -f3- | tr '\n' ' ')
     [ -z "$lost" ] || { complain unreachable "host keys have changed or gone: $lost"; return; }
     [ ! -s "$dir/login-keys" ] || [ -n "$(login_keys)" ] || complain unreachable "the new system has no authorized keys for $login_user"
 }

@@ -41,6 +41,8 @@ start_guard() {
 try_live() {
     local test_status
     state activating
+    # Before the call is noted: from then on their switch to this very system could not be told from ours.
+    nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
     begin_call live || exit 1
     # Our own limit counts from the first byte of `test`.
     switch_to "$activate_limit" "$new_live" test nobody_else_has_switched
@@ -51,7 +53,11 @@ try_live() {
         needs_reboot status-100 "switch-to-configuration test exited 100"
         return
         ;;
-    "$taken") give_up superseded "somebody else has switched the host meanwhile" ;;
+    "$taken")
+        # What is live now was not made by a call that never began.
+        [ "$switch_runs" != 0 ] || printf '' >"$dir/call"
+        give_up superseded "somebody else has switched the host meanwhile"
+        ;;
     *)
         failed_units >"$dir/failed"
         give_up activation "switch-to-configuration test $(ended "$test_status" "$activate_limit")"

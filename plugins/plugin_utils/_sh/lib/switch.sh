@@ -7,8 +7,9 @@ taken=199
 
 # sync_boot_side LIMIT: only the file systems that matter: a network mount that hangs must not hold up a commit.
 sync_boot_side() {
+    local place
     limited "$1" sync -f "${profile%/*}"
-    [ ! -d /boot ] || limited "$1" sync -f /boot
+    for place in /boot /efi /boot/efi; do [ ! -d "$place" ] || limited "$1" sync -f "$place"; done
     return 0
 }
 
@@ -18,19 +19,22 @@ lock_held() {
 }
 
 # switch_to LIMIT TOPLEVEL ACTION LOOK: the status, also in $switch_status, is switch-to-configuration's own, or the limit's. LOOK says
-# whether the host still is ours to switch; it is asked each time anew, since who holds the lock is somebody who switches it.
+# whether the host still is ours to switch; it is asked each time anew, since who holds the lock is somebody who switches it. How often it ran is in $switch_runs.
 switch_to() {
     local began came_free
     clock
     began=$uptime
     came_free=0
+    switch_runs=0
     while :; do
         "$4" || { switch_status=$taken && return "$taken"; }
+        switch_runs=$((switch_runs + 1))
+        read_log
         echo "--- switch-to-configuration $3 of $2" >&7
         logged "$1" "$2/bin/switch-to-configuration" "$3"
         switch_status=$status
         [ "$switch_status" = 0 ] && return 0
-        reap
+        reap_logged
         log_line "$(ended "$switch_status" "$1")"
         [ "$switch_status" = 11 ] || return "$switch_status"
         # Another run holds the lock: wait for it, within the same limit. It may have let go since; then once more.

@@ -7,15 +7,16 @@
 # undo: 0 when the deployment has a final state, 75 when another undo is in progress or the host is about to be started again around it.
 undo() {
     local outcome
+    [ -e "$dir/settings" ] || return 0
+    # Held by this process alone, and let go by its death; every command is started without it.
+    exec 9>"$dir/undoing"
+    flock -n 9 || return 75
     read_line "$dir/state"
     phase=$line
     if is_final "$phase"; then
         clean_up
         return 0
     fi
-    # Held by this process alone, and let go by its death; every command is started without it.
-    exec 9>"$dir/undoing"
-    flock -n 9 || return 75
     trap '' HUP INT
     trap 'end_child; exit 143' TERM
     # Its line is there already: that is what has become of it.
@@ -46,7 +47,13 @@ undo() {
     ! soft_reboot_begins || return 75
     ! go_forward || return 0
     boot_side_back
-    if machine_stopping; then end_at_shutdown; else undo_live; fi
+    if ! machine_stopping; then
+        undo_live
+    elif soft_reboot_begins; then
+        return 75
+    else
+        end_at_shutdown
+    fi
 }
 
 # find_phase: an undo that died half way leaves `rolling-back`: the phase that counts is the one before, so that is written first.
@@ -75,7 +82,7 @@ free_switch_lock() {
 profile_moved() {
     case $phase in
     commit-profile) [ "$(boot_default)" = "$new" ] && ! boot_is_theirs ;;
-    commit-boot | commit-verify) ;;
+    commit-boot | commit-verify) [ "$(boot_default)" = "$new" ] ;;
     *) return 1 ;;
     esac
 }
@@ -89,7 +96,7 @@ go_forward() {
         return 0
     fi
     # Once; from here it rolls back, whoever dies.
-    : >"$dir/back"
+    printf '' >"$dir/back"
     return 1
 }
 
@@ -111,6 +118,7 @@ was_confirmed() { case $phase in activating | settling | window) return 1 ;; esa
 
 end_at_shutdown() {
     note "the host was shutting down"
+    if boot_is_theirs; then boot=theirs; fi
     case $boot in
     theirs) end_as_superseded ;;
     broken) end_as commit-failed ;;

@@ -1,6 +1,6 @@
 # Which units the new system brought, and which still run what it made of them: told by systemd's own number of each run of a unit.
 # facts: new_live previous_live
-# needs: base
+# needs: base lines
 # shellcheck shell=sh
 
 # note_invocations FILE: which run of each unit it is now. systemd keeps that as links, which costs less than to ask it.
@@ -19,7 +19,7 @@ unit_file_in() {
 # list_only_new: units that are active, were not before, and that the previous system does not have. From a list of those that are active now.
 list_only_new() {
     local name
-    grep -F -x -v -f "$dir/active" "$dir/active-now" | while read -r name; do
+    lines_without "$dir/active" <"$dir/active-now" | while read -r name; do
         ! came_with_the_new_system "$name" || printf '%s\n' "$name"
     done >"$dir/only-new"
 }
@@ -33,7 +33,19 @@ came_with_the_new_system() {
         if mounts "$new_live" "$where" && ! mounts "$previous_live" "$where"; then return 0; fi
         ;;
     esac
-    unit_file_in "$new_live" "$1" && ! unit_file_in "$previous_live" "$1"
+    unit_file_in "$new_live" "$1" || return 1
+    unit_file_in "$previous_live" "$1" || return 0
+    # Both have it, and only the new one starts it.
+    is_wanted_in "$new_live" "$1" && ! is_wanted_in "$previous_live" "$1"
+}
+
+# is_wanted_in SYSTEM UNIT: whether another unit of the system brings it up.
+is_wanted_in() {
+    local link
+    for link in "$1"/etc/systemd/system/*.wants/"$2" "$1"/etc/systemd/system/*.requires/"$2" "$1"/etc/systemd/system/*.upholds/"$2"; do
+        [ ! -e "$link" ] && [ ! -L "$link" ] || return 0
+    done
+    return 1
 }
 
 # mounts SYSTEM DIRECTORY: whether its /etc/fstab does.

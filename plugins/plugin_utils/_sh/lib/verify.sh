@@ -1,6 +1,6 @@
 # Whether the system that ran runs again, whole, and nothing of the new one.
 # inputs: over_ssh
-# needs: base complain directory process tools unit_changes units
+# needs: base complain directory lines manager process tools unit_changes units
 # shellcheck shell=sh
 
 # verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Complains of what is not.
@@ -8,28 +8,44 @@ verify_previous() {
     local tries
     [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complain not-live "/run/current-system is another"; return; }
     [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complain not-live "/etc is another system's"; return; }
+    # Its units may all be there again one by one: in rescue the host has not come up, and no deployment could begin.
+    ! in_emergency || { complain not-live "the host is in rescue or emergency mode"; return; }
     tries=0
-    until units_are_as_before; do
+    # What is still being started may yet fail; but it may also take its time.
+    until units_are_as_before && { [ ! -s "$dir/starting" ] || [ "$tries" -ge 9 ]; }; do
         tries=$((tries + 1))
         [ "$tries" -lt 10 ] || return 1
         mend_units
         pause 0.5
     done
-    [ "$over_ssh" = no ] || ! ssh_unit_in "$dir/active" || ssh_unit_in "$dir/active-now" ||
-        complain unreachable "no ssh unit is active"
+    [ "$over_ssh" = no ] || ! ssh_unit_in "$dir/active" || ssh_is_up || complain unreachable "no ssh unit is active"
 }
 
 ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
 
+# ssh_is_up: one that is still being started has half a minute for it.
+ssh_is_up() {
+    local tries
+    tries=0
+    until wanted_units active,reloading >"$dir/up" && ssh_unit_in "$dir/up"; do
+        tries=$((tries + 1))
+        wanted_units activating >"$dir/up" && ssh_unit_in "$dir/up" && [ "$tries" -lt 60 ] || return 1
+        pause 0.5
+    done
+}
+
 # units_are_as_before: leaves lists of those that are not. Where systemd does not answer nobody knows, and the lists are empty.
 units_are_as_before() {
-    : >"$dir/missing"
-    : >"$dir/failed-now"
-    : >"$dir/only-new"
-    : >"$dir/changed"
-    { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all"; } || { complain no-answer-from-systemd "systemd does not answer"; return; }
-    grep -F -x -v -f "$dir/active-now" "$dir/active" >"$dir/missing"
-    grep -F -x -v -f "$dir/failed-before" "$dir/failed-all" >"$dir/failed-now"
+    local list
+    for list in missing failed-now only-new changed; do printf '' >"$dir/$list"; done
+    { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all" &&
+        wanted_units activating >"$dir/starting.all" && wanted_units auto-restart,auto-restart-queued >"$dir/restarting-now"; } ||
+        { complain no-answer-from-systemd "systemd does not answer"; return; }
+    # One that fails again and again is activating, too.
+    lines_without "$dir/restarting-now" <"$dir/active-now" >"$dir/up"
+    lines_without "$dir/up" <"$dir/active" >"$dir/missing"
+    grep -F -x -f "$dir/active" "$dir/starting.all" >"$dir/starting"
+    lines_without "$dir/failed-before" <"$dir/failed-all" >"$dir/failed-now"
     list_only_new
     list_changed
     [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || [ -s "$dir/only-new" ] || [ -s "$dir/changed" ] || return 0

@@ -24,18 +24,17 @@ try_ways() {
         printf '%s\n' "$way" >"$dir/rung"
         leave_emergency
         "way_$(printf '%s' "$way" | tr - _)"
+        # One that died on its way may have put the units back, and not have told systemd.
+        case $switch_status in 0 | 4) ;; *) sc daemon-reload ;; esac
         wait_for_jobs
         if verify_previous && wake_logind; then
             verified=yes
             return 0
         fi
-        if soft_reboot_begins; then
-            way=soft-reboot
-            return 0
-        fi
-        # Nothing can be started any more, and the host comes up with what it boots.
+        # Nothing can be started any more, and the host comes up with what it boots; but for a soft-reboot, which looks the same.
         if machine_stopping; then
             way=shutdown
+            ! soft_reboot_begins || way=soft-reboot
             return 0
         fi
         if in_emergency; then
@@ -48,9 +47,19 @@ try_ways() {
 
 live_is_ours() { ! live_is_theirs; }
 
+# stop_new_units: what only the new system has, as long as systemd knows how; with the previous system's units it knows no command for it, and
+# the rules of a firewall would stay.
+stop_new_units() {
+    wanted_units active,activating,reloading >"$dir/active-now" || return 0
+    list_only_new
+    # shellcheck disable=SC2046 # words
+    [ ! -s "$dir/only-new" ] || limited 90 systemctl --no-pager stop -- $(cat "$dir/only-new") 2>/dev/null
+}
+
 # leave_emergency: by the previous system's own units; then switch-to-configuration has what it needs.
 leave_emergency() {
     in_emergency || return 0
+    stop_new_units
     logged "$rollback_limit" "$previous_live/activate"
     sc daemon-reload
     limited 90 systemctl isolate default.target
@@ -90,8 +99,9 @@ way_restart_bus() {
 
 way_by_hand() {
     local service
+    stop_new_units
     logged "$rollback_limit" "$previous_live/activate"
-    [ "$status" = 0 ] || reap
+    [ "$status" = 0 ] || reap_logged
     sc daemon-reload
     sc reset-failed
     # The way in first.
@@ -132,5 +142,5 @@ way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
     list_only_new
     list_changed
-    ssh_unit_in "$dir/active-now" && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ]
+    ssh_is_up && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ]
 }

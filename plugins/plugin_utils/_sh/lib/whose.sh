@@ -6,7 +6,7 @@
 # shellcheck shell=sh
 
 # identity LINK: in $identity. A link that is made again is another one.
-identity() { identity=$(stat -c %i:%Z "$1" 2>/dev/null) || identity=none; }
+identity() { identity=$(TZ=UTC0 stat -c '%i %z' "$1" 2>/dev/null) || identity=none; }
 
 # note_links: before anything is begun.
 note_links() {
@@ -24,20 +24,21 @@ end_call() {
     read_line "$dir/call"
     case $line in
     live)
+        # The link first: whoever makes it anew behind that is somebody else.
+        identity /run/current-system
         live=$(readlink -f /run/current-system)
         if may_have_made "$live"; then
-            identity /run/current-system
             printf '%s\n' "$live" >"$dir/made" && printf '%s\n' "$identity" >"$dir/our-live" || return 1
         fi
         ;;
     boot)
+        identity "$profile"
         if [ "$(boot_default)" = "$new" ]; then
-            identity "$profile"
             printf '%s\n' "$identity" >"$dir/our-boot" || return 1
         fi
         ;;
     esac
-    : >"$dir/call"
+    printf '' >"$dir/call"
 }
 
 # may_have_made SYSTEM: whether our own activation leads to it. A system that wraps another one leads to that, which is a part of it.

@@ -14,6 +14,8 @@ esac
 automatic=/nix/var/nix/gcroots/auto
 # shellcheck disable=SC2012 # names are hashes
 ls -l "$automatic" | sed -n "s|.* \([^ ]*\) -> $link\$|\1|p" | while read -r root; do rm -f "$automatic/$root"; done
+# It was read when the unit began, and may hold secrets. The result may be read late, or never.
+rm -f "$1/nix.conf"
 printf '%s %s\n' "$SERVICE_RESULT" "${EXIT_STATUS-}" >"$1/result.new"
 mv -f "$1/result.new" "$1/result"
 echo ended >>"$1/events"

@@ -1,5 +1,5 @@
 # What the two units of a deployment run: program supervise|undo|guard|guard-again DIRECTORY.
-# needs: base directory guard process supervise undo
+# needs: base directory guard manager process states supervise undo
 # shellcheck shell=sh
 
 main() {
@@ -14,13 +14,16 @@ main() {
         guard_process=$line
         undo
         result=$?
+        # Its end could not be written: once more, as long as that takes.
+        [ "$result" != 0 ] || [ ! -e "$dir/settings" ] || { read_line "$dir/state" && is_final "$line"; } || result=1
         # As ExecStopPost: the guard's work is done as well. It would find that out by itself, a moment later.
         [ "$result" != 0 ] || [ -z "${SERVICE_RESULT-}" ] || [ "$facts" = no ] || each_process "${cgroup%/*}/$guard_unit" end_guard
         exit "$result"
         ;;
     guard) guard ;;
     guard-again)
-        # Every unit was started anew.
+        # File systems are mounted and units started yet; each unit was started anew.
+        wait_for_jobs
         rm -f "$dir/invocations-new"
         guard
         ;;

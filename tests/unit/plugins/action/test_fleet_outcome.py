@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.deploy_flake.nixos.plugins.action.fleet_outcome import outcome
 
 ROLLED_BACK = "web1 has rolled back. It runs /nix/store/o-old again, which it also boots."
-NOTHING: dict[str, Any] = {"failure": {}, "committed": False, "rolled_back_to": None}
+NOTHING: dict[str, Any] = {"failure": {}, "committed": False, "rolled_back_to": None, "undecided": {}}
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,26 @@ def test_outcome(options: dict[str, Any], message: str, reason: str | None) -> N
     result = outcome("web1", NOTHING | options)
     assert (result["failed"], result["changed"]) == (True, False)
     assert (result["msg"], result.get("reason")) == (message, reason)
+
+
+WAITS = {"deployment": "the-id", "state": "window", "decides_by": "2026-01-01T00:00:00+00:00", "failed": False}
+UNKNOWN = (
+    "Outcome unknown: what web1 has begun of deployment the-id, it finishes or undoes by itself, by"
+    " 2026-01-01T00:00:00+00:00 at the latest."
+)
+
+
+@pytest.mark.parametrize("failure", [{}, {"msg": f"no answer\n{UNKNOWN}", "reason": "lost"}])
+def test_nobody_knows_the_outcome(failure: dict[str, Any]) -> None:
+    result = outcome("web1", NOTHING | {"failure": failure, "undecided": WAITS})
+    assert result["msg"] == f"{'no answer' if failure else 'another host of the fleet failed'}\n{UNKNOWN}"
+    assert (result["state"], result["deployment"], result["decides_by"]) == ("unknown", "the-id", WAITS["decides_by"])
+
+
+def test_nobody_decides() -> None:
+    result = outcome("web1", NOTHING | {"undecided": {"deployment": "the-id", "state": "unknown"}})
+    assert (result["msg"], result["state"]) == ("another host of the fleet failed", "unknown")
+    assert "decides_by" not in result
+    # One that has said nothing of a deployment has none.
+    assert "state" not in outcome("web1", NOTHING | {"undecided": {"skipped": True}})
+    assert "state" not in outcome("web1", NOTHING | {"undecided": WAITS, "committed": True})

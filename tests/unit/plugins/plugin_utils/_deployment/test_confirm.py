@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,6 +55,11 @@ def ended(state: State, mode: str = "test", **fields: str) -> dict[str, str]:
 # The test
 
 
+def decides_in(result: Mapping[str, Any], seconds: int) -> bool:
+    left = datetime.fromisoformat(result["decides_by"]) - datetime.now(UTC)
+    return abs(left - timedelta(seconds=seconds)) < timedelta(seconds=5)
+
+
 def tried(*answers: Scripted, **given: Any) -> tuple[Deployment | None, dict[str, Any]]:
     return try_live(FakeHost(answers), settings(**given), Context())
 
@@ -63,8 +69,8 @@ def test_system_that_waits_for_confirmation() -> None:
     assert begun is not None
     assert (result["state"], result["toplevel"], result["system"]) == ("window", NEW, NEW)
     assert (result["previous_system"], result["previous_boot_default"], result["changed"]) == (OLD, OLD, True)
-    left = datetime.fromisoformat(result["decides_by"]) - datetime.now(UTC)
-    assert abs(left - timedelta(seconds=100 + begun.time_to_undo)) < timedelta(seconds=5)
+    assert begun.limits is not None
+    assert decides_in(result, 100 + begun.limits.undo)
     assert "generation_from" not in result
 
 

@@ -46,7 +46,7 @@ def test_host_is_looked_at_and_the_supervisor_started() -> None:
     started = start(host, made, Mode.TEST, Context())
     assert started.deployment is not None
     assert (started.deployment.state, started.before.get("previous_live")) == (State.CHECKING, OLD)
-    assert started.deployment.time_to_undo == made.limits.for_deployment(0).undo
+    assert started.deployment.limits == made.limits.for_deployment(0)
     look, begin = host.asked
     assert (look.command, look.inputs["new"], look.inputs["begins"]) == ("preflight", NEW, "yes")
     assert (look.inputs["check_mode"], look.inputs["just_built"], look.inputs["over_ssh"]) == ("no", "no", "yes")

@@ -36,6 +36,8 @@ class Found:
     starts: str
     why: str
     names: int
+    lacks: str
+    """A boot partition that is not mounted."""
 
 
 @dataclass
@@ -67,14 +69,14 @@ class Host:
             mount_units={self.root}/units efi_variables={self.root}/efivars
             names=0
             loader_names {system} || names=$?
-            printf '%s\\n' "$loader" "$loader_starts" "$loader_why" "$names"
+            printf '%s\\n' "$loader" "$loader_starts" "$loader_why" "$names" "$loader_lacks"
         """
         done = subprocess.run(
             [*self.shell, "-eu"], input=script, capture_output=True, timeout=30, text=True, check=False, user=user
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        loader, starts, why, names = done.stdout.split("\n")[:4]
-        return Found(loader, starts, why, int(names))
+        loader, starts, why, names, lacks = done.stdout.split("\n")[:5]
+        return Found(loader, starts, why, int(names), lacks)
 
 
 @pytest.fixture
@@ -254,9 +256,9 @@ def test_what_should_be_mounted_and_is_not(host: Host, at: str, said_by: str, th
         host.put({unit: "[Mount]\n"}, at="units")
     found = host.ask()
     assert (found.loader, found.starts, found.names) == ("unknown", "", 2)
-    assert found.why == f"{host.root}/{at} should be mounted, and is not"
+    assert (found.lacks, found.why) == (f"{host.root}/{at}", f"{host.root}/{at} should be mounted, and is not")
     host.mounts = {at: "vfat"}
-    assert host.ask().names == 0
+    assert (host.ask().names, host.ask().lacks) == (0, "")
 
 
 def test_a_comment_in_fstab_wants_nothing(host: Host) -> None:
@@ -515,3 +517,35 @@ def test_what_started_the_host_tells_which_files_are_left_over(
     found = host.ask(starts or A)
     assert (found.starts, found.names) == (starts, 0 if starts else 2)
     assert found.loader == {A: "grub", B: "systemd-boot", UNTOLD: "unknown"}[starts]
+
+
+# --- who asks ---
+
+
+@pytest.mark.parametrize(("names", "unchanged"), [(0, True), (1, False), (2, True)])
+def test_unchanged_is_what_the_loader_does_not_contradict(shell: list[str], names: int, unchanged: bool) -> None:
+    script = f"""{join("lib/system")}
+        loader_names() {{ [ "$1" = {A} ] || exit 3; return {names}; }}
+        new={A} new_live={A} default={A} live={A} mode=test var_dir=/nowhere run_dir=/nowhere
+        is_unchanged || exit 1
+    """
+    done = subprocess.run([*shell, "-eu"], input=script, capture_output=True, timeout=30, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0 if unchanged else 1, "")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "allow", "refused"), [("", "", ""), ("/boot", "", "boot-not-mounted"), ("/boot", "boot_not_mounted", "")]
+)
+def test_boot_partition_that_is_not_mounted_is_refused(shell: list[str], lacks: str, allow: str, refused: str) -> None:
+    script = f"""{join("lib/preflight")}
+        ask_loader() {{ loader_lacks={lacks}; }}
+        tested_boot_default() {{ :; }}
+        boot_files_fit() {{ :; }}
+        drop_all_roots() {{ :; }}
+        new={A} default={A} live={A} mode=test allow={allow} need_nix_kib=0 need_boot_kib=
+        var_dir=/nowhere run_dir=/nowhere
+        look_at_host
+    """
+    done = subprocess.run([*shell, "-eu"], input=script, capture_output=True, timeout=30, text=True, check=True)
+    fields = done.stdout.split("\0")
+    assert (fields[1] if "refused" in fields else "") == refused

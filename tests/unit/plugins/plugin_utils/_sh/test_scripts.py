@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -144,6 +146,20 @@ def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     assert said[2:] == ["no-answer-from-systemd", "a\\x2db.mount", "*.service", "none", "c.service"]
 
 
+@every_shell
+def test_window_that_was_extended(shell: list[str], tmp_path: Path) -> None:
+    """What is left of it is told with what a fleet that is ready adds to it; and nothing where nothing waits."""
+    script = f"known= awaited=window quiet=0 patience=0 id=x\n{join('lib/deployment_state')}\n"
+    script += 'dir=. state=window\nanswer() { echo "$1 $2"; }\nclock() { uptime=100; }\ntell_state\n'
+    script += "echo 130 >window; tell_state; echo 60 >extended; tell_state; echo 20 >window; tell_state\n"
+    said = run(shell, script, tmp_path).splitlines()
+    assert [line for line in said if line.startswith("window")] == [
+        "window_left 30",
+        "window_left 90",
+        "window_left -20",
+    ]
+
+
 @pytest.mark.shell
 @pytest.mark.parametrize("tools", ["", "busybox"])
 @every_shell
@@ -198,7 +214,8 @@ def test_units_are_not_forgotten_while_systemd_starts_again(shell: list[str], tm
 def test_last_resort_is_a_reboot_only_where_it_may_help(shell: list[str], tmp_path: Path) -> None:
     """By itself where the way in is lost, and that is known; never where something else would be booted."""
     script = f"{join('lib/ways_back')}\ndir=. boot=kept previous_boot=/old previous_live=/old new_live=/new\n"
-    script += "commit_limit=1 over_ssh=yes id=1 var_dir=.\nlive_is_ours() { :; }\nsync_boot_side() { :; }\nloader_names() { :; }\n"
+    script += "commit_limit=1 over_ssh=yes id=1 var_dir=.\nlive_is_ours() { :; }\n"
+    script += "sync_boot_side() { :; }\nloader_names() { :; }\n"
     script += "note() { :; }\nactive=sshd.service\n: >invocations\n: >invocations-new\n"
     script += (
         'sc() { case $1 in reboot) echo reboots ;; list-units) [ -n "$active" ] && echo "$active loaded" ;; esac; }\n'
@@ -362,11 +379,14 @@ def test_where_a_rollback_leads(shell: list[str], tmp_path: Path, systems: str, 
 
 @every_shell
 def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
-    """A specialisation of the boot default is no untested boot default; another system's is."""
+    """A specialisation of the boot default is no untested boot default, nor is what it wraps; another system's is."""
     for system in ("one", "two"):
         (tmp_path / system / "specialisation").mkdir(parents=True)
         (tmp_path / f"{system}-debug").mkdir()
         (tmp_path / system / "specialisation/debug").symlink_to(tmp_path / f"{system}-debug")
+        (tmp_path / system / "init").touch()
+    (tmp_path / "around-one").mkdir()
+    (tmp_path / "around-one/init").symlink_to(tmp_path / "one/init")
     script = f"mode=test allow= new=/new\n{join('lib/tested_boot_default')}\ncd {tmp_path}\n"
     for live, default in (
         ("one", "one"),
@@ -374,7 +394,56 @@ def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
         ("two-debug", "one"),
         ("one", "one-debug"),
         ("", "one"),
+        ("one", "around-one"),
+        ("two", "around-one"),
     ):
         given = " ".join(f'"{tmp_path / name}"' if name else '""' for name in (live, default))
         script += f"tested_boot_default {given} >/dev/null && echo yes || echo no\n"
-    assert run(shell, script).split() == ["yes", "yes", "no", "no", "no"]
+    assert run(shell, script).split() == ["yes", "yes", "no", "no", "no", "yes", "no"]
+
+
+@every_shell
+def test_builds_that_nobody_asks_for_any_more_are_tidied_up(shell: list[str], tmp_path: Path) -> None:
+    """Old ones whose unit is gone; not one that is in progress, about to begin, or of which systemd says nothing."""
+    hour = 3600
+    units = {
+        "gone": "inactive",
+        "failed": "failed",
+        "long": "active",
+        "ending": "deactivating",
+        "hung": "",
+        "new": "inactive",
+    }
+    script = f"{join('lib/old_builds')}\nrun_dir={tmp_path}/run\nsc() {{ case $5 in\n"
+    script += "".join(f"deploy-flake-build-{name}.service) echo {said} ;;\n" for name, said in units.items())
+    script += "esac; }\n"
+
+    def left(how: str) -> list[str]:
+        for name in units:
+            made = tmp_path / f"run/build-{name}"
+            made.mkdir(parents=True, exist_ok=True)
+            (made / "log").touch()
+            age = 59 * 60 if name == "new" else hour + 120
+            os.utime(made, (time.time() - age,) * 2)
+        (tmp_path / "run/2026-id").mkdir(exist_ok=True)
+        run(shell, f"{script}{how}")
+        return sorted(path.name for path in (tmp_path / "run").iterdir())
+
+    kept = ["2026-id", "build-ending", "build-hung", "build-long", "build-new"]
+    assert left("drop_old_builds") == kept
+    assert left("tidy_builds") == kept
+    # Somebody is starting a build.
+    turn = os.open(tmp_path / "run", os.O_RDONLY)
+    fcntl.flock(turn, fcntl.LOCK_EX)
+    assert left("tidy_builds") == sorted([*kept, "build-failed", "build-gone"])
+    os.close(turn)
+    run(shell, f"{script}run_dir={tmp_path}/none\nfind() {{ exit 3; }}\ntidy_builds && drop_old_builds")
+
+
+@every_shell
+def test_settings_of_a_build_go_with_its_unit(shell: list[str], tmp_path: Path) -> None:
+    """They may hold secrets, and whoever would read the result may have been killed."""
+    (tmp_path / "nix.conf").write_text("access-tokens = x")
+    script = f"ls() {{ :; }}\nSERVICE_RESULT=success EXIT_STATUS=0\nset -- {tmp_path} {tmp_path}/roots name\n"
+    run(shell, script + join("unit/build_ended"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "result"]
