@@ -1,31 +1,55 @@
-/* What supervisor and undo have in common: their view of the host, and their calls. */
+/* What supervisor and undo have in common: whose it is, their calls, and how they end. */
 
-/* somebody_else_switched(), lib/undo.sh. Today by path; by OURS_BY_ACTS by what happened outside of our calls. OLD is nobody's
-   loss. */
-#define OPEN_CALL_MADE_LIVE (call == test_new && (live == NEW || (live == INNER && FORETELL_LIVE)))
+/* lib/whose.sh. may_have_made(): what our activation may lead to is NEW or a part of it. live_is_theirs(), boot_is_theirs(): by what
+   happened outside of our calls; before OURS_BY_ACTS by path. OLD is nobody's loss. */
+#define MAY_HAVE_MADE(s) (s == NEW || (s == INNER && PARTS_ARE_OURS))
 #define LIVE_LOOKS_THEIRS (OURS_BY_ACTS \
-    -> (live != OLD && !OPEN_CALL_MADE_LIVE && \
-        (live != our_live || (LINK_IDENTITY && live_made_again && call != test_new))) \
+    -> (live != OLD && !(call == test_new && MAY_HAVE_MADE(live)) && (live != our_live || (LINK_IDENTITY && live_made_again))) \
     : (live != OLD && live != NEW))
 #define BOOT_LOOKS_THEIRS (OURS_BY_ACTS \
-    -> (profile != OLD && !(call == set_new && profile == NEW) && \
-        (profile != our_profile || (LINK_IDENTITY && profile_made_again && call != set_new))) \
+    -> (profile != OLD && !(call == set_new && profile == NEW) && (profile != our_profile || (LINK_IDENTITY && profile_made_again))) \
     : (profile != OLD && profile != NEW))
-/* Their very system is ours: that does not hinder a commit. */
-#define RUNS_ANOTHER (LIVE_LOOKS_THEIRS && !(OURS_BY_ACTS && live == NEW_LIVE))
+/* may_commit(): where they made live the very system that was tried, that hinders nobody. Nothing is noted: NEW is meant. */
+#define RUNS_WHAT_WAS_TRIED (boot_only || live == (our_live == OLD -> NEW : our_live))
+#define MAY_COMMIT (RUNS_WHAT_WAS_TRIED && !BOOT_LOOKS_THEIRS)
+/* loader_names(), lib/boot_loader.sh */
 #define LOADER_NAMES(s) (!ASK_LOADER || !loader_readable || loader == s)
 
 /* state(), lib/record.sh: by rename, so it is the old one or the new one. `ok` is false where the writer has to die. */
-inline put_state(s, c) {
+inline put_state(s) {
     if
-    :: repairing                                      /* repair has a state of its own, and open.json */
-    :: !repairing && CAN_WRITE -> state = s; call = c
+    :: repairing                                      /* repair_after_power_loss() has a state of its own, and open.json */
+    :: !repairing && CAN_WRITE -> state = s
     :: !repairing && !CAN_WRITE && WRITE_CHECKED && must_write -> ok = false
     :: else
     fi
 }
 
-/* switch_to … boot, lib/switch.sh, in two steps: the lock, then the loader. Half way: it names what it should, or not. */
+/* begin_call(), end_call(), lib/whose.sh */
+inline begin_call(c) {
+    if
+    :: CAN_WRITE -> call = c
+    :: !CAN_WRITE && WRITE_CHECKED && must_write -> ok = false
+    :: else
+    fi
+}
+inline end_call() {
+    if
+    :: call == test_new && MAY_HAVE_MADE(live) ->
+        if
+        :: CAN_WRITE -> our_live = live; live_made_again = false; call = no_call
+        :: else -> ok = !(WRITE_CHECKED && must_write)
+        fi
+    :: call == set_new && profile == NEW ->
+        if
+        :: CAN_WRITE -> our_profile = NEW; profile_made_again = false; call = no_call
+        :: else -> ok = !(WRITE_CHECKED && must_write)
+        fi
+    :: else -> call = no_call
+    fi
+}
+
+/* switch_to(), lib/switch.sh, in two steps: the lock, then what it does. Half way: the loader names what it should, or not. */
 inline take_lock() {
     if
     :: foreign_lock -> ok = false
@@ -49,7 +73,7 @@ inline write_loader(s) {
 inline set_profile(s) {
     MUST(!(boot_is_theirs && profile != s), theirs_is_kept);
     MUST(ever_confirmed || s != NEW || boot_is_theirs, unconfirmed_is_never_default);
-    profile = s; profile_made_again = false
+    profile = s; profile_made_again = false; we_set = (s == NEW)
 }
 
 /* `activate` of a system, as switch-to-configuration test or by hand runs it. */
@@ -58,17 +82,18 @@ inline make_live(s) {
     live = s; live_made_again = false; live_is_their_doing = false
 }
 
-/* finish_commit(), lib/commit.sh: from the moved profile on. Two tries of the loader. */
+/* finish_commit(), lib/commit.sh: from the moved profile on. names_new(), lib/commit.sh, is its look. Two tries of the loader. */
+#define NAMES_NEW ((!LOOK_FOR_NEW || profile == NEW) && (repairing || RUNS_WHAT_WAS_TRIED) && !BOOT_LOOKS_THEIRS)
 inline finish_commit() {
     ok = true; tries = 0;
-    atomic { our_profile = NEW; put_state(commit_boot, boot_new) };
+    atomic { put_state(commit_boot) };
     do
     :: !ok || tries == 2 -> break
     :: ok && tries < 2 ->
         atomic {
             tries++;
             if
-            :: LOOK_EACH_CALL && (BOOT_LOOKS_THEIRS || RUNS_ANOTHER) -> ok = false; tries = 2
+            :: LOOK_EACH_CALL && !NAMES_NEW -> ok = false; tries = 2
             :: else -> take_lock()
             fi
         };
@@ -83,17 +108,40 @@ inline finish_commit() {
         fi
     od;
     if
-    :: ok -> atomic { put_state(commit_verify, no_call) }
+    :: ok -> atomic { put_state(commit_verify) }
     :: else
     fi;
     if
     :: ok -> atomic {
         /* The last look and the line are one step: nobody can close the gap between them. */
         if
-        :: profile != NEW || !LOADER_NAMES(NEW) || (LOOK_EACH_CALL && (BOOT_LOOKS_THEIRS || RUNS_ANOTHER)) -> ok = false
+        :: profile != NEW || !LOADER_NAMES(NEW) || (LOOK_EACH_CALL && !NAMES_NEW) -> ok = false
         :: else -> write_line(committed)
         fi }
     :: else
+    fi
+}
+
+/* boot_back(), lib/commit.sh: put_profile_back(), then the loader; boot_untouched() where that cannot be written. */
+inline boot_back() {
+    atomic {
+        ok = true;
+        if
+        :: LOOK_EACH_CALL && BOOT_LOOKS_THEIRS -> boot = theirs
+        :: profile != OLD && !(LOOK_EACH_CALL && BOOT_LOOKS_THEIRS) -> set_profile(OLD); going_back = true
+        :: else
+        fi
+    };
+    atomic {
+        if
+        :: boot == theirs || (LOOK_EACH_CALL && BOOT_LOOKS_THEIRS) -> boot = theirs
+        :: else -> take_lock()
+        fi
+    };
+    if
+    :: boot == theirs
+    :: boot != theirs && ok -> atomic { write_loader(OLD); boot = (((!ok && loader != OLD) || !LOADER_NAMES(OLD)) -> broken : kept) }
+    :: boot != theirs && !ok -> boot = (loader != OLD -> broken : kept)
     fi
 }
 
@@ -105,8 +153,8 @@ inline write_line(o) {
     fi
 }
 
-/* The rest of finish(), lib/record.sh, and of clean_up(), lib/record.sh: roots, open.json, and the final state. */
-inline finish(o) {
+/* close(), lib/record.sh: the rest of finish(), lib/record.sh, and of clean_up(), lib/record.sh: marks, roots, open.json, and the final state. */
+inline close(o) {
     atomic {
         roots = (o == rollback_failed || o == commit_failed);
         open_json = false; open_confirmed = false

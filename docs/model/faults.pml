@@ -5,11 +5,13 @@ byte FAULTS;
 byte FIREWALL;          /* the new system has a unit that locks everybody out, and that the previous one does not have */
 byte WRAPPED;           /* the new system's `activate` makes another path live */
 byte BAD_MOUNT;         /* the new system has a mount that fails, and that local-fs.target requires */
-byte GRUB;              /* 1: the installer makes its argument the default at once; 0: what the profile names */
+byte BOOT_ONLY;         /* the deployment is boot-only */
+byte GRUB;              /* 1: the installer makes its argument the default at once, as GRUB's, extlinux's, and systemd-boot's of a generation;
+                           0: what the profile names */
 byte NEVER_REBOOT;      /* 1: the operator has said last_resort_reboot: never */
 
 /* Faults: each that happens costs one. */
-byte KILL;              /* SIGKILL to supervisor or undo */
+byte KILL;              /* SIGKILL to supervisor or undo, also of a later deployment */
 byte HANG;              /* the supervisor stops to make progress */
 byte THIRD_LIVE;        /* somebody else makes a system live: another, or the very same */
 byte THIRD_BOOT;        /* somebody else makes a system the boot default: another, or the very same */
@@ -32,7 +34,7 @@ byte LATER;
 
 inline read_faults() { c_code {
     now.FAULTS = setting("FAULTS"); now.FIREWALL = setting("FIREWALL"); now.WRAPPED = setting("WRAPPED");
-    now.BAD_MOUNT = setting("BAD_MOUNT"); now.GRUB = setting("GRUB"); now.NEVER_REBOOT = setting("NEVER_REBOOT");
+    now.BAD_MOUNT = setting("BAD_MOUNT"); now.BOOT_ONLY = setting("BOOT_ONLY"); now.GRUB = setting("GRUB"); now.NEVER_REBOOT = setting("NEVER_REBOOT");
     now.KILL = setting("KILL"); now.HANG = setting("HANG"); now.THIRD_LIVE = setting("THIRD_LIVE");
     now.THIRD_BOOT = setting("THIRD_BOOT"); now.RESCUE = setting("RESCUE"); now.SOFT_REBOOT = setting("SOFT_REBOOT");
     now.SHUTDOWN = setting("SHUTDOWN"); now.POWER = setting("POWER"); now.RUN_FULL = setting("RUN_FULL");

@@ -14,11 +14,13 @@ mtype:installer = { works, idle, fails };
 mtype:installer installer = works;
 bool loader_readable = true, hand_broken, cannot_stop, unit_failed;
 bool run_full, own_full, new_gone;
+mtype:side = { kept, theirs, broken };  /* of the boot side, as the undo sees it */
 
 /* What NEW is like. */
 bool firewall, wrapped, bad_mount;
+bool boot_only;           /* it is made the boot default and never live: asked for so, or since it needs a reboot */
 
-/* On disk: open.json, the line in deployments.jsonl, the roots. */
+/* On disk: open.json, open.confirmed, the roots, the line in deployments.jsonl. */
 bool open_json, open_confirmed, roots;
 mtype:state = { nothing, checking, activating, settling, in_window, confirmed, commit_check, commit_profile, commit_boot,
     commit_verify, rolling_back, committed, rolled_back, rollback_failed, commit_failed, refused, superseded, interrupted };
@@ -30,7 +32,7 @@ mtype:window = { absent, readable, unreadable, was_confirmed, was_expired, was_r
 mtype:window window = absent;
 bool back;
 /* The notes of OURS_BY_ACTS: what our last call left, and the call that is under way. */
-mtype:call = { no_call, test_new, boot_new, set_new };
+mtype:call = { no_call, test_new, set_new };
 mtype:call call = no_call;
 mtype:system our_live = OLD, our_profile = OLD;
 bool live_made_again, profile_made_again;  /* for LINK_IDENTITY: the link is another one than we left, whatever it names */
@@ -42,8 +44,8 @@ bool kill_supervisor, hung, post_pending, guard_up, undo_running, kill_undo;
 bool in_vain;             /* the final state could not be written: tried again when there is room */
 
 /* For the invariants alone: no action looks at them. */
-bool ever_confirmed, going_back, live_is_theirs, boot_is_theirs, live_is_their_doing, they_acted, admin_rescue, told_previous,
-    after_boot, lost_state;
+bool ever_confirmed, going_back, live_is_theirs, boot_is_theirs, live_is_their_doing, they_acted, admin_rescue, late_rescue,
+    told_previous, after_boot, lost_state, we_set, ways_over;
 byte faults;
 
 #define IS_FINAL(s) (s == committed || s == rolled_back || s == rollback_failed || s == commit_failed || \
@@ -70,7 +72,11 @@ inline end_supervisor() {
 
 /* local-fs.target's OnFailure=emergency.target, or `systemctl rescue` (by an admin; IgnoreOnIsolate keeps our units). */
 inline enter_emergency(by_admin) {
-    manager = emergency; ssh = false; locked_out = false; jobs = true;
+    manager = emergency; ssh = false; jobs = true;
+    if
+    :: locked_out = false
+    :: !by_admin  /* a unit without default dependencies goes on */
+    fi;
     if
     :: !by_admin && !NO_DEFAULT_DEPS -> guard_up = false; own_stop = true; end_supervisor()
     :: else

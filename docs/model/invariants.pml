@@ -24,13 +24,14 @@ inline read_watched() { c_code {
 #define BOOTS(s) (profile == s && (loader == s || !KNOWS_LOADER))
 #define NOTHING_OF_OURS ((live == OLD || live_is_theirs) && ((profile == OLD && loader == OLD) || boot_is_theirs))
 #define CLAIM(o) \
-    MUST(o != committed || (ever_confirmed && BOOTS(NEW) && (LIVE_IS_NEW || after_boot)), final_state_is_true); \
-    MUST(o != rolled_back || (live == OLD && BOOTS(OLD) && !locked_out), final_state_is_true); \
+    MUST(o != committed || (ever_confirmed && BOOTS(NEW) && (LIVE_IS_NEW || after_boot || boot_only)), final_state_is_true); \
+    MUST(o != rolled_back || ((live == OLD || boot_only) && BOOTS(OLD) && !locked_out), final_state_is_true); \
     MUST(o != refused || NOTHING_OF_OURS, final_state_is_true); \
     MUST(o != superseded || they_acted, final_state_is_true); \
-    MUST(o != interrupted || (BOOTS(OLD) && (live == OLD || manager == shutting_down)), final_state_is_true)
+    MUST(o != interrupted || (BOOTS(OLD) && (live == OLD || boot_only || manager == shutting_down)), final_state_is_true)
 
 /* The host had no way back: the operator forbade the reboot or it would not help, and every other way was broken. */
 #define HOPELESS (line == rollback_failed && (NEVER_REBOOT || loader != OLD || profile != OLD) && \
     foreign_lock && (hand_broken || cannot_stop))
-#define THEIR_DOING (live_is_their_doing || (admin_rescue && ever_confirmed && LIVE_IS_NEW))
+/* An admin's rescue is theirs to end, where it came when all was back already, or what runs was confirmed. */
+#define THEIR_DOING (live_is_their_doing || late_rescue || (admin_rescue && ever_confirmed && LIVE_IS_NEW))

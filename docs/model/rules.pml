@@ -16,10 +16,12 @@ bool REBOOT_THEN_FINISH;       /* the reboot is asked for before the state is fi
 
 /* Whose is it. */
 bool OURS_BY_ACTS;             /* ours is what changed inside our own calls */
-bool FORETELL_LIVE;            /* before `test`, note which system this `activate` makes live */
+bool PARTS_ARE_OURS;           /* NEW, or a part of it, is what our own activation may have led to */
 bool LINK_IDENTITY;            /* a link is noted with its inode and ctime, so that one made again is seen */
 bool TWO_VERDICTS;             /* live side and boot side have a verdict each */
 bool LOOK_EACH_CALL;           /* whose it is, is looked at before each call of ours and before the last word */
+bool LOOK_THEN_CALL;           /* a call is noted as begun after the look, so that what the look let pass is not taken for ours */
+bool LOOK_FOR_NEW;             /* past the commit point the look is for NEW in the profile, not for anything that is not theirs */
 bool CONFIRM_LOOKS;            /* what is confirmed is what is live when it is confirmed */
 bool SAME_DEFAULT_KEEPS_LIVE;  /* their boot default is our system: leave it live. Not to be followed: see README.md */
 
@@ -35,6 +37,8 @@ bool ASK_LOADER;               /* the loader's own default is what counts, also 
 bool KEEP_ROOTS;               /* the roots of a failed deployment stay until a later one has committed */
 bool PROFILE_FIRST;            /* where the installer's trial is the real thing: profile first, loader once */
 bool DURABLE_CONFIRMED;        /* that it was confirmed is written to disk before the commit */
+bool MARKS_ARE_OWN;            /* a deployment that ends takes its own marks off the disk, and no other one's */
+bool BOOTED_TELLS;             /* after a power loss, and where the loader cannot be read, what was booted tells which way it goes */
 
 /* The controller. */
 bool LOST_IS_UNKNOWN;          /* a host whose test was lost is unknown, never "previous" */
@@ -46,12 +50,14 @@ inline read_rules() { c_code {
     now.STOP_NEW_UNITS = setting("STOP_NEW_UNITS"); now.VERIFY_UNITS = setting("VERIFY_UNITS");
     now.LATE_LOOK = setting("LATE_LOOK"); now.LAST_RESORT_AUTO = setting("LAST_RESORT_AUTO");
     now.REBOOT_THEN_FINISH = setting("REBOOT_THEN_FINISH"); now.OURS_BY_ACTS = setting("OURS_BY_ACTS");
-    now.FORETELL_LIVE = setting("FORETELL_LIVE"); now.LINK_IDENTITY = setting("LINK_IDENTITY");
+    now.PARTS_ARE_OURS = setting("PARTS_ARE_OURS"); now.LINK_IDENTITY = setting("LINK_IDENTITY");
     now.TWO_VERDICTS = setting("TWO_VERDICTS"); now.LOOK_EACH_CALL = setting("LOOK_EACH_CALL");
-    now.CONFIRM_LOOKS = setting("CONFIRM_LOOKS"); now.SAME_DEFAULT_KEEPS_LIVE = setting("SAME_DEFAULT_KEEPS_LIVE");
+    now.LOOK_THEN_CALL = setting("LOOK_THEN_CALL");
+    now.LOOK_FOR_NEW = setting("LOOK_FOR_NEW"); now.CONFIRM_LOOKS = setting("CONFIRM_LOOKS"); now.SAME_DEFAULT_KEEPS_LIVE = setting("SAME_DEFAULT_KEEPS_LIVE");
     now.WRITE_CHECKED = setting("WRITE_CHECKED"); now.UNREADABLE_EXPIRED = setting("UNREADABLE_EXPIRED");
     now.OWN_STORAGE = setting("OWN_STORAGE"); now.STORAGE_SURVIVES = setting("STORAGE_SURVIVES");
     now.RECORD_DECIDES = setting("RECORD_DECIDES"); now.ASK_LOADER = setting("ASK_LOADER");
     now.KEEP_ROOTS = setting("KEEP_ROOTS"); now.PROFILE_FIRST = setting("PROFILE_FIRST");
-    now.DURABLE_CONFIRMED = setting("DURABLE_CONFIRMED"); now.LOST_IS_UNKNOWN = setting("LOST_IS_UNKNOWN");
+    now.DURABLE_CONFIRMED = setting("DURABLE_CONFIRMED"); now.MARKS_ARE_OWN = setting("MARKS_ARE_OWN");
+    now.BOOTED_TELLS = setting("BOOTED_TELLS"); now.LOST_IS_UNKNOWN = setting("LOST_IS_UNKNOWN");
 } }

@@ -1,44 +1,20 @@
 /* The undo: undo(), lib/undo.sh. One at a time (flock), begun by ExecStopPost, the guard, or the next deployment's repair. */
 
-#define MACHINE_STOPPING (manager == shutting_down || (manager == soft_rebooting && !SOFT_IS_NO_SHUTDOWN) || \
-    (manager == emergency && !EMERGENCY_IS_NO_SHUTDOWN))                     /* machine_stopping() */
-#define IN_COMMIT (phase == commit_check || phase == commit_profile || phase == commit_boot || phase == commit_verify || \
-    phase == rolling_back)
+#define MACHINE_STOPPING (manager == shutting_down || manager == soft_rebooting || \
+    (manager == emergency && !EMERGENCY_IS_NO_SHUTDOWN))                     /* machine_stopping(), lib/manager.sh */
+#define SOFT_REBOOT_BEGINS (manager == soft_rebooting && SOFT_IS_NO_SHUTDOWN)  /* soft_reboot_begins(), lib/manager.sh */
+#define IN_COMMIT (phase == commit_check || phase == commit_profile || phase == commit_boot || phase == commit_verify)
+#define WAS_CONFIRMED (phase == confirmed || IN_COMMIT)                      /* was_confirmed(), lib/undo.sh */
+#define PROFILE_MOVED ((phase == commit_profile && profile == NEW && !BOOT_LOOKS_THEIRS) || \
+    ((phase == commit_boot || phase == commit_verify) && (!LOOK_FOR_NEW || profile == NEW)))   /* profile_moved(), lib/undo.sh */
 #define THEIRS_KEEPS_ALL (LIVE_LOOKS_THEIRS || BOOT_LOOKS_THEIRS)
+/* way_in(), lib/ways_back.sh */
+#define WAY_IN (ssh && !locked_out)
 #define DIRECTORY_LEFT (state != nothing && !IS_FINAL(state) && (!in_vain || CAN_WRITE))
-/* The next deployment, or system_info, comes over ssh: repair_others(), lib/repair.sh. */
+/* The next deployment comes over ssh: repair_others(), lib/repair.sh. */
 #define NEXT_RUN_COMES (REACHABLE && !guard_up && !post_pending && supervisor_is == gone)
 
-/* boot_back(), lib/commit.sh: put_profile_back(), then the loader. */
-inline put_boot_side_back() {
-    atomic {
-        ok = true;
-        if
-        :: LOOK_EACH_CALL && BOOT_LOOKS_THEIRS -> boot_theirs = true
-        :: profile != OLD && !(LOOK_EACH_CALL && BOOT_LOOKS_THEIRS) -> set_profile(OLD); our_profile = OLD; going_back = true
-        :: else
-        fi
-    };
-    atomic {
-        if
-        :: boot_theirs || (LOOK_EACH_CALL && BOOT_LOOKS_THEIRS) -> boot_theirs = true
-        :: else -> take_lock()
-        fi
-    };
-    if
-    :: boot_theirs
-    :: !boot_theirs && ok ->
-        atomic { write_loader(OLD); boot_broken = ((!ok && loader != OLD) || !LOADER_NAMES(OLD)) }  /* boot_untouched() */
-    :: !boot_theirs && !ok -> boot_broken = (loader != OLD)
-    fi
-}
-
-/* After its last step a call of ours is closed, and what it made is noted. */
-inline live_came_back() {
-    our_live = OLD; call = no_call
-}
-
-/* The queue of jobs is empty, or a limit passes: where our own stop is a part of the queue, it never is. */
+/* wait_for_jobs(), lib/manager.sh: until the queue is empty, or a limit passes: where our own stop is a part of it, it never is. */
 inline wait_for_jobs() {
     if
     :: !WAIT_FOR_JOBS || !jobs
@@ -47,7 +23,23 @@ inline wait_for_jobs() {
     fi
 }
 
-/* verify_previous() and mend_units(), lib/undo.sh. From emergency and rescue the units that were active bring the rest back. */
+/* stop_new_units(), lib/ways_back.sh */
+#define NEW_UNITS_STAY (jobs || cannot_stop || !STOP_NEW_UNITS)
+
+/* leave_emergency(), lib/ways_back.sh: nothing can be started while something is still being stopped. */
+inline leave_emergency() {
+    if
+    :: EMERGENCY_IS_NO_SHUTDOWN && manager == emergency && !hand_broken ->
+        make_live(OLD); locked_out = locked_out && NEW_UNITS_STAY;
+        if
+        :: !jobs -> manager = running; ssh = true
+        :: else
+        fi
+    :: else
+    fi
+}
+
+/* verify_previous() and mend_units(), lib/verify.sh. The units that were active bring the rest back from emergency and rescue. */
 inline verify_previous() {
     verified = (live == OLD);
     if
@@ -58,42 +50,40 @@ inline verify_previous() {
     verified = verified && !(VERIFY_UNITS && locked_out)
 }
 
-/* repair_after_power_loss(), lib/repair.sh. */
+/* has_started_new(), lib/repair.sh */
+#define HAS_STARTED_NEW (loader_readable -> loader == NEW : (BOOTED_TELLS && LIVE_IS_NEW))
+
+/* repair_after_power_loss(), lib/repair.sh. What is found is noted as ours: note_links(), lib/whose.sh. */
 inline repair_after_power_loss() {
     atomic {
+        our_profile = profile; profile_made_again = false; boot = kept;
+        /* forward_after_power_loss(), lib/repair.sh */
+        ok = (DURABLE_CONFIRMED -> open_confirmed && (profile == NEW || (profile == OLD && HAS_STARTED_NEW)) : profile == NEW);
         if
-        :: DURABLE_CONFIRMED && !open_confirmed && profile == NEW -> write_line(superseded); outcome = superseded; goto write_end
-        :: profile == OTHER -> write_line(superseded); outcome = superseded; goto write_end
-        :: else
-        fi;
-        ok = (profile == NEW || (DURABLE_CONFIRMED && open_confirmed && loader == NEW));
-        if
-        :: ok && profile == OLD -> set_profile(NEW)
+        :: !ok && profile != OLD -> write_line(superseded); outcome = superseded; goto write_end
+        :: ok && profile == OLD -> set_profile(NEW); our_profile = NEW
         :: else
         fi
     };
     if
     :: ok ->
-        phase = commit_boot;
         finish_commit();
         if
         :: ok -> outcome = committed; goto write_end
         /* Confirmed, and the profile may be theirs: nothing is gained by going back. */
         :: !ok && DURABLE_CONFIRMED -> atomic { write_line(commit_failed); outcome = commit_failed; goto write_end }
-        :: else
+        :: else -> phase = commit_boot
         fi
-    :: else -> phase = rolling_back
+    :: else
     fi;
-    our_profile = (phase == commit_boot -> NEW : OLD);
-    put_boot_side_back();
+    boot_back();
     atomic {
-        boot_theirs = boot_theirs || (LOOK_EACH_CALL && (BOOT_LOOKS_THEIRS || LIVE_LOOKS_THEIRS));
         if
-        :: boot_theirs -> outcome = superseded
+        :: boot == theirs || (LOOK_EACH_CALL && BOOT_LOOKS_THEIRS) -> outcome = superseded
         :: else -> if
-            :: ASK_LOADER -> outcome = (boot_broken || live != OLD -> commit_failed : interrupted)
-            /* Today: where it went forward first, only the profile is asked. */
-            :: else -> outcome = (boot_broken && phase != commit_boot -> commit_failed : interrupted)
+            :: ASK_LOADER -> outcome = (boot == broken || live != OLD -> commit_failed : interrupted)
+            /* The first protocol: where it went forward first, only the profile was asked. */
+            :: else -> outcome = (boot == broken && phase != commit_boot -> commit_failed : interrupted)
             fi
         fi;
         write_line(outcome)
@@ -101,8 +91,9 @@ inline repair_after_power_loss() {
 }
 
 proctype undoer() {
-    bool must_write = false, repairing = false, ok = true, boot_broken, boot_theirs, live_theirs, verified;
-    byte tries, rung;
+    bool must_write = false, repairing = false, ok = true, verified;
+    byte tries, way, rounds;
+    mtype:side boot = kept;
     mtype:state phase = nothing, outcome = nothing;
     mtype:system target = OLD;
 end_idle:
@@ -110,20 +101,22 @@ end_idle:
         if
         :: supervisor_is == gone && post_pending && DIRECTORY_LEFT -> post_pending = false   /* ExecStopPost */
         :: supervisor_is == gone && !post_pending && guard_up && DIRECTORY_LEFT              /* become_the_undo(), lib/guard.sh */
-        :: NEXT_RUN_COMES && DIRECTORY_LEFT                                                  /* repair_one() */
+        :: NEXT_RUN_COMES && DIRECTORY_LEFT                                                  /* repair_one(), lib/repair.sh */
         :: NEXT_RUN_COMES && state == nothing && open_json -> repairing = true               /* repair_after_power_loss() */
         fi;
         undo_running = true; in_vain = false
     };
     {
+        /* recorded_outcome(), lib/record.sh */
         if
         :: RECORD_DECIDES && line != nothing -> outcome = line; goto write_end
         :: repairing && !(RECORD_DECIDES && line != nothing) -> goto power_lost
         :: else
         fi;
+        /* find_phase(), lib/undo.sh, and kill_others(), lib/process.sh */
         atomic {
             phase = (state == rolling_back -> phase_file : state);
-            lock = false;                                                    /* kill_others() */
+            lock = false;
             if
             :: state != rolling_back && CAN_WRITE -> phase_file = state
             :: else
@@ -142,17 +135,9 @@ end_idle:
 
         /* Whose is it? What a call that was cut off has made is ours; from now on nothing more is. */
         atomic {
+            end_call();
             if
-            :: call == test_new && CAN_WRITE ->
-                our_live = (OPEN_CALL_MADE_LIVE -> live : our_live); live_made_again = live_made_again && live != our_live;
-                call = no_call
-            :: call == set_new && CAN_WRITE ->
-                our_profile = (profile == NEW -> NEW : our_profile); profile_made_again = profile_made_again && profile != NEW;
-                call = no_call
-            :: else
-            fi;
-            if
-            :: manager == soft_rebooting && SOFT_IS_NO_SHUTDOWN -> goto leave
+            :: SOFT_REBOOT_BEGINS -> goto leave
             :: !MACHINE_STOPPING && !TWO_VERDICTS && THEIRS_KEEPS_ALL ->
                 write_line(superseded); outcome = superseded; goto write_end
             :: SAME_DEFAULT_KEEPS_LIVE && BOOT_LOOKS_THEIRS && profile == NEW ->
@@ -161,10 +146,9 @@ end_idle:
             fi
         };
 
-        /* go_forward() */
+        /* go_forward(), lib/undo.sh */
         if
-        :: ((phase == commit_profile && profile == NEW) || phase == commit_boot || phase == commit_verify) && !back &&
-                !(TWO_VERDICTS && (RUNS_ANOTHER || BOOT_LOOKS_THEIRS)) ->
+        :: PROFILE_MOVED && !back && (!TWO_VERDICTS || MAY_COMMIT) ->
             finish_commit();
             if
             :: ok -> outcome = committed; goto write_end
@@ -173,69 +157,91 @@ end_idle:
         :: else
         fi;
 
-        /* boot_side(), and boot_back() of lib/commit.sh */
-        if
-        :: IN_COMMIT -> put_boot_side_back()
-        :: else
-        fi;
-
-        /* The live side: undo_fully(), or nothing at a shutdown. */
+        /* boot_side_back(), lib/undo.sh */
         atomic {
             if
-            :: manager == soft_rebooting && SOFT_IS_NO_SHUTDOWN -> goto leave
-            :: MACHINE_STOPPING -> goto at_shutdown
-            :: TWO_VERDICTS && (phase == confirmed || IN_COMMIT) && BOOT_LOOKS_THEIRS -> goto judge
+            :: (LOOK_EACH_CALL || TWO_VERDICTS) && BOOT_LOOKS_THEIRS -> boot = theirs
             :: else
             fi
         };
-    ladder:
+        if
+        :: IN_COMMIT && boot == kept -> boot_back()
+        :: else
+        fi;
+
+        /* undo_live(), lib/undo.sh, or nothing at a shutdown. */
+        atomic {
+            if
+            :: SOFT_REBOOT_BEGINS -> goto leave
+            :: MACHINE_STOPPING && !SOFT_REBOOT_BEGINS -> goto at_shutdown
+            :: else
+            fi;
+            if
+            :: (LOOK_EACH_CALL || TWO_VERDICTS) && IN_COMMIT && BOOT_LOOKS_THEIRS -> boot = theirs
+            :: else
+            fi;
+            if
+            :: boot_only -> verified = true; goto judge
+            :: !boot_only && TWO_VERDICTS && WAS_CONFIRMED && boot == theirs -> write_line(superseded); outcome = superseded; goto write_end
+            :: else
+            fi
+        };
+        /* go_back(), try_ways(), lib/ways_back.sh */
+    ways:
         do
-        :: rung == 2 -> break
+        :: atomic { way == 2 -> ways_over = true; break }
         :: else ->
-            rung++;
+            way++;
             wait_for_jobs();
             atomic {
                 if
-                :: MACHINE_STOPPING || manager == soft_rebooting -> break
-                :: LOOK_EACH_CALL && LIVE_LOOKS_THEIRS -> live_theirs = true; break
-                :: else -> ok = true; if :: rung == 1 -> take_lock() :: else -> ok = (hand_broken == false) fi
+                :: LOOK_EACH_CALL && LIVE_LOOKS_THEIRS -> goto judge
+                :: else -> leave_emergency()
                 fi
             };
             if
-            :: !ok
-            :: ok && rung == 1 ->                                            /* rung_test(), rung_restart_bus() */
-                atomic { make_live(OLD) };
-                atomic { locked_out = false; lock = false; live_came_back() }
-            :: ok && rung == 2 ->                                            /* rung_by_hand() */
-                atomic { make_live(OLD); locked_out = (locked_out && !(STOP_NEW_UNITS && !cannot_stop)); live_came_back() }
+            :: way == 1 ->                                                   /* way_test(), way_restart_bus(), lib/ways_back.sh */
+                atomic {
+                    ok = true;
+                    if
+                    :: LOOK_EACH_CALL && LIVE_LOOKS_THEIRS -> ok = false
+                    :: else -> take_lock()
+                    fi
+                };
+                if
+                :: ok ->
+                    atomic { make_live(OLD) };
+                    atomic { locked_out = false; lock = false; call = no_call }
+                :: else
+                fi
+            :: way == 2 && !hand_broken ->                                   /* way_by_hand(), lib/ways_back.sh */
+                atomic { locked_out = locked_out && NEW_UNITS_STAY };
+                atomic { make_live(OLD); call = no_call }
+            :: else
             fi;
             wait_for_jobs();
             atomic {
                 verify_previous();
                 if
-                :: verified -> goto judge
-                :: !verified && WAIT_FOR_JOBS && jobs && JOBS_CAN_END -> rung = 0    /* a start was refused: again */
+                :: verified -> ways_over = true; goto judge
+                :: !verified && SOFT_REBOOT_BEGINS -> goto leave
+                :: !verified && MACHINE_STOPPING && !SOFT_REBOOT_BEGINS -> goto at_shutdown
+                /* A start that was refused is not yet a no. */
+                :: !verified && WAIT_FOR_JOBS && manager == emergency && EMERGENCY_IS_NO_SHUTDOWN && rounds < 3 -> rounds++; way = 0
                 :: else
                 fi
             }
         od;
-        if
-        :: MACHINE_STOPPING -> goto at_shutdown
-        :: manager == soft_rebooting -> goto leave
-        :: live_theirs -> goto judge
-        :: else
-        fi;
 
-        /* rung_reboot() */
+        /* reboot_as_last_resort(), lib/ways_back.sh */
         if
-        :: LAST_RESORT_AUTO && !NEVER_REBOOT && !boot_broken && profile == OLD && loader == OLD ->
+        :: LAST_RESORT_AUTO && !NEVER_REBOOT && boot == kept && !WAY_IN && LOADER_NAMES(OLD) && !LIVE_LOOKS_THEIRS ->
             if
             :: REBOOT_THEN_FINISH ->
-                atomic { if :: manager != soft_rebooting -> manager = shutting_down :: else -> goto leave fi };
-                atomic { write_line(rollback_failed); outcome = rollback_failed; goto write_end }
+                atomic { if :: manager != soft_rebooting -> manager = shutting_down :: else -> goto leave fi }
             :: else ->
                 atomic { write_line(rollback_failed); outcome = rollback_failed };
-                finish(rollback_failed);
+                close(rollback_failed);
                 atomic { manager = shutting_down; goto leave }
             fi
         :: else
@@ -243,31 +249,27 @@ end_idle:
 
     judge: atomic {
             /* The last look and the line are one step: nobody can close the gap between them. */
-            live_theirs = live_theirs || (LOOK_EACH_CALL && LIVE_LOOKS_THEIRS);
-            boot_theirs = boot_theirs || ((LOOK_EACH_CALL || TWO_VERDICTS) && BOOT_LOOKS_THEIRS);
             if
-            :: LOOK_EACH_CALL && verified && !live_theirs ->
-                verify_previous();
-                if
-                :: !verified -> rung = 0; goto ladder
-                :: else
-                fi
+            :: (LOOK_EACH_CALL || TWO_VERDICTS) && BOOT_LOOKS_THEIRS -> boot = theirs
             :: else
             fi;
             if
-            :: live_theirs || (boot_theirs && (verified || phase == confirmed || IN_COMMIT)) -> outcome = superseded
+            :: !boot_only && LOOK_EACH_CALL && LIVE_LOOKS_THEIRS -> outcome = superseded
             :: else -> if
-                :: boot_broken -> outcome = commit_failed
-                :: else -> outcome = (verified -> rolled_back : rollback_failed)
+                :: boot == broken -> outcome = commit_failed
+                :: else -> outcome = (!verified -> rollback_failed : (boot == theirs -> superseded : rolled_back))
                 fi
             fi;
             write_line(outcome);
             goto write_end
         };
 
-    at_shutdown: atomic {                                                    /* undo_at_shutdown() */
-            boot_theirs = boot_theirs || (LOOK_EACH_CALL && BOOT_LOOKS_THEIRS);
-            outcome = (boot_theirs -> superseded : (boot_broken -> commit_failed : interrupted));
+    at_shutdown: atomic {                                                    /* end_at_shutdown(), lib/undo.sh */
+            if
+            :: LOOK_EACH_CALL && BOOT_LOOKS_THEIRS -> boot = theirs
+            :: else
+            fi;
+            outcome = (boot == theirs -> superseded : (boot == broken -> commit_failed : interrupted));
             write_line(outcome);
             goto write_end
         };
@@ -276,14 +278,14 @@ end_idle:
         repair_after_power_loss();
 
     write_end:
-        finish(outcome);
+        close(outcome);
     leave:
         skip
     } unless { kill_undo };
     atomic {
-        kill_undo = false; undo_running = false;
-        ok = true; boot_broken = false; boot_theirs = false; live_theirs = false; verified = false; repairing = false;
-        tries = 0; rung = 0; phase = nothing; outcome = nothing; target = OLD;
+        kill_undo = false; undo_running = false; ways_over = false;
+        ok = true; boot = kept; verified = false; repairing = false;
+        tries = 0; way = 0; rounds = 0; phase = nothing; outcome = nothing; target = OLD;
         goto end_idle
     }
 }

@@ -5,7 +5,7 @@
 proctype controller() {
 end_controller:
     do
-    :: atomic { COMES_IN && (!CONFIRM_LOOKS || live == our_live) -> window = was_confirmed; ever_confirmed = LIVE_IS_NEW }
+    :: atomic { COMES_IN && (!CONFIRM_LOOKS || MAY_COMMIT) -> window = was_confirmed; ever_confirmed = LIVE_IS_NEW || boot_only }
     :: atomic { COMES_IN -> window = was_revoked }
     :: atomic { FAULT(LINK_CUT) && state == activating && !told_previous ->  /* the report of a run */
             faults--; told_previous = !LOST_IS_UNKNOWN;
@@ -17,31 +17,35 @@ end_controller:
 /* An admin, nixos-upgrade, another tool: by switch-to-configuration, which takes the lock. Our own call that is under way and was
    about to make the very same cannot be told from theirs: that counts as ours. */
 #define THEY_CAN (!lock && !foreign_lock && manager == running && state != checking && !(state == nothing && !open_json))
-inline choose_system(only_other) {
+inline choose_system(not_new, not_old) {
     if
     :: s = OTHER
-    :: !only_other -> s = NEW
+    :: !not_new -> s = NEW
+    :: !not_old -> s = OLD
     fi
 }
 inline they_make_live() {
     live = (s == NEW -> NEW_LIVE : s); locked_out = (s == NEW && firewall); ssh = true;
-    live_is_theirs = !(call == test_new && s == NEW); live_made_again = live_is_theirs;
-    live_is_their_doing = true; they_acted = true
+    live_made_again = !(call == test_new && s == NEW); live_is_theirs = live_made_again && s != OLD;
+    live_is_their_doing = (s != OLD); they_acted = true
 }
 inline they_make_default() {
-    profile = s; loader = s;
-    boot_is_theirs = !(call == set_new && s == NEW); profile_made_again = boot_is_theirs; they_acted = true
+    profile_made_again = !(call == set_new && s == NEW);
+    boot_is_theirs = profile_made_again && (s != OLD || we_set); we_set = we_set && !profile_made_again;
+    profile = s; loader = s; they_acted = true
 }
+#define LIVE_IS_OLD (live == OLD)
+#define BOOT_IS_OLD (profile == OLD && loader == OLD)
 proctype third_party() {
     mtype:system s = OLD;
 end_third:
     do
-    :: atomic { FAULT(THIRD_LIVE) && THEY_CAN -> faults--; choose_system(bad_mount); they_make_live(); s = OLD }
+    :: atomic { FAULT(THIRD_LIVE) && THEY_CAN -> faults--; choose_system(bad_mount, LIVE_IS_OLD); they_make_live(); s = OLD }
     :: atomic { FAULT(THIRD_BOOT) && THEY_CAN && installer == works ->
-            faults--; choose_system(false); they_make_default(); s = OLD
+            faults--; choose_system(false, BOOT_IS_OLD); they_make_default(); s = OLD
         }
     :: atomic { FAULT(THIRD_LIVE && THIRD_BOOT) && THEY_CAN && installer == works ->
-            faults--; choose_system(bad_mount); they_make_default(); they_make_live(); s = OLD
+            faults--; choose_system(bad_mount, LIVE_IS_OLD || BOOT_IS_OLD); they_make_default(); they_make_live(); s = OLD
         }
     od
 }
@@ -60,7 +64,7 @@ end_machine:
     do
     :: atomic { NOBODY_IS_DYING && jobs && JOBS_CAN_END -> jobs = false; own_stop = false }
     :: atomic { FAULT(RESCUE) && manager == running && state != checking && state != nothing ->
-            faults--; enter_emergency(true); admin_rescue = true
+            faults--; enter_emergency(true); admin_rescue = true; late_rescue = ways_over
         }
     :: atomic { FAULT(SHUTDOWN) && manager == running -> faults--; manager = shutting_down; stop_units() }
     :: atomic { FAULT(SOFT_REBOOT) && manager == running -> faults--; manager = soft_rebooting; stop_units() }
@@ -80,6 +84,10 @@ end_breakage:
     do
     :: atomic { FAULT(KILL) && supervisor_is == alive -> faults--; end_supervisor() }
     :: atomic { KILL && faults > 0 && undo_running && NOBODY_IS_DYING -> faults--; kill_undo = true }
+    /* A later one, before it has repaired this one: it ends as refused, close(), lib/record.sh. */
+    :: atomic { KILL && faults > 0 && !MARKS_ARE_OWN && NEXT_RUN_COMES && !undo_running && state == nothing && open_confirmed ->
+            faults--; open_confirmed = false
+        }
     :: atomic { FAULT(HANG) && supervisor_is == alive && guard_up && !hung -> faults--; hung = true }
     :: atomic { FAULT(RUN_FULL && !OWN_STORAGE) && !run_full -> faults--; run_full = true }
     :: atomic { NOBODY_IS_DYING && run_full && RUN_FULL != 2 -> run_full = false }

@@ -87,10 +87,12 @@ NEEDED: list[tuple[str, Faults, str]] = [
     ("REBOOT_THEN_FINISH", faults(3, FIREWALL=1, LOCK_HELD=1, HAND_BROKEN=1, KILL=1), "host_can_be_reached"),
     ("OURS_BY_ACTS", faults(FIREWALL=1, WRAPPED=1), "host_can_be_reached"),
     ("OURS_BY_ACTS", faults(1, THIRD_BOOT=1), "final_state_is_true"),
-    ("FORETELL_LIVE", faults(1, FIREWALL=1, WRAPPED=1, KILL=1), "host_can_be_reached"),
+    ("PARTS_ARE_OURS", faults(FIREWALL=1, WRAPPED=1), "host_can_be_reached"),
     ("LINK_IDENTITY", faults(1, THIRD_LIVE=1), "theirs_is_kept"),
     ("TWO_VERDICTS", faults(1, FIREWALL=1, THIRD_BOOT=1), "host_can_be_reached"),
     ("LOOK_EACH_CALL", faults(1, THIRD_BOOT=1), "theirs_is_kept"),
+    ("LOOK_THEN_CALL", faults(2, THIRD_BOOT=1, INSTALLER=2), "theirs_is_kept"),
+    ("LOOK_FOR_NEW", faults(2, GRUB=1, THIRD_BOOT=1, POWER=1), "theirs_is_kept"),
     ("CONFIRM_LOOKS", faults(2, THIRD_LIVE=1), "unconfirmed_is_never_default"),
     ("WRITE_CHECKED", faults(2, OWN_FULL=1, KILL=1), "final_state_is_true"),
     ("UNREADABLE_EXPIRED", faults(1, DAMAGED=1), "window_expires_in_time"),
@@ -101,6 +103,8 @@ NEEDED: list[tuple[str, Faults, str]] = [
     ("KEEP_ROOTS", faults(1, INSTALLER=2, LATER=1), "host_boots"),
     ("PROFILE_FIRST", faults(1, GRUB=1, POWER=1), "profile_names_what_boots"),
     ("DURABLE_CONFIRMED", faults(2, THIRD_BOOT=1, POWER=1), "final_state_is_true"),
+    ("MARKS_ARE_OWN", faults(2, POWER=1, KILL=1), "final_state_is_true"),
+    ("BOOTED_TELLS", faults(3, GRUB=1, UNREADABLE_LOADER=1, INSTALLER=2, POWER=1), "final_state_is_true"),
     ("LOST_IS_UNKNOWN", faults(1, LINK_CUT=1), "report_is_true"),
 ]
 
