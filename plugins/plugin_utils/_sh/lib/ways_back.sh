@@ -24,6 +24,8 @@ try_ways() {
         printf '%s\n' "$way" >"$dir/rung"
         leave_emergency
         "way_$(printf '%s' "$way" | tr - _)"
+        # What was cut off is over with it.
+        [ "$(readlink -f /run/current-system)" != "$previous_live" ] || printf '' >"$dir/call"
         # One that died on its way may have put the units back, and not have told systemd. As long as they are the new system's, what
         # systemd knows is worth more.
         case $switch_status in 0 | 4) ;; *) ! has_previous_etc || sc daemon-reload ;; esac
@@ -73,6 +75,8 @@ read_previous_units() {
 leave_emergency() {
     in_emergency || return 0
     stop_new_units
+    # That took its time.
+    live_is_ours || return 0
     logged "$rollback_limit" "$previous_live/activate"
     read_previous_units
     limited 90 systemctl isolate default.target
@@ -113,6 +117,8 @@ way_restart_bus() {
 way_by_hand() {
     local service
     stop_new_units
+    # That took its time.
+    live_is_ours || return 0
     logged "$rollback_limit" "$previous_live/activate"
     [ "$status" = 0 ] || reap_logged
     read_previous_units
@@ -126,7 +132,7 @@ way_by_hand() {
 # reboot_as_last_resort: where that is allowed, and helps. It is asked for before the state is final: whoever dies in between, somebody asks
 # again, and after the boot the open record tells.
 reboot_as_last_resort() {
-    [ "$boot" = kept ] && [ "$previous_boot" = "$previous_live" ] || return 0
+    [ "$boot" = kept ] && ! boot_is_theirs && [ "$previous_boot" = "$previous_live" ] || return 0
     case $last_resort_reboot in
     never) return 0 ;;
     auto) ! way_in || return 0 ;;
