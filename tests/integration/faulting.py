@@ -350,8 +350,16 @@ def at_rest(host: Host) -> bool:
         and host.run("systemctl list-units --state=deactivating --plain --no-legend").stdout.strip() == ""
         and len(list((host.root / "nix/var/nix/profiles").glob("system-*-link"))) < 12
         # Somebody may have left a firewall.
-        and host.ssh("true").returncode == 0
+        and answers(host)
     )
+
+
+def answers(host: Host) -> bool:
+    """Whether one can log in."""
+    try:
+        return host.ssh("true", timeout=20).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def deploys_again(lab: Lab, host: Host) -> None:
