@@ -84,7 +84,7 @@ open_durably() {
         systems="$systems $target"
     done
     # shellcheck disable=SC2086 # words
-    nix-store --check-validity $systems || return 1
+    limited 60 nix-store --check-validity $systems || return 1
     {
         printf '{\n'
         json_field id "$id" && printf ',\n'

@@ -544,3 +544,51 @@ def test_settings_of_a_build_go_with_its_unit(shell: list[str], tmp_path: Path) 
     script = f"ls() {{ :; }}\nSERVICE_RESULT=success EXIT_STATUS=0\nset -- {tmp_path} {tmp_path}/roots name\n"
     run(shell, script + join("unit/build_ended"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "result"]
+
+
+@pytest.mark.shell
+@every_shell
+def test_nothing_waits_for_a_directory_of_users_or_a_home_that_does_not_answer(
+    shell: list[str], tmp_path: Path
+) -> None:
+    """As with a dead LDAP server, and a home on a dead file server: whoever looks for a way in goes on."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+
+    def tool(name: str, text: str) -> None:
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+
+    # The limits are kept, but for how long they are.
+    tool("timeout", 'shift 3\nexec /usr/bin/timeout -k 1 1 "$@"')
+    home = tmp_path / "home/.ssh"
+    home.mkdir(parents=True)
+    (home / "authorized_keys").write_text("key")
+    (tmp_path / "login-keys").write_text("/home/x/.ssh/authorized_keys\n")
+    script = f"{join('lib/ssh')}\nPATH={tools}:$PATH\ndir={tmp_path}\nlogin_user=x\nallow=\n"
+    script += "settings_of_sshd='authorizedkeysfile .ssh/authorized_keys .ssh/other'\n"
+    script += "look_at_sshd() { :; }\nssh_wanted() { :; }\nhost_keys() { :; }\n: >$dir/host-keys\n"
+    script += (
+        'login_keys && echo known || echo not known\nstill_reachable && echo reachable || echo "$code: $complaint"'
+    )
+
+    def said() -> list[str]:
+        began = time.monotonic()
+        lines = run(shell, script).splitlines()
+        assert time.monotonic() - began < 12
+        return lines
+
+    tool("getent", f"echo x:x:1:1::{tmp_path}/home:/bin/sh")
+    assert said() == [f"{home}/authorized_keys", "known", "reachable"]
+    tool("getent", "exit 2")
+    assert said() == ["known", "unreachable: the new system has no authorized keys for x"]
+    tool("getent", "exec sleep 60")
+    unknown = "unreachable: with the new system it cannot be found out within 20 s who x is"
+    assert said() == ["not known", unknown]
+    # Nothing was known before either, so that this is no reason.
+    (tmp_path / "login-keys").write_text("")
+    assert said() == ["not known", "reachable"]
+    (tmp_path / "login-keys").write_text("/home/x/.ssh/authorized_keys\n")
+    tool("getent", f"echo x:x:1:1::{tmp_path}/home:/bin/sh")
+    tool("stat", "sleep 60")
+    assert said() == ["known", "unreachable: the new system has no authorized keys for x"]
