@@ -14,6 +14,8 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from deploy_flake.printable import printable
+
 BECOME_PROMPT = r"BECOME password[^\n]*: *$"
 """ansible-playbook's question for the password of sudo."""
 STATED = ("verbose", "warning", "system_warning", "error")
@@ -63,6 +65,6 @@ def lines(kind: str, text: str, hosts: Container[str]) -> Iterator[Line]:
 
 def complaint(output: str) -> str:
     """What of the whole output tells a person best why ansible-playbook did not come to its end."""
-    shown = [line.rstrip() for line in output.splitlines() if line.strip()]
+    shown = [line.rstrip() for line in printable(output).splitlines() if line.strip()]
     errors = [number for number, line in enumerate(shown) if "error" in line.lower()]
     return "\n".join(shown[errors[0] :][:15] if errors else shown[-15:])

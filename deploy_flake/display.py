@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from deploy_flake.check_and_diff import lines_about, reboot_reasons
 from deploy_flake.events import Entered, Event, Operation, Phase, Progress, Result, Warned
+from deploy_flake.printable import printable
 from deploy_flake.result import HostResult, HostStatus, Outcome, Reason, State
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Plain(Display):
         self._line(f"{counted(run)} in {run.seconds:.1f} s")
 
     def _line(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        print(printable(text), file=self._out, flush=True)
 
 
 def choose(wanted: str | None) -> Display:

@@ -16,6 +16,7 @@ from typing import Any
 from deploy_flake import ansible_output
 from deploy_flake.ansible_output import Step
 from deploy_flake.events import Entered, Event, Operation, Phase, Progress, Result, Warned
+from deploy_flake.printable import all_printable, printable
 from deploy_flake.result import HostResult, HostStatus, Outcome, Reason, State
 from deploy_flake.returned import OF_A_DEPLOYMENT, OF_A_HOST
 
@@ -104,7 +105,7 @@ class RunnerEvents:
     def handle(self, event: Mapping[str, Any]) -> bool:
         """An event of ansible-runner's. False: it need not keep it."""
         kind = str(event.get("event", ""))
-        data = event.get("event_data") or {}
+        data = all_printable(event.get("event_data") or {})
         if isinstance(event.get("pid"), int):
             self.pid = event["pid"]
         if kind == "runner_on_start":
@@ -114,7 +115,7 @@ class RunnerEvents:
         elif kind == "playbook_on_stats":
             self._stats(data)
         elif kind in ansible_output.STATED:
-            for line in ansible_output.lines(kind, str(event.get("stdout", "")), self.hosts):
+            for line in ansible_output.lines(kind, printable(str(event.get("stdout", ""))), self.hosts):
                 self._speak(line)
         return False
 

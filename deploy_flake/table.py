@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,6 +20,7 @@ from rich.text import Text
 from deploy_flake import display
 from deploy_flake.check_and_diff import lines_about
 from deploy_flake.events import Entered, Event, Progress, Result, Warned
+from deploy_flake.printable import printable
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Table(display.Display):
                     self._ended[result.name] = result
         if isinstance(event, Warned):
             about = f"{event.host}: " if event.host else ""
-            self.console.print(Text(f"{about}{event.text}", "yellow"))
+            self.console.print(_text(f"{about}{event.text}", "yellow"))
 
     @contextmanager
     def showing(self, run: Run) -> Iterator[None]:
@@ -89,22 +90,22 @@ class Table(display.Display):
         if run.table:
             self.console.print(self._status(run.table))
             for text in [*display.remarks(run), *display.details(run)]:
-                self.console.print(Text(text))
+                self.console.print(_text(text))
         elif hosts:
             self.console.print(self._grid(hosts, self.console.width))
         for text in display.errors(run):
-            self.console.print(Text(f"\n{text}"))
+            self.console.print(_text(f"\n{text}"))
         for host in hosts:
             if lines := lines_about(host):
-                self.console.print(Text("\n" + "\n".join(lines)))
-        self.console.print(Text(f"{display.counted(run)} in {run.seconds:.1f} s", "bold"))
+                self.console.print(_text("\n" + "\n".join(lines)))
+        self.console.print(_text(f"{display.counted(run)} in {run.seconds:.1f} s", "bold"))
 
     # Drawing
 
     def _live_view(self) -> RenderableType:
         run = self._run
         if run is None:
-            return Text("")
+            return _text("")
         with self._lock:
             hosts = sorted(run.hosts.values(), key=lambda host: _ORDER.index(self._kind(host)))
             height = max(3, self.console.height - _AROUND - bool(self._notice))
@@ -113,14 +114,14 @@ class Table(display.Display):
             if hidden:
                 kinds = Counter(self._kind(host) for host in hidden)
                 more = ", ".join(f"{kinds[kind]} {kind}" for kind in _ORDER if kinds[kind])
-                parts.append(Text(f"and {more}", "dim"))
+                parts.append(_text(f"and {more}", "dim"))
             parts.append(self._footer(hosts))
             return Group(*parts)
 
     def _footer(self, hosts: list[HostResult]) -> Text:
         ended = sum(host.name in self._ended for host in hosts)
         text = f"{ended} of {len(hosts)} hosts, {_clock(time.monotonic() - self._began)}"
-        return Text(f"{text}  {self._notice}" if self._notice else text, "dim", no_wrap=True, overflow="ellipsis")
+        return _text(f"{text}  {self._notice}" if self._notice else text, "dim", no_wrap=True, overflow="ellipsis")
 
     def _status(self, rows: list[dict[str, str]]) -> Grid:
         grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -129,7 +130,7 @@ class Table(display.Display):
             # Where the terminal is too narrow, it is the longest that is cut off, and not the health.
             grid.add_column(name, no_wrap=name != "system")
         for row in rows:
-            grid.add_row(*(Text(row[name], no_wrap=True, overflow="ellipsis") for name in names))
+            grid.add_row(*(_text(row[name], no_wrap=True, overflow="ellipsis") for name in names))
         return grid
 
     def _grid(self, hosts: list[HostResult], width: int) -> Grid:
@@ -140,7 +141,7 @@ class Table(display.Display):
         grid.add_column("time", no_wrap=True, justify="right", width=6)
         grid.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
         for host in hosts:
-            grid.add_row(host.name, *self._cells(host))
+            grid.add_row(_text(host.name), *self._cells(host))
         return grid
 
     def _cells(self, host: HostResult) -> tuple[Text, str, Text]:
@@ -148,16 +149,21 @@ class Table(display.Display):
             style = _STYLE[host.outcome]
             said, took = display.detail(host), host.seconds
             word = "ok" if isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED else str(host.outcome)
-            return Text(word, style), _clock(took), Text(said, style if not host.ok else "")
+            return _text(word, style), _clock(took), _text(said, style if not host.ok else "")
         phase = self._run.phase(host.name) if self._run else ""
         took = time.monotonic() - self._since.get(host.name, time.monotonic())
         said = self._saying.get(host.name, "")
-        return Text(phase or "waiting", "cyan" if phase else "dim"), _clock(took), Text(said)
+        return _text(phase or "waiting", "cyan" if phase else "dim"), _clock(took), _text(said)
 
     def _kind(self, host: HostResult) -> str:
         if host.name in self._ended:
             return "done" if host.ok else "failed"
         return "working" if host.name in self._since else "waiting"
+
+
+def _text(text: str, style: str = "", **how: Any) -> Text:
+    """As it may be shown, and with no markup in it."""
+    return Text(printable(text), style, **how)
 
 
 def _clock(seconds: float) -> str:

@@ -353,7 +353,9 @@ rec {
 
   listens-elsewhere = c: firewall (listensIn "elsewhere" "weekly" c);
 
-  # --- what fails later than a switch can see ---
+  # --- what fails later than a switch can see, or takes its time ---
+
+  slow = slow-unit;
 
   # In this and the next one when it is told to.
   fails-late = service "late.service" "[Service]\nExecStart=/bin/sh -c 'until [ -e /run/fail ]; do sleep 0.2; done; exit 1'\n";

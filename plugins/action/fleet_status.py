@@ -12,6 +12,7 @@ from ansible.utils.display import Display
 
 from ..plugin_utils._action import HostAction
 from ..plugin_utils._host.connection import Host
+from ..plugin_utils._printable import printable
 from ..plugin_utils._status import fleet_table
 
 
@@ -26,7 +27,7 @@ class ActionModule(HostAction):
         rows = [fleet_table.row(name, found) for name, found in hosts.items()]
         remarks = {name: said for name, found in hosts.items() if (said := fleet_table.remarks(found))}
         if options["show"]:
-            Display().display("\n".join([*fleet_table.table(rows), *fleet_table.grouped(remarks)]))
+            Display().display(printable("\n".join([*fleet_table.table(rows), *fleet_table.grouped(remarks)])))
         silent = [name for name, found in hosts.items() if fleet_table.silent(found)]
         return {
             "changed": False,

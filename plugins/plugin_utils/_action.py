@@ -28,6 +28,7 @@ from ._deployment.context import Context
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
 from ._host.connection import Host
+from ._printable import printable
 
 _COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
 _SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases", "no_log")
@@ -140,9 +141,11 @@ def _failure(host: Host, message: str, details: Mapping[str, Any]) -> dict[str, 
 
 
 def _plain(value: Any) -> Any:
-    """Ansible takes a string in a result, and no subclass of it."""
+    """Ansible takes a string in a result, and no subclass of it. It shows it, so it has to be fit for a terminal."""
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, str):
+        return printable(value)
     if isinstance(value, Mapping):
         return {_plain(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

@@ -260,6 +260,9 @@ class BuildResult(StrEnum):
     TIMEOUT = "timeout"
     KILLED = "killed"
     """The unit is gone and has left no result."""
+    OUT_OF_MEMORY = "oom-kill"
+    SIGNAL = "signal"
+    """Somebody has killed a process of it."""
 
 
 class RemovalResult(StrEnum):

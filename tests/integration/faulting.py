@@ -109,10 +109,13 @@ def _parent(pid: int) -> int:
 
 def switching(host: Host) -> bool:
     """Whether the deployment's switch-to-configuration is at work; what limits its time does not count."""
-    with contextlib.suppress(OSError):
-        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in processes(host)]
-        return any("switch-to-configuration\0" in line and "timeout\0" not in line for line in commands)
-    return True
+    for pid in processes(host):
+        # Many come and go beside it.
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_text()
+            if "switch-to-configuration\0" in command and "timeout\0" not in command:
+                return True
+    return False
 
 
 def setting_profile(host: Host) -> bool:
@@ -347,8 +350,16 @@ def at_rest(host: Host) -> bool:
         and host.run("systemctl list-units --state=deactivating --plain --no-legend").stdout.strip() == ""
         and len(list((host.root / "nix/var/nix/profiles").glob("system-*-link"))) < 12
         # Somebody may have left a firewall.
-        and host.ssh("true").returncode == 0
+        and answers(host)
     )
+
+
+def answers(host: Host) -> bool:
+    """Whether one can log in."""
+    try:
+        return host.ssh("true", timeout=20).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def deploys_again(lab: Lab, host: Host) -> None:

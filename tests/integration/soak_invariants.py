@@ -31,13 +31,15 @@ readlink -f /etc/static
 systemctl is-system-running
 systemctl show -p Id -p NeedDaemonReload '*' | grep -B 1 -x NeedDaemonReload=yes | grep Id= | tr '\\n' ' '
 echo
+wanted=
 for link in /run/current-system/etc/systemd/system/*.wants/*; do
     # There is work for this one only while a boot is tried.
-    [ "${link##*/}" != deploy-flake-trial.service ] || continue
-    systemctl is-active --quiet "${link##*/}" || printf '%s ' "${link##*/}"
+    [ "${link##*/}" = deploy-flake-trial.service ] || wanted="$wanted ${link##*/}"
 done
+systemctl show -p Id -p ActiveState $wanted | grep -B 1 '^ActiveState=' | grep -v -e '^--' | paste - - |
+    sed '/ActiveState=active/d' | tr '\\n' ' '
 echo
-nix-store --check-validity $(nix-store -qR /run/current-system /nix/var/nix/profiles/system) 2>&1 | tail -n 1
+echo $(nix-store --check-validity $(nix-store -qR /run/current-system /nix/var/nix/profiles/system) 2>&1 | tail -n 1)
 # What this start of hello.service has said; nothing where journald was killed meanwhile.
 journalctl -q -o cat "_SYSTEMD_INVOCATION_ID=$(systemctl show -p InvocationID --value hello.service)" -u hello.service |
     sed -n 's/^hello from version //p' | tail -n 1

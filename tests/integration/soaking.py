@@ -115,7 +115,12 @@ class Soak:
     def _begin(self, hosts: list[Host]) -> None:
         """A first deploy by itself: how long one takes is known then."""
         for host in hosts:
-            Attempt(self, host, 0).next_deploy(f"begin.{secrets.token_hex(2)}")
+            attempt = Attempt(self, host, 0)
+            try:
+                attempt.next_deploy(f"begin.{secrets.token_hex(2)}")
+            except Exception:
+                self.say(f"{host.name}: the first deploy\n{evidence(host, attempt.output)}")
+                raise
 
     def _play(self, attempt: Attempt | FleetAttempt, hosts: list[Host], seed: int) -> bool:
         """One seed; whether the next one can be played."""

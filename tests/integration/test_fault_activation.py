@@ -5,11 +5,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from integration.faulting import SHORT, at_once, build, deploying, is_whole, last_record, next_system, settled
+from integration.faulting import (
+    SHORT,
+    at_once,
+    build,
+    deploying,
+    is_whole,
+    last_record,
+    next_system,
+    processes,
+    settled,
+    wait_for,
+)
 from integration.playing import systems
 
 from lab import Host, Lab
@@ -93,6 +108,35 @@ def test_faults_of_a_system(lab: Lab, whole: dict[str, Host], first: int) -> Non
     """Three at a time; busybox as /bin/sh, on host3, has tools of its own, so that broken ones do not matter there."""
     cases = dict(zip(whole.values(), FAULTS[first : first + 3], strict=True))
     at_once({host: partial(tried, lab, fault=fault) for host, fault in cases.items()})
+
+
+def test_activation_that_the_kernel_kills(lab: Lab, whole: dict[str, Host]) -> None:
+    """Where memory is short: rolled back at once, and not told as one that was too slow."""
+    host = whole["host2"]
+    before = systems(host).running
+    with deploying(lab, host, build(host, "hangs")) as deployment:
+        deployment.wait_for("activating", pause=0.002)
+
+        # The one that has begun with the activation script, which hangs.
+        wait_for(lambda: any(b"sleep\0infinity\0" in command_line(pid) for pid in processes(host)))
+        os.kill(next(pid for pid in processes(host) if is_switching(pid)), signal.SIGKILL)
+        assert deployment.end() != 0
+        said = "switch-to-configuration test was killed (status 137; out of memory?)"
+        assert said in deployment.output, deployment.output
+    is_whole(host, before, "rolled-back")
+
+
+def is_switching(pid: int) -> bool:
+    """Whether it is switch-to-configuration itself, and not what limits its time."""
+    said = command_line(pid)
+    return b"switch-to-configuration\0" in said and b"timeout\0" not in said
+
+
+def command_line(pid: int) -> bytes:
+    """What it was started with."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def test_timeout_that_does_nothing(lab: Lab, whole: dict[str, Host]) -> None:

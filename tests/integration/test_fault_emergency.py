@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from integration.faulting import (
     SHORT,
+    UNIT,
     active_units,
     at_once,
     boots_again,
@@ -141,10 +142,18 @@ def while_rolling_back(lab: Lab, host: Host, act: str) -> None:
         host.run(act, check=True)
 
 
+def while_committing(lab: Lab, host: Host, act: str) -> None:
+    """Before the commit point: the boot loader's installer hangs."""
+    with deploying(lab, host, build(host, "boot-hangs"), limits=SHORT | {"commit": 8}) as deployment:
+        deployment.wait_for("commit-check")
+        host.run(act, check=True)
+        assert deployment.end(150) != 0, deployment.output
+
+
 @pytest.mark.parametrize(
     "moment",
-    [in_the_window, while_activating, while_rolling_back],
-    ids=["window", "activating", "rolling-back"],
+    [in_the_window, while_activating, while_rolling_back, while_committing],
+    ids=["window", "activating", "rolling-back", "committing"],
 )
 def test_rescue_and_emergency(lab: Lab, whole: dict[str, Host], moment: Any) -> None:
     """sshd is stopped, and perhaps every start is refused for a while: the previous system is live again afterwards."""
@@ -156,6 +165,26 @@ def test_rescue_and_emergency(lab: Lab, whole: dict[str, Host], moment: Any) -> 
 
     acts = dict(zip(whole.values(), (RESCUE, ISOLATED, IRREVERSIBLE), strict=True))
     at_once({host: partial(case, act=act) for host, act in acts.items()})
+
+
+def test_emergency_and_a_kill(lab: Lab, whole: dict[str, Host]) -> None:
+    """Both at once: the guard undoes it, or whoever comes after the guard."""
+
+    def case(host: Host, act: str, fault: str) -> None:
+        before, units = systems(host).running, active_units(host)
+        in_the_window(lab, host, act, fault)
+        is_as_before(host, before, units, 120)
+
+    supervisor = f"systemctl kill -s KILL {UNIT}"
+    both = f"{supervisor} 'deploy-flake-guard-*'"
+    cases = [
+        (f"{supervisor}; {IRREVERSIBLE}", ""),
+        (f"{both}; {IRREVERSIBLE}", ""),
+        (f"{both}; {SOFT_REBOOT}", "firewall"),
+    ]
+    at_once(
+        {host: partial(case, act=act, fault=fault) for host, (act, fault) in zip(whole.values(), cases, strict=True)}
+    )
 
 
 def test_soft_reboot_in_the_window(lab: Lab, whole: dict[str, Host]) -> None:
@@ -174,7 +203,7 @@ def test_soft_reboot_in_the_window(lab: Lab, whole: dict[str, Host]) -> None:
 
 
 def test_soft_reboot_at_other_moments(lab: Lab, whole: dict[str, Host]) -> None:
-    """While a system is activated, and while that is undone."""
+    """While a system is activated, while that is undone, and while it is committed."""
 
     def case(host: Host, moment: Any) -> None:
         before, units, count = systems(host).running, active_units(host), soft_reboots(host)
@@ -182,7 +211,7 @@ def test_soft_reboot_at_other_moments(lab: Lab, whole: dict[str, Host]) -> None:
         wait_for(lambda: soft_reboots(host) == count + 1, 60, 0.2)
         is_as_before(host, before, units, 120)
 
-    moments = dict(zip(whole.values(), (while_activating, while_rolling_back), strict=False))
+    moments = dict(zip(whole.values(), (while_activating, while_rolling_back, while_committing), strict=True))
     at_once({host: partial(case, moment=moment) for host, moment in moments.items()})
 
 

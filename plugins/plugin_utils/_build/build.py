@@ -108,8 +108,8 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
     end = End.read(answer)
     if end.result is BuildResult.TIMEOUT:
         return f"{what}. The build did not end within {unit.settings.build_timeout} s ('build_timeout')."
-    if end.result is BuildResult.KILLED:
-        return f"{what}. The build was killed, or the host was restarted, before it could end."
+    if killed := _killed(end):
+        return f"{what}. The build was {killed}."
     log = unit.log
     errors = recognised(log.error, log.log_tail)
     parts = [f"{what}.", log.error or f"nix ended with {end.status}"]
@@ -131,8 +131,8 @@ def _why_not_fetched(unit: UnitBuild, answer: Answer) -> str:
     what = f"{host.name} does not have {path}, and could not get it; its system is untouched"
     if end.result is BuildResult.TIMEOUT:
         return f"{what}. Fetching it did not end within {unit.settings.build_timeout} s ('build_timeout')."
-    if end.result is BuildResult.KILLED:
-        return f"{what}. Fetching it was killed, or the host was restarted, before it could end."
+    if killed := _killed(end):
+        return f"{what}. Fetching it was {killed}."
     parts = [f"{what}.", log.error or f"nix ended with {end.status}", *log.warnings]
     if NixError.DISK_FULL in recognised(log.error, log.log_tail):
         parts.append(_free_space(answer))
@@ -142,6 +142,18 @@ def _why_not_fetched(unit: UnitBuild, answer: Answer) -> str:
             " it and the key that it is signed with ('substituters' and 'trusted-public-keys' in nix_config)."
         )
     return "\n".join(parts)
+
+
+def _killed(end: End) -> str:
+    """By whom, as far as it is known; "" where it has ended by itself."""
+    match end.result:
+        case BuildResult.KILLED:
+            return "killed, or the host was restarted, before it could end"
+        case BuildResult.OUT_OF_MEMORY:
+            return "killed, since the host is out of memory; give it more, or swap, or less to do at a time"
+        case BuildResult.SIGNAL:
+            return f"killed (signal {end.status}; out of memory?)"
+    return ""
 
 
 def _free_space(answer: Answer) -> str:

@@ -20,6 +20,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .._printable import printable
+
 # ActivityType in logging.hh
 _UNKNOWN = 0
 _COPY_PATH = 100
@@ -45,12 +47,6 @@ _LINE = 1 << 20
 _SHOWN = 2000
 _MIB = 1 << 20
 
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, and moves of the cursor
-    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles and links
-    r"|\x1b[ -/]*[0-~]?"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
 _STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-([0-9a-zA-Z+\-._?=]+)")
 _DERIVATION = re.compile(r"'(/nix/store/[0-9a-z]{32}-[0-9a-zA-Z+\-._?=]+\.drv)")
 # What failed only since something that it needs had failed, before and after Nix 2.31.
@@ -211,7 +207,7 @@ class BuildLog:
         text = line.decode(errors="replace")
         if not text.startswith("@nix "):
             if text.strip():
-                self.other_lines.append(_clean(text)[:_SHOWN])
+                self.other_lines.append(printable(text)[:_SHOWN])
             return
         try:
             event = json.loads(text[5:])
@@ -229,7 +225,7 @@ class BuildLog:
             return
 
     def _read_message(self, event: dict[str, object]) -> None:
-        message = _clean(str(event["msg"])).strip()
+        message = printable(str(event["msg"])).strip()
         level = event["level"]
         if level == _ERROR and message.startswith("error:"):
             _add(self._errors, message, _LINES)
@@ -244,7 +240,7 @@ class BuildLog:
         identity = event["id"]
         if not isinstance(kind, int) or not isinstance(identity, int):
             return
-        activity = _Activity(kind, _STORE_PATH.sub(r"\1", _clean(str(event.get("text", ""))))[:200])
+        activity = _Activity(kind, _STORE_PATH.sub(r"\1", printable(str(event.get("text", ""))))[:200])
         fields = event.get("fields")
         if kind in (_BUILD, _COPY_PATH) and isinstance(fields, list):
             activity.path = str(fields[0])
@@ -272,11 +268,11 @@ class BuildLog:
         elif kind == _SET_EXPECTED:
             self._announced[identity, int(fields[0])] = int(fields[1])
         elif kind == _SET_PHASE:
-            activity.phase = _clean(str(fields[0]))[:40]
+            activity.phase = printable(str(fields[0]))[:40]
         elif kind == _BUILD_LOG_LINE and activity.path in self._logs:
             # Of a line that was drawn over itself, the last state.
             line = str(fields[0]).rstrip("\r").rpartition("\r")[2]
-            self._logs[activity.path].append(_clean(line)[:_SHOWN])
+            self._logs[activity.path].append(printable(line)[:_SHOWN])
 
     def _done(self, kind: int) -> int:
         active = sum(activity.done for activity in self._active.values() if activity.kind == kind)
@@ -299,10 +295,6 @@ class BuildLog:
             if len(self._logs) <= _LOGS:
                 return
             del self._logs[derivation]
-
-
-def _clean(text: str) -> str:
-    return _CONTROL.sub("", text)
 
 
 def _add(to: list[str], text: str, limit: int) -> None:

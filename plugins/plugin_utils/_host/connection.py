@@ -24,6 +24,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
 from .._codes import Refusal, Step
+from .._printable import printable
 from . import scripts
 from .answer import Answer, HostError, HostLostError
 
@@ -100,7 +101,7 @@ class Host:
 
     def tell(self, text: str) -> None:
         """One line of progress for whoever watches."""
-        self._display.display(f"{self.name}: {text}")
+        self._display.display(f"{self.name}: {printable(text)}")
 
     def step(self, step: Step, text: str) -> None:
         """The line with which a step begins. Programs that follow the run go by the word in brackets alone."""
@@ -108,11 +109,11 @@ class Host:
 
     def tell_more(self, text: str) -> None:
         """One line for those who asked for more (-v)."""
-        self._display.v(text, host=self.name)
+        self._display.v(printable(text), host=self.name)
 
     def warn(self, text: str) -> None:
         """A warning that names the host."""
-        self._display.warning(f"{self.name}: {text}")
+        self._display.warning(f"{self.name}: {printable(text)}")
 
     def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: str) -> Answer:
         """Run a command of _sh/command with its inputs, and data on its standard input. `limit` is in seconds.

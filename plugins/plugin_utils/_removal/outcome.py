@@ -20,8 +20,10 @@ from .._status.generations import Generation
 
 _FREED = re.compile(r"(\d+) store paths? deleted, ([\d.]+) ?([KMGTP]?i?B|bytes) freed", re.IGNORECASE)
 _UNITS = ("B", "KIB", "MIB", "GIB", "TIB", "PIB")
-_TIMED_OUT = (124, 137, 143)
-"""What `timeout` exits with, busybox's too, or what it had to kill."""
+_TIMED_OUT = 124
+"""What the host writes for whatever its limit has ended."""
+_KILLED = 137
+"""What somebody else has: the host writes what the limit had to kill as what has timed out."""
 _LOG_LINES = 10
 
 
@@ -120,8 +122,11 @@ def _problem(answer: Answer, garbage: Garbage | None) -> tuple[Refusal, str] | N
                 f"generations were removed, but no garbage could be collected: {answer.get('log').strip()}"
             )
     if garbage and garbage.status:
-        late = garbage.status in _TIMED_OUT
-        why = "did not end in time" if late else f"ended with {garbage.status}: {answer.get('garbage_log').strip()}"
+        why = f"ended with {garbage.status}: {answer.get('garbage_log').strip()}"
+        if garbage.status == _TIMED_OUT:
+            why = "did not end in time"
+        elif garbage.status == _KILLED:
+            why = f"was killed (status {garbage.status}; out of memory?)"
         return Refusal.GARBAGE, (
             f"generations were removed, but 'nix-store --gc' {why}; what it had freed by then is free"
         )

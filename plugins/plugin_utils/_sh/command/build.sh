@@ -55,7 +55,8 @@ start_build() {
     [ ! -e "$build" ] || rm -rf "$build"
     mkdir -m 0700 "$build" && : >"$build/events" || refuse_build no-space "cannot make $build"
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
-    id -- "$login_user" >/dev/null 2>&1 || refuse_build no-user "has no user $login_user to build as"
+    # Whoever waits for a directory of users holds up all others.
+    timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_build no-user "has no user $login_user to build as, or did not say so within 20 s"
     eval "set -- $nix_arguments"
     find_interpreter
     cat >"$build/ended" <<END

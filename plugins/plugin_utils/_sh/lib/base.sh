@@ -49,5 +49,5 @@ require_root() {
     while read -r key _ me _; do
         [ "$key" != Uid: ] || break
     done </proc/self/status
-    [ "$me" = 0 ] || refuse not-root "needs root on the host, and is $(id -un)"
+    [ "$me" = 0 ] || refuse not-root "needs root on the host, and is $(timeout -k 5 20 id -un)"
 }

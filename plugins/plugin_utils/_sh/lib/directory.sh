@@ -23,16 +23,20 @@ load() {
     cd /
 }
 
+# wanted_units STATES: sockets first, since none can be started while its service runs.
 wanted_units() {
-    local wanted wanted_unit
+    local others wanted wanted_unit
     # Not what comes and goes with a login, a connection or a mount of systemd's own.
     wanted=$(units_in "$1" --type=service,socket,timer,mount,path) || return 1
+    others=
     for wanted_unit in $wanted; do
         case $wanted_unit in
         user@* | user-runtime-dir@* | run-user-* | run-credentials* | session-* | ssh@* | sshd@*) ;;
-        *) printf '%s\n' "$wanted_unit" ;;
+        *.socket) printf '%s\n' "$wanted_unit" ;;
+        *) others="$others$wanted_unit$newline" ;;
         esac
     done
+    printf '%s' "$others"
 }
 
 # note_facts: all that the undo needs, before anything is changed.
@@ -80,7 +84,7 @@ open_durably() {
         systems="$systems $target"
     done
     # shellcheck disable=SC2086 # words
-    nix-store --check-validity $systems || return 1
+    limited 60 nix-store --check-validity $systems || return 1
     {
         printf '{\n'
         json_field id "$id" && printf ',\n'

@@ -10,6 +10,6 @@ lend_nix_config() {
     [ -n "$nix_config" ] || return 0
     printf '%s\n' "$nix_config" >"$1/nix.conf"
     credential=nix.conf:$1/nix.conf
-    home=$(getent passwd "$login_user" | cut -d: -f6)
+    home=$(timeout -k 5 20 getent passwd "$login_user" | cut -d: -f6)
     config_files=/run/credentials/$2/nix.conf:$home/.config/nix/nix.conf
 }

@@ -1,20 +1,30 @@
 # Running commands under limits, and ending what they leave behind.
+# needs: base
 # shellcheck shell=sh
 
 child=
 
 # limited SECONDS COMMAND…: the command in the background with `wait`, since a trap does not run while a foreground child
-# does; -k, since a child that ignores TERM would never end. 124 and 137 (143 where it is busybox's) are the
-# limit's. The status is in $status too, and the process in $child while it runs.
+# does; -k, since a child that ignores TERM would never end. 124 is the limit's, whatever `timeout` says then (137 where it
+# had to kill, 143 where it is busybox's). A signal of somebody else's, such as the kernel's where memory is short, makes the
+# same two; only the time tells. The status is in $status too, and the process in $child while it runs.
 limited() {
-    local limited_by
+    local began limited_by uptime
     limited_by=$1
     shift
+    clock
+    began=$uptime
     timeout -k 5 "$limited_by" "$@" 8>&- 9>&- &
     child=$!
     wait "$child"
     status=$?
     child=
+    case $status in
+    137 | 143)
+        clock
+        [ $((uptime - began)) -lt "$limited_by" ] || status=124
+        ;;
+    esac
     return "$status"
 }
 
@@ -26,7 +36,8 @@ pause() {
     child=
 }
 
-out_of_time() { case $1 in 124 | 137 | 143) return 0 ;; *) return 1 ;; esac; }
+# out_of_time STATUS: whether it is the limit's.
+out_of_time() { [ "$1" = 124 ]; }
 
 # end_child: for traps.
 end_child() {

@@ -96,10 +96,15 @@ has_started_new() {
     local names
     names=0
     loader_names "$new" || names=$?
-    [ "$names" = 0 ] || { [ "$names" = 2 ] && [ "$(readlink -f /run/booted-system)" = "$new" ]; }
+    [ "$names" = 0 ] || { [ "$names" = 2 ] && runs_new; }
 }
 
-runs_new() { [ "$new" != "$previous_boot" ] && is_system_of "$(readlink -f /run/booted-system)" "$new"; }
+# runs_new: whether the new system was booted, and not what boots by default.
+runs_new() {
+    local booted
+    booted=$(readlink -f /run/booted-system)
+    is_system_of "$booted" "$new" && ! is_system_of "$booted" "$previous_boot"
+}
 
 # forward_after_power_loss: it was confirmed, and the host boots it, or would if the boot loader were written; there is no way back from that.
 # The profile names it then.

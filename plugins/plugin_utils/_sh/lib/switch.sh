@@ -47,6 +47,10 @@ switch_to() {
 
 # ended STATUS LIMIT: in words.
 ended() {
-    if [ "$1" = "$taken" ]; then echo "was not run, since somebody else has switched the host"
-    elif out_of_time "$1"; then echo "did not end within $2 s"; else echo "exited $1"; fi
+    case $1 in
+    "$taken") echo "was not run, since somebody else has switched the host" ;;
+    137) echo "was killed (status 137; out of memory?)" ;;
+    143) echo "was told to end by somebody (status 143)" ;;
+    *) if out_of_time "$1"; then echo "did not end within $2 s"; else echo "exited $1"; fi ;;
+    esac
 }

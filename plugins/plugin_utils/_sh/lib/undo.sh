@@ -137,7 +137,7 @@ undo_live() {
     if [ "$mode" = boot ]; then
         # Nothing was activated.
         verified=yes
-    elif [ "$boot" = theirs ] && was_confirmed; then
+    elif [ "$boot" = theirs ] && was_confirmed && [ ! -s "$dir/rung" ]; then
         end_as_superseded
         return
     else

@@ -1,11 +1,26 @@
 # Which units the new system brought, and which still run what it made of them: told by systemd's own number of each run of a unit.
 # facts: new_live previous_live
-# needs: base lines
+# needs: base each_first_word lines units
 # shellcheck shell=sh
 
-# note_invocations FILE: which run of each unit it is now. systemd keeps that as links, which costs less than to ask it.
+# note_invocations FILE: which run of each unit it is now. systemd keeps that as links, which costs less than to ask it; but not of what starts
+# others.
 note_invocations() {
     if [ -d /run/systemd/units ]; then ls -l /run/systemd/units >"$1"; else : >"$1"; fi
+    ask_systemd show --all -p Id -p InvocationID -- '*.socket' '*.timer' '*.path' || return 1
+    its_name='' its_run=''
+    each_first_word note_invocation "$told" >>"$1"
+}
+
+# note_invocation NAME=VALUE: in the order that systemd chooses.
+note_invocation() {
+    case $1 in
+    Id=*) its_name=${1#*=} ;;
+    InvocationID=*) its_run=${1#*=} && its_run=${its_run:-none} ;;
+    esac
+    [ -n "$its_name" ] && [ -n "$its_run" ] || return 0
+    printf '%s -> %s\n' "$its_name" "$its_run"
+    its_name='' its_run=''
 }
 
 # unit_file_in SYSTEM UNIT: in $unit_file; no, if the system does not have it, or masks it.

@@ -7,7 +7,7 @@
 verify_previous() {
     local tries
     [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complain not-live "/run/current-system is another"; return; }
-    [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ] || { complain not-live "/etc is another system's"; return; }
+    has_previous_etc || { complain not-live "/etc is another system's"; return; }
     # Its units may all be there again one by one: in rescue the host has not come up, and no deployment could begin.
     ! in_emergency || { complain not-live "the host is in rescue or emergency mode"; return; }
     tries=0
@@ -20,6 +20,8 @@ verify_previous() {
     done
     [ "$over_ssh" = no ] || ! ssh_unit_in "$dir/active" || ssh_is_up || complain unreachable "no ssh unit is active"
 }
+
+has_previous_etc() { [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ]; }
 
 ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
 
@@ -66,7 +68,12 @@ mend_units() {
             sc start --no-block -- "$service" 2>/dev/null
         fi
     done <"$dir/missing"
-    while read -r service; do sc restart --no-block -- "$service" 2>/dev/null; done <"$dir/changed"
+    while read -r service; do
+        # No socket can be started while its service runs.
+        # shellcheck disable=SC2046 # words
+        case $service in *.socket) sc stop -- $(sc show -p Triggers --value -- "$service" 2>/dev/null) 2>/dev/null ;; esac
+        sc restart --no-block -- "$service" 2>/dev/null
+    done <"$dir/changed"
     # A unit that only the new system had is history, not a fault of the previous one.
     while read -r service; do ! gone "$service" || sc reset-failed -- "$service" 2>/dev/null; done <"$dir/failed-now"
 }

@@ -24,8 +24,11 @@ try_ways() {
         printf '%s\n' "$way" >"$dir/rung"
         leave_emergency
         "way_$(printf '%s' "$way" | tr - _)"
-        # One that died on its way may have put the units back, and not have told systemd.
-        case $switch_status in 0 | 4) ;; *) sc daemon-reload ;; esac
+        # What was cut off is over with it.
+        [ "$(readlink -f /run/current-system)" != "$previous_live" ] || printf '' >"$dir/call"
+        # One that died on its way may have put the units back, and not have told systemd. As long as they are the new system's, what
+        # systemd knows is worth more.
+        case $switch_status in 0 | 4) ;; *) ! has_previous_etc || sc daemon-reload ;; esac
         wait_for_jobs
         if verify_previous && wake_logind; then
             verified=yes
@@ -47,21 +50,35 @@ try_ways() {
 
 live_is_ours() { ! live_is_theirs; }
 
-# stop_new_units: what only the new system has, as long as systemd knows how; with the previous system's units it knows no command for it, and
-# the rules of a firewall would stay.
+# stop_new_units: what only the new system has, and what it made something else of, as long as systemd knows how; with the previous system's
+# units it knows no command for it, and the rules of a firewall would stay. What is not to be down meanwhile is restarted later, sshd above all.
 stop_new_units() {
+    local name
     wanted_units active,activating,reloading >"$dir/active-now" || return 0
     list_only_new
-    # shellcheck disable=SC2046 # words
-    [ ! -s "$dir/only-new" ] || limited 90 systemctl --no-pager stop -- $(cat "$dir/only-new") 2>/dev/null
+    list_changed
+    set --
+    while read -r name; do set -- "$@" "$name"; done <"$dir/only-new"
+    while read -r name; do
+        { unit_file_in "$new_live" "$name" && grep -q '^X-StopIfChanged=false' "$unit_file"; } || set -- "$@" "$name"
+    done <"$dir/changed"
+    [ "$#" = 0 ] || limited 90 systemctl --no-pager stop -- "$@" 2>/dev/null
+}
+
+# read_previous_units: until then whatever is started is the new system's, by a socket say.
+read_previous_units() {
+    note_invocations "$dir/invocations-new"
+    sc daemon-reload
 }
 
 # leave_emergency: by the previous system's own units; then switch-to-configuration has what it needs.
 leave_emergency() {
     in_emergency || return 0
     stop_new_units
+    # That took its time.
+    live_is_ours || return 0
     logged "$rollback_limit" "$previous_live/activate"
-    sc daemon-reload
+    read_previous_units
     limited 90 systemctl isolate default.target
 }
 
@@ -100,9 +117,11 @@ way_restart_bus() {
 way_by_hand() {
     local service
     stop_new_units
+    # That took its time.
+    live_is_ours || return 0
     logged "$rollback_limit" "$previous_live/activate"
     [ "$status" = 0 ] || reap_logged
-    sc daemon-reload
+    read_previous_units
     sc reset-failed
     # The way in first.
     for service in $(grep -E '^(systemd-networkd|network|dhcpcd|NetworkManager|wpa_supplicant|sshd?)' "$dir/active") $(cat "$dir/active"); do
@@ -113,7 +132,7 @@ way_by_hand() {
 # reboot_as_last_resort: where that is allowed, and helps. It is asked for before the state is final: whoever dies in between, somebody asks
 # again, and after the boot the open record tells.
 reboot_as_last_resort() {
-    [ "$boot" = kept ] && [ "$previous_boot" = "$previous_live" ] || return 0
+    [ "$boot" = kept ] && ! boot_is_theirs && [ "$previous_boot" = "$previous_live" ] || return 0
     case $last_resort_reboot in
     never) return 0 ;;
     auto) ! way_in || return 0 ;;

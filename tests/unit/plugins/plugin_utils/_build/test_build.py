@@ -118,7 +118,9 @@ def test_one_that_somebody_else_tidied_up_is_begun_again(tmp_path: Path) -> None
         ("timeout 15", "could not build 'host1'; its system is untouched. The build did not end within 7 s"),
         ("killed", "The build was killed, or the host was restarted"),
         ("exit-code 127", "\nnix ended with 127"),
-        ("oom-kill", "\nnix ended with oom-kill"),
+        ("oom-kill KILL", "The build was killed, since the host is out of memory"),
+        ("signal KILL", "The build was killed (signal KILL; out of memory?)"),
+        ("core-dump ABRT", "\nnix ended with ABRT"),
         # An end without a system is none.
         ("success 0", "\nnix ended with 0"),
     ],
@@ -204,6 +206,8 @@ def test_a_system_that_was_built_already(tmp_path: Path) -> None:
     [
         (failed(result="timeout 15"), "Fetching it did not end within 7200 s", False),
         (failed(result="killed"), "Fetching it was killed, or the host was restarted", False),
+        (failed(result="oom-kill KILL"), "Fetching it was killed, since the host is out of memory", False),
+        (failed(result="signal KILL"), "Fetching it was killed (signal KILL; out of memory?)", False),
         (failed(log("disk-full")), "There are 2 MiB free on /nix", False),
         (failed(log("download-error")), "error: unable to download", True),
         (failed(result="exit-code 1"), "\nnix ended with 1\n", True),

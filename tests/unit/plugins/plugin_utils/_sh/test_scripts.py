@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import random
 import shutil
 import subprocess
 import threading
@@ -93,13 +94,72 @@ def test_values_come_through_a_shell_as_they_are(shell: list[str], value: str) -
         assert second == value
 
 
+def as_in_json(value: bytes) -> str:
+    """What JSON is to have of it: no control characters, and nothing that Python does not take for UTF-8."""
+    left = bytes(one for one in value if one in b"\n\t" or (one >= 0x20 and one != 0x7F))
+    return "".join(letter for letter in left.decode("utf-8", "ignore") if not "\x80" <= letter <= "\x9f")
+
+
 @every_shell
 @settings(max_examples=25, deadline=None)
 @given(value=TEXT)
 def test_json_is_json(shell: list[str], value: str) -> None:
-    out = run(shell, f'{assignments({"value": value})}\n{join("lib/json")}\njson "$value"')
-    kept = "".join(letter for letter in value if letter in "\n\t" or (letter >= " " and letter != "\x7f"))
-    assert json.loads(out) == kept.rstrip("\n")
+    out = run(shell, f'{assignments({"value": value})}\n{join("lib/base")}\n{join("lib/json")}\njson "$value"')
+    assert json.loads(out) == as_in_json(value.encode()).rstrip("\n")
+
+
+# What is nearly UTF-8: lead bytes, and what may come after them; and what JSON has another word for.
+BYTES = st.lists(
+    st.sampled_from([*(bytes([one]) for one in range(0x80, 0x100)), b"a", b"\\", b'"', b"\t", b"\n", b"\0"])
+)
+NEARLY = st.one_of(st.binary(max_size=200), BYTES.map(b"".join), TEXT.map(lambda text: text.encode()[1:-1]))
+
+
+@pytest.mark.parametrize("tools", ["", "busybox"])
+@every_shell
+def test_json_is_utf8_whatever_bytes_come(
+    shell: list[str], tools: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """With the tools of busybox as well. A great deal at once, since each run takes a process or four."""
+    directory = tmp_path_factory.mktemp("json")
+    script = f"{join('lib/base')}\n{join('lib/json')}\n"
+    if tools:
+        subprocess.run([tools, "--install", "-s", directory], check=True)
+        script += f"PATH='{directory}'\n"
+
+    @settings(max_examples=8, deadline=None)
+    @given(values=st.lists(NEARLY, min_size=20, max_size=20))
+    def each(values: list[bytes]) -> None:
+        for number, value in enumerate(values):
+            (directory / f"value{number}").write_bytes(value)
+        say = "\n".join(f"json_text <'{directory}/value{number}'; echo" for number in range(len(values)))
+        said = subprocess.run(
+            [*shell, "-s"], input=(script + say).encode(), capture_output=True, check=True, timeout=60
+        )
+        found = [json.loads(line) for line in said.stdout.decode().splitlines()]
+        assert found == [as_in_json(value).removesuffix("\n") for value in values]
+
+    each()
+
+
+@pytest.mark.parametrize("tools", ["", "busybox"])
+@every_shell
+def test_long_texts_take_no_time(shell: list[str], tools: str, tmp_path: Path) -> None:
+    """A log has at most a few hundred kB, and may be one line."""
+    script = f"{join('lib/base')}\n{join('lib/json')}\n"
+    if tools:
+        (tmp_path / "bin").mkdir()
+        subprocess.run([tools, "--install", "-s", tmp_path / "bin"], check=True)
+        script += f"PATH='{tmp_path}/bin'\n"
+    some = random.Random(1)
+    for number, value in enumerate(
+        (some.randbytes(300_000).replace(b"\n", b""), "€".encode() * 99_999, b"\xbf" * 300_000)
+    ):
+        (tmp_path / f"{number}").write_bytes(value)
+        began = time.monotonic()
+        out = run(shell, f"{script}json_text <'{tmp_path}/{number}'")
+        assert time.monotonic() - began < 8
+        assert json.loads(out) == as_in_json(value)
 
 
 @every_shell
@@ -258,12 +318,49 @@ def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.shell
+@pytest.mark.parametrize("tools", ["", "busybox"])
+@pytest.mark.parametrize(
+    ("seconds", "command", "said"),
+    [
+        (1, "sleep 9", "did not end within 1 s"),
+        (9, "exit 3", "exited 3"),
+        # As the kernel does where memory is short; and as somebody may.
+        (9, "kill -KILL $$", "was killed (status 137; out of memory?)"),
+        (9, "kill -TERM $$", "was told to end by somebody (status 143)"),
+    ],
+)
 @every_shell
-@pytest.mark.parametrize(("seconds", "command", "late"), [(1, "sleep 5", True), (5, "exit 3", False)])
-def test_limits_are_told_from_failures(shell: list[str], seconds: int, command: str, late: bool) -> None:
-    script = f"{join('lib/process')}\nlimited {seconds} sh -c '{command}' || status=$?\n"
-    script += 'if out_of_time "$status"; then echo late; else echo "$status"; fi'
-    assert run(shell, script).split()[-1] == ("late" if late else "3")
+def test_limits_are_told_from_failures_and_kills(
+    shell: list[str], seconds: int, command: str, said: str, tools: str, tmp_path: Path
+) -> None:
+    script = f"{join('lib/switch')}\nuptime=kept\n"
+    if tools:
+        subprocess.run([tools, "--install", "-s", tmp_path], check=True)
+        script += f"PATH='{tmp_path}'\n"
+    script += f"limited {seconds} sh -c '{command}'\nended=$?\n"
+    script += f'[ "$ended" = "$status" ] && ended "$status" {seconds}; echo "$uptime"'
+    # Whoever measures a time of their own still has it.
+    assert run(shell, script).splitlines()[-2:] == [said, "kept"]
+
+
+@pytest.mark.shell
+@pytest.mark.parametrize("tools", ["", "busybox"])
+def test_what_the_limit_has_to_kill_was_out_of_time(tools: str, tmp_path: Path) -> None:
+    """Which takes it five seconds more."""
+    script = f"{join('lib/switch')}\n"
+    if tools:
+        subprocess.run([tools, "--install", "-s", tmp_path], check=True)
+        script += f"PATH='{tmp_path}'\n"
+    script += "limited 1 sh -c 'trap \"\" TERM; while :; do sleep 1; done'\nended $? 1"
+    assert run(SHELLS["dash"], script).splitlines()[-1] == "did not end within 1 s"
+
+
+@pytest.mark.shell
+@every_shell
+def test_timeout_that_is_killed_itself_is_no_limit(shell: list[str]) -> None:
+    """The kernel may choose it, too."""
+    script = f"{join('lib/switch')}\nlimited 9 sh -c 'kill -KILL $PPID; sleep 0.1'\nended $? 9"
+    assert run(shell, script).splitlines()[-1] == "was killed (status 137; out of memory?)"
 
 
 @every_shell
@@ -447,3 +544,51 @@ def test_settings_of_a_build_go_with_its_unit(shell: list[str], tmp_path: Path) 
     script = f"ls() {{ :; }}\nSERVICE_RESULT=success EXIT_STATUS=0\nset -- {tmp_path} {tmp_path}/roots name\n"
     run(shell, script + join("unit/build_ended"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "result"]
+
+
+@pytest.mark.shell
+@every_shell
+def test_nothing_waits_for_a_directory_of_users_or_a_home_that_does_not_answer(
+    shell: list[str], tmp_path: Path
+) -> None:
+    """As with a dead LDAP server, and a home on a dead file server: whoever looks for a way in goes on."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+
+    def tool(name: str, text: str) -> None:
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+
+    # The limits are kept, but for how long they are.
+    tool("timeout", 'shift 3\nexec /usr/bin/timeout -k 1 1 "$@"')
+    home = tmp_path / "home/.ssh"
+    home.mkdir(parents=True)
+    (home / "authorized_keys").write_text("key")
+    (tmp_path / "login-keys").write_text("/home/x/.ssh/authorized_keys\n")
+    script = f"{join('lib/ssh')}\nPATH={tools}:$PATH\ndir={tmp_path}\nlogin_user=x\nallow=\n"
+    script += "settings_of_sshd='authorizedkeysfile .ssh/authorized_keys .ssh/other'\n"
+    script += "look_at_sshd() { :; }\nssh_wanted() { :; }\nhost_keys() { :; }\n: >$dir/host-keys\n"
+    script += (
+        'login_keys && echo known || echo not known\nstill_reachable && echo reachable || echo "$code: $complaint"'
+    )
+
+    def said() -> list[str]:
+        began = time.monotonic()
+        lines = run(shell, script).splitlines()
+        assert time.monotonic() - began < 12
+        return lines
+
+    tool("getent", f"echo x:x:1:1::{tmp_path}/home:/bin/sh")
+    assert said() == [f"{home}/authorized_keys", "known", "reachable"]
+    tool("getent", "exit 2")
+    assert said() == ["known", "unreachable: the new system has no authorized keys for x"]
+    tool("getent", "exec sleep 60")
+    unknown = "unreachable: with the new system it cannot be found out within 20 s who x is"
+    assert said() == ["not known", unknown]
+    # Nothing was known before either, so that this is no reason.
+    (tmp_path / "login-keys").write_text("")
+    assert said() == ["not known", "reachable"]
+    (tmp_path / "login-keys").write_text("/home/x/.ssh/authorized_keys\n")
+    tool("getent", f"echo x:x:1:1::{tmp_path}/home:/bin/sh")
+    tool("stat", "sleep 60")
+    assert said() == ["known", "unreachable: the new system has no authorized keys for x"]

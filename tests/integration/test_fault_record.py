@@ -1,0 +1,354 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a deployment writes down: with a full /run, of output without an end, of what is no text; and what it keeps."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from integration.committing import boot_after
+from integration.faulting import (
+    SHORT,
+    SWITCH_LOCK,
+    UNIT,
+    at_once,
+    build,
+    deploying,
+    deploys_again,
+    directory,
+    is_whole,
+    journal,
+    kill_main_process,
+    last_record,
+    locked,
+    next_system,
+    processes,
+    settled,
+    state,
+    stopped,
+    wait_for,
+)
+from integration.playing import systems
+
+from lab import Host, Lab
+
+# How long /run is full: longer than a window, shorter than what the test waits for.
+A_WHILE = 25
+
+
+@contextmanager
+def full_run(host: Host) -> Iterator[None]:
+    """/run without one free byte: not by a file, which would be as large as a share of this machine's memory."""
+    bash(host, "set -e; mount -o remount,size=$(($(df -k --output=used /run | tail -n 1)))k /run")
+    bash(host, "cat /dev/zero >/run/filler 2>/dev/null; [ $(($(df -k --output=avail /run | tail -n 1))) = 0 ]")
+    try:
+        yield
+    finally:
+        bash(host, "rm -f /run/filler; mount -o remount,size=20% /run")
+
+
+def bash(host: Host, script: str) -> str:
+    """Run it with the machine's own tools: those of busybox's shell are others."""
+    return host.run(["bash", "-c", script], check=True).stdout.strip()
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a record."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from texts(each)
+
+
+def record_is_sound(host: Host) -> None:
+    """Each deployment has one line, which is JSON, UTF-8, without what a terminal obeys, and not large."""
+    written = (host.root / "var/lib/deploy-flake/deployments.jsonl").read_bytes()
+    assert written.endswith(b"\n")
+    records = [json.loads(line.decode()) for line in written.splitlines()]
+    assert all(len(line) < 64 << 10 for line in written.splitlines())
+    twice = [name for name, count in Counter(record["id"] for record in records).items() if count > 1]
+    assert not twice, twice
+    for text in (each for record in records for each in texts(record)):
+        bad = [char for char in text if (char < " " and char not in "\n\t") or "\x7f" <= char <= "\x9f"]
+        assert not bad, text
+
+
+def is_true(host: Host, before: str, new: str) -> str:
+    """How the deployment ended; the host runs and boots what that means."""
+    settled(host, 90)
+    record_is_sound(host)
+    outcome = last_record(host)["outcome"]
+    assert outcome in ("committed", "rolled-back", "refused"), f"{last_record(host)}\n{journal(host)}"
+    is_whole(host, new if outcome == "committed" else before, outcome)
+    return str(outcome)
+
+
+# /run is full
+
+
+def full_in_the_window(lab: Lab, host: Host) -> None:
+    """It expires, and is undone, while there is no room."""
+    before = systems(host).running
+    with deploying(lab, host, next_system(host), confirm=False, limits=SHORT | {"confirm": 4}) as deployment:
+        deployment.wait_for("window")
+        with full_run(host):
+            began = time.monotonic()
+            wait_for(lambda: state(host) != "window", 15)
+            time.sleep(max(0, began + A_WHILE - time.monotonic()))
+        deployment.end()
+    is_whole(host, before, "rolled-back")
+
+
+def full_at_the_beginning(lab: Lab, host: Host) -> None:
+    """It is refused, or does its work."""
+    before, new = systems(host).running, next_system(host)
+    with full_run(host), deploying(lab, host, new) as deployment:
+        began = time.monotonic()
+        code = deployment.end(120)
+        time.sleep(max(0, began + A_WHILE - time.monotonic()))
+    if last_record(host).get("to") == new:
+        assert (is_true(host, before, new) == "committed") == (code == 0)
+    else:
+        assert code != 0
+        settled(host)
+        assert systems(host).running == systems(host).boot_default == before
+
+
+def full_while_activating(lab: Lab, host: Host) -> None:
+    """Whatever becomes of it is what is told."""
+    before, new = systems(host).running, build(host, "slow")
+    with deploying(lab, host, new, reconnect_timeout=120) as deployment:
+        deployment.wait_for("activating")
+        with full_run(host):
+            time.sleep(A_WHILE)
+        code = deployment.end(150)
+    assert (is_true(host, before, new) == "committed") == (code == 0)
+
+
+def full_during_the_undo(lab: Lab, host: Host) -> None:
+    """The host goes back all the same."""
+    before = systems(host).running
+    with deploying(lab, host, next_system(host), confirm=False, limits=SHORT | {"confirm": 2}) as deployment:
+        deployment.wait_for("window")
+        with locked(host, SWITCH_LOCK) as let_go:
+            wait_for(lambda: state(host) == "rolling-back")
+            with full_run(host):
+                let_go()
+                time.sleep(A_WHILE)
+        deployment.end()
+    is_whole(host, before, "rolled-back")
+
+
+@pytest.mark.parametrize(
+    "cases",
+    [(full_in_the_window, full_at_the_beginning, full_while_activating), (full_during_the_undo,)],
+    ids=["until the end of the window", "during the undo"],
+)
+def test_run_is_full(lab: Lab, whole: dict[str, Host], cases: tuple[Callable[[Lab, Host], None], ...]) -> None:
+    """For a while: a deployment's state has a place of its own, and the next one works."""
+
+    def case(one: Callable[[Lab, Host], None], host: Host) -> None:
+        one(lab, host)
+        deploys_again(lab, host)
+        record_is_sound(host)
+
+    at_once({host: partial(case, one) for host, one in zip(whole.values(), cases, strict=False)})
+
+
+def test_a_unit_fills_run(lab: Lab, whole: dict[str, Host]) -> None:
+    """One of the new system, beginning with its start."""
+    host = whole["host2"]
+    before, new = systems(host).running, build(host, "fills-run")
+    bash(host, "mount -o remount,size=64m /run")
+    try:
+        with deploying(lab, host, new) as deployment:
+            code = deployment.end(150)
+            assert int(bash(host, "df -k --output=avail /run | tail -n 1")) < 1000
+        assert (is_true(host, before, new) == "committed") == (code == 0)
+    finally:
+        bash(host, "systemctl stop filler.service; rm -f /run/filler; mount -o remount,size=20% /run")
+    deploys_again(lab, host)
+
+
+# Output
+
+
+@contextmanager
+def watched(host: Host) -> Iterator[Callable[[], int]]:
+    """How many bytes the deployment's directory had at most; that is memory."""
+    most = 0
+    over = threading.Event()
+
+    def look() -> None:
+        nonlocal most
+        while not over.wait(0.05):
+            with contextlib.suppress(OSError):
+                if found := directory(host):
+                    most = max(most, sum(entry.stat().st_size for entry in os.scandir(found)))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield lambda: most
+    finally:
+        over.set()
+        watcher.join()
+
+
+def test_output_without_an_end(lab: Lab, whole: dict[str, Host]) -> None:
+    """What was printed last is kept, and neither memory is filled nor anybody held up."""
+
+    def case(fault: str, outcome: str, host: Host) -> None:
+        before, new = systems(host).running, build(host, fault)
+        limits = SHORT | {"activate": 25 if fault == "prints-much" else 8, "confirm": 20}
+        confirm = outcome != "nobody"
+        with watched(host) as most, deploying(lab, host, new, confirm=confirm, limits=limits) as deployment:
+            deployment.wait_for("activating", limit=90)
+            if not confirm:
+                deployment.wait_for("window")
+                time.sleep(3)
+                deployment.end()
+            assert (deployment.end() == 0) == (outcome in ("committed", "nobody")), deployment.output
+            assert len(deployment.output) < 64 << 10
+            settled(host)
+        assert 0 < most() < 2 << 20, most()
+        record_is_sound(host)
+        if outcome == "committed":
+            is_whole(host, new, outcome)
+        else:
+            is_whole(host, before, "rolled-back")
+        if fault == "prints-for-ever":
+            assert "did not end within 8 s" in last_record(host)["why"], last_record(host)
+            assert "without an end" in last_record(host)["log"]
+        deploys_again(lab, host)
+
+    faults = (("prints-much", "committed"), ("prints-for-ever", "rolled-back"), ("unit-prints-for-ever", "nobody"))
+    at_once({host: partial(case, *fault) for host, fault in zip(whole.values(), faults, strict=True)})
+
+
+def test_one_line_without_an_end(lab: Lab, whole: dict[str, Host]) -> None:
+    """A unit that has failed is quoted; not all of it."""
+    host = whole["host3"]
+    before = systems(host).running
+    with deploying(lab, host, build(host, "unit-prints-much")) as deployment:
+        assert deployment.end() != 0
+        assert "units have failed: loud.service" in deployment.output
+        assert len(deployment.output) < 200 << 10
+    is_whole(host, before, "rolled-back")
+    record_is_sound(host)
+
+
+def test_bytes_that_are_no_text(lab: Lab, whole: dict[str, Host]) -> None:
+    """Printed by an activation and by a unit that has failed: neither the record nor a terminal gets them."""
+
+    def case(host: Host) -> None:
+        before = systems(host).running
+        with deploying(lab, host, build(host, "prints-bytes")) as deployment:
+            assert deployment.end() != 0
+            printed = deployment.said.read_bytes()
+        assert not {"\x1b", "\x9b"} & set(printed.decode()), printed
+        is_whole(host, before, "rolled-back")
+        record_is_sound(host)
+        record = last_record(host)
+        for said in (record["log"], record["journal"]):
+            assert "not UTF-8: " in said, record
+            assert "[31m" in said, record
+
+    at_once(dict.fromkeys(whole.values(), case))
+
+
+# What decides
+
+
+def kill_all(host: Host) -> None:
+    """Both units as the kernel does, at the same moment as far as one can."""
+    slices = host.cgroup / "machine/payload/system.slice"
+    for kill in [slices / UNIT / "cgroup.kill", *slices.glob("deploy-flake-guard-*.service/cgroup.kill")]:
+        with contextlib.suppress(OSError):
+            kill.write_text("1")
+
+
+def killed_at_its_line(host: Host, name: str) -> bool:
+    """Wait for a deployment's line, kill everybody; whether that was before its state was final."""
+    written = host.root / "var/lib/deploy-flake/deployments.jsonl"
+    mark = f'"id": "{name}"'.encode()
+    wait_for(lambda: written.exists() and mark in (text := written.read_bytes()) and text.endswith(b"\n"), 60, 0)
+    kill_all(host)
+    return state(host) not in ("", "committed", "rolled-back", "refused")
+
+
+def test_kills_between_the_line_and_the_state(lab: Lab, whole: dict[str, Host]) -> None:
+    """The line decides: whoever goes on does not decide again, and otherwise, as where the boot loader fails by now."""
+
+    def case(outcome: str, host: Host) -> None:
+        before = systems(host).running
+        new = build(host, "check-fails") if outcome == "refused" else next_system(host)
+        confirm = outcome == "committed"
+        with deploying(lab, host, new, confirm=confirm, limits=SHORT | {"settle": 0, "confirm": 5}) as deployment:
+            name = wait_for(lambda: directory(host), pause=0.001).name
+            if confirm:
+                deployment.wait_for("commit-verify", pause=0.0005)
+                with stopped(*processes(host)):
+                    host.run("mount -o remount,ro /boot", check=True)
+            try:
+                was_early = killed_at_its_line(host, name)
+                # Nobody could go on before there is somebody again.
+                wait_for(lambda: not state(host), 60)
+            finally:
+                host.run("mount -o remount,rw /boot", check=True)
+            code = deployment.end()
+        assert was_early
+        is_whole(host, new if confirm else before, outcome)
+        record_is_sound(host)
+        assert (code == 0) == (outcome != "refused"), deployment.output
+
+    outcomes = ("committed", "rolled-back", "refused")
+    at_once({host: partial(case, outcome) for host, outcome in zip(whole.values(), outcomes, strict=True)})
+
+
+# What is kept
+
+
+def ends(lab: Lab, host: Host, system: str, outcome: str) -> None:
+    """Deploy it; it ends like this."""
+    with deploying(lab, host, system) as deployment:
+        assert (deployment.end() == 0) == (outcome == "committed"), deployment.output
+    wait_for(lambda: not state(host))
+    assert (last_record(host)["to"], last_record(host)["outcome"]) == (system, outcome), last_record(host)
+
+
+def test_both_systems_are_kept_until_a_later_commit(lab: Lab, whole: dict[str, Host]) -> None:
+    """The boot loader starts a system that nothing else names: neither a refusal nor a rollback lets go of it."""
+    host = whole["host1"]
+    before, new = systems(host).running, next_system(host)
+    with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+        with contextmanager(boot_after)(deployment, host, new):
+            host.run("mount -o remount,ro /boot", check=True)
+            kill_main_process(host)
+        assert deployment.end() != 0
+    wait_for(lambda: not state(host))
+    assert last_record(host)["outcome"] == "commit-failed", last_record(host)
+    assert (systems(host).boot_default, systems(host).loader) == (before, new)
+    ends(lab, host, build(host, "check-fails"), "refused")
+    ends(lab, host, build(host, "exit-4"), "rolled-back")
+    host.run("nix-store --gc", check=True, timeout=120)
+    host.run(f"nix-store --check-validity {before} {new}", check=True)
+    assert (host.root / new.removeprefix("/") / "init").exists()
+    host.run("mount -o remount,rw /boot", check=True)
+    later = build(host, version="later")
+    ends(lab, host, later, "committed")
+    is_whole(host, later, "committed")
+    assert host.run(f"nix-store --gc --print-dead 2>/dev/null | grep -x {new}").stdout.strip() == new

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which units a new system has brought or changed, in the shells that a host may have."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
+
+SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
+every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
+
+
+def run(shell: list[str], script: str) -> list[str]:
+    assert shutil.which(shell[0]), f"{shell[0]} is not installed"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert not done.stderr, done.stderr
+    return done.stdout.splitlines()
+
+
+@every_shell
+def test_sockets_come_first(shell: list[str]) -> None:
+    """None can be started while its service runs."""
+    listed = "".join(f"{name} loaded active x\\n" for name in ("a.mount", "b.service", "sshd@1.service", "b.socket"))
+    script = f"{join('lib/directory')}\nsc() {{ printf '{listed}'; }}\nwanted_units active"
+    assert run(shell, script) == ["b.socket", "a.mount", "b.service"]
+
+
+def files(directory: Path, **units: str) -> Path:
+    """A system with these units; the last _ of a name stands for the dot."""
+    where = directory / "etc/systemd/system"
+    where.mkdir(parents=True)
+    for name, text in units.items():
+        (where / ".".join(name.rsplit("_", 1))).write_text(text)
+    return directory
+
+
+@every_shell
+def test_changed_units(shell: list[str], tmp_path: Path) -> None:
+    """Those that were started while the new system was live, that it made another of, and that nobody started since."""
+    changed = {"socket_socket": "new", "timer_timer": "new", "again_socket": "new", "old_timer": "new"}
+    new = files(tmp_path / "new", **changed, same_path="same", kept_socket="X-RestartIfChanged=false\n")
+    old = files(
+        tmp_path / "old", **dict.fromkeys(changed, "old"), same_path="same", kept_socket="X-RestartIfChanged=false"
+    )
+    runs = {
+        "invocations": {"socket.socket": 1, "timer.timer": 1, "again.socket": 1, "old.timer": 1, "same.path": 1},
+        "invocations-new": {"socket.socket": 2, "timer.timer": 2, "again.socket": 2, "old.timer": 1, "same.path": 2},
+        "invocations-now": {"socket.socket": 2, "timer.timer": 2, "again.socket": 3, "old.timer": 1, "same.path": 2},
+    }
+    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    for note, each in runs.items():
+        # One has never run, and systemd has an order of its own.
+        shown = "Id=never.socket\\nInvocationID=\\n\\n"
+        shown += "\\n".join(f"InvocationID={number}\\nId={name}\\n" for name, number in each.items())
+        script += f"sc() {{ printf '{shown}'; }}\nnote_invocations $dir/{note}\n"
+    script += f"printf '%s\\n' {' '.join([*runs['invocations'], 'never.socket'])} >$dir/active-now\n"
+    script += "list_changed\nsort $dir/changed"
+    assert run(shell, script) == ["socket.socket", "timer.timer"]
