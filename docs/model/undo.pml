@@ -29,25 +29,24 @@ inline wait_for_jobs() {
 /* leave_emergency(), lib/ways_back.sh: nothing can be started while something is still being stopped. */
 inline leave_emergency() {
     if
-    :: EMERGENCY_IS_NO_SHUTDOWN && manager == emergency && !hand_broken ->
-        make_live(OLD); locked_out = locked_out && NEW_UNITS_STAY;
+    :: EMERGENCY_IS_NO_SHUTDOWN && manager == emergency ->
+        locked_out = locked_out && NEW_UNITS_STAY;
         if
-        :: !jobs -> manager = running; ssh = true
+        :: !hand_broken -> make_live(OLD)
+        :: else
+        fi;
+        if
+        :: !jobs && !(LIVE_IS_NEW && bad_mount) -> manager = running; ssh = true; locked_out = locked_out || (LIVE_IS_NEW && firewall)
         :: else
         fi
     :: else
     fi
 }
 
-/* verify_previous() and mend_units(), lib/verify.sh. The units that were active bring the rest back from emergency and rescue. */
+/* verify_previous() and mend_units(), lib/verify.sh. In rescue and emergency the host has not come up. */
 inline verify_previous() {
-    verified = (live == OLD);
-    if
-    :: verified && !jobs && (manager == running || manager == emergency) -> manager = running; ssh = true
-    :: verified && jobs -> verified = false
-    :: else
-    fi;
-    verified = verified && !(VERIFY_UNITS && locked_out)
+    verified = (live == OLD && manager != emergency && !jobs && !(VERIFY_UNITS && locked_out));
+    ssh = ssh || (verified && manager == running)
 }
 
 /* has_started_new(), lib/repair.sh */
@@ -81,7 +80,7 @@ inline repair_after_power_loss() {
         if
         :: boot == theirs || (LOOK_EACH_CALL && BOOT_LOOKS_THEIRS) -> outcome = superseded
         :: else -> if
-            :: ASK_LOADER -> outcome = (boot == broken || live != OLD -> commit_failed : interrupted)
+            :: ASK_LOADER -> outcome = (boot == broken || (BOOTED_TELLS && live != OLD) -> commit_failed : interrupted)  /* runs_new(), lib/repair.sh */
             /* The first protocol: where it went forward first, only the profile was asked. */
             :: else -> outcome = (boot == broken && phase != commit_boot -> commit_failed : interrupted)
             fi
@@ -195,7 +194,7 @@ end_idle:
             wait_for_jobs();
             atomic {
                 if
-                :: LOOK_EACH_CALL && LIVE_LOOKS_THEIRS -> goto judge
+                :: LOOK_EACH_CALL && LIVE_LOOKS_THEIRS -> ways_over = true; goto judge
                 :: else -> leave_emergency()
                 fi
             };
@@ -216,7 +215,12 @@ end_idle:
                 fi
             :: way == 2 && !hand_broken ->                                   /* way_by_hand(), lib/ways_back.sh */
                 atomic { locked_out = locked_out && NEW_UNITS_STAY };
-                atomic { make_live(OLD); call = no_call }
+                atomic {
+                    if
+                    :: LOOK_EACH_CALL && LIVE_LOOKS_THEIRS
+                    :: else -> make_live(OLD); call = no_call
+                    fi
+                }
             :: else
             fi;
             wait_for_jobs();

@@ -31,7 +31,8 @@ inline they_make_live() {
 }
 inline they_make_default() {
     profile_made_again = !(call == set_new && s == NEW);
-    boot_is_theirs = profile_made_again && (s != OLD || we_set); we_set = we_set && !profile_made_again;
+    /* Back to OLD: theirs where it undid ours. After a power loss that looks like a way back of ours that was cut off. */
+    boot_is_theirs = profile_made_again && (s != OLD || (we_set && !after_boot)); we_set = we_set && !profile_made_again;
     profile = s; loader = s; they_acted = true
 }
 #define LIVE_IS_OLD (live == OLD)
