@@ -155,12 +155,15 @@ class Aftermath:
                 )
                 for one in list(before)
             ]
+        # Not every report names its deployment; and others may have come after it.
+        own = [came[record["id"]] for record in self.mine if record["id"] in came]
+        mine = min(own, default=0 if self.scene.others else self.watch.final)
         wrong = []
         for controller in (self.scene.deployment, *self.scene.others):
             for report in controller.reports:
                 if report.host != self.host.name:
                     continue
-                since = came.get(report.deployment, 0 if controller in self.scene.others else self.watch.final)
+                since = came.get(report.deployment, 0 if controller in self.scene.others else mine)
                 wrong += lies(report, outcomes, before, self.watch.since(since - BEFORE_ITS_LINE), self.name)
         return wrong
 

@@ -188,8 +188,8 @@ class Attempt:
         return Ended(aftermath.outcome, met | {word for word in (choice.beginning, self.loader, choice.way) if word})
 
     def is_kept(self, line: str) -> bool:
-        """Whether it keeps the systems of a deployment that ended as commit-failed, until another one commits."""
-        return bool(self.choice.beginning) and bool(re.fullmatch(r"deployment-.*|/nix/var/nix/gcroots/.*", line))
+        """Whether it is a root of a deployment that ended as commit-failed, which stays until another one commits."""
+        return bool(self.choice.beginning) and bool(re.fullmatch(r"deployment-.*|[a-z0-9]{32}-.*", line))
 
     def happen(self, scene: Scene) -> set[str]:
         """Do it, and wait until it is over; what was not missed."""

@@ -74,7 +74,9 @@ def tried(lab: Lab, host: Host, fault: Fault) -> None:
     with deploying(lab, host, build(host, fault.name), limits=limits, reconnect_timeout=120) as deployment:
         assert deployment.end(180) != 0, deployment.output
         is_as_before(host, before, units)
-        assert fault.said in last_record(host)["why"], last_record(host)
+        # switch-to-configuration may have lost the bus first.
+        record = last_record(host)
+        assert fault.said in record["why"] or fault.said in record["failed_units"], record
         assert fault.said in deployment.output, deployment.output
 
 
@@ -249,8 +251,8 @@ def test_last_resort(lab: Lab, whole: dict[str, Host], first: int) -> None:
             settings["last_resort_reboot"] = broken.last_resort_reboot
         with deploying(lab, host, build(host, broken.name), **settings) as deployment:
             if broken.reboots:
-                boots_again(host, boot)
-                assert time.monotonic() - began < 180
+                boots_again(host, boot, 240)
+                assert time.monotonic() - began < 240
             assert deployment.end(180) != 0, deployment.output
             assert "could NOT roll back to its previous system" in deployment.output or broken.reboots, (
                 deployment.output

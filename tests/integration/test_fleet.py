@@ -178,9 +178,14 @@ def test_all_or_nothing_says_what_is_not_known(lab: Lab, fresh: dict[str, Host],
     assert played.code != 0
     assert "committed: none" in played.output
     assert "previous: host1" in played.output
-    assert re.search(r"unknown: host2 \(superseded\), host3 \(decides by itself by 20\S+\)", played.output), (
-        played.output
-    )
+    said = r"unknown: host2 \(superseded\), host3 \(deployment (\S+) decides by itself by (20\S+)\)"
+    unknown = re.search(said, played.output)
+    assert unknown, played.output
+    # Whether its window was extended is not known either. It was asked to roll back, in vain, and says where it stands.
+    waits, lost = played.of("host3", "system_test"), played.of("host3", "fleet_outcome")
+    assert (unknown[1], unknown[2]) == (waits["deployment"], lost["decides_by"])
+    assert lost["decides_by"] > waits["decides_by"]
+    assert (lost["state"], lost["deployment"]) == ("unknown", waits["deployment"])
     assert "host2 was switched by somebody else meanwhile" in played.of("host2", "system_boot")["msg"]
     assert systems(fresh["host1"]) == before
     assert systems(fresh["host2"]).running == theirs

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 
-TEMPLATE = Path(__file__).parents[3] / "roles/deploy/templates/fleet.txt.j2"
+ROLE = Path(__file__).parents[3] / "roles/deploy"
+TEMPLATE = ROLE / "templates/fleet.txt.j2"
 BY, LATER = "2026-01-01T00:00:00+00:00", "2026-01-01T00:02:00+00:00"
 
 WAITS = {"state": "window", "deployment": "d", "decides_by": BY, "failed": False}
@@ -34,14 +36,17 @@ def report(**registered: dict[str, Any]) -> dict[str, str]:
     }
     templar = Templar(loader=DataLoader(), variables={"hostvars": hostvars, "ansible_play_hosts_all": [*registered]})
     # As the lookup reads it.
-    text = templar.copy_with_new_env().template(_trusted(TEMPLATE.read_text("utf-8")))
+    text = templar.copy_with_new_env().template(trust_as_template(TEMPLATE.read_text("utf-8")))
     return dict(line.split(": ", 1) for line in str(text).splitlines() if line)
 
 
-def _trusted(text: str) -> Any:
-    from ansible.template import trust_as_template
-
-    return trust_as_template(text)
+def rescued(**its: Any) -> dict[str, Any]:
+    """What the last task of a rescue is given to fail with, from what is registered for the host."""
+    *_others, last = yaml.safe_load((ROLE / "tasks/rescue.yml").read_text("utf-8"))
+    variables = {f"deploy_flake_{name}": value for name, value in its.items()} | {"omit": None}
+    templar = Templar(loader=DataLoader(), variables=variables)
+    given = last["deploy_flake.nixos.fleet_outcome"]
+    return {name: templar.template(trust_as_template(value)) for name, value in given.items()}
 
 
 def stands(**its: Any) -> str:
@@ -145,3 +150,44 @@ def test_report() -> None:
         "to complete": "deploy again with --limit c,b,d",
         "to reverse": "deploy the flake's previous revision with --limit a",
     }
+
+
+@pytest.mark.parametrize(
+    ("its", "undecided"),
+    [
+        ({"tested": LOST, "revoked": SKIPPED}, LOST),
+        ({"tested": LOST, "revoked": of("unknown")}, LOST),
+        ({"tested": WAITS, "revoked": of("unknown")}, WAITS),
+        # The one that knows best for how long it waits.
+        ({"tested": WAITS, "prepared": PREPARED, "revoked": of("unknown")}, PREPARED),
+        ({"tested": WAITS, "prepared": LOST, "revoked": of("unknown")}, LOST),
+        ({"tested": WAITS, "prepared": PREPARED, "booted": LOST, "revoked": of("unknown")}, LOST),
+        ({"tested": SKIPPED, "booted": LOST, "revoked": SKIPPED}, LOST),
+        ({"tested": WAITS, "prepared": PREPARED | {"deployment": "e"}, "revoked": of("unknown")}, WAITS),
+        # It has ended, or nothing was begun.
+        ({"tested": LOST, "revoked": of("rolled-back")}, {}),
+        ({"tested": WAITS, "prepared": PREPARED, "booted": LOST, "revoked": of("committed")}, {}),
+        ({"tested": of("rolled-back"), "revoked": SKIPPED}, {}),
+        ({"tested": NOTHING_BEGUN, "revoked": SKIPPED}, {}),
+        ({"revoked": SKIPPED}, {}),
+    ],
+)
+def test_host_that_fails_says_what_is_undecided(its: dict[str, Any], undecided: dict[str, Any]) -> None:
+    assert rescued(**its)["undecided"] == undecided
+
+
+@pytest.mark.parametrize(
+    ("its", "committed", "rolled_back_to"),
+    [
+        ({"tested": WAITS, "booted": of("committed"), "revoked": SKIPPED}, True, None),
+        ({"tested": WAITS, "booted": LOST, "revoked": of("committed")}, True, None),
+        ({"tested": WAITS, "booted": of("committed", "e"), "revoked": SKIPPED}, False, None),
+        ({"tested": LOST, "revoked": of("rolled-back") | {"system": "/old"}}, False, "/old"),
+        ({"tested": LOST, "revoked": of("unknown")}, False, None),
+    ],
+)
+def test_host_that_fails_says_what_has_become_of_it(
+    its: dict[str, Any], committed: bool, rolled_back_to: str | None
+) -> None:
+    given = rescued(**its)
+    assert (given["committed"], given["rolled_back_to"]) == (committed, rolled_back_to)

@@ -10,6 +10,8 @@ verify_previous() {
     has_previous_etc || { complain not-live "/etc is another system's"; return; }
     # Its units may all be there again one by one: in rescue the host has not come up, and no deployment could begin.
     ! in_emergency || { complain not-live "the host is in rescue or emergency mode"; return; }
+    # What is started before that is the new system's, whatever it is called.
+    [ "$units_are_read" = yes ] || { complain not-live "systemd could not read the units of the previous system"; return; }
     tries=0
     # What is still being started may yet fail; but it may also take its time.
     until units_are_as_before && { [ ! -s "$dir/starting" ] || [ "$tries" -ge 9 ]; }; do

@@ -22,13 +22,17 @@ try_ways() {
             return
         fi
         printf '%s\n' "$way" >"$dir/rung"
+        units_are_read=no
         leave_emergency
         "way_$(printf '%s' "$way" | tr - _)"
         # What was cut off is over with it.
         [ "$(readlink -f /run/current-system)" != "$previous_live" ] || printf '' >"$dir/call"
         # One that died on its way may have put the units back, and not have told systemd. As long as they are the new system's, what
         # systemd knows is worth more.
-        case $switch_status in 0 | 4) ;; *) ! has_previous_etc || sc daemon-reload ;; esac
+        case $switch_status in
+        0 | 4) units_are_read=yes ;;
+        *) [ "$units_are_read" = yes ] || ! has_previous_etc || read_previous_units ;;
+        esac
         wait_for_jobs
         if verify_previous && wake_logind; then
             verified=yes
@@ -65,10 +69,19 @@ stop_new_units() {
     [ "$#" = 0 ] || limited 90 systemctl --no-pager stop -- "$@" 2>/dev/null
 }
 
-# read_previous_units: until then whatever is started is the new system's, by a socket say.
+# read_previous_units: until then whatever is started is the new system's, by a socket say. While /run is nearly full systemd refuses, so it is
+# asked again, for a minute.
 read_previous_units() {
+    local tries
+    tries=0
     note_invocations "$dir/invocations-new"
-    sc daemon-reload
+    until sc daemon-reload; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 20 ] && ! machine_stopping || return 1
+        pause 3
+        note_invocations "$dir/invocations-new"
+    done
+    units_are_read=yes
 }
 
 # leave_emergency: by the previous system's own units; then switch-to-configuration has what it needs.
@@ -78,7 +91,7 @@ leave_emergency() {
     # That took its time.
     live_is_ours || return 0
     logged "$rollback_limit" "$previous_live/activate"
-    read_previous_units
+    read_previous_units || return 0
     limited 90 systemctl isolate default.target
 }
 
@@ -116,12 +129,13 @@ way_restart_bus() {
 
 way_by_hand() {
     local service
+    switch_status=none
     stop_new_units
     # That took its time.
     live_is_ours || return 0
     logged "$rollback_limit" "$previous_live/activate"
     [ "$status" = 0 ] || reap_logged
-    read_previous_units
+    read_previous_units || return 0
     sc reset-failed
     # The way in first.
     for service in $(grep -E '^(systemd-networkd|network|dhcpcd|NetworkManager|wpa_supplicant|sshd?)' "$dir/active") $(cat "$dir/active"); do
