@@ -1,7 +1,7 @@
 /* What supervisor and undo have in common: whose it is, their calls, and how they end. */
 
-/* lib/whose.sh. may_have_made(): what our activation may lead to is NEW or a part of it. live_is_theirs(), boot_is_theirs(): by what
-   happened outside of our calls; before OURS_BY_ACTS by path. OLD is nobody's loss. */
+/* may_have_made(), live_is_theirs(), boot_is_theirs(), lib/whose.sh: what our activation may lead to is NEW or a part of it; theirs is what
+   happened outside of our calls. The first protocol told it by path. OLD is nobody's loss. */
 #define MAY_HAVE_MADE(s) (s == NEW || (s == INNER && PARTS_ARE_OURS))
 #define LIVE_LOOKS_THEIRS (OURS_BY_ACTS \
     -> (live != OLD && !(call == test_new && MAY_HAVE_MADE(live)) && (live != our_live || (LINK_IDENTITY && live_made_again))) \
@@ -9,7 +9,7 @@
 #define BOOT_LOOKS_THEIRS (OURS_BY_ACTS \
     -> (profile != OLD && !(call == set_new && profile == NEW) && (profile != our_profile || (LINK_IDENTITY && profile_made_again))) \
     : (profile != OLD && profile != NEW))
-/* may_commit(): where they made live the very system that was tried, that hinders nobody. Nothing is noted: NEW is meant. */
+/* may_commit(), lib/whose.sh: where they made live the very system that was tried, that hinders nobody. Nothing is noted: NEW is meant. */
 #define RUNS_WHAT_WAS_TRIED (boot_only || live == (our_live == OLD -> NEW : our_live))
 #define MAY_COMMIT (RUNS_WHAT_WAS_TRIED && !BOOT_LOOKS_THEIRS)
 /* loader_names(), lib/boot_loader.sh */
@@ -18,7 +18,7 @@
 /* state(), lib/record.sh: by rename, so it is the old one or the new one. `ok` is false where the writer has to die. */
 inline put_state(s) {
     if
-    :: repairing                                      /* repair_after_power_loss() has a state of its own, and open.json */
+    :: repairing                                      /* it has a state of its own, and open.json */
     :: !repairing && CAN_WRITE -> state = s
     :: !repairing && !CAN_WRITE && WRITE_CHECKED && must_write -> ok = false
     :: else
@@ -122,7 +122,7 @@ inline finish_commit() {
     fi
 }
 
-/* boot_back(), lib/commit.sh: put_profile_back(), then the loader; boot_untouched() where that cannot be written. */
+/* boot_back(), put_profile_back(), boot_untouched(), lib/commit.sh: the profile, then the loader; or it is as it was, where it cannot be written. */
 inline boot_back() {
     atomic {
         ok = true;
@@ -153,7 +153,7 @@ inline write_line(o) {
     fi
 }
 
-/* close(), lib/record.sh: the rest of finish(), lib/record.sh, and of clean_up(), lib/record.sh: marks, roots, open.json, and the final state. */
+/* close(), lib/record.sh: the rest of finish(), lib/record.sh: marks, roots, open.json, and the final state. */
 inline close(o) {
     atomic {
         roots = (o == rollback_failed || o == commit_failed);

@@ -5,7 +5,7 @@ byte FAULTS;
 byte FIREWALL;          /* the new system has a unit that locks everybody out, and that the previous one does not have */
 byte WRAPPED;           /* the new system's `activate` makes another path live */
 byte BAD_MOUNT;         /* the new system has a mount that fails, and that local-fs.target requires */
-byte BOOT_ONLY;         /* the deployment is boot-only */
+byte BOOT_ONLY;         /* the deployment is boot-only; 2: it is; not together with FIREWALL and BAD_MOUNT */
 byte GRUB;              /* 1: the installer makes its argument the default at once, as GRUB's, extlinux's, and systemd-boot's of a generation;
                            0: what the profile names */
 byte NEVER_REBOOT;      /* 1: the operator has said last_resort_reboot: never */

@@ -30,7 +30,7 @@ mtype:state line = nothing;
 mtype:state state = nothing, phase_file = nothing;
 mtype:window = { absent, readable, unreadable, was_confirmed, was_expired, was_revoked };
 mtype:window window = absent;
-bool back;
+bool back, way_begun;
 /* The notes of OURS_BY_ACTS: what our last call left, and the call that is under way. */
 mtype:call = { no_call, test_new, set_new };
 mtype:call call = no_call;
@@ -95,15 +95,15 @@ inline end_everything() {
 }
 
 inline lose_state() {
-    state = nothing; phase_file = nothing; window = absent; back = false; call = no_call; our_live = OLD; our_profile = OLD;
-    live_made_again = false; profile_made_again = false
+    state = nothing; phase_file = nothing; window = absent; back = false; way_begun = false; call = no_call;
+    our_live = OLD; our_profile = OLD; live_made_again = false; profile_made_again = false
 }
 
 /* The units of the system that is live are started. */
 inline start_live_system() {
     ssh = true; locked_out = (LIVE_IS_NEW && firewall); manager = running;
     if
-    :: LIVE_IS_NEW && bad_mount -> enter_emergency(true)
+    :: LIVE_IS_NEW && bad_mount -> enter_emergency(false)
     :: else
     fi
 }
@@ -115,7 +115,7 @@ inline boot_host() {
     MUST(!(open_json && loader == NEW && profile != NEW && !boot_is_theirs && !going_back), profile_names_what_boots);
     end_everything(); lose_state(); run_full = false; own_full = false; unit_failed = false; after_boot = true;
     live = (loader == NEW -> NEW_LIVE : loader); live_is_theirs = (boot_is_theirs && loader != OLD);
-    live_is_their_doing = live_is_theirs; our_live = live;                  /* /run/booted-system */
+    live_is_their_doing = live_is_theirs;
     start_live_system()
 }
 

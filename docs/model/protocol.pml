@@ -30,7 +30,7 @@ init {
         if :: FIREWALL -> firewall = true :: true fi;
         if :: WRAPPED -> wrapped = true :: true fi;
         if :: BAD_MOUNT -> bad_mount = true :: true fi;
-        if :: BOOT_ONLY && !firewall && !bad_mount -> boot_only = true :: true fi;
+        if :: BOOT_ONLY -> boot_only = true :: BOOT_ONLY != 2 fi;
         run supervisor(); run undoer(); run controller(); run third_party(); run machine(); run breakage(); run later(); run monitor()
     }
 }

@@ -1,14 +1,14 @@
-/* The rules. Each is 1 or 0; `make model` sets them. All 0 is the protocol as it is today; all 1 is the protocol as it shall be. */
+/* The rules. Each is 1 or 0; `make model` sets them. All 1 is the protocol as it is, all 0 the first one, which had none of them. */
 
 /* Emergency, rescue, soft-reboot. */
 bool NO_DEFAULT_DEPS;          /* units with DefaultDependencies=no: emergency mode does not stop them */
-bool EMERGENCY_IS_NO_SHUTDOWN; /* emergency and rescue are no shutdown: the live side is undone there too */
-bool WAIT_FOR_JOBS;            /* a start that is refused is "not yet": wait until the queue of jobs is empty */
+bool EMERGENCY_IS_NO_SHUTDOWN; /* emergency and rescue are no shutdown: the host is brought out of them, and the live side is undone */
+bool WAIT_FOR_JOBS;            /* a start that is refused is "not yet": wait until the queue of jobs is empty, and begin the ways again */
 bool SOFT_IS_NO_SHUTDOWN;      /* a soft-reboot ends nothing: the deployment stays open across it */
-bool GUARD_AFTER_SOFT;         /* the guard is a unit in /run that the default target wants: it comes back by itself */
+bool GUARD_AFTER_SOFT;         /* a generator of units makes a guard after a soft-reboot */
 
 /* Verified means. */
-bool STOP_NEW_UNITS;           /* the way by hand stops what only the new system has, and restarts what differs */
+bool STOP_NEW_UNITS;           /* the way by hand stops what only the new system has, while systemd still knows how */
 bool VERIFY_UNITS;             /* verified: nothing of the new system is active any more */
 bool LATE_LOOK;                /* units are looked at once more before the commit */
 bool LAST_RESORT_AUTO;         /* no way back, no way in, and the boot side is the previous one: reboot */
@@ -20,7 +20,7 @@ bool PARTS_ARE_OURS;           /* NEW, or a part of it, is what our own activati
 bool LINK_IDENTITY;            /* a link is noted with its inode and ctime, so that one made again is seen */
 bool TWO_VERDICTS;             /* live side and boot side have a verdict each */
 bool LOOK_EACH_CALL;           /* whose it is, is looked at before each call of ours and before the last word */
-bool LOOK_THEN_CALL;           /* a call is noted as begun after the look, so that what the look let pass is not taken for ours */
+bool LOOK_THEN_CALL;           /* ... and before the call is noted as begun, so that nothing of theirs is taken for what it made */
 bool LOOK_FOR_NEW;             /* past the commit point the look is for NEW in the profile, not for anything that is not theirs */
 bool CONFIRM_LOOKS;            /* what is confirmed is what is live when it is confirmed */
 bool SAME_DEFAULT_KEEPS_LIVE;  /* their boot default is our system: leave it live. Not to be followed: see README.md */
@@ -38,7 +38,7 @@ bool KEEP_ROOTS;               /* the roots of a failed deployment stay until a 
 bool PROFILE_FIRST;            /* where the installer's trial is the real thing: profile first, loader once */
 bool DURABLE_CONFIRMED;        /* that it was confirmed is written to disk before the commit */
 bool MARKS_ARE_OWN;            /* a deployment that ends takes its own marks off the disk, and no other one's */
-bool BOOTED_TELLS;             /* after a power loss, and where the loader cannot be read, what was booted tells which way it goes */
+bool BOOTED_TELLS;             /* after a power loss what was booted counts too: forward where the loader cannot be read, and no `interrupted` */
 
 /* The controller. */
 bool LOST_IS_UNKNOWN;          /* a host whose test was lost is unknown, never "previous" */

@@ -1,7 +1,7 @@
 /* The supervisor: supervise(), lib/supervise.sh, and commit(), lib/commit.sh. Each of its calls is a step or two. */
 
 #define DIE_UNLESS_OK if :: !ok -> goto ended :: else fi
-/* ask_loader(), lib/boot_loader.sh, says another one than systemd-boot. With systemd-boot is_generation() counts as one. */
+/* ask_loader(), lib/boot_loader.sh, says another one than systemd-boot, or is_generation(), lib/commit.sh. */
 #define NO_TRIAL (PROFILE_FIRST && (GRUB || !loader_readable))
 
 proctype supervisor() provided (!hung) {
@@ -52,7 +52,8 @@ proctype supervisor() provided (!hung) {
             }
         fi;
 
-        /* wait_for_confirmation(), lib/supervise.sh; for a boot-only deployment where a test turned into one. */
+        /* wait_for_confirmation(), lib/supervise.sh; in a boot-only deployment, where a test has turned into one: needs_reboot(),
+           lib/reports_to_directory.sh. */
         if
         :: boot_only -> atomic { put_state(confirmed); ever_confirmed = true; DIE_UNLESS_OK }
         :: true ->
@@ -73,7 +74,7 @@ proctype supervisor() provided (!hung) {
             atomic { put_state(confirmed); DIE_UNLESS_OK }
         fi;
 
-        /* commit() */
+        /* commit(), lib/commit.sh */
         atomic {
             if
             :: (OURS_BY_ACTS -> !MAY_COMMIT : live != NEW || profile != OLD) -> goto ended

@@ -81,7 +81,7 @@ inline repair_after_power_loss() {
         :: boot == theirs || (LOOK_EACH_CALL && BOOT_LOOKS_THEIRS) -> outcome = superseded
         :: else -> if
             :: ASK_LOADER -> outcome = (boot == broken || (BOOTED_TELLS && live != OLD) -> commit_failed : interrupted)  /* runs_new(), lib/repair.sh */
-            /* The first protocol: where it went forward first, only the profile was asked. */
+            /* The first protocol asked the profile alone, where it went forward first. */
             :: else -> outcome = (boot == broken && phase != commit_boot -> commit_failed : interrupted)
             fi
         fi;
@@ -101,7 +101,7 @@ end_idle:
         :: supervisor_is == gone && post_pending && DIRECTORY_LEFT -> post_pending = false   /* ExecStopPost */
         :: supervisor_is == gone && !post_pending && guard_up && DIRECTORY_LEFT              /* become_the_undo(), lib/guard.sh */
         :: NEXT_RUN_COMES && DIRECTORY_LEFT                                                  /* repair_one(), lib/repair.sh */
-        :: NEXT_RUN_COMES && state == nothing && open_json -> repairing = true               /* repair_after_power_loss() */
+        :: NEXT_RUN_COMES && state == nothing && open_json -> repairing = true               /* repair_after_power_loss(), lib/repair.sh */
         fi;
         undo_running = true; in_vain = false
     };
@@ -181,7 +181,7 @@ end_idle:
             fi;
             if
             :: boot_only -> verified = true; goto judge
-            :: !boot_only && TWO_VERDICTS && WAS_CONFIRMED && boot == theirs -> write_line(superseded); outcome = superseded; goto write_end
+            :: !boot_only && TWO_VERDICTS && WAS_CONFIRMED && !way_begun && boot == theirs -> write_line(superseded); outcome = superseded; goto write_end
             :: else
             fi
         };
@@ -195,7 +195,7 @@ end_idle:
             atomic {
                 if
                 :: LOOK_EACH_CALL && LIVE_LOOKS_THEIRS -> ways_over = true; goto judge
-                :: else -> leave_emergency()
+                :: else -> way_begun = CAN_WRITE || way_begun; leave_emergency()
                 fi
             };
             if

@@ -1,6 +1,6 @@
 /* Everybody else: the controller, a third party, the manager and the power, what breaks, and what comes later. */
 
-/* command/confirm.sh and revoke.sh, over a fresh connection; a controller that died does neither. */
+/* confirm and revoke, over a fresh connection: still_ours(), lib/still_ours.sh, decide(), lib/decide.sh. A controller that died does neither. */
 #define COMES_IN (NOBODY_IS_DYING && REACHABLE && (window == readable || window == unreadable))
 proctype controller() {
 end_controller:
@@ -72,7 +72,7 @@ end_machine:
     :: atomic { FAULT(POWER) -> faults--; boot_host() }
     :: atomic { NOBODY_IS_DYING && manager == shutting_down -> boot_host() }
     :: atomic { NOBODY_IS_DYING && manager == soft_rebooting -> soft_reboot_host() }
-    /* The guard's deadline, lib/guard.sh: behind all limits, so only a supervisor that hangs may need it. */
+    /* The deadline of guard(), lib/guard.sh: behind all limits, so only a supervisor that hangs may need it. */
     :: atomic { NOBODY_IS_DYING && guard_up && hung -> end_supervisor() }
     :: atomic { NOBODY_IS_DYING && guard_up && supervisor_is == alive && window == unreadable && !UNREADABLE_EXPIRED ->
             MUST(false, window_expires_in_time); end_supervisor()
