@@ -74,7 +74,9 @@ FAULTS: dict[str, Fault] = {
     "somebody switches": Fault(others.switch(ANOTHER, "live", "boot")),
     "an auto-upgrade with boot": Fault(others.auto_upgrade),
     "somebody switches live to our system": Fault(others.switch(OURS, "live"), only_good=True, states=others.TRIED),
-    "somebody makes our system the boot default": Fault(others.switch(OURS, "boot"), states=others.TRIED),
+    "somebody makes our system the boot default": Fault(
+        others.switch(OURS, "boot"), installs=True, states=others.TRIED
+    ),
     "somebody switches to our system": Fault(others.switch(OURS, "live", "boot"), only_good=True, states=others.TRIED),
     # Its system alone.
     "nothing": Fault(lambda _scene: None),
