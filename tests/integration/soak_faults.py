@@ -82,7 +82,10 @@ FAULTS: dict[str, Fault] = {
     "nothing": Fault(lambda _scene: None),
 }
 # Where an outcome of which somebody has to take care is no loss: fault or system, outcome, and why it has to be.
-UNAVOIDABLE: dict[tuple[str, str], str] = {}
+UNAVOIDABLE: dict[tuple[str, str], str] = {
+    (name, "rollback-failed"): "what it leaves in /run keeps sshd down until the host reboots, as its last resort"
+    for name in ("breaks-sshd", "breaks-sshd-mount-fails")
+}
 # Those that need a system of somebody else's, which is built before.
 THEIR_SYSTEM = {name for name in FAULTS if name.startswith("somebody") and "our" not in name} | {
     "an auto-upgrade with boot"
