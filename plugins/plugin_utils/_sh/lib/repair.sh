@@ -39,7 +39,8 @@ repair_one() {
         [ "$tries" -lt "$rollback_limit" ] || return 1
         pause 1
     done
-    remove_directory "$1"
+    # Without its line on disk it stays the only witness.
+    [ -e "$1/settings" ] && [ ! -e "$1/recorded" ] || remove_directory "$1"
 }
 
 # After a power loss only open.json is left. The host has booted one of two systems; profile and boot loader are made to
