@@ -200,7 +200,9 @@ def missing_functions(source: Path = SOURCE, scripts: Path = SCRIPTS) -> list[st
             path = scripts / script
             if not script:
                 missing.append(f"{file.name} names {function}() and no script behind it")
-            elif not path.is_file() or not re.search(rf"^{function}\(\) ", path.read_text(encoding="utf-8"), re.MULTILINE):
+            elif not path.is_file() or not re.search(
+                rf"^{function}\(\) ", path.read_text(encoding="utf-8"), re.MULTILINE
+            ):
                 missing.append(f"{file.name} names {function}() of {script}, and there is none")
     return missing
 

@@ -37,10 +37,30 @@ def test_the_model_names_the_steps_of_the_protocol() -> None:
 
 # A file, what stands there, what is put in its place, and what is said of it.
 DEFECTS = [
-    ("scripts/lib/undo.sh", "go_forward() {", "forward() {", "undo.pml names go_forward() of lib/undo.sh, and there is none"),
-    ("model/undo.pml", "go_forward(), lib/undo.sh", "go_forward(), lib/do.sh", "undo.pml names go_forward() of lib/do.sh, and there is none"),
-    ("model/undo.pml", "go_forward(), lib/undo.sh", "go_forward()", "undo.pml names go_forward() and no script behind it"),
-    ("model/undo.pml", "go_forward(), lib", "go_forwards(), go_forward(), lib", "undo.pml names go_forwards() of lib/undo.sh, and there is none"),
+    (
+        "scripts/lib/undo.sh",
+        "go_forward() {",
+        "forward() {",
+        "undo.pml names go_forward() of lib/undo.sh, and there is none",
+    ),
+    (
+        "model/undo.pml",
+        "go_forward(), lib/undo.sh",
+        "go_forward(), lib/do.sh",
+        "undo.pml names go_forward() of lib/do.sh, and there is none",
+    ),
+    (
+        "model/undo.pml",
+        "go_forward(), lib/undo.sh",
+        "go_forward()",
+        "undo.pml names go_forward() and no script behind it",
+    ),
+    (
+        "model/undo.pml",
+        "go_forward(), lib",
+        "go_forwards(), go_forward(), lib",
+        "undo.pml names go_forwards() of lib/undo.sh, and there is none",
+    ),
 ]
 
 
