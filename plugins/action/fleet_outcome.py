@@ -36,7 +36,7 @@ def outcome(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if options["committed"]:
         lines.append(f"{name} has committed its new system all the same, and keeps it.")
     elif options["rolled_back_to"]:
-        lines.append(f"{name} has rolled back. It runs {options['rolled_back_to']} again, which it also boots.")
+        lines.append(f"{name} has rolled back. It runs {options['rolled_back_to']} again.")
     elif options["undecided"].get("deployment"):
         values = {key: options["undecided"][key] for key in _UNDECIDED if options["undecided"].get(key)}
         open_ = {**values, "state": str(State.UNKNOWN)}

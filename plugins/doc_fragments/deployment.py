@@ -27,6 +27,9 @@ options:
       - Which state of the host is good enough.
       - V(strict) wants C(systemctl is-system-running) to say C(running) before, and no failed unit after the test.
       - V(no_new_failures) accepts units that had failed before.
+      - A service that systemd starts again and again counts as failed, from the end of the test until the commit,
+        though it may be up whenever one looks. One that ended well and waited to be started again before the
+        deployment is meant to do so.
       - Otherwise the host refuses the system, or rolls back.
     type: str
     choices: [strict, no_new_failures]

@@ -172,8 +172,11 @@ def active_units(host: Host) -> set[str]:
 def soft_reboots(host: Host) -> int:
     """How often systemd was started anew since the boot; -1 while it does not say."""
     # One that asks in between hangs.
-    asked = "timeout 3 systemctl show --value --property=SoftRebootsCount"
-    return int(host.run(asked).stdout or -1)
+    asked = "timeout -k 1 3 systemctl show --value --property=SoftRebootsCount"
+    try:
+        return int(host.run(asked, timeout=10).stdout or -1)
+    except subprocess.TimeoutExpired:
+        return -1
 
 
 def boots_again(host: Host, leader: int | None, limit: float = 120) -> None:

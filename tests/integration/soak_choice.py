@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
+from integration.soak_fault import Fault
 from integration.soak_faults import FAULTS
 from integration.soak_scene import STATES, Moment
 from integration.soak_systems import BAD, GOOD, SYSTEMS, System
@@ -76,7 +77,7 @@ class Choice:
         name = dealt(list(FAULTS), seed, "fault")
         fault = FAULTS[name]
         configuration = dealt(DECK, seed, "system")
-        if configuration in BAD and fault.only_good:
+        if not _goes_with(configuration, fault):
             configuration = random.choice(GOOD)
         way = fault.way or dealt(WAYS, seed, "way")
         if configuration in BAD and (way in FOR_GOOD or (way == FLEET and _is_looked_after(configuration))):
@@ -88,7 +89,7 @@ class Choice:
             # It has to be the system that runs; and only the plain one has a specialisation.
             configuration = ""
         second = random.choice([other for other in FAULTS if other != name and not FAULTS[other].way]) if two else ""
-        if configuration in BAD and second and FAULTS[second].only_good:
+        if second and not _goes_with(configuration, FAULTS[second]):
             second = ""
         return cls(
             name,
@@ -107,6 +108,11 @@ class Choice:
     def system(self) -> System:
         """What is known of its configuration."""
         return SYSTEMS[self.configuration]
+
+
+def _goes_with(configuration: str, fault: Fault) -> bool:
+    """Whether nobody has to keep a system that does harm, nor write a boot loader with an installer that does not."""
+    return configuration not in BAD or not (fault.only_good or (fault.installs and configuration.startswith("boot-")))
 
 
 def _is_looked_after(configuration: str) -> bool:

@@ -20,5 +20,7 @@ class Fault:
     """The way of deploying that it is for; "" for any."""
     only_good: bool = False
     """Whether whoever does it keeps the system that is tried, so that it has to be a good one."""
+    installs: bool = False
+    """Whether whoever does it has the boot loader written for that system, so that this has to work."""
     states: tuple[str, ...] = ()
     """When it may begin; any time where there are none."""

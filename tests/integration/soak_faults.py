@@ -74,13 +74,18 @@ FAULTS: dict[str, Fault] = {
     "somebody switches": Fault(others.switch(ANOTHER, "live", "boot")),
     "an auto-upgrade with boot": Fault(others.auto_upgrade),
     "somebody switches live to our system": Fault(others.switch(OURS, "live"), only_good=True, states=others.TRIED),
-    "somebody makes our system the boot default": Fault(others.switch(OURS, "boot"), states=others.TRIED),
+    "somebody makes our system the boot default": Fault(
+        others.switch(OURS, "boot"), installs=True, states=others.TRIED
+    ),
     "somebody switches to our system": Fault(others.switch(OURS, "live", "boot"), only_good=True, states=others.TRIED),
     # Its system alone.
     "nothing": Fault(lambda _scene: None),
 }
 # Where an outcome of which somebody has to take care is no loss: fault or system, outcome, and why it has to be.
-UNAVOIDABLE: dict[tuple[str, str], str] = {}
+UNAVOIDABLE: dict[tuple[str, str], str] = {
+    (name, "rollback-failed"): "what it leaves in /run keeps sshd down until the host reboots, as its last resort"
+    for name in ("breaks-sshd", "breaks-sshd-mount-fails")
+}
 # Those that need a system of somebody else's, which is built before.
 THEIR_SYSTEM = {name for name in FAULTS if name.startswith("somebody") and "our" not in name} | {
     "an auto-upgrade with boot"

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 from integration.commanding import Command, destination, reaching
-from integration.faulting import SHORT, is_whole, state, wait_for
+from integration.faulting import SHORT, inside, is_whole, settled, state, wait_for
 from integration.playing import change_the_flake, systems
 
 from lab import Host, Lab
@@ -46,3 +48,37 @@ def test_nothing_goes_on(command: Command, lab: Lab, whole: dict[str, Host], fla
 
     wait_for(lambda: not left(mark), 10, 0.1, f"{left(mark)}")
     is_whole(host, before, "rolled-back")
+
+
+def test_build_that_nobody_waits_for_any_more(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    """It goes on, and who builds next removes what it has left, its settings excepted: those go with its unit."""
+    host = whole["host3"]
+    change_the_flake(flake, "killed-building")
+    secret = ["--extra-vars", json.dumps({"deploy_flake_nix_config": "cores = 1"})]
+    given = ["--flake", str(flake), *reaching([host])]
+    mark = f"DEPLOY_FLAKE_TEST={os.getpid()}-building"
+    process = command.start(destination(host, "host3-slow-build"), *given, *secret, environment=dict([mark.split("=")]))
+
+    def builds() -> list[Path]:
+        return list(inside(host, "/run/deploy-flake").glob("build-*"))
+
+    wait_for(lambda: any("step 2 of" in (one / "log").read_text() for one in builds() if (one / "log").exists()))
+    (build,) = builds()
+    assert (build / "nix.conf").exists()
+    process.kill()
+    process.wait()
+    wait_for(lambda: not left(mark), 10, 0.1, f"{left(mark)}")
+    wait_for(lambda: (build / "result").exists(), 60, 0.1)
+    assert (build / "result").read_text() == "success 0\n"
+    assert not (build / "nix.conf").exists()
+
+    # Its controller could still come back.
+    code, lines = command.json(destination(host, "host3"), *given)
+    assert code == 0, lines
+    assert builds() == [build]
+    long_ago = time.time() - 2 * 3600
+    os.utime(build, (long_ago, long_ago))
+    code, lines = command.json(destination(host, "host3"), *given)
+    assert code == 0, lines
+    assert builds() == []
+    settled(host)

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.action.fleet_outcome import outcome
 
-ROLLED_BACK = "web1 has rolled back. It runs /nix/store/o-old again, which it also boots."
+ROLLED_BACK = "web1 has rolled back. It runs /nix/store/o-old again."
 NOTHING: dict[str, Any] = {"failure": {}, "committed": False, "rolled_back_to": None, "undecided": {}}
 
 

@@ -45,6 +45,7 @@ list_only_new() {{ :; }}
 list_changed() {{ :; }}
 printf 'hello.service\\nsshd.service\\n' >active
 : >failed-before
+units_are_read=yes
 if verify_previous; then echo verified; else echo "$code"; fi
 """
 
