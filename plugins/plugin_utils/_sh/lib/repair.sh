@@ -1,7 +1,7 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
 # inputs: rollback_limit commit_limit
 # needs: base boot_loader booted commit durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2030,SC2031
 
 repair_others() {
     local other
