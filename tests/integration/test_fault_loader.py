@@ -18,13 +18,13 @@ from integration.committing import (
     boot_after,
     boot_before,
     generations,
+    only_confirmed,
     profile_moved,
     profile_not_moved,
     verify,
 )
 from integration.faulting import (
     SHORT,
-    Deploying,
     at_once,
     build,
     deploying,
@@ -34,10 +34,8 @@ from integration.faulting import (
     kill_main_process,
     last_record,
     next_system,
-    processes,
     settled,
     state,
-    stopped,
     wait_for,
 )
 from integration.playing import Played, outcomes, play, systems
@@ -318,15 +316,7 @@ def test_a_default_that_nobody_can_tell(lab: Lab, whole: dict[str, Host], tmp_pa
 # Power loss, where the installer's argument is the default at once
 
 
-def loader_written(deployment: Deploying, host: Host, new: str) -> Iterator[None]:
-    """The boot loader starts the new system, for the first time."""
-    deployment.wait_for("window", "confirmed")
-    wait_for(lambda: starts(host) == new, pause=0.001)
-    with stopped(*processes(host)):
-        yield
-
-
-POINTS: list[Point] = [profile_not_moved, profile_moved, boot_before, loader_written, boot_after, verify]
+POINTS: list[Point] = [only_confirmed, profile_not_moved, profile_moved, boot_before, boot_after, verify]
 
 
 @pytest.mark.parametrize("loader", ["grub", "extlinux"])
