@@ -68,7 +68,7 @@ def test_build_that_nobody_waits_for_any_more(command: Command, lab: Lab, whole:
     process.kill()
     process.wait()
     wait_for(lambda: not left(mark), 10, 0.1, f"{left(mark)}")
-    wait_for(lambda: (build / "result").exists(), 60, 0.1)
+    wait_for((build / "result").exists, 60, 0.1)
     assert (build / "result").read_text() == "success 0\n"
     assert not (build / "nix.conf").exists()
 

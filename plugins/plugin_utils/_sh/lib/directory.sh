@@ -10,6 +10,7 @@ load() {
     dir=$1
     . "$dir/settings"
     id=${dir##*/}
+    log_file=$dir/log
     # A test that turned out to need a reboot.
     if [ -e "$dir/mode" ]; then mode=boot; fi
     facts=no

@@ -1,7 +1,7 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
 # inputs: rollback_limit commit_limit
 # needs: base boot_loader booted commit durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2030,SC2031
 
 repair_others() {
     local other
@@ -39,7 +39,8 @@ repair_one() {
         [ "$tries" -lt "$rollback_limit" ] || return 1
         pause 1
     done
-    remove_directory "$1"
+    # Without its line on disk it stays the only witness.
+    [ -e "$1/settings" ] && [ ! -e "$1/recorded" ] || remove_directory "$1"
 }
 
 # After a power loss only open.json is left. The host has booted one of two systems; profile and boot loader are made to
