@@ -102,8 +102,10 @@ class FleetAttempt:
         committed = {name for name, outcome in outcomes.items() if outcome == "committed"}
         if committed and len(committed) < len(hosts):
             self.remark += f", divided: {', '.join(sorted(committed))} committed"
-        ended = "committed" if committed else "previous"
-        return Ended(outcomes[self.victim.name] if not committed else ended, met | {choice.way})
+        if choice.configuration and watches[self.victim].states - {"checking", ""}:
+            met.add(choice.configuration)
+        ended = "committed" if committed else outcomes[self.victim.name]
+        return Ended(ended, met | {choice.way, self.loader})
 
     def _scene(self, host: Host, deployment: Controller, watch: Watch, version: str) -> Scene:
         return Scene(

@@ -12,8 +12,9 @@ from integration.soaking import Soak
 
 from lab import Host, Lab
 
-# Twelve in a row that are quick, and as different as any.
-SEEDS = range(34, 46)
+# Four for each host: quick, and as different as any. Output without end, what local-fs.target requires, /run without
+# room, rescue and emergency mode, a soft-reboot, others who switch, upgrade or revoke, a wrapped system, the command.
+SEEDS = (7, 58, 79, 88, 5, 68, 74, 182, 6, 51, 60, 102)
 
 
 def test_a_dozen_random_faults(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
