@@ -274,7 +274,7 @@ def test_units_are_not_forgotten_while_systemd_starts_again(shell: list[str], tm
 def test_last_resort_is_a_reboot_only_where_it_may_help(shell: list[str], tmp_path: Path) -> None:
     """By itself where the way in is lost, and that is known; never where something else would be booted."""
     script = f"{join('lib/ways_back')}\ndir=. boot=kept previous_boot=/old previous_live=/old new_live=/new\n"
-    script += "commit_limit=1 over_ssh=yes id=1 var_dir=.\nlive_is_ours() { :; }\n"
+    script += "commit_limit=1 over_ssh=yes id=1 var_dir=.\nlive_is_ours() { :; }\nboot_is_theirs() { return 1; }\n"
     script += "sync_boot_side() { :; }\nloader_names() { :; }\n"
     script += "note() { :; }\nactive=sshd.service\n: >invocations\n: >invocations-new\n"
     script += (
