@@ -1,10 +1,10 @@
 # What the journal has of units.
 # shellcheck shell=sh
 
-# unit_journals: the last lines of the units in a list, for the report.
+# unit_journals: the last lines of the units in a list, for the report, and of each line what it begins with: the journal takes 48 KiB for one.
 unit_journals() {
     local failed said
     while read -r failed; do
-        timeout -k 5 10 journalctl --no-pager -q -o cat -n 6 -u "$failed" 2>/dev/null | while IFS= read -r said; do printf '%s: %s\n' "$failed" "$said"; done
+        timeout -k 5 10 journalctl --no-pager -q -o cat -n 6 -u "$failed" 2>/dev/null | cut -b 1-600 | while IFS= read -r said; do printf '%s: %s\n' "$failed" "$said"; done
     done | tail -n 40
 }
