@@ -264,7 +264,7 @@ def test_bytes_that_are_no_text(lab: Lab, whole: dict[str, Host]) -> None:
         record_is_sound(host)
         record = last_record(host)
         for said in (record["log"], record["journal"]):
-            assert "not UTF-8: " in said, record
+            assert "not UTF-8: " in said, said
             assert "[31m" in said, record
 
     at_once(dict.fromkeys(whole.values(), case))
