@@ -5,24 +5,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from integration.faulting import (
+    SHORT,
     STORE_LOCK,
     SWITCH_LOCK,
     Deploying,
+    deploying,
     directory,
+    kill_main_process,
+    last_record,
     locked,
     processes,
     setting_profile,
+    state,
     stopped,
     switching,
     wait_for,
 )
 from integration.playing import systems
 
-from lab import Host
+from lab import Host, Lab
 
 # Each of these brings a deployment to one point of its commit and holds it there; what holds it is let go of after the
 # fault, since the undo needs the locks as well.
@@ -84,6 +90,22 @@ def boot_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     with stopped(processes(host)[0]):
         wait_for(lambda: not switching(host))
         yield
+
+
+def commit_fails(lab: Lab, host: Host, new: str) -> str:
+    """The boot loader starts the new system, and cannot be written any more; what was said."""
+    before = systems(host).boot_default
+    with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+        with contextmanager(boot_after)(deployment, host, new):
+            host.run("mount -o remount,ro /boot", check=True)
+            kill_main_process(host)
+        assert deployment.end() != 0
+        output = deployment.output
+    wait_for(lambda: not state(host))
+    assert last_record(host)["outcome"] == "commit-failed", f"{json.dumps(last_record(host), indent=1)}\n{output}"
+    now = systems(host)
+    assert (now.running, now.boot_default, now.loader) == (before, before, new), last_record(host)
+    return output
 
 
 def verify(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:

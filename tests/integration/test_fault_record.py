@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from integration.committing import boot_after
+from integration.committing import commit_fails
 from integration.faulting import (
     FINAL,
     SHORT,
@@ -31,7 +31,6 @@ from integration.faulting import (
     inside,
     is_whole,
     journal,
-    kill_main_process,
     last_record,
     locked,
     next_system,
@@ -343,14 +342,7 @@ def test_both_systems_are_kept_until_a_later_commit(lab: Lab, whole: dict[str, H
     host = whole["host1"]
     # No generation of an earlier test keeps it.
     before, new = systems(host).running, build(host, version="kept")
-    with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
-        with contextmanager(boot_after)(deployment, host, new):
-            host.run("mount -o remount,ro /boot", check=True)
-            kill_main_process(host)
-        assert deployment.end() != 0
-    wait_for(lambda: not state(host))
-    assert last_record(host)["outcome"] == "commit-failed", last_record(host)
-    assert (systems(host).boot_default, systems(host).loader) == (before, new)
+    commit_fails(lab, host, new)
     ends(lab, host, build(host, "check-fails"), "refused")
     ends(lab, host, build(host, "exit-4"), "rolled-back")
     host.run("nix-store --gc", check=True, timeout=120)
