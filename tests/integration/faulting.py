@@ -140,7 +140,7 @@ def kill_main_process(host: Host) -> None:
 
 def kill_whole_unit(host: Host) -> None:
     """Kill all that the supervisor's unit has, as systemctl does."""
-    host.run(f"systemctl kill -s KILL {UNIT}", check=True)
+    host.run(["/usr/bin/systemctl", "kill", "-s", "KILL", UNIT], check=True)
 
 
 def kill_whole_cgroup(host: Host) -> None:

@@ -173,6 +173,7 @@ class Attempt:
                     host, lambda line: soak_aftermath.may_stay(scene, watch, line) or self.is_kept(line), self.soak.sum
                 )
                 self.help(scene, watch)
+                self.mend_logins(scene, watch)
                 theirs = [change.live or change.boot or "" for change in scene.changed]
                 runs_whole(host, [system for system in (system_of(host, own), *theirs, before.live) if system])
                 aftermath = soak_aftermath.Aftermath(choice, scene, watch, before, records(host)[count:])
@@ -220,6 +221,13 @@ class Attempt:
             with contextlib.suppress(LabError, subprocess.TimeoutExpired):
                 scene.run("systemctl --no-block default", limit=20)
                 scene.in_rescue = False
+
+    def mend_logins(self, scene: Scene, watch: Watch) -> None:
+        """Whoever has killed D-Bus starts logind anew, without which logins hang; an undo does that by itself."""
+        after = [record["outcome"] for when, record in watch.recorded if when > scene.dbus_killed + 1]
+        if scene.dbus_killed and not {"rolled-back", "superseded"} & set(after):
+            with contextlib.suppress(LabError, subprocess.TimeoutExpired):
+                scene.run("systemctl restart systemd-logind", limit=30)
 
     def reboot(self) -> None:
         """The host comes up in what it has promised."""

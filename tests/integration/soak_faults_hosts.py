@@ -31,7 +31,7 @@ def reboot(*options: str) -> Callable[[Scene], None]:
         before = scene.host.leader
         scene.rebooted = True
         with contextlib.suppress(LabError, subprocess.TimeoutExpired):
-            scene.host.run(["systemctl", "reboot", *options], timeout=20)
+            scene.run(" ".join(("systemctl", "reboot", *options)), limit=20)
         faulting.wait_for(lambda: scene.host.leader not in (before, None), 120, 0.1, "did not come up again")
 
     return again
@@ -59,7 +59,7 @@ def rescue(*words: str) -> Callable[[Scene], None]:
 def storm(*verbs: str) -> Callable[[Scene], None]:
     def reload(scene: Scene) -> None:
         for turn in range(scene.random.randint(8, 20)):
-            scene.host.run(["systemctl", verbs[turn % len(verbs)]])
+            scene.run(f"systemctl {verbs[turn % len(verbs)]}")
             time.sleep(0.1)
 
     return reload

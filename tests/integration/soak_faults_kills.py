@@ -32,11 +32,11 @@ def _victim(how: Callable[[Host], None], guarded: bool = False) -> Callable[[Sce
 
 
 def _kill_guard(host: Host) -> None:
-    host.run(f"systemctl kill -s KILL {faulting.guard(host)}", check=True)
+    host.run(["/usr/bin/systemctl", "kill", "-s", "KILL", faulting.guard(host)], check=True)
 
 
 def _stop_unit(host: Host) -> None:
-    host.run(f"systemctl stop {faulting.UNIT}", check=True)
+    host.run(["/usr/bin/systemctl", "stop", faulting.UNIT], check=True)
 
 
 main_process = _victim(faulting.kill_main_process)
@@ -125,6 +125,8 @@ def service(unit: str) -> Callable[[Scene], None]:
         # In emergency mode, or on a host that is going down, it can't be.
         with contextlib.suppress(LabError, subprocess.TimeoutExpired):
             scene.run(f"systemctl start {unit}", limit=30)
+        if unit == "dbus.service":
+            scene.dbus_killed = time.monotonic()
 
     return kill_it
 

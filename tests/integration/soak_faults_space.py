@@ -73,11 +73,11 @@ def use_up_inodes_of_run(scene: Scene) -> None:
 
 def collect_garbage(scene: Scene) -> None:
     for _turn in range(scene.random.randint(1, 3)):
-        scene.host.run(["nix-store", "--gc"], timeout=90)
+        scene.run("nix-store --gc", limit=90)
 
 
 def collect_old_generations(scene: Scene) -> None:
-    scene.host.run(["nix-collect-garbage", "-d"], timeout=90)
+    scene.run("nix-collect-garbage -d", limit=90)
 
 
 def hold(*paths: str) -> Callable[[Scene], None]:

@@ -69,6 +69,8 @@ class Scene:
     """Whether somebody has asked for the host to leave its default target, and has not brought it back."""
     rescue_asked: float = 0
     """When that was."""
+    dbus_killed: float = 0
+    """When somebody has killed D-Bus, after which logind may not answer any more."""
     others: list[Controller] = field(default_factory=list)
     """Controllers beside the one that deploys."""
 
