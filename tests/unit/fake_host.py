@@ -61,6 +61,7 @@ class FakeHost(Host):
         self.name = name
         self.reached = False
         self.undecided = {}
+        self._own_address = ""
         self._answers: Iterator[Scripted] = iter(answers)
         self._clock = clock or Clock()
         self.asked: list[Asked] = []

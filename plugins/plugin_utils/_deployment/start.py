@@ -85,6 +85,7 @@ class _Start:
         batches = context.batches if settings.all_or_nothing and mode == Mode.TEST else 0
         self._limits = settings.limits.for_deployment(batches)
         self._deployment = Deployment(host, new_id(), settings.reconnect_timeout, self._limits)
+        self._deployment.addresses = host.addresses(settings.confirm_hosts)
 
     def run(self, since_boot: str) -> Started:
         """Look and start, again and again while somebody else switches the host."""

@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleError
 
 from .._codes import HealthPolicy, MayReboot, Refusal
 from .answer import Answer, HostError
-from .connection import Host
+from .connection import Host, no_answer
 
 _UP = ("running", "degraded")
 _POLL = 20
@@ -63,7 +63,10 @@ def reboot_and_wait(
     ends = time.monotonic() + limit
     try:
         _ask(host, boot_id=boot_id, may_reboot=may_reboot, trying=trying)
-    except AnsibleConnectionFailure as error:
+    except (AnsibleError, HostError) as error:
+        # The reboot may end the script before it has answered.
+        if not no_answer(error):
+            raise
         host.tell_more(f"the connection ended with the reboot: {error}")
     else:
         may_reboot = MayReboot.NO
@@ -103,8 +106,8 @@ def wait_until_up(
         host.reset()
         try:
             answer = _ask(host, boot_id=boot_id, may_reboot=may_reboot, trying=trying, patience=min(left, _POLL))
-        except (AnsibleConnectionFailure, HostError) as error:
-            # HostError: while it shuts down or starts, what a login says may be no answer.
+        except (AnsibleError, HostError) as error:
+            # While it shuts down or starts, what a login or sudo says may be no answer.
             said = str(error)
             host.tell_more(f"not up yet: {said}")
             if addresses:

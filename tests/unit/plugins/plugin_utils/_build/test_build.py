@@ -288,6 +288,16 @@ def test_with_a_reference_the_host_was_there_before(tmp_path: Path) -> None:
     assert host.commands == ["build"] * 3
 
 
+def test_no_answer_while_a_build_goes_on(tmp_path: Path) -> None:
+    no_answer = HostError("no answer", Refusal.NO_ANSWER)
+    host = FakeHost([{"log": ""}, no_answer, done()])
+    built(host, tmp_path)
+    assert host.commands == ["build"] * 3
+    # Nothing had begun.
+    with pytest.raises(HostError, match="no answer"):
+        built(FakeHost([no_answer]), tmp_path)
+
+
 def test_progress_is_told_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = log("success").splitlines(keepends=True)
     # The clock stands still at each of these looks; a line that stays the same is told again after eight seconds.

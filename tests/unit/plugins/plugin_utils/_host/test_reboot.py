@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from unit.fake_host import Clock, FakeHost, Scripted, answered
 from unit.settings import NEW, OLD
 
@@ -50,6 +50,14 @@ def test_host_that_may_not_have_heard_is_told_again(clock: Clock) -> None:
     host, _answer = rebooted(clock, AWAY, AWAY, BEFORE, AFTER, may_reboot=MayReboot.AFTER_COMMIT, trying=NEW)
     assert {each.inputs["may_reboot"] for each in host.asked} == {"after-commit"}
     assert {each.inputs["trying"] for each in host.asked} == {NEW}
+
+
+@pytest.mark.parametrize(
+    "error", [HostError("no answer", Refusal.NO_ANSWER), AnsibleError("Incorrect sudo password")], ids=["cut", "sudo"]
+)
+def test_script_that_the_reboot_ends_is_no_failure(clock: Clock, error: Exception) -> None:
+    host, answer = rebooted(clock, error, error, AFTER)
+    assert (answer.get("booted"), host.done()) == (NEW, True)
 
 
 def test_host_that_refuses_is_not_waited_for(clock: Clock) -> None:
