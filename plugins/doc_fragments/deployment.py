@@ -30,6 +30,8 @@ options:
       - A service that systemd starts again and again counts as failed, from the end of the test until the commit,
         though it may be up whenever one looks. One that ended well and waited to be started again before the
         deployment is meant to do so.
+      - A host on which something fails is deployed to with V(no_new_failures), or with O(ignore_units), also where the
+        new system is what mends it.
       - Otherwise the host refuses the system, or rolls back.
     type: str
     choices: [strict, no_new_failures]

@@ -148,7 +148,9 @@ health:
   type: str
   returned: success
 failed_units:
-  description: The units that have failed.
+  description:
+    - The units that have failed, and services that fail and are started again and again, of which systemd's own word
+      (RV(health)) knows nothing.
   type: list
   elements: str
   returned: success

@@ -52,6 +52,7 @@ options:
     description:
       - Which failed units make the task fail, or a system that is tried be left.
       - V(strict), any. V(no_new_failures), any that had not failed before the reboot.
+      - A service that is started again and again while O(limits.settle) lasts after the reboot counts as failed.
     type: str
     choices: [strict, no_new_failures]
     default: strict

@@ -74,7 +74,9 @@ class Trial:
             return {"state": ResultState.WOULD_TRY, "changed": True}
         if came_up:
             self._note(f"{self.new} has been booted already, so it is not booted again")
-            up, _said = reboot.wait_until_up(self.host, "none", self._limit, self._addresses)
+            up, _said = reboot.wait_until_up(
+                self.host, "none", self._limit, self._addresses, settle=self.settings.limits.settle
+            )
             return self._keep(up or self.before) | {"notes": self.notes}
         prepared = self._ask(TrialStep.PREPARE)
         if earlier := prepared.get("earlier"):
@@ -91,7 +93,13 @@ class Trial:
         began = time.monotonic()
         try:
             answer = reboot.reboot_and_wait(
-                self.host, self.before, self.new, self._limit, self._addresses, trying=self.new
+                self.host,
+                self.before,
+                self.new,
+                self._limit,
+                self._addresses,
+                trying=self.new,
+                settle=self.settings.limits.settle,
             )
         except reboot.NotBackError as error:
             answer = self._wait_for_return(prepared, began, error)
@@ -161,7 +169,7 @@ class Trial:
         return {
             "changed": True,
             "booted_system": answer.get("booted"),
-            "failed_units": answer.all("failed_unit"),
+            "failed_units": reboot.facts(answer)["failed_units"],
             **{name: result[name] for name in kept if name in result},
         }
 

@@ -1,6 +1,7 @@
 # What runs, what booted, what would boot, and how it came to be. Changes nothing. deployments: how many records to tell.
 # inputs: deployments
-# needs: base boot_loader booted durable file_systems profile trial trial_outcome unit_environment units
+# needs: base boot_loader booted durable file_systems profile restarts trial trial_outcome unit_environment
+# needs: units
 # shellcheck shell=sh
 
 main() {
@@ -11,7 +12,8 @@ main() {
     answer_systems
     answer_reboot_for /run/current-system
     answer manager "$(sc is-system-running 2>/dev/null)"
-    failed_units | while read -r failed; do answer failed_unit "$failed"; done
+    # systemd's own word knows nothing of those that fail and are started again, for ever.
+    { failed_units && looping 2 | sed -n 's/ failing$//p; s/ again$//p'; } | while read -r failed; do answer failed_unit "$failed"; done
     generations
     answer_file_systems
     [ ! -d "$profile-deploy-flake-removed" ] || answer unfinished_removal yes

@@ -1,8 +1,9 @@
 # Says which boot this is and how the host is; and reboots, unless that has happened already.
 # boot_id: of the boot that ends; empty where that is still to be asked. may_reboot: yes, no or after-commit. toplevel: what is to
-# be booted; empty for the boot default. trying: the system of the caller's own trial.
-# inputs: boot_id may_reboot toplevel trying patience
-# needs: base booted complain durable journal profile trial units
+# be booted; empty for the boot default. trying: the system of the caller's own trial. settle: for how long services are watched after
+# the reboot, once the host is up.
+# inputs: boot_id may_reboot toplevel trying patience settle
+# needs: base booted complain durable journal profile restarts trial units
 # shellcheck shell=sh
 
 # may_reboot_now: whether nothing forbids it; complains of what does.
@@ -33,7 +34,7 @@ never_started() {
 }
 
 main() {
-    local blocked each failed manager said
+    local blocked each failed loops manager said
     answer_begin
     require_root
     read_line /proc/sys/kernel/random/boot_id
@@ -58,9 +59,17 @@ main() {
     running | degraded) ;;
     *) answer jobs "$(sc list-jobs --plain --no-legend --full 2>/dev/null | awk '{ print $2 }' | head -n 20 | tr '\n' ' ')" ;;
     esac
+    loops=
+    if [ -z "$boot_id" ]; then
+        restarted | while read -r each; do answer restarted_unit "$each"; done
+    elif [ "$this" != "$boot_id" ]; then
+        # A service that dies is up for a moment first.
+        case $manager in running | degraded) loops=$(looping "$settle" always) ;; esac
+    fi
     failed=$(failed_units)
     for each in $failed; do answer failed_unit "$each"; done
-    [ -z "$failed" ] || answer journal "$(printf '%s\n' "$failed" | unit_journals)"
+    [ -z "$loops" ] || print_line "$loops" | while read -r each; do answer loop_unit "$each"; done
+    [ -z "$failed$loops" ] || answer journal "$(printf '%s\n' "$failed" "$loops" | awk '$1 != "" { print $1 }' | unit_journals)"
     blocked=
     may_reboot_now || {
         blocked=$code

@@ -135,6 +135,51 @@ def test_failed_units(policy: HealthPolicy, ignored: Iterable[str], counted: lis
         reboot.require_health(FakeHost(), now, policy, list(ignored), before)
 
 
+@pytest.mark.parametrize(
+    ("policy", "restarted", "loop", "counts"),
+    [
+        (HealthPolicy.STRICT, "", "again", True),
+        (HealthPolicy.STRICT, "", "failing", True),
+        (HealthPolicy.STRICT, "", "recurring", True),
+        # It is meant to end and to be started again.
+        (HealthPolicy.STRICT, "recurring", "recurring", False),
+        (HealthPolicy.STRICT, "lately", "again", False),
+        (HealthPolicy.STRICT, "recurring", "failing", True),
+        (HealthPolicy.STRICT, "failing", "again", True),
+        (HealthPolicy.NO_NEW_FAILURES, "failing", "failing", False),
+        (HealthPolicy.NO_NEW_FAILURES, "lately", "failing", False),
+        (HealthPolicy.NO_NEW_FAILURES, "", "again", True),
+    ],
+)
+def test_services_that_are_started_again_and_again(
+    policy: HealthPolicy, restarted: str, loop: str, counts: bool
+) -> None:
+    before = answered({"restarted_unit": [f"a.service {restarted}"]} if restarted else {})
+    now = answered(AFTER | {"loop_unit": [f"a.service {loop}"], "failed_unit": ["b.service"]})
+    assert reboot.failed_units(now, policy, ["b.*"], before) == (["a.service"] if counts else [])
+    assert reboot.failed_units(now, policy, ["*"], before) == []
+    assert reboot.facts(now)["failed_units"] == ["b.service", *([] if loop == "recurring" else ["a.service"])]
+    with pytest.raises(HostError) as caught:
+        reboot.require_health(FakeHost(), now, policy, [], before)
+    said = "units have failed: b.service" + (
+        ", and services end and are started again and again: a.service" if counts else ""
+    )
+    assert str(caught.value).endswith(said)
+
+
+def test_unit_that_looped_before_and_was_given_up() -> None:
+    """It has not failed anew."""
+    before = answered({"restarted_unit": ["a.service failing"]})
+    now = answered(AFTER | {"failed_unit": ["a.service"]})
+    assert reboot.failed_units(now, HealthPolicy.NO_NEW_FAILURES, [], before) == []
+    assert reboot.failed_units(now, HealthPolicy.STRICT, [], before) == ["a.service"]
+
+
+def test_services_are_watched_for_a_while_after_the_reboot(clock: Clock) -> None:
+    host, _answer = rebooted(clock, BEFORE, AFTER, settle=4)
+    assert [each.inputs["settle"] for each in host.asked] == ["0", "4"]
+
+
 def test_a_look_as_return_values() -> None:
     assert reboot.facts(answered(AFTER | {"failed_unit": ["a.service"]})) == {
         "booted_system": NEW,
