@@ -47,6 +47,15 @@ options:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int
     default: 7200
+  allow:
+    description:
+      - What to allow that is refused otherwise.
+      - V(secrets_in_flake), files that look like secrets in a directory without git, which goes to the host whole. See
+        M(deploy_flake.nixos.flake_copy). Of a flake that git tracks it leaves out the warning.
+    type: list
+    elements: str
+    choices: [secrets_in_flake]
+    default: []
 extends_documentation_fragment:
   - deploy_flake.nixos.build
   - deploy_flake.nixos.host

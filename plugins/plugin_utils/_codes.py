@@ -167,6 +167,7 @@ class Refusal(StrEnum):
     BUILD_FAILED = "build-failed"
     EVALUATION_FAILED = "evaluation-failed"
     NOT_THERE = "not-there"
+    SECRETS_IN_FLAKE = "secrets-in-flake"
     # The system that is to be deployed.
     NOT_A_STORE_PATH = "not-a-store-path"
     NOT_VALID = "not-valid"

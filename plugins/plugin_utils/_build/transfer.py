@@ -12,11 +12,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .._codes import Refusal
 from .._flake.local import LocalFlake, LocalInput, RemoteFlake
 from .._flake.shared import SharedFlake, shared_flake
 from .._flake.snapshot import Snapshot
+from .._host.answer import HostError
 from .._host.connection import Host
+from .known_secrets import known_secrets
 from .settings import CopySettings
+
+ALLOWS_SECRETS = "secrets_in_flake"
+_NAMED = 5
+"""So many files are named in a message."""
 
 
 class Sources:
@@ -25,7 +32,7 @@ class Sources:
     def __init__(self, host: Host, settings: CopySettings, shared_file: Path) -> None:
         self._host = host
         self._settings = settings
-        shared = shared_flake(settings.flake, Path.cwd(), shared_file)
+        shared = shared_flake(settings.flake, Path.cwd(), shared_file, known_secrets())
         self._flake = shared.flake
         self._snapshot = shared.snapshot
         self._sources: dict[str, Snapshot | LocalInput] = {one.store_path: one for one in shared.inputs.found}
@@ -33,6 +40,10 @@ class Sources:
         if shared.snapshot:
             self._sources[shared.snapshot.store_path] = shared.snapshot
         self._warn(shared)
+        if isinstance(shared.flake, LocalFlake) and shared.snapshot:
+            self._look_for_secrets(
+                shared.snapshot, f"the flake in {shared.flake.root}", shared.flake.is_whole_directory, shared.is_first
+            )
 
     @property
     def reference(self) -> str:
@@ -65,9 +76,41 @@ class Sources:
     def read(self, path: str) -> bytes:
         """The NAR of one of them, which is about to be sent."""
         source = self._sources[path]
-        with source if isinstance(source, Snapshot) else source.snapshot() as snapshot:
+        with source if isinstance(source, Snapshot) else self._read_input(source) as snapshot:
             self._host.tell(f"gets {path}, {_size(snapshot.nar_size)}")
             return snapshot.nar.read()
+
+    def _read_input(self, source: LocalInput) -> Snapshot:
+        snapshot = source.snapshot(known_secrets())
+        what = f"the input '{source.name}' in {source.root}"
+        try:
+            self._look_for_secrets(snapshot, what, source.revision is None, True)
+        except HostError:
+            snapshot.nar.close()
+            raise
+        return snapshot
+
+    def _look_for_secrets(self, snapshot: Snapshot, what: str, is_whole_directory: bool, tell: bool) -> None:
+        """What is sent, every user of the host can read. Nobody has chosen the files of a directory without git."""
+        if not snapshot.secrets or ALLOWS_SECRETS in self._settings.allow:
+            return
+        named = ", ".join(map(str, snapshot.secrets[:_NAMED]))
+        more = len(snapshot.secrets) - _NAMED
+        found = f"{named}{f' and {more} more' if more > 0 else ''}"
+        if is_whole_directory:
+            raise HostError(
+                f"{what} holds what looks like secrets, and without git all of its files would go to the host's store,"
+                f" where every user of the host can read them: {found}. It was not copied. Move them out of it; or make"
+                " it a git repository that does not track them; or, if everybody may read them, allow"
+                f" '{ALLOWS_SECRETS}' (deploy_flake_allow)",
+                Refusal.SECRETS_IN_FLAKE,
+            )
+        if tell:
+            self._host.warn(
+                f"{what} holds what looks like secrets, and every user of the host can read them in its store: {found}."
+                f" Have git not track them, or keep them encrypted; '{ALLOWS_SECRETS}' in deploy_flake_allow silences"
+                " this"
+            )
 
     def facts(self) -> dict[str, Any]:
         """The return values about the flake."""
