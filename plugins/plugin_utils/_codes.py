@@ -164,6 +164,8 @@ class Refusal(StrEnum):
     NOT_RESTORED = "not-restored"
     NOT_ADDED = "not-added"
     OTHER_PATH = "other-path"
+    NOT_LOCKED = "not-locked"
+    """The flake's lock file lacks inputs, or is behind."""
     BUILD_FAILED = "build-failed"
     EVALUATION_FAILED = "evaluation-failed"
     NOT_THERE = "not-there"

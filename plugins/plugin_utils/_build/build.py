@@ -14,7 +14,7 @@ from .._flake.reference import toplevel
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .evaluate import evaluate, which_there_are
-from .nix_errors import NixError, recognised
+from .nix_errors import LOCK_IT, NixError, recognised
 from .settings import BuildContext, BuildSettings
 from .transfer import Sources
 from .unit_build import End, UnitBuild
@@ -37,6 +37,7 @@ def build(
             return _evaluate(host, settings, settings.reference), Answer()
         return _build(host, settings, settings.reference, None, look)
     with Sources(host, settings, context.shared_file(settings.flake)) as sources:
+        sources.refuse_unlocked(settings.build_args)
         if evaluated_only:
             sources.bring()
             result, answer = _evaluate(host, settings, sources.reference), Answer()
@@ -54,7 +55,7 @@ def _build(
     answer = unit.follow()
     path = answer.get("toplevel")
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
-        raise HostError(_why_not_built(unit, reference, configuration, answer), Refusal.BUILD_FAILED)
+        raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit.log.error))
     return _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which"), answer
 
 
@@ -122,8 +123,12 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
     if NixError.DISK_FULL in errors:
         parts.append(_free_space(answer))
     if NixError.INCOMPLETE_LOCK_FILE in errors:
-        parts.append("The lock file does not name every input: run 'nix flake lock' and deploy again.")
+        parts.append(LOCK_IT)
     return "\n".join(parts)
+
+
+def _refusal(error: str) -> Refusal:
+    return Refusal.NOT_LOCKED if NixError.INCOMPLETE_LOCK_FILE in recognised(error) else Refusal.BUILD_FAILED
 
 
 def _why_not_fetched(unit: UnitBuild, answer: Answer) -> str:

@@ -17,7 +17,7 @@ from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .nix_command import eval_arguments, snapshot_of
-from .nix_errors import NixError, message_in, recognised
+from .nix_errors import LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings
 
 _NAMES = 20
@@ -52,6 +52,8 @@ def evaluate(host: Host, settings: BuildSettings, reference: str, configuration:
     ]
     if NixError.NO_SUCH_ATTRIBUTE in recognised(error):
         parts.append(which_there_are(host, settings, reference, configuration))
+    if NixError.INCOMPLETE_LOCK_FILE in recognised(error):
+        raise HostError("\n".join((*parts, LOCK_IT)), Refusal.NOT_LOCKED)
     raise HostError("\n".join(parts), Refusal.EVALUATION_FAILED)
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from .._codes import Refusal
 from .._flake.local import LocalFlake, LocalInput, RemoteFlake
 from .._flake.shared import SharedFlake, shared_flake
 from .._flake.snapshot import Snapshot
+from .._flake.unlocked import given_otherwise
 from .._host.answer import HostError
 from .._host.connection import Host
 from .known_secrets import known_secrets
@@ -35,6 +36,7 @@ class Sources:
         shared = shared_flake(settings.flake, Path.cwd(), shared_file, known_secrets())
         self._flake = shared.flake
         self._snapshot = shared.snapshot
+        self._unlocked = shared.unlocked
         self._sources: dict[str, Snapshot | LocalInput] = {one.store_path: one for one in shared.inputs.found}
         self.bytes_sent = 0
         if shared.snapshot:
@@ -51,6 +53,25 @@ class Sources:
         if isinstance(self._flake, RemoteFlake) or self._snapshot is None:
             return self._settings.flake
         return self._flake.locked_reference(self._snapshot)
+
+    def not_locked(self, build_args: Sequence[str] = ()) -> str:
+        """What its lock file lacks, in a sentence; "" where that is nothing, or arguments for Nix give it."""
+        lacks = "; ".join(f"the input '{one.name}' {one.why}" for one in given_otherwise(self._unlocked, build_args))
+        if not lacks or not isinstance(self._flake, LocalFlake):
+            return ""
+        lock = self._flake.root / self._flake.directory / "flake.lock"
+        if any(self._flake.root / file == lock for file in self._flake.untracked_nix_files):
+            return f"git does not track {lock}, so the flake does not contain it, and {lacks}. Run 'git add' for it"
+        return f"{lock.parent} is not locked: {lacks}. Run 'nix flake lock' there, and 'git add flake.lock' if it is new"
+
+    def refuse_unlocked(self, build_args: Sequence[str]) -> None:
+        """HostError where every host would have to resolve inputs by itself, each perhaps to something else."""
+        if lacks := self.not_locked(build_args):
+            raise HostError(
+                f"{lacks}; then deploy again. {self._host.name} was not asked to do anything. (With '--no-write-lock-file'"
+                " in build_args each host resolves by itself what the lock file lacks.)",
+                Refusal.NOT_LOCKED,
+            )
 
     @property
     def paths(self) -> str:

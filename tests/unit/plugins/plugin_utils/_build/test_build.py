@@ -21,6 +21,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer im
 from unit.building import DERIVATION, REFERENCE, SYSTEM, built, done, failed, log, said, settings
 from unit.fake_host import FakeHost
 
+EVAL_ERRORS = Path(__file__).parent / "eval_errors"
+
 NAMES = {"value": json.dumps(["host1", "host2"]), "status": "0"}
 
 
@@ -176,8 +178,32 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_that_is_not_whole(tmp_path: Path) -> None:
-    _reason, text = refused(FakeHost([failed(log("lock-file"))]), tmp_path)
-    assert text.endswith("run 'nix flake lock' and deploy again.")
+    reason, text = refused(FakeHost([failed(log("lock-file"))]), tmp_path)
+    assert (reason, text.endswith("run 'nix flake lock' and deploy again.")) == ("not-locked", True)
+    said = (EVAL_ERRORS / "no-update-lock-file.txt").read_text(encoding="utf-8")
+    with pytest.raises(HostError) as error:
+        built(FakeHost([{"status": "1", "error": said}]), tmp_path, check_mode=True, check_builds=False)
+    assert (error.value.reason, str(error.value).endswith("and deploy again.")) == ("not-locked", True)
+
+
+@pytest.mark.parametrize(
+    ("build_args", "word"),
+    [
+        ([], "--no-update-lock-file"),
+        (["--print-build-logs"], "--no-update-lock-file"),
+        (["--override-input", "a", "path:/x"], "--no-write-lock-file"),
+        (["--recreate-lock-file"], "--no-write-lock-file"),
+        (["--no-write-lock-file"], "--no-write-lock-file"),
+    ],
+)
+def test_nix_never_writes_a_lock_file(tmp_path: Path, build_args: list[str], word: str) -> None:
+    """As root it would write it into the store."""
+    building, evaluating = FakeHost([done()]), FakeHost([{"status": "0", "value": f"{SYSTEM} {DERIVATION}"}])
+    built(building, tmp_path, build_args=build_args)
+    built(evaluating, tmp_path, check_mode=True, check_builds=False, build_args=build_args)
+    for host in (building, evaluating):
+        arguments = shlex.split(host.asked[0].inputs["nix_arguments"])
+        assert {"--no-update-lock-file", "--no-write-lock-file"} & set(arguments) == {word}
 
 
 def test_what_is_no_system(tmp_path: Path) -> None:

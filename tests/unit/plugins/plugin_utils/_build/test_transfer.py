@@ -245,6 +245,32 @@ def test_a_flake_that_the_host_has_is_built_at_once(flake: Path, tmp_path: Path)
     assert host.asked[0].inputs["source"] == paths(flake)[1]
 
 
+def test_a_flake_that_is_not_locked_goes_to_no_host(tmp_path: Path) -> None:
+    asking = tmp_path / "asking"
+    asking.mkdir()
+    (asking / "flake.nix").write_text("{ outputs = { self, other }: { }; }")
+    host = FakeHost()
+    with pytest.raises(HostError, match="the input 'other' is not locked. Run 'nix flake lock' there") as error:
+        built(host, tmp_path, flake=f"path:{asking}")
+    assert (error.value.reason, host.asked) == (Refusal.NOT_LOCKED, [])
+    for wish in (["--override-input", "other", "path:/x"], ["--recreate-lock-file"]):
+        host = FakeHost([done()])
+        built(host, tmp_path, flake=f"path:{asking}", build_args=wish)
+        assert host.commands == ["build"]
+
+
+def test_a_lock_file_that_git_does_not_track(tmp_path: Path) -> None:
+    asking = tmp_path / "asking"
+    asking.mkdir()
+    (asking / "flake.nix").write_text("{ outputs = { self, other }: { }; }")
+    subprocess.run(["sh", "-c", "git init -q && git add . && touch flake.lock"], cwd=asking, check=True)
+    with sources(FakeHost(), str(asking), tmp_path) as found:
+        assert found.not_locked() == (
+            f"git does not track {asking}/flake.lock, so the flake does not contain it, and the input 'other' is not"
+            " locked. Run 'git add' for it"
+        )
+
+
 def test_a_host_that_loses_what_it_was_sent(flake: Path, tmp_path: Path) -> None:
     _other, own = paths(flake)
     with pytest.raises(HostError, match="has lost what it was sent") as error:
