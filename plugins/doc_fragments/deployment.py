@@ -54,7 +54,7 @@ options:
       - V(no_ssh), a system that starts no ssh unit, on a host that is deployed over ssh.
       - V(other_architecture), a system for another kind of machine.
       - V(untested_boot_default), a host that runs one system and would boot another. One that runs a specialisation
-        of what it would boot is not refused.
+        of what it would boot is not refused, nor is a deployment of either of the two.
       - V(boot_not_mounted), a host whose boot partition should be mounted, as C(/etc/fstab) or a unit says, and is
         not. What a boot loader is written there is not what starts the host.
       - V(secrets_in_flake), files that look like secrets in a flake that is copied. See

@@ -28,7 +28,7 @@ options:
   only_if_needed:
     description:
       - Reboot only if the kernel, its modules or the initrd that were booted are not those of the system to boot; or if
-        that is the boot default, and has never been live while the host runs what it has booted.
+        that is the boot default, and waits for a reboot, as after a deployment without a test.
       - Otherwise nothing is done, also with O(trial), and the task has not changed anything.
     type: bool
     default: false

@@ -3,7 +3,7 @@
 # be booted; empty for the boot default. trying: the system of the caller's own trial. settle: for how long services are watched after
 # the reboot, once the host is up.
 # inputs: boot_id may_reboot toplevel trying patience settle
-# needs: base booted complain durable journal profile restarts trial units
+# needs: base booted committed_live complain durable journal profile restarts trial units
 # shellcheck shell=sh
 
 # may_reboot_now: whether nothing forbids it; complains of what does.
@@ -26,10 +26,13 @@ may_reboot_now() {
     [ -z "$open" ] || complain unfinished "deployment $open was left unfinished on it; the next deployment repairs that"
 }
 
-# never_started: whether the host runs what it has booted, and its boot default is another system. A system that was booted once
+# waits_for_reboot: whether the boot default does not run, and a reboot into it ends nothing that was tested. A system that was booted once
 # is no reason to leave it.
-never_started() {
-    [ -n "$default" ] && [ "$live" = "$(readlink -f /run/booted-system)" ] && ! is_system_of "$live" "$default" || return 1
+waits_for_reboot() {
+    local booted
+    booted=$(readlink -f /run/booted-system)
+    [ -n "$default" ] && ! is_system_of "$live" "$default" || return 1
+    [ "$live" = "$booted" ] || [ "$default" != "$booted" ] || committed_live "$live" || return 1
     ! load_trial || [ "$trial_new" != "$live" ]
 }
 
@@ -47,7 +50,7 @@ main() {
     answer boot_default "$default"
     answer generation "$(current_generation)"
     answer_reboot_for "${toplevel:-$default}"
-    [ "${toplevel:-$default}" != "$default" ] || ! never_started || answer reboot_for boot-default
+    [ "${toplevel:-$default}" != "$default" ] || ! waits_for_reboot || answer reboot_for boot-default
     if [ -n "$boot_id" ] && [ "$this" != "$boot_id" ]; then
         # It has rebooted: told as soon as it is up.
         manager=$(timeout -k 5 "$patience" systemctl is-system-running --wait 2>/dev/null)
