@@ -57,11 +57,20 @@ options:
         of what it would boot is not refused, nor is a deployment of either of the two.
       - V(boot_not_mounted), a host whose boot partition should be mounted, as C(/etc/fstab) or a unit says, and is
         not. What a boot loader is written there is not what starts the host.
+      - V(unproven_way_in), a live test over a connection that works although nobody can come in from outside. That is
+        any but ssh, as C(ansible_connection=local), and ssh to the very machine that Ansible runs on.
       - V(secrets_in_flake), files that look like secrets in a flake that is copied. See
         M(deploy_flake.nixos.flake_copy), which refuses them.
     type: list
     elements: str
-    choices: [other_hostname, no_ssh, other_architecture, untested_boot_default, boot_not_mounted, secrets_in_flake]
+    choices:
+      - other_hostname
+      - no_ssh
+      - other_architecture
+      - untested_boot_default
+      - boot_not_mounted
+      - unproven_way_in
+      - secrets_in_flake
     default: []
   min_free_space:
     description: How much free space there must be before the deployment begins, in MiB. The host refuses otherwise.

@@ -74,7 +74,7 @@ options:
         M(deploy_flake.nixos.system_test).
     type: list
     elements: str
-    choices: [other_hostname, no_ssh, other_architecture]
+    choices: [other_hostname, no_ssh, other_architecture, unproven_way_in]
     default: []
   pre_activate_script:
     description:

@@ -177,6 +177,7 @@ class Refusal(StrEnum):
     OTHER_HOSTNAME = "other-hostname"
     OTHER_ARCHITECTURE = "other-architecture"
     NO_SSH = "no-ssh"
+    UNPROVEN_WAY_IN = "unproven-way-in"
     NO_SPECIALISATION = "no-specialisation"
     SPECIALISATION_WITHOUT_TEST = "specialisation-without-test"
     UNTESTED_BOOT_DEFAULT = "untested-boot-default"

@@ -77,6 +77,10 @@ class FakeHost(Host):
         return self._over_ssh
 
     @property
+    def unproven(self) -> str:
+        return "" if self._over_ssh else "the connection 'local' does not come from there"
+
+    @property
     def login_user(self) -> str:
         return "admin"
 

@@ -21,6 +21,7 @@ from .context import Context
 from .deployment import Deployment, new_id
 from .settings import Settings
 from .wait_while_busy import wait_while_busy
+from .way_in import refuse_unproven_way_in
 
 # Read before Ansible starts a process for each host, as the options are.
 _PROGRAM = program("deployment")
@@ -90,6 +91,8 @@ class _Start:
     def run(self, since_boot: str) -> Started:
         """Look and start, again and again while somebody else switches the host."""
         settings = self._settings
+        if self._mode == Mode.TEST:
+            refuse_unproven_way_in(self._host, settings.allow)
         if not self._rollback_to and not is_store_path(settings.toplevel):
             raise HostError(f"toplevel must be a store path, and is {settings.toplevel!r}", Refusal.NOT_A_STORE_PATH)
         if settings.specialisation and self._mode == Mode.BOOT:

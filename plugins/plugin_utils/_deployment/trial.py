@@ -19,6 +19,7 @@ from .context import Context
 from .deployment import new_id, result_of
 from .settings import RebootSettings
 from .start import preflight, start
+from .way_in import refuse_unproven_way_in
 
 _GRACE = 20
 """Seconds that a system which rolls back by itself has after the limit, for the commit to begin."""
@@ -51,6 +52,7 @@ class Trial:
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """From the preparation to the boot default."""
+        refuse_unproven_way_in(self.host, self.settings.allow)
         if self.old == self.new:
             if self.before.get("booted") == self.new:
                 return {"state": ResultState.UNCHANGED}

@@ -27,6 +27,7 @@ from .._codes import Refusal, Step
 from .._printable import printable
 from . import scripts
 from .answer import Answer, HostError, HostLostError
+from .own_machine import is_own
 
 # bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; dd does not, and leaves it the rest.
 _SHELL = """/bin/sh -c 'eval "$(dd bs=SIZE count=1 iflag=fullblock 2>/dev/null)"'"""
@@ -34,6 +35,10 @@ BEGUN = "deploy-flake has begun"
 # Words of ssh whose shared connection has just ended: it could not even ask for a session, so nothing has begun.
 # Ansible's own second try knows one of them alone.
 _NOT_ASKED = re.compile(r"mux_client_\w+: write packet: ")
+
+_SSH_OPTIONS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+# Another machine connects to the address.
+_ELSEWHERE = re.compile(r"ProxyJump|ProxyCommand|-J\b", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -77,6 +82,18 @@ class Host:
     def over_ssh(self) -> bool:
         """Whether a broken sshd on the host would shut us out."""
         return self._transport in ("ssh", "paramiko_ssh", "libssh")
+
+    @property
+    def unproven(self) -> str:
+        """Why an answer over this connection is no proof that anybody can come in from outside; "" where it is one."""
+        if not self.over_ssh:
+            return f"the connection '{self._transport}' does not come from there"
+        options = (str(self._connection.get_option(name) or "") for name in _SSH_OPTIONS)
+        if any(_ELSEWHERE.search(option) for option in options):
+            return ""
+        if is_own(self.address, self._connection.get_option("port")):
+            return f"{self.address} is this machine itself"
+        return ""
 
     @property
     def _connection(self) -> Connection:
@@ -198,8 +215,12 @@ class Host:
         return str(self._connection.get_option("host")) if self.over_ssh else ""
 
     def addresses(self, others: Sequence[str]) -> list[str]:
-        """These and the host's own, to be tried in turn; none where there are no others."""
-        return [address for address in (*others, self._own_address or self.address) if address] if others else []
+        """These and the host's own, to be tried in turn; none where there are no others, or no ssh."""
+        return (
+            [address for address in (*others, self._own_address or self.address) if address]
+            if self.over_ssh and others
+            else []
+        )
 
     def connect_to(self, address: str) -> None:
         """Connect to another address of the same host from here on; its host key has to be the one it had before."""

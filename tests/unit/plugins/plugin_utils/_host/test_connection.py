@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -352,7 +353,34 @@ def test_host_key_of_another_port() -> None:
 def test_addresses_are_tried_beside_the_hosts_own() -> None:
     assert host(FakeAction()).addresses(["192.0.2.7"]) == ["192.0.2.7", "192.0.2.1"]
     assert host(FakeAction()).addresses([]) == []
-    assert host(FakeAction(transport="local")).addresses(["192.0.2.7"]) == ["192.0.2.7"]
+    assert host(FakeAction(transport="local")).addresses(["192.0.2.7"]) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1", "localhost", socket.gethostname()])
+def test_ssh_to_this_machine_proves_no_way_in(address: str) -> None:
+    action = FakeAction()
+    options = action._connection.options
+    options["host"] = address
+    assert host(action).unproven == f"{address} is this machine itself"
+    # A virtual machine's forwarded port, and a tunnel on a jump host.
+    for name, value in (("port", 2222), ("ssh_common_args", "-o ProxyJump=gate"), ("ssh_extra_args", "-J gate")):
+        before = options.get(name)
+        options[name] = value
+        assert host(action).unproven == ""
+        options[name] = before
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "web1.example.org", ""])
+def test_ssh_to_another_machine_proves_a_way_in(address: str) -> None:
+    action = FakeAction()
+    action._connection.options["host"] = address
+    assert host(action).unproven == ""
+
+
+@pytest.mark.parametrize("transport", ["local", "community.docker.docker", "community.general.chroot"])
+def test_other_connections_prove_no_way_in(transport: str) -> None:
+    name = transport.rpartition(".")[2]
+    assert host(FakeAction(transport=transport)).unproven == f"the connection '{name}' does not come from there"
 
 
 def test_fresh_connections_and_shared_ones_again() -> None:
