@@ -58,7 +58,7 @@ class FakeHost(Host):
         over_ssh: bool = True,
         clock: Clock | None = None,
     ) -> None:
-        self.name = name
+        self.name = self.on_behalf_of = name
         self.reached = False
         self.undecided = {}
         self._own_address = ""

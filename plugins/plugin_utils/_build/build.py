@@ -13,7 +13,7 @@ from .._codes import BuildResult, Refusal
 from .._flake.reference import toplevel
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .evaluate import evaluate, which_there_are
+from .evaluate import evaluate, refuse_shut_out, which_there_are
 from .nix_errors import LOCK_IT, NixError, recognised
 from .settings import BuildContext, BuildSettings
 from .transfer import Sources
@@ -50,11 +50,12 @@ def _build(
     host: Host, settings: BuildSettings, reference: str, sources: Sources | None, look: Mapping[str, str]
 ) -> tuple[dict[str, Any], Answer]:
     """Build the host's configuration."""
-    configuration = settings.configuration or host.name
+    configuration = settings.configuration or host.on_behalf_of
     unit = UnitBuild(host, settings, reference, toplevel(reference, configuration), sources, look)
     answer = unit.follow()
     path = answer.get("toplevel")
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
+        refuse_shut_out(host, answer)
         raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit.log.error))
     return _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which"), answer
 
@@ -89,7 +90,7 @@ def _built(unit: UnitBuild, answer: Answer, configuration: str, what: str) -> di
 
 def _evaluate(host: Host, settings: BuildSettings, reference: str) -> dict[str, Any]:
     """The return values, where a configuration is evaluated and not built."""
-    configuration = settings.configuration or host.name
+    configuration = settings.configuration or host.on_behalf_of
     found = evaluate(host, settings, reference, configuration)
     return {
         "changed": not found.valid,

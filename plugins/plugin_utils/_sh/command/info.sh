@@ -1,12 +1,13 @@
 # What runs, what booted, what would boot, and how it came to be. Changes nothing. deployments: how many records to tell.
 # inputs: deployments
-# needs: base boot_loader booted committed_live durable file_systems profile restarts trial trial_outcome unit_environment
+# needs: base boot_loader booted committed_live durable file_systems nixos profile restarts trial trial_outcome unit_environment
 # needs: units
 # shellcheck shell=sh
 
 main() {
     local default failed live
     answer_begin
+    require_nixos
     answer root "$(id -u)"
     answer now "$(date +%s)"
     answer_systems

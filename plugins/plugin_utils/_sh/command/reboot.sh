@@ -3,7 +3,7 @@
 # be booted; empty for the boot default. trying: the system of the caller's own trial. settle: for how long services are watched after
 # the reboot, once the host is up.
 # inputs: boot_id may_reboot toplevel trying patience settle
-# needs: base booted committed_live complain durable journal profile restarts trial units
+# needs: base booted committed_live complain durable journal nixos profile restarts trial units
 # shellcheck shell=sh
 
 # may_reboot_now: whether nothing forbids it; complains of what does.
@@ -40,6 +40,8 @@ main() {
     local blocked each failed loops manager said
     answer_begin
     require_root
+    # Once it has said that it is, it is not asked again while it starts.
+    [ -n "$boot_id" ] || require_nixos
     read_line /proc/sys/kernel/random/boot_id
     this=$line
     answer boot_id "$this"

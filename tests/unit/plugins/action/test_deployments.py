@@ -311,7 +311,7 @@ def test_host_that_never_answered_is_unreachable_and_one_that_did_is_lost(run: R
 def test_polls_are_spread_by_how_many_hosts_there_are_at_once(run: Runner) -> None:
     made = []
 
-    def host(_action: Any, name: str, at_once: int) -> FakeHost:
+    def host(_action: Any, name: str, at_once: int, _on_behalf_of: str) -> FakeHost:
         made.append((name, at_once))
         return FakeHost([UNCHANGED])
 

@@ -342,3 +342,32 @@ def test_a_toplevel_that_is_no_system(path: str) -> None:
     with pytest.raises(HostError) as error:
         settings(toplevel=path)
     assert error.value.reason == Refusal.NOT_A_STORE_PATH
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        ("root @wheel", "its allowed-users are: root @wheel"),
+        ("", "its allowed-users are: none"),
+        ("*", "the directory of its socket is closed to them"),
+    ],
+)
+@pytest.mark.parametrize("evaluates", [False, True])
+def test_a_user_whom_nix_does_not_let_in(tmp_path: Path, allowed: str, words: str, evaluates: bool) -> None:
+    shut_out: dict[str, Any] = {"shut_out": "admin", "allowed_users": allowed}
+    answer = {"status": "1", "error": "error: reset by peer", **shut_out} if evaluates else failed(**shut_out)
+    reason, message = refused(FakeHost([answer]), tmp_path, check_builds=not evaluates, check_mode=evaluates)
+    assert reason == Refusal.SHUT_OUT
+    assert message.startswith("Nix's daemon on host1 does not let the login user 'admin' in")
+    assert words in message
+    assert "ansible_user" in message
+
+
+def test_another_hosts_task_builds_the_system_of_its_own(tmp_path: Path) -> None:
+    host = FakeHost([done()], name="builder")
+    host.on_behalf_of = "web1"
+    result, _answer = built(host, tmp_path)
+    assert result["configuration"] == "web1"
+    failing = FakeHost([failed()], name="builder")
+    failing.on_behalf_of = "web1"
+    assert refused(failing, tmp_path)[1].startswith("builder could not build 'web1'")
