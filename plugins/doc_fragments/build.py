@@ -18,6 +18,7 @@ options:
   configuration:
     description:
       - The name in C(nixosConfigurations); not used with O(toplevel). The host's C(inventory_hostname) if not given.
+        With C(delegate_to) that is the host which the task is for, and not the one that builds.
       - A name that the flake does not have is an error, which lists those that it has.
     type: str
   build_args:

@@ -14,6 +14,8 @@ version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Builds C(nixosConfigurations.<name>.config.system.build.toplevel) of a flake on the host, as the login user.
+  - Nix's daemon has to let that user in (C(allowed-users)). Without a home that can be written to, Nix keeps its cache
+    in C(/var/cache/deploy-flake).
   - The build runs in a systemd unit, so it outlives a lost connection and a killed controller. A second run finds it
     and follows it.
   - While it runs, it reports progress. It fails with Nix's own message, the failing derivation and the end of its

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who logs in, and where: users without a home, users whom Nix does not let in, machines without Nix, delegated tasks."""
+"""Users without a home, users whom Nix does not let in, machines without Nix, and tasks that are delegated."""
 
 from __future__ import annotations
 
