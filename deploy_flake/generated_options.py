@@ -57,7 +57,7 @@ class DeployVariables:
     """Units that may fail, such as `backup.service` or `backup-*`."""
     allow: Sequence[str] = ()
     """What is refused otherwise: other_hostname, no_ssh, other_architecture, untested_boot_default,
-    boot_not_mounted."""
+    boot_not_mounted, unproven_way_in, secrets_in_flake."""
     pre_activate_script: str | None = None
     """A file of the new system that is run before it is activated, and may refuse it; "" for none."""
     on_reboot_required: str | None = None
@@ -80,7 +80,15 @@ class DeployVariables:
 
 CHOICES = {
     "health_policy": ("strict", "no_new_failures"),
-    "allow": ("other_hostname", "no_ssh", "other_architecture", "untested_boot_default", "boot_not_mounted"),
+    "allow": (
+        "other_hostname",
+        "no_ssh",
+        "other_architecture",
+        "untested_boot_default",
+        "boot_not_mounted",
+        "unproven_way_in",
+        "secrets_in_flake",
+    ),
     "on_reboot_required": ("fail", "boot", "boot_and_reboot"),
     "last_resort_reboot": ("never", "auto", "always"),
     "limits": ("health", "check", "activate", "settle", "confirm", "commit", "rollback", "reboot"),
@@ -181,7 +189,15 @@ FLAGS = (
         group="test",
         kind="list",
         metavar=None,
-        choices=("other_hostname", "no_ssh", "other_architecture", "untested_boot_default", "boot_not_mounted"),
+        choices=(
+            "other_hostname",
+            "no_ssh",
+            "other_architecture",
+            "untested_boot_default",
+            "boot_not_mounted",
+            "unproven_way_in",
+            "secrets_in_flake",
+        ),
         help="what is refused otherwise",
     ),
     Flag(

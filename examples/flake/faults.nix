@@ -108,6 +108,9 @@ in
 rec {
   # --- the activation script ---
 
+  # The way in is there, and leads nowhere: nobody becomes root, and nothing is said.
+  takes-sudo-away = activation "takesSudoAway" "ln -sfn /usr/bin/false /run/wrappers/bin/sudo";
+
   hangs = activation "hangs" "sleep infinity";
 
   hangs-ignoring-term = activation "hangs" "trap '' TERM INT HUP\nwhile :; do sleep 1; done";

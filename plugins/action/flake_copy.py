@@ -23,5 +23,7 @@ class ActionModule(HostAction):
         """Ask the host which snapshots it lacks, and send those."""
         settings = CopySettings.from_options(options)
         with Sources(host, settings, self.common_file(settings.flake)) as sources:
+            if lacks := sources.not_locked():
+                host.warn(f"{lacks}; it cannot be built as it is")
             sources.bring()
             return {"changed": sources.bytes_sent > 0, **sources.facts()}

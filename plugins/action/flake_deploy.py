@@ -17,6 +17,7 @@ from ..plugin_utils._deployment.confirm import confirm, refuse_to_confirm_alone
 from ..plugin_utils._deployment.deployment import Deployment
 from ..plugin_utils._deployment.settings import Settings, Source
 from ..plugin_utils._deployment.start import look_inputs
+from ..plugin_utils._deployment.way_in import refuse_unproven_way_in
 from ..plugin_utils._host.answer import Answer
 from ..plugin_utils._host.connection import Host
 
@@ -36,6 +37,8 @@ class ActionModule(HostAction):
         self._looked = Answer()
         self._begun: Deployment | None = None
         mode = Mode.TEST if options["test"] else Mode.BOOT
+        if mode == Mode.TEST:
+            refuse_unproven_way_in(host, settings.allow)
         built = self.attempt(host, lambda: self._build(host, options, settings, mode))
         steps = {Step.BUILD: built}
         if not built.get("failed"):

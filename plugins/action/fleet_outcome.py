@@ -21,6 +21,7 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.fleet_outcome`."""
 
     module = "fleet_outcome"
+    reaches_host = False
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Nothing here touches a host."""

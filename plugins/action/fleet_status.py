@@ -20,6 +20,7 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.fleet_status`."""
 
     module = "fleet_status"
+    reaches_host = False
 
     def act(self, _host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Nothing here touches a host."""

@@ -18,10 +18,16 @@ options:
   configuration:
     description:
       - The name in C(nixosConfigurations); not used with O(toplevel). The host's C(inventory_hostname) if not given.
+        With C(delegate_to) that is the host which the task is for, and not the one that builds.
       - A name that the flake does not have is an error, which lists those that it has.
     type: str
   build_args:
-    description: Further arguments for C(nix build), each an item of its own. Every user of the host can read them.
+    description:
+      - Further arguments for C(nix build), each an item of its own. Every user of the host can read them.
+      - The lock file of the flake has to name every input, as C(flake.nix) has it now; otherwise nothing is built, and
+        the error names the inputs. C(nix flake lock) mends that. With C(--override-input), C(--recreate-lock-file) or
+        C(--no-write-lock-file) here, each host resolves by itself what is missing, perhaps to different things.
+      - No snapshot in a host's store is ever written to.
     type: list
     elements: str
     default: []

@@ -30,6 +30,8 @@ options:
       - A service that systemd starts again and again counts as failed, from the end of the test until the commit,
         though it may be up whenever one looks. One that ended well and waited to be started again before the
         deployment is meant to do so.
+      - A host on which something fails is deployed to with V(no_new_failures), or with O(ignore_units), also where the
+        new system is what mends it.
       - Otherwise the host refuses the system, or rolls back.
     type: str
     choices: [strict, no_new_failures]
@@ -52,12 +54,23 @@ options:
       - V(no_ssh), a system that starts no ssh unit, on a host that is deployed over ssh.
       - V(other_architecture), a system for another kind of machine.
       - V(untested_boot_default), a host that runs one system and would boot another. One that runs a specialisation
-        of what it would boot is not refused.
+        of what it would boot is not refused, nor is a deployment of either of the two.
       - V(boot_not_mounted), a host whose boot partition should be mounted, as C(/etc/fstab) or a unit says, and is
         not. What a boot loader is written there is not what starts the host.
+      - V(unproven_way_in), a live test over a connection that works although nobody can come in from outside. That is
+        any but ssh, as C(ansible_connection=local), and ssh to the very machine that Ansible runs on.
+      - V(secrets_in_flake), files that look like secrets in a flake that is copied. See
+        M(deploy_flake.nixos.flake_copy), which refuses them.
     type: list
     elements: str
-    choices: [other_hostname, no_ssh, other_architecture, untested_boot_default, boot_not_mounted]
+    choices:
+      - other_hostname
+      - no_ssh
+      - other_architecture
+      - untested_boot_default
+      - boot_not_mounted
+      - unproven_way_in
+      - secrets_in_flake
     default: []
   min_free_space:
     description: How much free space there must be before the deployment begins, in MiB. The host refuses otherwise.

@@ -14,6 +14,8 @@ version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
   - Builds C(nixosConfigurations.<name>.config.system.build.toplevel) of a flake on the host, as the login user.
+  - Nix's daemon has to let that user in (C(allowed-users)). Without a home that can be written to, Nix keeps its cache
+    in C(/var/cache/deploy-flake).
   - The build runs in a systemd unit, so it outlives a lost connection and a killed controller. A second run finds it
     and follows it.
   - While it runs, it reports progress. It fails with Nix's own message, the failing derivation and the end of its
@@ -47,6 +49,15 @@ options:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int
     default: 7200
+  allow:
+    description:
+      - What to allow that is refused otherwise.
+      - V(secrets_in_flake), files that look like secrets in a directory without git, which goes to the host whole. See
+        M(deploy_flake.nixos.flake_copy). Of a flake that git tracks it leaves out the warning.
+    type: list
+    elements: str
+    choices: [secrets_in_flake]
+    default: []
 extends_documentation_fragment:
   - deploy_flake.nixos.build
   - deploy_flake.nixos.host

@@ -22,6 +22,14 @@ description:
   - Inputs of the lock file that lie on the controller (types C(path) and C(git) with a C(file) URL) are sent along.
   - For a remote reference such as V(github:owner/repository) nothing is copied; the host fetches it when it builds.
   - The snapshot is kept from garbage collection until the deployment has ended.
+  - B(Every user of the host can read all of it.) It goes to the store of the host whole, in check mode as well, and
+    stays there until garbage is collected; evaluation may copy parts of it into the system too. Keep secrets out of it,
+    or encrypted.
+  - A directory without git is refused where it holds what looks like a secret. That is a private key (OpenSSH, PEM,
+    PGP, age, PuTTY, WireGuard, Nix, git-crypt), a vault password, a file of passwords or keys that this run of Ansible
+    itself uses, logins to other machines, or a file that C(.gitattributes) has an encrypting filter for (git-crypt,
+    transcrypt, git-agecrypt) and that is decrypted. In a git repository these are only warned of, and only where git
+    tracks them. The look is at names and at how files begin, so what is not found may be secret all the same.
 options:
   flake:
     description:
@@ -34,6 +42,15 @@ options:
     description: How many seconds one attempt to send the snapshot may take.
     type: int
     default: 600
+  allow:
+    description:
+      - What to allow that is refused otherwise.
+      - V(secrets_in_flake), files that look like secrets in a directory without git, which goes to the host whole. Of
+        a flake that git tracks it leaves out the warning.
+    type: list
+    elements: str
+    choices: [secrets_in_flake]
+    default: []
 extends_documentation_fragment:
   - deploy_flake.nixos.host
 attributes:

@@ -148,7 +148,9 @@ health:
   type: str
   returned: success
 failed_units:
-  description: The units that have failed.
+  description:
+    - The units that have failed, and services that fail and are started again and again, of which systemd's own word
+      (RV(health)) knows nothing.
   type: list
   elements: str
   returned: success
@@ -158,9 +160,10 @@ reboot_required:
   returned: success
 reboot_reasons:
   description:
-    - C(initrd), C(kernel) and C(kernel-modules) where those of the system that runs are not those that were booted.
-    - C(boot-default) where the host runs what it has booted, and the boot default is another system; not while a system
-      runs that was booted once with M(deploy_flake.nixos.system_reboot).
+    - C(initrd), C(kernel) and C(kernel-modules) where those of the boot default are not those that were booted.
+    - C(boot-default) where the boot default does not run and waits for a reboot, as after a deployment without a test;
+      not where what runs is only being tested, nor while a system runs that was booted once with
+      M(deploy_flake.nixos.system_reboot).
   type: list
   elements: str
   returned: success

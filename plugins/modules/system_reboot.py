@@ -28,7 +28,7 @@ options:
   only_if_needed:
     description:
       - Reboot only if the kernel, its modules or the initrd that were booted are not those of the system to boot; or if
-        that is the boot default, and has never been live while the host runs what it has booted.
+        that is the boot default, and waits for a reboot, as after a deployment without a test.
       - Otherwise nothing is done, also with O(trial), and the task has not changed anything.
     type: bool
     default: false
@@ -52,6 +52,7 @@ options:
     description:
       - Which failed units make the task fail, or a system that is tried be left.
       - V(strict), any. V(no_new_failures), any that had not failed before the reboot.
+      - A service that is started again and again while O(limits.settle) lasts after the reboot counts as failed.
     type: str
     choices: [strict, no_new_failures]
     default: strict
@@ -73,7 +74,7 @@ options:
         M(deploy_flake.nixos.system_test).
     type: list
     elements: str
-    choices: [other_hostname, no_ssh, other_architecture]
+    choices: [other_hostname, no_ssh, other_architecture, unproven_way_in]
     default: []
   pre_activate_script:
     description:

@@ -45,6 +45,8 @@ class HostAction(ActionBase):
     TRANSFERS_FILES = False
     module = ""
     """The module whose documentation says what the options are."""
+    reaches_host: ClassVar[bool] = True
+    """Whether it talks to a host at all; one that does not speaks of the task's host, wherever it is delegated to."""
     rules: ClassVar[Mapping[str, Any]] = {}
     """What holds between them, as in Ansible's argument specifications: documentation has no field for that."""
 
@@ -63,7 +65,10 @@ class HostAction(ActionBase):
         self.check_mode = bool(self._task.check_mode)
         self.diff_mode = bool(self._task.diff)
         batch, forks = self.task_vars.get("ansible_play_batch", ()), int(self.task_vars.get("ansible_forks") or 1)
-        host = Host(self, str(self.task_vars.get("inventory_hostname", "")), min(len(batch), forks))
+        task_for = str(self.task_vars.get("inventory_hostname", ""))
+        # Messages name the host that the connection leads to.
+        reached = str(getattr(self._task, "delegate_to", None) or task_for) if self.reaches_host else task_for
+        host = Host(self, reached, min(len(batch), forks), task_for)
         try:
             options = self._options()
         except AnsibleActionFail as error:

@@ -95,6 +95,13 @@ def test_no_root_on_the_host(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_
     assert "become: true" in said
 
 
+def test_connection_that_proves_no_way_in(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    """It would be confirmed although nobody can come in: nothing is asked of any machine."""
+    said = refused(lab, hosts["host3"], tmp_path, flake, ansible_connection="local")
+    assert "the connection 'local' does not come from there" in said
+    assert "unproven_way_in" in said
+
+
 def test_wrong_variable_is_named(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
     wrong = {
         "health_policy": "lenient",

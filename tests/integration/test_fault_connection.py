@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -143,6 +144,31 @@ def test_link_stays_cut(lab: Lab, linked: dict[str, Host]) -> None:
         wait_for(lambda: directory(host) is None)
         host.mend()
     is_whole(host, before, "rolled-back")
+
+
+def test_system_that_takes_sudo_away(lab: Lab, whole: dict[str, Host]) -> None:
+    """Nobody can ask any more, nor confirm: that is lost contact, and how the host ends it is waited for and told."""
+
+    def case(host: Host) -> None:
+        before = systems(host).running
+        patience = 2 if host.name == "host3" else 60
+        new = build(host, "takes-sudo-away")
+        # The host has to be looked at while the new system runs, and not only in the end.
+        options: dict[str, Any] = {"limits": SHORT | {"settle": 3, "confirm": 12}, "reconnect_timeout": patience}
+        with deploying(lab, host, new, **options) as deployment:
+            assert deployment.end() != 0
+            said = deployment.output
+        is_whole(host, before, "rolled-back")
+        assert "got no answer while following deployment" in said, said
+        if host.name == "host3":
+            # Who gives up first is told until when the host decides.
+            assert "no answer, and said nothing" in said, said
+            assert re.search(r"Outcome unknown: .*host3 has begun .* by 20[^ ]* at the latest", said), said
+        else:
+            assert "has rolled back: it runs its previous system again" in said, said
+            assert "nobody confirmed" in said, said
+
+    at_once({whole["host2"]: case, whole["host3"]: case})
 
 
 @pytest.mark.parametrize("states", [("checking", "activating", "settling"), ("window", "commit-check", "commit-boot")])

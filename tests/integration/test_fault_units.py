@@ -26,7 +26,7 @@ from integration.faulting import (
     settled,
     wait_for,
 )
-from integration.playing import systems
+from integration.playing import LIMITS, play, systems
 
 from lab import Host, Lab
 
@@ -158,7 +158,7 @@ def test_crash_loops(lab: Lab, whole: dict[str, Host]) -> None:
 
     def case(fault: str, host: Host) -> None:
         running = systems(host).running
-        with deploying(lab, host, build(host, fault), limits=SHORT | {"settle": 4}) as deployment:
+        with deploying(lab, host, build(host, fault), limits=LIMITS) as deployment:
             assert deployment.end() != 0, deployment.output
             assert "services end and are started again and again: loop.service" in deployment.output, deployment.output
         is_whole(host, running, "rolled-back")
@@ -179,8 +179,30 @@ def test_crash_loop_that_there_was_before(lab: Lab, whole: dict[str, Host]) -> N
     with deploying(lab, host, again) as strict:
         assert strict.end() != 0
         assert "units have failed already: loop.service" in strict.output, strict.output
+        assert "again with health_policy 'no_new_failures'" in strict.output, strict.output
     is_whole(host, system, "refused")
     with deploying(lab, host, again, health_policy="no_new_failures", limits=SHORT | {"settle": 4}) as lenient:
         assert lenient.end() == 0, lenient.output
     is_whole(host, again, "committed")
+    # What mends it.
+    well = build(host)
+    with deploying(lab, host, well, health_policy="no_new_failures") as mended:
+        assert mended.end() == 0, mended.output
+    is_whole(host, well, "committed")
+    assert property_of(host, "loop.service", "LoadState") == "not-found"
     lab.reset([host])
+
+
+def test_crash_loop_in_the_status(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
+    """systemd calls such a host running; a service that is up at most moments is found, too."""
+    units = {"slow": ("60", "exit 1"), "fast": ("0.1", "sleep 0.5; exit 1")}
+    host = whole["host1"]
+    for name, (pause, script) in units.items():
+        started = f"systemd-run -q --unit={name}.service -p Restart=always -p RestartSec={pause}"
+        host.run(f"{started} -p StartLimitIntervalSec=0 sh -c '{script}'", check=True)
+    wait_for(lambda: property_of(host, "slow.service", "SubState") == "auto-restart", 20)
+    wait_for(lambda: property_of(host, "fast.service", "NRestarts") >= "1", 20)
+    played = play(lab, tmp_path, "deploy_flake.nixos.status", limit=[host.name])
+    host.run("systemctl stop slow.service fast.service", check=True)
+    assert sorted(played.of(host.name, "system_info")["failed_units"]) == ["fast.service", "slow.service"]
+    assert played.of(host.name, "fleet_status")["rows"][0]["health"] == "running, 2 failed"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.faulting import build
+from integration.faulting import build, deploying, is_whole
 from integration.playing import change_the_flake, deploy, play, systems
 
 from lab import Host, Lab
@@ -147,11 +147,61 @@ def test_half_states(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
     assert (states(debug), debug["specialisation"]) == ([], "debug")
     assert debug["age"] is not None
     assert (states(waits), waits["reboot_reasons"]) == (["boot-default-not-live"], ["boot-default"])
-    assert (states(default), default["reboot_reasons"]) == (["boot-default-not-live"], ["boot-default"])
-    assert (states(live), live["reboot_reasons"]) == ([], ["initrd", "kernel", "kernel-modules"])
+    assert states(default) == ["boot-default-not-live"]
+    assert states(live) == []
     # A reboot where it is needed is one where it is said to be.
     parts = ["initrd", "kernel", "kernel-modules"]
     expected = [[], [], [], ["boot-default"], [*parts, "boot-default"], parts]
     assert [one["reboot_reasons"] for one in reboots] == expected
+    assert [one["reboot_reasons"] for one in (tried, profile, debug, waits, default, live)] == expected
     assert [one["state"] for one in reboots] == ["not-needed"] * 3 + ["would-reboot"] * 3
     assert live["generations"][-1]["kernel_version"] != live["generations"][0]["kernel_version"]
+
+
+def test_boot_only_deployment_waits_for_its_reboot(
+    lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path
+) -> None:
+    """What runs was committed live before, so it is neither what was booted nor a mere test."""
+    host = fresh["host1"]
+    booted = systems(host).booted
+    assert deploy(lab, tmp_path, flake, host.name).code == 0
+    live = systems(host).running
+    change_the_flake(flake, "2")
+    assert deploy(lab, tmp_path, flake, host.name, deploy_flake_test=False).code == 0
+    now = systems(host)
+    assert len({booted, live, now.boot_default}) == 3
+    assert now.running == live
+
+    played = play(lab, tmp_path, STATUS, limit=[host.name])
+    found = played.of(host.name, "system_info")
+    assert (states(found), found["reboot_reasons"]) == (["boot-default-not-live"], ["boot-default"])
+    assert f"{live} was committed before" in found["explanations"][0]["text"]
+    assert played.of(host.name, "fleet_status")["rows"][0]["reboot"] == "boot-default"
+    without = info(lab, tmp_path, host, become=False)
+    assert (states(without), without["reboot_reasons"]) == (["boot-default-not-live"], ["boot-default"])
+
+    change_the_flake(flake, "3")
+    refused = deploy(lab, tmp_path, flake, host.name).of(host.name, "system_test")
+    assert refused["reason"] == "untested-boot-default"
+    assert "waits for a reboot" in refused["msg"]
+    assert "the playbook reboot" in refused["msg"]
+    assert "'untested_boot_default'" in refused["msg"]
+    # It can be taken back.
+    back = play(lab, tmp_path, "deploy_flake.nixos.rollback", [host.name], "--check")
+    assert back.code == 0, back.output
+    assert back.of(host.name, "system_rollback")["toplevel"] == live
+    rebooted = play(lab, tmp_path, "deploy_flake.nixos.reboot", [host.name])
+    assert rebooted.of(host.name, "system_reboot")["state"] == "rebooted", rebooted.output
+    assert systems(host).booted == systems(host).running == now.boot_default
+    assert info(lab, tmp_path, host)["reboot_reasons"] == []
+
+
+def test_what_was_only_tested_is_kept_by_a_deployment(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
+    """As the explanation says."""
+    host = whole["host2"]
+    tested = build(host, version="tested")
+    host.run(f"{tested}/bin/switch-to-configuration test", check=True)
+    assert states(info(lab, tmp_path, host)) == ["tested-not-confirmed"]
+    with deploying(lab, host, tested) as kept:
+        assert kept.end() == 0, kept.output
+    is_whole(host, tested, "committed")

@@ -264,6 +264,13 @@ def test_trial_that_does_not_come_up_well(lab: Lab, whole: dict[str, Host]) -> N
         assert f"{new} was to be booted once, did not stay up or did not come up" in again.output, again.output
         assert result(again, host).get("state") == "committed"
         assert len(generations(host)) == len(links) + 1
+        # It comes up, and one of its services never does.
+        kept, links = systems(host).running, generations(host)
+        loops = result(reboot(lab, host, toplevel=build(host, "loops"), trial=True), host)
+        assert (loops["state"], loops["reason"]) == ("reverted", "unhealthy"), loops
+        assert "services end and are started again and again: loop.service" in loops["msg"]
+        is_as_before(host, kept, links)
+        forget(lab, host)
 
     def unwell(host: Host) -> None:
         old, links = systems(host).running, generations(host)

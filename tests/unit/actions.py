@@ -28,9 +28,19 @@ def options_of(module: str, **given: Any) -> dict[str, Any]:
     return options
 
 
-def action(name: str, args: dict[str, Any], *, check_mode: bool = False, diff: bool = False) -> Any:
+def action(
+    name: str, args: dict[str, Any], *, check_mode: bool = False, diff: bool = False, delegate_to: str | None = None
+) -> Any:
     """An action plugin with its task."""
-    task = SimpleNamespace(args=args, check_mode=check_mode, diff=diff, async_val=0, action=name, _uuid="the-task")
+    task = SimpleNamespace(
+        args=args,
+        check_mode=check_mode,
+        diff=diff,
+        async_val=0,
+        action=name,
+        delegate_to=delegate_to,
+        _uuid="the-task",
+    )
     connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/none"), transport="ssh")
     return import_module(f"{_ACTIONS}.{name}").ActionModule(task, connection, None, None, None, None)
 

@@ -58,9 +58,10 @@ class FakeHost(Host):
         over_ssh: bool = True,
         clock: Clock | None = None,
     ) -> None:
-        self.name = name
+        self.name = self.on_behalf_of = name
         self.reached = False
         self.undecided = {}
+        self._own_address = ""
         self._answers: Iterator[Scripted] = iter(answers)
         self._clock = clock or Clock()
         self.asked: list[Asked] = []
@@ -74,6 +75,10 @@ class FakeHost(Host):
     @property
     def over_ssh(self) -> bool:
         return self._over_ssh
+
+    @property
+    def unproven(self) -> str:
+        return "" if self._over_ssh else "the connection 'local' does not come from there"
 
     @property
     def login_user(self) -> str:

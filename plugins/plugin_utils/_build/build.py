@@ -13,8 +13,8 @@ from .._codes import BuildResult, Refusal
 from .._flake.reference import toplevel
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .evaluate import evaluate, which_there_are
-from .nix_errors import NixError, recognised
+from .evaluate import evaluate, refuse_shut_out, which_there_are
+from .nix_errors import LOCK_IT, NixError, recognised
 from .settings import BuildContext, BuildSettings
 from .transfer import Sources
 from .unit_build import End, UnitBuild
@@ -37,6 +37,7 @@ def build(
             return _evaluate(host, settings, settings.reference), Answer()
         return _build(host, settings, settings.reference, None, look)
     with Sources(host, settings, context.shared_file(settings.flake)) as sources:
+        sources.refuse_unlocked(settings.build_args)
         if evaluated_only:
             sources.bring()
             result, answer = _evaluate(host, settings, sources.reference), Answer()
@@ -49,12 +50,13 @@ def _build(
     host: Host, settings: BuildSettings, reference: str, sources: Sources | None, look: Mapping[str, str]
 ) -> tuple[dict[str, Any], Answer]:
     """Build the host's configuration."""
-    configuration = settings.configuration or host.name
+    configuration = settings.configuration or host.on_behalf_of
     unit = UnitBuild(host, settings, reference, toplevel(reference, configuration), sources, look)
     answer = unit.follow()
     path = answer.get("toplevel")
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
-        raise HostError(_why_not_built(unit, reference, configuration, answer), Refusal.BUILD_FAILED)
+        refuse_shut_out(host, answer)
+        raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit.log.error))
     return _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which"), answer
 
 
@@ -88,7 +90,7 @@ def _built(unit: UnitBuild, answer: Answer, configuration: str, what: str) -> di
 
 def _evaluate(host: Host, settings: BuildSettings, reference: str) -> dict[str, Any]:
     """The return values, where a configuration is evaluated and not built."""
-    configuration = settings.configuration or host.name
+    configuration = settings.configuration or host.on_behalf_of
     found = evaluate(host, settings, reference, configuration)
     return {
         "changed": not found.valid,
@@ -122,8 +124,12 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
     if NixError.DISK_FULL in errors:
         parts.append(_free_space(answer))
     if NixError.INCOMPLETE_LOCK_FILE in errors:
-        parts.append("The lock file does not name every input: run 'nix flake lock' and deploy again.")
+        parts.append(LOCK_IT)
     return "\n".join(parts)
+
+
+def _refusal(error: str) -> Refusal:
+    return Refusal.NOT_LOCKED if NixError.INCOMPLETE_LOCK_FILE in recognised(error) else Refusal.BUILD_FAILED
 
 
 def _why_not_fetched(unit: UnitBuild, answer: Answer) -> str:

@@ -17,7 +17,7 @@ from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .nix_command import eval_arguments, snapshot_of
-from .nix_errors import NixError, message_in, recognised
+from .nix_errors import LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings
 
 _NAMES = 20
@@ -45,6 +45,7 @@ def evaluate(host: Host, settings: BuildSettings, reference: str, configuration:
     path, _space, derivation = answer.get("value").partition(" ")
     if answer.get("status") == "0" and is_store_path(path):
         return Evaluated(path, derivation, path in answer.all("valid"))
+    refuse_shut_out(host, answer)
     error = message_in(answer.get("error"))
     parts = [
         f"{host.name} could not evaluate '{configuration}'; its system is untouched.",
@@ -52,7 +53,26 @@ def evaluate(host: Host, settings: BuildSettings, reference: str, configuration:
     ]
     if NixError.NO_SUCH_ATTRIBUTE in recognised(error):
         parts.append(which_there_are(host, settings, reference, configuration))
+    if NixError.INCOMPLETE_LOCK_FILE in recognised(error):
+        raise HostError("\n".join((*parts, LOCK_IT)), Refusal.NOT_LOCKED)
     raise HostError("\n".join(parts), Refusal.EVALUATION_FAILED)
+
+
+def refuse_shut_out(host: Host, answer: Answer) -> None:
+    """Say so where Nix's daemon does not let the login user in: Nix itself only says that the connection ended."""
+    user, allowed = answer.get("shut_out"), answer.get("allowed_users").split()
+    if not user:
+        return
+    why = "the directory of its socket is closed to them"
+    mend = f"let '{user}' read the directory of the daemon's socket"
+    if "*" not in allowed:
+        why = f"its allowed-users are: {' '.join(allowed) or 'none'}"
+        mend = f"add '{user}' to nix.settings.allowed-users of the host"
+    raise HostError(
+        f"Nix's daemon on {host.name} does not let the login user '{user}' in, who is to build; its system is untouched"
+        f" ({why}). Next: log in as a user whom it lets in (ansible_user), or {mend}.",
+        Refusal.SHUT_OUT,
+    )
 
 
 def which_there_are(host: Host, settings: BuildSettings, reference: str, wanted: str) -> str:

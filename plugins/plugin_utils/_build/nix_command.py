@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
+from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
 from .settings import BuildSettings
 
 _FEATURES = ("--extra-experimental-features", "nix-command flakes")
@@ -17,17 +18,26 @@ _SAYING = ("--json", "--print-out-paths", "--log-format", "internal-json")
 
 def build_arguments(settings: BuildSettings, installable: str) -> str:
     """The arguments of `nix build`, quoted."""
-    return _quoted("build", *_FEATURES, *_SAYING, *settings.build_args, installable)
+    return _quoted("build", *_FEATURES, *_SAYING, _lock_file(settings), *settings.build_args, installable)
 
 
 def eval_arguments(settings: BuildSettings, arguments: Iterable[str]) -> str:
     """The arguments of `nix eval`, quoted."""
-    return _quoted("eval", *_FEATURES, *settings.build_args, *arguments)
+    return _quoted("eval", *_FEATURES, _lock_file(settings), *settings.build_args, *arguments)
 
 
 def snapshot_of(reference: str) -> str:
     """The store path that a root on the host is named by; something that none is, for a flake that it fetches itself."""
     return reference.partition("?")[0].removeprefix("path:")
+
+
+def _lock_file(settings: BuildSettings) -> str:
+    """What Nix does where the lock file is not whole: it fails; or goes on without writing it, where it is told to.
+
+    As root it would write flake.lock into the store path of a snapshot.
+    """
+    wanted = any(argument in settings.build_args for argument in (*OVERRIDING, *WITHOUT_LOCK_FILE))
+    return "--no-write-lock-file" if wanted else "--no-update-lock-file"
 
 
 def _quoted(*arguments: str) -> str:

@@ -14,6 +14,10 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LINES = 30
 
 
+LOCK_IT = "The lock file lacks inputs, or is behind flake.nix: run 'nix flake lock' and deploy again."
+"""What to do about INCOMPLETE_LOCK_FILE."""
+
+
 class NixError(Enum):
     """What has gone wrong, where Nix's message tells it."""
 

@@ -25,6 +25,8 @@ class CopySettings:
     copy_timeout: int
     """Seconds for one attempt."""
     reconnect_timeout: int
+    allow: tuple[str, ...]
+    """What is refused otherwise."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -33,6 +35,7 @@ class CopySettings:
             flake=options["flake"] or "",
             copy_timeout=options["copy_timeout"],
             reconnect_timeout=options["reconnect_timeout"],
+            allow=tuple(options["allow"]),
         )
 
 
@@ -63,6 +66,7 @@ class BuildSettings(CopySettings):
             flake=options["flake"] or "",
             copy_timeout=options["copy_timeout"],
             reconnect_timeout=options["reconnect_timeout"],
+            allow=tuple(options["allow"]),
             reference=options.get("reference") or "",
             toplevel=path,
             configuration=options["configuration"] or "",

@@ -6,17 +6,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .._codes import Refusal
 from .._flake.local import LocalFlake, LocalInput, RemoteFlake
 from .._flake.shared import SharedFlake, shared_flake
 from .._flake.snapshot import Snapshot
+from .._flake.unlocked import given_otherwise
+from .._host.answer import HostError
 from .._host.connection import Host
+from .known_secrets import known_secrets
 from .settings import CopySettings
+
+ALLOWS_SECRETS = "secrets_in_flake"
+_NAMED = 5
+"""So many files are named in a message."""
 
 
 class Sources:
@@ -25,14 +33,19 @@ class Sources:
     def __init__(self, host: Host, settings: CopySettings, shared_file: Path) -> None:
         self._host = host
         self._settings = settings
-        shared = shared_flake(settings.flake, Path.cwd(), shared_file)
+        shared = shared_flake(settings.flake, Path.cwd(), shared_file, known_secrets())
         self._flake = shared.flake
         self._snapshot = shared.snapshot
+        self._unlocked = shared.unlocked
         self._sources: dict[str, Snapshot | LocalInput] = {one.store_path: one for one in shared.inputs.found}
         self.bytes_sent = 0
         if shared.snapshot:
             self._sources[shared.snapshot.store_path] = shared.snapshot
         self._warn(shared)
+        if isinstance(shared.flake, LocalFlake) and shared.snapshot:
+            self._look_for_secrets(
+                shared.snapshot, f"the flake in {shared.flake.root}", shared.flake.is_whole_directory, shared.is_first
+            )
 
     @property
     def reference(self) -> str:
@@ -40,6 +53,25 @@ class Sources:
         if isinstance(self._flake, RemoteFlake) or self._snapshot is None:
             return self._settings.flake
         return self._flake.locked_reference(self._snapshot)
+
+    def not_locked(self, build_args: Sequence[str] = ()) -> str:
+        """What its lock file lacks, in a sentence; "" where that is nothing, or arguments for Nix give it."""
+        lacks = "; ".join(f"the input '{one.name}' {one.why}" for one in given_otherwise(self._unlocked, build_args))
+        if not lacks or not isinstance(self._flake, LocalFlake):
+            return ""
+        lock = self._flake.root / self._flake.directory / "flake.lock"
+        if any(self._flake.root / file == lock for file in self._flake.untracked_nix_files):
+            return f"git does not track {lock}, so the flake does not contain it, and {lacks}. Run 'git add' for it"
+        return f"{lock.parent} is not locked: {lacks}. Run 'nix flake lock' there, and 'git add flake.lock' if it is new"
+
+    def refuse_unlocked(self, build_args: Sequence[str]) -> None:
+        """HostError where every host would have to resolve inputs by itself, each perhaps to something else."""
+        if lacks := self.not_locked(build_args):
+            raise HostError(
+                f"{lacks}; then deploy again. {self._host.name} was not asked to do anything. (With '--no-write-lock-file'"
+                " in build_args each host resolves by itself what the lock file lacks.)",
+                Refusal.NOT_LOCKED,
+            )
 
     @property
     def paths(self) -> str:
@@ -65,9 +97,41 @@ class Sources:
     def read(self, path: str) -> bytes:
         """The NAR of one of them, which is about to be sent."""
         source = self._sources[path]
-        with source if isinstance(source, Snapshot) else source.snapshot() as snapshot:
+        with source if isinstance(source, Snapshot) else self._read_input(source) as snapshot:
             self._host.tell(f"gets {path}, {_size(snapshot.nar_size)}")
             return snapshot.nar.read()
+
+    def _read_input(self, source: LocalInput) -> Snapshot:
+        snapshot = source.snapshot(known_secrets())
+        what = f"the input '{source.name}' in {source.root}"
+        try:
+            self._look_for_secrets(snapshot, what, source.revision is None, True)
+        except HostError:
+            snapshot.nar.close()
+            raise
+        return snapshot
+
+    def _look_for_secrets(self, snapshot: Snapshot, what: str, is_whole_directory: bool, tell: bool) -> None:
+        """What is sent, every user of the host can read. Nobody has chosen the files of a directory without git."""
+        if not snapshot.secrets or ALLOWS_SECRETS in self._settings.allow:
+            return
+        named = ", ".join(map(str, snapshot.secrets[:_NAMED]))
+        more = len(snapshot.secrets) - _NAMED
+        found = f"{named}{f' and {more} more' if more > 0 else ''}"
+        if is_whole_directory:
+            raise HostError(
+                f"{what} holds what looks like secrets, and without git all of its files would go to the host's store,"
+                f" where every user of the host can read them: {found}. It was not copied. Move them out of it; or make"
+                " it a git repository that does not track them; or, if everybody may read them, allow"
+                f" '{ALLOWS_SECRETS}' (deploy_flake_allow)",
+                Refusal.SECRETS_IN_FLAKE,
+            )
+        if tell:
+            self._host.warn(
+                f"{what} holds what looks like secrets, and every user of the host can read them in its store: {found}."
+                f" Have git not track them, or keep them encrypted; '{ALLOWS_SECRETS}' in deploy_flake_allow silences"
+                " this"
+            )
 
     def facts(self) -> dict[str, Any]:
         """The return values about the flake."""

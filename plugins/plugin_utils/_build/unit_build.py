@@ -127,6 +127,7 @@ class UnitBuild:
                 **({"look": "yes", **self._look} if self._look else {"look": "no"}),
             ),
             f"{'copying the flake and ' if data else ''}building (a build that has begun goes on there)",
+            begun=may_start == "no",
         )
         if answer.get("attached"):
             self.attached = True

@@ -15,10 +15,12 @@ from .._host.reboot import reboot_after_commit
 from .deployment import Deployment, result_of
 from .record import read_record
 from .settings import Settings
+from .way_in import refuse_unproven_way_in
 
 
 def use_fresh_connection(host: Host, waiting: Deployment, settings: Settings) -> None:
     """From here on speak with the host as somebody who was not there before, and wherever it may answer."""
+    refuse_unproven_way_in(host, settings.allow)
     # The way in has to work for them too, not only for a connection that was there before.
     host.use_fresh_connections()
     waiting.addresses = host.addresses(settings.confirm_hosts)

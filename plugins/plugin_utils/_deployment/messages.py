@@ -132,6 +132,16 @@ def after_refusal(why_code: str, again: str) -> str:
             f"set on_reboot_required to 'boot' or 'boot_and_reboot' and {again} again, or boot the system once with the"
             " playbook trial"
         )
+    if why_code == Why.UNITS_FAILED_BEFORE:
+        return (
+            f"{again} again with health_policy 'no_new_failures', which lets pass what had failed before, or with these"
+            " units in ignore_units, if the new system mends them or they may fail; or mend them on the host first"
+        )
+    if why_code == Why.NOT_UP:
+        return (
+            "wait until it is up (limits.health gives it longer), or end what it still starts ('systemctl list-jobs'"
+            f" and 'systemctl stop' on the host), and {again} again"
+        )
     return f"fix what is named above and {again} again"
 
 

@@ -21,6 +21,7 @@ from .context import Context
 from .deployment import Deployment, new_id
 from .settings import Settings
 from .wait_while_busy import wait_while_busy
+from .way_in import refuse_unproven_way_in
 
 # Read before Ansible starts a process for each host, as the options are.
 _PROGRAM = program("deployment")
@@ -85,10 +86,13 @@ class _Start:
         batches = context.batches if settings.all_or_nothing and mode == Mode.TEST else 0
         self._limits = settings.limits.for_deployment(batches)
         self._deployment = Deployment(host, new_id(), settings.reconnect_timeout, self._limits)
+        self._deployment.addresses = host.addresses(settings.confirm_hosts)
 
     def run(self, since_boot: str) -> Started:
         """Look and start, again and again while somebody else switches the host."""
         settings = self._settings
+        if self._mode == Mode.TEST:
+            refuse_unproven_way_in(self._host, settings.allow)
         if not self._rollback_to and not is_store_path(settings.toplevel):
             raise HostError(f"toplevel must be a store path, and is {settings.toplevel!r}", Refusal.NOT_A_STORE_PATH)
         if settings.specialisation and self._mode == Mode.BOOT:

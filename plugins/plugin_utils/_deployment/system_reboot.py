@@ -75,7 +75,8 @@ def _reboot(host: Host, settings: RebootSettings, before: Answer, check_mode: bo
         return {"state": ResultState.WOULD_REBOOT, "changed": True}
     limit = settings.limits.reboot
     told = time.monotonic()
-    answer = reboot.reboot_and_wait(host, before, expected, limit, host.addresses(settings.confirm_hosts))
+    addresses = host.addresses(settings.confirm_hosts)
+    answer = reboot.reboot_and_wait(host, before, expected, limit, addresses, settle=settings.limits.settle)
     reboot.require_up(host, answer, limit)
     reboot.require_system(host, answer, expected)
     reboot.require_health(host, answer, settings.health_policy, settings.ignore_units, before)

@@ -19,6 +19,7 @@ from .context import Context
 from .deployment import new_id, result_of
 from .settings import RebootSettings
 from .start import preflight, start
+from .way_in import refuse_unproven_way_in
 
 _GRACE = 20
 """Seconds that a system which rolls back by itself has after the limit, for the commit to begin."""
@@ -51,6 +52,7 @@ class Trial:
 
     def run(self, check_mode: bool) -> dict[str, Any]:
         """From the preparation to the boot default."""
+        refuse_unproven_way_in(self.host, self.settings.allow)
         if self.old == self.new:
             if self.before.get("booted") == self.new:
                 return {"state": ResultState.UNCHANGED}
@@ -74,7 +76,9 @@ class Trial:
             return {"state": ResultState.WOULD_TRY, "changed": True}
         if came_up:
             self._note(f"{self.new} has been booted already, so it is not booted again")
-            up, _said = reboot.wait_until_up(self.host, "none", self._limit, self._addresses)
+            up, _said = reboot.wait_until_up(
+                self.host, "none", self._limit, self._addresses, settle=self.settings.limits.settle
+            )
             return self._keep(up or self.before) | {"notes": self.notes}
         prepared = self._ask(TrialStep.PREPARE)
         if earlier := prepared.get("earlier"):
@@ -91,7 +95,13 @@ class Trial:
         began = time.monotonic()
         try:
             answer = reboot.reboot_and_wait(
-                self.host, self.before, self.new, self._limit, self._addresses, trying=self.new
+                self.host,
+                self.before,
+                self.new,
+                self._limit,
+                self._addresses,
+                trying=self.new,
+                settle=self.settings.limits.settle,
             )
         except reboot.NotBackError as error:
             answer = self._wait_for_return(prepared, began, error)
@@ -161,7 +171,7 @@ class Trial:
         return {
             "changed": True,
             "booted_system": answer.get("booted"),
-            "failed_units": answer.all("failed_unit"),
+            "failed_units": reboot.facts(answer)["failed_units"],
             **{name: result[name] for name in kept if name in result},
         }
 

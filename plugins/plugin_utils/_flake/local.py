@@ -17,7 +17,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,9 +61,14 @@ class LocalFlake:
     tree: nar.Node = field(default_factory=lambda: nar.Directory({}), repr=False, compare=False)
     """The files themselves."""
 
-    def snapshot(self, file: BinaryIO | None = None) -> Snapshot:
+    @property
+    def is_whole_directory(self) -> bool:
+        """Whether nobody has chosen what is in it; otherwise it is what git tracks."""
+        return self.revision is None and not self.dirty
+
+    def snapshot(self, file: BinaryIO | None = None, known_secrets: Collection[Path] = ()) -> Snapshot:
         """Read all files into a NAR: the file, else a temporary one, in memory while it is small."""
-        return take_snapshot(self.tree, self.root, file)
+        return take_snapshot(self.tree, self.root, file, known_secrets)
 
     def locked_reference(self, snapshot: Snapshot) -> str:
         """Name the snapshot in the host's store so that Nix takes it for locked, revision and time included."""
@@ -89,12 +94,12 @@ class LocalInput:
     root: Path
     revision: str | None
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, known_secrets: Collection[Path] = ()) -> Snapshot:
         """Read the input, and make sure that it is what the lock file says."""
         what = f"input '{self.name}' ({self.reference})"
         try:
             tree = nar.directory_tree(self.root) if self.revision is None else git.commit_tree(self.root, self.revision)
-            snapshot = take_snapshot(tree, self.root)
+            snapshot = take_snapshot(tree, self.root, known_secrets=known_secrets)
         except (FlakeError, nar.NarError, git.GitError) as error:
             raise FlakeError(f"{what}: {error}") from error
         if snapshot.nar_hash != self.nar_hash:

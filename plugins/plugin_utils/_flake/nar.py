@@ -77,10 +77,17 @@ def read(file: RegularFile) -> bytes:
         return content.read()
 
 
-def write_nar(tree: Node, sink: Sink) -> None:
+class Look(Protocol):
+    """What looks at the files while they are read."""
+
+    def __call__(self, path: bytes, executable: bool, size: int, beginning: bytes, /) -> None:
+        """Look at a file: its path in the tree, and its first bytes."""
+
+
+def write_nar(tree: Node, sink: Sink, look: Look | None = None) -> None:
     """Serialise a tree. Nothing larger than a chunk of a file is held in memory."""
     _write_string(sink, b"nix-archive-1")
-    _write_node(tree, sink, b"")
+    _write_node(tree, sink, b"", look)
 
 
 def directory_tree(root: str | os.PathLike[str]) -> Node:
@@ -123,7 +130,7 @@ def _write_string(sink: Sink, data: bytes) -> None:
     sink.write(len(data).to_bytes(8, "little") + data + b"\0" * (-len(data) % 8))
 
 
-def _write_node(node: Node, sink: Sink, path: bytes) -> None:
+def _write_node(node: Node, sink: Sink, path: bytes, look: Look | None) -> None:
     _write_string(sink, b"(")
     _write_string(sink, b"type")
     if isinstance(node, RegularFile):
@@ -132,7 +139,7 @@ def _write_node(node: Node, sink: Sink, path: bytes) -> None:
             _write_string(sink, b"executable")
             _write_string(sink, b"")
         _write_string(sink, b"contents")
-        _write_contents(node, sink, path)
+        _write_contents(node, sink, path, look)
     elif isinstance(node, Symlink):
         _write_string(sink, b"symlink")
         _write_string(sink, b"target")
@@ -147,12 +154,12 @@ def _write_node(node: Node, sink: Sink, path: bytes) -> None:
             _write_string(sink, b"name")
             _write_string(sink, name)
             _write_string(sink, b"node")
-            _write_node(node.entries[name], sink, path + b"/" + name if path else name)
+            _write_node(node.entries[name], sink, path + b"/" + name if path else name, look)
             _write_string(sink, b")")
     _write_string(sink, b")")
 
 
-def _write_contents(file: RegularFile, sink: Sink, path: bytes) -> None:
+def _write_contents(file: RegularFile, sink: Sink, path: bytes, look: Look | None) -> None:
     sink.write(file.size.to_bytes(8, "little"))
     left = file.size
     try:
@@ -161,6 +168,8 @@ def _write_contents(file: RegularFile, sink: Sink, path: bytes) -> None:
                 data = content.read(min(left, _CHUNK))
                 if not data:
                     raise NarError(f"{_show(path)} became shorter while it was being read; try again")
+                if look is not None and left == file.size:
+                    look(path, file.executable, file.size, data)
                 sink.write(data)
                 left -= len(data)
             if content.read(1):

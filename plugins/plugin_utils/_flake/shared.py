@@ -10,15 +10,18 @@ So all of them get the same, whatever becomes of the files meanwhile, and a larg
 from __future__ import annotations
 
 import fcntl
+import os
 import pickle
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from . import nar
 from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, local_inputs
-from .nar import Directory
 from .reference import FlakeError
 from .snapshot import Snapshot
+from .unlocked import Unlocked, unlocked_inputs
 
 
 @dataclass(frozen=True)
@@ -30,31 +33,46 @@ class SharedFlake:
     inputs: LocalInputs
     snapshot: Snapshot | None
     """None for a remote flake."""
+    is_first: bool
+    """Whether this process has read it: what there is to say of it need not be said for each host."""
+    unlocked: tuple[Unlocked, ...] = ()
+    """Inputs of a local flake that its lock file lacks."""
 
 
-def shared_flake(reference: str, cwd: Path, file: Path) -> SharedFlake:
+def shared_flake(reference: str, cwd: Path, file: Path, known_secrets: Collection[Path] = ()) -> SharedFlake:
     """Find a flake and take its snapshot; or open the one that another process has put where the file is."""
     nar_file = file.with_suffix(".nar")
     try:
         with file.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not file.exists():
+            is_first = not file.exists()
+            if is_first:
                 written = file.with_suffix(".new")
-                written.write_bytes(pickle.dumps(_read(reference, cwd, nar_file)))
+                written.write_bytes(pickle.dumps(_read(reference, cwd, nar_file, known_secrets)))
                 written.replace(file)
         # Nobody but this run of Ansible writes there.
-        flake, inputs, facts = pickle.loads(file.read_bytes())
-        return SharedFlake(flake, inputs, facts and Snapshot(nar_file.open("rb"), *facts))
+        flake, inputs, unlocked, facts = pickle.loads(file.read_bytes())
+        return SharedFlake(flake, inputs, facts and Snapshot(nar_file.open("rb"), *facts), is_first, unlocked)
     except OSError as error:
         raise FlakeError(f"the flake {reference!r} cannot be copied: {error}") from error
 
 
-def _read(reference: str, cwd: Path, nar_file: Path) -> tuple[Any, ...]:
+def _read(reference: str, cwd: Path, nar_file: Path, known_secrets: Collection[Path]) -> tuple[Any, ...]:
     """What the other processes have to know. The tree may hold open files, which cannot go to them."""
     flake = find_flake(reference, cwd)
     if isinstance(flake, RemoteFlake):
-        return flake, LocalInputs(), None
+        return flake, LocalInputs(), (), None
     inputs = local_inputs(flake)
-    with flake.snapshot(nar_file.open("w+b")) as snapshot:
-        facts = (snapshot.nar_hash, snapshot.nar_size, snapshot.store_path)
-    return replace(flake, tree=Directory({})), inputs, facts
+    with flake.snapshot(nar_file.open("w+b"), known_secrets) as snapshot:
+        facts = (snapshot.nar_hash, snapshot.nar_size, snapshot.store_path, snapshot.secrets)
+    return replace(flake, tree=nar.Directory({})), inputs, _unlocked(flake), facts
+
+
+def _unlocked(flake: LocalFlake) -> tuple[Unlocked, ...]:
+    """What flake.nix asks for and the lock file does not have, where both are files and no links."""
+    text, lock = (
+        nar.find(flake.tree, os.fsencode(f"{flake.directory}/{name}")) for name in ("flake.nix", "flake.lock")
+    )
+    if not isinstance(text, nar.RegularFile) or not isinstance(lock, nar.RegularFile | None):
+        return ()
+    return unlocked_inputs(nar.read(text), None if lock is None else nar.read(lock))

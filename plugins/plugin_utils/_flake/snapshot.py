@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import BinaryIO, Self, cast
 
 from . import git, nar
 from .reference import FlakeError
+from .secret_files import SecretFile, SecretFiles
 from .store_path import source_store_path, sri
 
 _IN_MEMORY = 8 << 20
@@ -28,6 +30,8 @@ class Snapshot:
     nar_hash: str
     nar_size: int
     store_path: str
+    secrets: tuple[SecretFile, ...] = ()
+    """What looks like one."""
 
     def __enter__(self) -> Self:
         """Use in a `with` statement, which lets go of the NAR at its end."""
@@ -40,8 +44,13 @@ class Snapshot:
         self.nar.close()
 
 
-def take_snapshot(tree: nar.Node, root: Path, file: BinaryIO | None = None) -> Snapshot:
-    """Read a tree into a NAR: the file, else a temporary one, in memory while it is small. The root is for messages."""
+def take_snapshot(
+    tree: nar.Node, root: Path, file: BinaryIO | None = None, known_secrets: Collection[Path] = ()
+) -> Snapshot:
+    """Read a tree into a NAR: the file, else a temporary one, in memory while it is small.
+
+    The root is where the tree is, for messages and for the secrets that are known.
+    """
     # It outlives this function: the snapshot's user closes it.
     file = file or cast(
         BinaryIO,
@@ -49,7 +58,8 @@ def take_snapshot(tree: nar.Node, root: Path, file: BinaryIO | None = None) -> S
     )
     sink = _HashingSink(file)
     try:
-        nar.write_nar(tree, sink)
+        secrets = SecretFiles(tree, root, known_secrets)
+        nar.write_nar(tree, sink, secrets.look)
     except (nar.NarError, git.GitError) as error:
         file.close()
         raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
@@ -58,7 +68,7 @@ def take_snapshot(tree: nar.Node, root: Path, file: BinaryIO | None = None) -> S
         raise
     file.seek(0)
     digest = sink.hash.digest()
-    return Snapshot(file, sri(digest), sink.size, source_store_path(digest))
+    return Snapshot(file, sri(digest), sink.size, source_store_path(digest), tuple(secrets.found))
 
 
 class _HashingSink:

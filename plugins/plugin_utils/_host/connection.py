@@ -20,13 +20,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.utils.display import Display
 
 from .._codes import Refusal, Step
 from .._printable import printable
 from . import scripts
 from .answer import Answer, HostError, HostLostError
+from .own_machine import is_own
 
 # bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; dd does not, and leaves it the rest.
 _SHELL = """/bin/sh -c 'eval "$(dd bs=SIZE count=1 iflag=fullblock 2>/dev/null)"'"""
@@ -34,6 +35,10 @@ BEGUN = "deploy-flake has begun"
 # Words of ssh whose shared connection has just ended: it could not even ask for a session, so nothing has begun.
 # Ansible's own second try knows one of them alone.
 _NOT_ASKED = re.compile(r"mux_client_\w+: write packet: ")
+
+_SSH_OPTIONS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+# Another machine connects to the address.
+_ELSEWHERE = re.compile(r"ProxyJump|ProxyCommand|-J\b", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -61,13 +66,16 @@ class Action(Protocol):
 class Host:
     """The host of one task."""
 
-    def __init__(self, action: Action, name: str, at_once: int = 1) -> None:
+    def __init__(self, action: Action, name: str, at_once: int = 1, on_behalf_of: str = "") -> None:
         self.name = name
+        self.on_behalf_of = on_behalf_of or name
+        """The inventory's name that the task is for; another one where the task is delegated."""
         self._at_once = at_once
         self.reached = False
         self.undecided: Mapping[str, Any] = {}
         """Return values of a failure from now on: of what was begun, and goes on where nobody hears of it."""
         self._host_key_alias = ""
+        self._own_address = ""
         self._shared_args = ""
         self._action = action
         self._display = Display()
@@ -76,6 +84,18 @@ class Host:
     def over_ssh(self) -> bool:
         """Whether a broken sshd on the host would shut us out."""
         return self._transport in ("ssh", "paramiko_ssh", "libssh")
+
+    @property
+    def unproven(self) -> str:
+        """Why an answer over this connection is no proof that anybody can come in from outside; "" where it is one."""
+        if not self.over_ssh:
+            return f"the connection '{self._transport}' does not come from there"
+        options = (str(self._connection.get_option(name) or "") for name in _SSH_OPTIONS)
+        if any(_ELSEWHERE.search(option) for option in options):
+            return ""
+        if is_own(self.address, self._connection.get_option("port")):
+            return f"{self.address} is this machine itself"
+        return ""
 
     @property
     def _connection(self) -> Connection:
@@ -123,22 +143,35 @@ class Host:
         text = scripts.command(command, inputs).encode(errors="surrogateescape")
         return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 
-    def persist(self, patience: float, attempt: Callable[[], T], doing: str, addresses: Sequence[str] = ()) -> T:
+    def persist(
+        self,
+        patience: float,
+        attempt: Callable[[], T],
+        doing: str,
+        addresses: Sequence[str] = (),
+        begun: bool = False,
+    ) -> T:
         """Try again over new connections while the host does not answer, for `patience` seconds from the first failure.
 
         `addresses` are tried in turn, where there are any. Raises HostLostError in the end. Every script may run twice,
-        so that this is harmless.
+        so that this is harmless. `begun` is for what goes on there whoever asks, as all that is `undecided` does: then
+        a login or a become that has ceased to work is waited for as well.
         """
         in_turn = itertools.cycle(addresses)
+        was_reached = self.reached
         lost_at: float | None = None
         pause = 0.5
         while True:
             try:
                 result = attempt()
-            except AnsibleConnectionFailure as error:
+            except (AnsibleError, HostError) as error:
+                if not (isinstance(error, AnsibleConnectionFailure) or self._may_come_back(error, begun, was_reached)):
+                    raise
                 if lost_at is None:
                     lost_at = time.monotonic()
-                    self.tell(f"lost the connection while {doing}; trying again for {patience:.0f} s")
+                    lost = "lost the connection" if isinstance(error, AnsibleConnectionFailure) else "got no answer"
+                    self.tell(f"{lost} while {doing}; trying again for {patience:.0f} s")
+                    self.tell_more(str(error))
                 if time.monotonic() - lost_at >= patience:
                     raise HostLostError(
                         f"{self.name} has not answered for {patience:.0f} s while {doing}: {error}", Refusal.LOST
@@ -154,7 +187,13 @@ class Host:
                 self.reached = True
                 return result
 
-    def contact(self, patience: float, attempt: Callable[[], T], doing: str) -> T:
+    def _may_come_back(self, error: Exception, begun: bool, was_reached: bool) -> bool:
+        """Whether this is lost contact with work that goes on: the system that is tried may have taken sudo away."""
+        if not (begun or self.undecided):
+            return False
+        return no_answer(error) or (was_reached and getattr(error, "reason", "") == Refusal.NOT_ROOT)
+
+    def contact(self, patience: float, attempt: Callable[[], T], doing: str, begun: bool = False) -> T:
         """As `persist`, but a host that was never reached is not waited for: raises AnsibleConnectionFailure."""
         if not self.reached:
             try:
@@ -162,7 +201,7 @@ class Host:
             except AnsibleConnectionFailure:
                 if not self.reached:
                     raise
-        return self.persist(patience, attempt, doing)
+        return self.persist(patience, attempt, doing, begun=begun)
 
     def reset(self) -> None:
         """Let go of a connection that may be dead, a shared one included."""
@@ -178,8 +217,12 @@ class Host:
         return str(self._connection.get_option("host")) if self.over_ssh else ""
 
     def addresses(self, others: Sequence[str]) -> list[str]:
-        """These and the host's own, to be tried in turn; none where there are no others."""
-        return [address for address in (*others, self.address) if address] if others else []
+        """These and the host's own, to be tried in turn; none where there are no others, or no ssh."""
+        return (
+            [address for address in (*others, self._own_address or self.address) if address]
+            if self.over_ssh and others
+            else []
+        )
 
     def connect_to(self, address: str) -> None:
         """Connect to another address of the same host from here on; its host key has to be the one it had before."""
@@ -188,6 +231,7 @@ class Host:
             port = connection.get_option("port")
             alias = self.address if port in (None, 22, "22") else f"[{self.address}]:{port}"
             self._host_key_alias = alias
+            self._own_address = self.address
             extra = connection.get_option("ssh_extra_args") or ""
             connection.set_option("ssh_extra_args", f"{extra} -o HostKeyAlias={shlex.quote(alias)}".strip())
         connection.set_option("host", address)
@@ -237,9 +281,11 @@ class Host:
         try:
             answer = Answer.parse(result["stdout"])
         except ValueError:
-            said = _last_line(result["stderr"].replace(BEGUN, "")) or _last_line(result["stdout"]) or "nothing"
+            said = _last_line(result["stderr"].replace(BEGUN, "")) or _last_line(result["stdout"])
             raise HostError(
-                f"a script on {self.name} ended with {result['rc']} and no answer; it said: {said}", Refusal.NO_ANSWER
+                f"a script on {self.name} ended with {result['rc']} and no answer"
+                f"{f'; it said: {said}' if said else ', and said nothing'}",
+                Refusal.NO_ANSWER,
             ) from None
         self.reached = True
         if answer.get("refused"):
@@ -256,6 +302,11 @@ class Host:
             connection.set_option(
                 "ssh_extra_args", f"{extra} -o ServerAliveInterval=5 -o ServerAliveCountMax=4".strip()
             )
+
+
+def no_answer(error: Exception) -> bool:
+    """Whether the host has not said anything: no connection, no login, or no become, whose failures Ansible raises."""
+    return isinstance(error, AnsibleError) or getattr(error, "reason", "") == Refusal.NO_ANSWER
 
 
 def _last_line(text: str) -> str:

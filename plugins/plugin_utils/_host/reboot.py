@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleError
 
 from .._codes import HealthPolicy, MayReboot, Refusal
 from .answer import Answer, HostError
-from .connection import Host
+from .connection import Host, no_answer
 
 _UP = ("running", "degraded")
 _POLL = 20
@@ -53,22 +53,27 @@ def reboot_and_wait(
     addresses: Sequence[str] = (),
     may_reboot: MayReboot = MayReboot.YES,
     trying: str = "",
+    settle: int = 0,
 ) -> Answer:
     """Reboot, and wait until the host is up with another boot id; the last look, which may say that it isn't.
 
     NotBackError when no look came through within `limit` seconds. `addresses` are tried in turn, where there are any.
+    For `settle` seconds its services are watched then.
     """
     boot_id = before.get("boot_id")
     host.tell("reboots")
     ends = time.monotonic() + limit
     try:
         _ask(host, boot_id=boot_id, may_reboot=may_reboot, trying=trying)
-    except AnsibleConnectionFailure as error:
+    except (AnsibleError, HostError) as error:
+        # The reboot may end the script before it has answered.
+        if not no_answer(error):
+            raise
         host.tell_more(f"the connection ended with the reboot: {error}")
     else:
         may_reboot = MayReboot.NO
     # It may have ended before the host was told: then each look tells it once more, until it reboots.
-    answer, said = wait_until_up(host, boot_id, ends - time.monotonic(), addresses, may_reboot, trying)
+    answer, said = wait_until_up(host, boot_id, ends - time.monotonic(), addresses, may_reboot, trying, settle)
     if answer is None:
         raise NotBackError(
             f"{host.name} was told to reboot into {expected} and has not come back within {limit:.0f} s;"
@@ -85,8 +90,9 @@ def wait_until_up(
     addresses: Sequence[str] = (),
     may_reboot: MayReboot = MayReboot.NO,
     trying: str = "",
+    settle: int = 0,
 ) -> tuple[Answer | None, str]:
-    """Wait until the host answers from another boot and has finished starting.
+    """Wait until the host answers from another boot and has finished starting; watch its services for `settle` seconds.
 
     The last look at that boot, if there was one, and what the last attempt came to.
     """
@@ -102,9 +108,11 @@ def wait_until_up(
             return seen, said
         host.reset()
         try:
-            answer = _ask(host, boot_id=boot_id, may_reboot=may_reboot, trying=trying, patience=min(left, _POLL))
-        except (AnsibleConnectionFailure, HostError) as error:
-            # HostError: while it shuts down or starts, what a login says may be no answer.
+            answer = _ask(
+                host, boot_id=boot_id, may_reboot=may_reboot, trying=trying, patience=min(left, _POLL), settle=settle
+            )
+        except (AnsibleError, HostError) as error:
+            # While it shuts down or starts, what a login or sudo says may be no answer.
             said = str(error)
             host.tell_more(f"not up yet: {said}")
             if addresses:
@@ -146,20 +154,37 @@ def require_health(host: Host, answer: Answer, policy: HealthPolicy, ignored: Co
     if units := failed_units(answer, policy, ignored, before):
         journal = "".join(f"\n  {line}" for line in answer.get("journal").splitlines()[-20:])
         raise HostError(
-            f"{host.name} has booted {answer.get('booted')}, and units have failed: {' '.join(units)}{journal}",
+            f"{host.name} has booted {answer.get('booted')}, and {_what_fails(answer, units)}{journal}",
             Refusal.UNHEALTHY,
             answer,
         )
 
 
 def failed_units(answer: Answer, policy: HealthPolicy, ignored: Collection[str], before: Answer) -> list[str]:
-    """The failed units that count."""
-    known = before.all("failed_unit") if policy == HealthPolicy.NO_NEW_FAILURES else []
-    return [
-        unit
-        for unit in answer.all("failed_unit")
-        if unit not in known and not any(fnmatchcase(unit, pattern) for pattern in ignored)
-    ]
+    """The units that count: those that have failed, and services that are started again and again."""
+    lenient = policy == HealthPolicy.NO_NEW_FAILURES
+    restarted = dict(_named(each) for each in before.all("restarted_unit"))
+    known = [*before.all("failed_unit"), *(unit for unit, how in restarted.items() if how == "failing")]
+    units = [unit for unit in answer.all("failed_unit") if not (lenient and unit in known)]
+    for unit, how in map(_named, answer.all("loop_unit")):
+        # One that ends well, to be started again after a while, is meant so, if it was the same before.
+        if not (unit in restarted and (lenient or (how != "failing" and restarted[unit] != "failing"))):
+            units.append(unit)
+    return [unit for unit in units if not any(fnmatchcase(unit, pattern) for pattern in ignored)]
+
+
+def _what_fails(answer: Answer, units: Sequence[str]) -> str:
+    failed = [unit for unit in units if unit in answer.all("failed_unit")]
+    again = [unit for unit in units if unit not in failed]
+    parts = [f"units have failed: {' '.join(failed)}"] if failed else []
+    parts += [f"services end and are started again and again: {' '.join(again)}"] if again else []
+    return ", and ".join(parts)
+
+
+def _named(text: str) -> tuple[str, str]:
+    """A service, and how it is started again, as restarts.sh says it."""
+    unit, _space, how = text.partition(" ")
+    return unit, how
 
 
 def facts(answer: Answer) -> Mapping[str, Any]:
@@ -168,7 +193,10 @@ def facts(answer: Answer) -> Mapping[str, Any]:
         "booted_system": answer.get("booted"),
         "system": answer.get("current"),
         "boot_default": answer.get("boot_default"),
-        "failed_units": answer.all("failed_unit"),
+        "failed_units": [
+            *answer.all("failed_unit"),
+            *(unit for unit, how in map(_named, answer.all("loop_unit")) if how != "recurring"),
+        ],
     }
 
 
@@ -179,13 +207,15 @@ def _ask(
     toplevel: str = "",
     trying: str = "",
     patience: float = _POLL,
+    settle: int = 0,
 ) -> Answer:
     return host.run(
         "reboot",
-        limit=patience + 15,
+        limit=patience + settle + 15,
         boot_id=boot_id,
         may_reboot=may_reboot,
         toplevel=toplevel,
         trying=trying,
         patience=f"{max(patience, 1):.0f}",
+        settle=str(settle),
     )

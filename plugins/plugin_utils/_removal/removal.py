@@ -118,14 +118,16 @@ def _carry_out(host: Host, settings: RemovalSettings, removed: Sequence[Generati
         )
 
     patience = settings.reconnect_timeout
-    while not (answer := host.persist(patience, poll, "removing old generations")).get("result"):
+    begun = False
+    while not (answer := host.persist(patience, poll, "removing old generations", begun=begun)).get("result"):
+        begun = True
         if time.monotonic() > ends:
             raise HostError(
                 f"{host.name} has not ended the removal of old generations in time; it goes on by itself. Look with"
                 " 'systemctl status deploy-flake*'",
                 Refusal.TOO_SLOW,
             )
-    host.persist(patience, lambda: poll("yes"), "tidying up")
+    host.persist(patience, lambda: poll("yes"), "tidying up", begun=True)
     result, by = ended(answer)
     if result is RemovalResult.BUSY:
         raise HostError(f"{host.name} is being switched by {by}", Refusal.BUSY, answer)

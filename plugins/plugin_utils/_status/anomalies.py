@@ -103,14 +103,21 @@ def _of_systems(facts: Facts) -> Iterator[Explanation]:
         )
     elif facts.runs_boot_default:
         return
-    elif facts.boot_default_waits:
+    elif current == booted and facts.trial is not None and facts.runs_trial:
+        yield _booted_once(facts.trial, default)
+    elif facts.is_confirmed:
+        chosen = f", or {current} was booted by choice" if current == booted else f"; {current} was committed before"
         yield Explanation(
             Anomaly.BOOT_DEFAULT_NOT_LIVE,
             f"the host would boot {default}, which does not run: it was made the boot default without being"
-            f" activated, or {current} was booted by choice. A reboot starts it",
+            f" activated{chosen}. A reboot starts it",
         )
-    elif current == booted and facts.trial is not None:
-        yield _booted_once(facts.trial, default)
+    elif not facts.complete and default != booted:
+        yield Explanation(
+            Anomaly.BOOT_DEFAULT_NOT_LIVE,
+            f"the host would boot {default}, which does not run, and runs {current}, which was not booted; only root is"
+            " told whether that was ever confirmed. A reboot starts the former",
+        )
     else:
         after = "what was booted" if default == booted else "neither that nor what was booted"
         yield Explanation(

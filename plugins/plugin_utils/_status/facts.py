@@ -80,6 +80,8 @@ class Facts:
     parent: str = ""
     """The system of which the running one is a specialisation."""
     loader_parent: str = ""
+    live_committed: bool = False
+    """Whether the records say that what runs was confirmed; asked only where something else would boot."""
     open_deployment: OpenDeployment | None = None
     last_deployment: Mapping[str, Any] = field(default_factory=dict)
     """Its line in deployments.jsonl."""
@@ -103,6 +105,7 @@ class Facts:
             specialisation=specialisation,
             parent=parent,
             loader_parent=specialisation_of(loader, generations, default)[1],
+            live_committed=bool(answer.get("live_committed")),
             open_deployment=OpenDeployment.read(answer),
             last_deployment=deployments[-1] if deployments else {},
             trial=Trial.read(answer),
@@ -121,10 +124,15 @@ class Facts:
         return self.trial is not None and self.trial.toplevel == self.current
 
     @property
+    def is_confirmed(self) -> bool:
+        """Whether what runs is no mere test: it was booted, or a deployment has committed it."""
+        return self.current == self.booted or self.live_committed
+
+    @property
     def boot_default_waits(self) -> bool:
-        """Whether the boot default waits for a reboot: it does not run, and nothing was tried meanwhile."""
-        waits = bool(self.boot_default) and not self.runs_boot_default and self.current == self.booted
-        return waits and not self.runs_trial
+        """Whether the boot default waits for a reboot: it does not run, and is not what a test is measured against."""
+        waits = bool(self.boot_default) and not self.runs_boot_default
+        return waits and not self.runs_trial and (self.is_confirmed or self.boot_default != self.booted)
 
 
 def _state(text: str) -> State:

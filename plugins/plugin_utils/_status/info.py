@@ -20,7 +20,7 @@ from .free_space import free_space
 from .generations import Generation
 
 _BOOT_DEFAULT = "boot-default"
-"""As a reason for a reboot, beside the parts of a system that the host names."""
+"""As a reason for a reboot, beside the parts of the boot default that are not what was booted."""
 
 
 def values(answer: Answer, flake: LocalFlake | RemoteFlake | None, configuration: str | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 # inputs: name login_user build_limit nix_arguments at_end nix_config offset patience quiet may_start source paths nar_size look
 # inputs where nar_size: path
 # inputs where look=yes: specialisation mode over_ssh allow
-# needs: base free_space interpreter nix_config old_builds own_directory receive_snapshot root_snapshots roots system tools wait_for_line
+# needs: base cache_directory free_space interpreter nix_access nix_config old_builds own_directory receive_snapshot root_snapshots roots system tools wait_for_line
 # shellcheck shell=sh
 
 # refuse_build REASON MESSAGE: nothing will come of this flake.
@@ -19,6 +19,7 @@ main() {
     require_root
     [ -z "$nar_size" ] || receive_snapshot
     command -v nix >/dev/null || refuse_build no-nix "has no nix in $PATH: is it a NixOS host?"
+    login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
     own_directory "$run_dir" || refuse_build no-directory "$run_dir is not a directory of root's alone"
     build=$run_dir/build-$name
     build_unit=deploy-flake-build-$name.service
@@ -54,7 +55,6 @@ start_build() {
     local said tries
     [ ! -e "$build" ] || rm -rf "$build"
     mkdir -m 0700 "$build" && : >"$build/events" || refuse_build no-space "cannot make $build"
-    login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
     # Whoever waits for a directory of users holds up all others.
     timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_build no-user "has no user $login_user to build as, or did not say so within 20 s"
     eval "set -- $nix_arguments"
@@ -64,13 +64,16 @@ PATH='$PATH'
 $(printf '%s\n' "$at_end")
 END
     lend_nix_config "$build" "$build_unit"
+    choose_cache
     # The log is opened by systemd, in a directory that only root can write: a link put there by the login user would be read
     # out as root.
     tries=0
     until said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
         --description="builds a system for deploy-flake" -p User="$login_user" -p RuntimeDirectory="deploy-flake-build-$name" \
         -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=20 \
-        -p ExecStopPost="+$interpreter $build/ended $build $roots $name" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
+        -p ExecStopPost="+$interpreter $build/ended $build $roots $name" -E PATH="$PATH" \
+        ${cache_name:+-p CacheDirectory="$cache_name" -p CacheDirectoryMode=0700 -E XDG_CACHE_HOME="/var/cache/$cache_name"} \
+        ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
         "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1); do
         # This script may run a second time, after a connection that was lost.
         if in_progress || [ -e "$build/result" ]; then return; fi
@@ -109,6 +112,7 @@ hand_out() {
         drop_root "$source"
         free_kib /nix
         answer free "$free"
+        case $result in exit-code*) answer_shut_out ;; esac
         ;;
     esac
     # Whoever looks for one that is gone begins it again.

@@ -1,17 +1,20 @@
 # What runs, what booted, what would boot, and how it came to be. Changes nothing. deployments: how many records to tell.
 # inputs: deployments
-# needs: base boot_loader booted durable file_systems profile trial trial_outcome unit_environment units
+# needs: base boot_loader booted committed_live durable file_systems nixos profile restarts trial trial_outcome unit_environment
+# needs: units
 # shellcheck shell=sh
 
 main() {
-    local failed
+    local default failed live
     answer_begin
+    require_nixos
     answer root "$(id -u)"
     answer now "$(date +%s)"
     answer_systems
-    answer_reboot_for /run/current-system
+    answer_reboot_for "${default:-/run/current-system}"
     answer manager "$(sc is-system-running 2>/dev/null)"
-    failed_units | while read -r failed; do answer failed_unit "$failed"; done
+    # systemd's own word knows nothing of those that fail and are started again, for ever.
+    { failed_units && looping 2 | sed -n 's/ failing$//p; s/ again$//p'; } | while read -r failed; do answer failed_unit "$failed"; done
     generations
     answer_file_systems
     [ ! -d "$profile-deploy-flake-removed" ] || answer unfinished_removal yes
@@ -20,9 +23,9 @@ main() {
     answer open_id "$(unit_environment DEPLOY_FLAKE_ID "$unit")"
 }
 
-# answer_systems: what runs, what booted, what would boot. What runs is in $live.
+# answer_systems: what runs, what booted, what would boot. What runs is in $live, what would boot in $default.
 answer_systems() {
-    local default names revision
+    local names revision
     live=$(readlink -f /run/current-system)
     default=$(boot_default)
     answer current "$live"
@@ -47,6 +50,7 @@ answer_systems() {
 answer_records() {
     local each field open
     [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
+    [ "$live" = "$default" ] || ! committed_live "$live" || answer live_committed yes
     # A rollback's line does not say what the system was built from; the line of its first deployment does.
     answer deployment_of_current "$(grep -F -e "\"to\": \"$live\"" -e "\"to_live\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null |
         grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"

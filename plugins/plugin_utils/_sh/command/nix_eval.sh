@@ -2,7 +2,7 @@
 # nix_arguments: quoted for a shell. source: the flake, or nothing. If the value is store paths, it says which of them the host
 # has.
 # inputs: login_user nix_arguments eval_limit source
-# needs: base nix_config own_directory roots tools
+# needs: base cache_directory nix_access nix_config own_directory roots tools
 # shellcheck shell=sh
 
 # shellcheck disable=SC2120 # `set` gives them
@@ -15,10 +15,12 @@ main() {
     temporary=$(mktemp -d "$run_dir/eval.XXXXXXXX") || refuse no-space "cannot make a directory in $run_dir"
     eval_unit=deploy-flake-eval-${temporary##*.}.service
     lend_nix_config "$temporary" "$eval_unit"
+    choose_cache
     eval "set -- $nix_arguments"
     value=$(timeout -k 5 $((eval_limit + 30)) systemd-run --quiet --collect --wait --pipe --no-ask-password --unit="$eval_unit" \
         -p RuntimeMaxSec="$eval_limit" -p TimeoutStopSec=20 \
-        -p User="$login_user" -E PATH="$PATH" ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
+        -p User="$login_user" -E PATH="$PATH" ${cache_name:+-p CacheDirectory="$cache_name" -p CacheDirectoryMode=0700 -E XDG_CACHE_HOME="/var/cache/$cache_name"} \
+        ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
         "$(tool nix)" "$@" 2>"$temporary/error")
     status=$?
     answer status "$status"
@@ -27,6 +29,7 @@ main() {
     rm -rf "$temporary"
     # Nothing will come of this flake.
     [ "$status" = 0 ] || [ -z "$source" ] || drop_root "$source"
+    [ "$status" = 0 ] || answer_shut_out
     set -f
     case $value in
     /nix/store/*) for path in $value; do ! nix-store --check-validity "$path" 2>/dev/null || answer valid "$path"; done ;;

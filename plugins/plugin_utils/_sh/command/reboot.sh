@@ -1,8 +1,9 @@
 # Says which boot this is and how the host is; and reboots, unless that has happened already.
 # boot_id: of the boot that ends; empty where that is still to be asked. may_reboot: yes, no or after-commit. toplevel: what is to
-# be booted; empty for the boot default. trying: the system of the caller's own trial.
-# inputs: boot_id may_reboot toplevel trying patience
-# needs: base booted complain durable journal profile trial units
+# be booted; empty for the boot default. trying: the system of the caller's own trial. settle: for how long services are watched after
+# the reboot, once the host is up.
+# inputs: boot_id may_reboot toplevel trying patience settle
+# needs: base booted committed_live complain durable journal nixos profile restarts trial units
 # shellcheck shell=sh
 
 # may_reboot_now: whether nothing forbids it; complains of what does.
@@ -25,17 +26,22 @@ may_reboot_now() {
     [ -z "$open" ] || complain unfinished "deployment $open was left unfinished on it; the next deployment repairs that"
 }
 
-# never_started: whether the host runs what it has booted, and its boot default is another system. A system that was booted once
+# waits_for_reboot: whether the boot default does not run, and a reboot into it ends nothing that was tested. A system that was booted once
 # is no reason to leave it.
-never_started() {
-    [ -n "$default" ] && [ "$live" = "$(readlink -f /run/booted-system)" ] && ! is_system_of "$live" "$default" || return 1
+waits_for_reboot() {
+    local booted
+    booted=$(readlink -f /run/booted-system)
+    [ -n "$default" ] && ! is_system_of "$live" "$default" || return 1
+    [ "$live" = "$booted" ] || [ "$default" != "$booted" ] || committed_live "$live" || return 1
     ! load_trial || [ "$trial_new" != "$live" ]
 }
 
 main() {
-    local blocked each failed manager said
+    local blocked each failed loops manager said
     answer_begin
     require_root
+    # Once it has said that it is, it is not asked again while it starts.
+    [ -n "$boot_id" ] || require_nixos
     read_line /proc/sys/kernel/random/boot_id
     this=$line
     answer boot_id "$this"
@@ -46,7 +52,7 @@ main() {
     answer boot_default "$default"
     answer generation "$(current_generation)"
     answer_reboot_for "${toplevel:-$default}"
-    [ "${toplevel:-$default}" != "$default" ] || ! never_started || answer reboot_for boot-default
+    [ "${toplevel:-$default}" != "$default" ] || ! waits_for_reboot || answer reboot_for boot-default
     if [ -n "$boot_id" ] && [ "$this" != "$boot_id" ]; then
         # It has rebooted: told as soon as it is up.
         manager=$(timeout -k 5 "$patience" systemctl is-system-running --wait 2>/dev/null)
@@ -58,9 +64,17 @@ main() {
     running | degraded) ;;
     *) answer jobs "$(sc list-jobs --plain --no-legend --full 2>/dev/null | awk '{ print $2 }' | head -n 20 | tr '\n' ' ')" ;;
     esac
+    loops=
+    if [ -z "$boot_id" ]; then
+        restarted | while read -r each; do answer restarted_unit "$each"; done
+    elif [ "$this" != "$boot_id" ]; then
+        # A service that dies is up for a moment first.
+        case $manager in running | degraded) loops=$(looping "$settle" always) ;; esac
+    fi
     failed=$(failed_units)
     for each in $failed; do answer failed_unit "$each"; done
-    [ -z "$failed" ] || answer journal "$(printf '%s\n' "$failed" | unit_journals)"
+    [ -z "$loops" ] || print_line "$loops" | while read -r each; do answer loop_unit "$each"; done
+    [ -z "$failed$loops" ] || answer journal "$(printf '%s\n' "$failed" "$loops" | awk '$1 != "" { print $1 }' | unit_journals)"
     blocked=
     may_reboot_now || {
         blocked=$code

@@ -1,6 +1,6 @@
 # The health policy: what must hold before a system is tried, and after.
 # inputs: health_limit policy ignore_units
-# needs: base complain each_first_word lines units
+# needs: base complain lines restarts units
 # shellcheck shell=sh
 
 # not_ignored: filters a list of units by the operator's list of shell patterns, one a line.
@@ -20,39 +20,8 @@ END
     done
 }
 
-# note_restarts FILE: a line for each service: its name, how often systemd has started it again by itself, and how it is:
-# "failing" or "recurring", for it has failed or has ended well, and waits to be started again; "lately", it was started again
-# within five minutes; "steady".
-note_restarts() {
-    ask_systemd show -p Id -p NRestarts -p SubState -p Result -p StateChangeTimestampMonotonic -- '*.service' ||
-        { complain no-answer-from-systemd "systemd does not say how often it has started services again"; return; }
-    clock
-    noted=yes
-    service='' restarts='' sub_state='' result='' changed=''
-    each_first_word note_property "$told" >"$1" && [ "$noted" = yes ] || complain cannot-record "could not write $1"
-}
-
-# note_property NAME=VALUE: systemd gives them in an order of its own; with the last one of a service its line is written.
-note_property() {
-    local how
-    case $1 in
-    Id=*) service=${1#*=} ;;
-    NRestarts=*) restarts=${1#*=} ;;
-    SubState=*) sub_state=${1#*=} ;;
-    Result=*) result=${1#*=} ;;
-    # In seconds.
-    StateChangeTimestampMonotonic=*) changed=${1#*=} && changed=${changed%??????} && changed=${changed:-0} ;;
-    esac
-    [ -n "$service" ] && [ -n "$restarts" ] && [ -n "$sub_state" ] && [ -n "$result" ] && [ -n "$changed" ] || return 0
-    how=steady
-    case $sub_state:$result in
-    auto-restart*:success) how=recurring ;;
-    auto-restart*) how=failing ;;
-    *) [ "$restarts" = 0 ] || [ $((uptime - changed)) -gt 300 ] || how=lately ;;
-    esac
-    case $service in deploy-flake*) ;; *) printf '%s %s %s\n' "$service" "$restarts" "$how" || noted=no ;; esac
-    service='' restarts='' sub_state='' result='' changed=''
-}
+# still_starting: what holds it up, where systemd says.
+still_starting() { sc list-jobs --plain --no-legend --full 2>/dev/null | awk 'NR <= 10 { jobs = jobs " " $2 } END { if (jobs) print "; still starting:" jobs }'; }
 
 # ready: whether the host is in a state to try anything on; complains where not. Notes which units have failed before.
 ready() {
@@ -70,7 +39,7 @@ ready() {
     case $policy:$manager in no_new_failures:running | no_new_failures:degraded) return 0 ;; esac
     not_ignored <"$dir/failed-before" >"$dir/failed"
     if [ "$manager" != running ] && [ "$manager" != degraded ]; then
-        complain not-up "the host is not up: systemctl is-system-running says ${manager:-nothing} after $health_limit s"
+        complain not-up "the host is not up: systemctl is-system-running says ${manager:-nothing} after $health_limit s$(still_starting)"
     elif [ -s "$dir/failed" ]; then
         complain units-failed-before "units have failed already: $(tr '\n' ' ' <"$dir/failed")"
     fi

@@ -1,9 +1,17 @@
-# needs: base allowed booted complain
+# facts: new new_live
+# needs: base allowed booted committed_live complain
 # shellcheck shell=sh
 
 # tested_boot_default LIVE DEFAULT: whether the host would boot what it runs, or that does not matter; complains where not.
-# A specialisation boots from the entry of its own; the boot default is the system that it belongs to.
+# A specialisation boots from the entry of its own; the boot default is the system that it belongs to. What runs may be deployed, which keeps
+# it.
 tested_boot_default() {
-    [ "$mode" = boot ] || [ -z "$2" ] || is_system_of "$1" "$2" || [ "$2" = "$new" ] || allowed untested_boot_default ||
-        complain untested-boot-default "runs $1, but would boot $2: somebody tested the one or did not restart into the other"
+    local why_not
+    [ "$mode" = boot ] || [ -z "$2" ] || is_system_of "$1" "$2" || [ "$2" = "$new" ] || [ "$1" = "$new_live" ] || allowed untested_boot_default && return
+    if [ "$1" = "$(readlink -f /run/booted-system)" ] || committed_live "$1"; then
+        why_not="that was made the boot default without being tested, and waits for a reboot. Reboot the host into it first (the playbook reboot), deploy either of the two,"
+    else
+        why_not="what runs was tested and never confirmed. Deploy either of the two, reboot the host, which ends the test,"
+    fi
+    complain untested-boot-default "runs $1, but would boot $2: $why_not or allow 'untested_boot_default' (deploy_flake_allow): after a failure it would be left as it is now"
 }

@@ -38,6 +38,13 @@ def test_build_in_check_mode(flake: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert host.commands == ["copy_ask", "nix_eval"]
 
 
+def test_copy_of_a_flake_that_is_not_locked(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (Path(flake.removeprefix("path:")) / "flake.nix").write_text("{ outputs = { self, other }: { }; }")
+    host = FakeHost([{}])
+    assert not act(monkeypatch, host, "flake_copy", flake=flake).get("failed")
+    assert [warning for warning in host.warned if "'other' is not locked" in warning]
+
+
 def test_a_failure_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     result = act(monkeypatch, FakeHost(), "flake_build")
     assert (result["failed"], result["reason"]) == (True, "bad-option")

@@ -225,6 +225,46 @@ def test_flake_deploy_in_check_mode(run: Runner, monkeypatch: pytest.MonkeyPatch
 # What all actions have in common
 
 
+UNPROVEN: list[tuple[str, dict[str, Any]]] = [
+    ("flake_deploy", {"toplevel": NEW}),
+    ("system_test", {"toplevel": NEW}),
+    ("system_boot", {"toplevel": NEW, "deployment": "the-id"}),
+    ("system_boot", {"toplevel": NEW, "deployment": "the-id", "prepare": True}),
+    ("system_rollback", {}),
+    ("system_reboot", {"toplevel": NEW, "trial": True}),
+]
+
+
+# In check mode system_boot asks and says nothing of a deployment.
+@pytest.mark.parametrize(
+    ("name", "args", "check_mode"),
+    [
+        (*each, check_mode)
+        for each in UNPROVEN
+        for check_mode in (False, True)
+        if not ("deployment" in each[1] and check_mode)
+    ],
+)
+def test_connection_that_proves_no_way_in(run: Runner, name: str, args: dict[str, Any], check_mode: bool) -> None:
+    look = {"boot_id": "one", "booted": OLD, "current": OLD, "boot_default": OLD, "manager": "running"}
+    # A reboot is looked at first, to know that it is one.
+    host = FakeHost([look] if name == "system_reboot" else [], over_ssh=False)
+    result = run(name, host, args, check_mode=check_mode)
+    assert (result["failed"], result["reason"], host.done()) == (True, Refusal.UNPROVEN_WAY_IN, True)
+    assert "allow 'unproven_way_in'" in result["msg"]
+
+
+def test_connection_that_proves_no_way_in_may_be_allowed(run: Runner) -> None:
+    host = FakeHost([LOOKED, WINDOW, CONFIRMED, COMMITTED], over_ssh=False)
+    result = run("system_rollback", host, {"toplevel": NEW, "confirm": True, "allow": ["unproven_way_in"]})
+    assert (result["state"], host.done()) == ("committed", True)
+
+
+def test_what_nobody_tests_live_needs_no_way_in(run: Runner) -> None:
+    host = FakeHost([LOOKED, COMMITTED], over_ssh=False)
+    assert run("system_boot", host, {"toplevel": NEW})["state"] == "committed"
+
+
 def test_options_are_checked(run: Runner) -> None:
     result = run("system_test", FakeHost(), {})
     assert (result["failed"], result["reason"]) == (True, "bad-option")
@@ -271,7 +311,7 @@ def test_host_that_never_answered_is_unreachable_and_one_that_did_is_lost(run: R
 def test_polls_are_spread_by_how_many_hosts_there_are_at_once(run: Runner) -> None:
     made = []
 
-    def host(_action: Any, name: str, at_once: int) -> FakeHost:
+    def host(_action: Any, name: str, at_once: int, _on_behalf_of: str) -> FakeHost:
         made.append((name, at_once))
         return FakeHost([UNCHANGED])
 

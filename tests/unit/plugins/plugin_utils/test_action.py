@@ -48,6 +48,25 @@ def test_place_that_all_hosts_of_a_task_share(monkeypatch: pytest.MonkeyPatch, t
     assert one.common_file("a") != same.common_file("a")
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_messages_name_the_host_that_is_reached(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def host(_action: object, name: str, _at_once: int, on_behalf_of: str) -> FakeHost:
+        made.append((name, on_behalf_of))
+        return FakeHost()
+
+    monkeypatch.setattr(_action, "Host", host)
+    for delegate_to, reached in ((None, "web1"), ("builder", "builder")):
+        task = action(module, {}, delegate_to=delegate_to)
+        monkeypatch.setattr(task, "attempt", lambda _host, _work: {})
+        monkeypatch.setattr(task, "_options", dict)
+        task.run(task_vars={"inventory_hostname": "web1"})
+        # What talks to no host is about the host of its task, wherever that is delegated to.
+        of_no_host = module in ("fleet_outcome", "fleet_status")
+        assert made.pop() == ("web1" if of_no_host else reached, "web1")
+
+
 def test_action_without_work() -> None:
     with pytest.raises(NotImplementedError):
         _action.HostAction.act(action("system_test", {}), FakeHost(), {})

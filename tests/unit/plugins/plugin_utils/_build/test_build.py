@@ -21,6 +21,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer im
 from unit.building import DERIVATION, REFERENCE, SYSTEM, built, done, failed, log, said, settings
 from unit.fake_host import FakeHost
 
+EVAL_ERRORS = Path(__file__).parent / "eval_errors"
+
 NAMES = {"value": json.dumps(["host1", "host2"]), "status": "0"}
 
 
@@ -176,8 +178,32 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_that_is_not_whole(tmp_path: Path) -> None:
-    _reason, text = refused(FakeHost([failed(log("lock-file"))]), tmp_path)
-    assert text.endswith("run 'nix flake lock' and deploy again.")
+    reason, text = refused(FakeHost([failed(log("lock-file"))]), tmp_path)
+    assert (reason, text.endswith("run 'nix flake lock' and deploy again.")) == ("not-locked", True)
+    said = (EVAL_ERRORS / "no-update-lock-file.txt").read_text(encoding="utf-8")
+    with pytest.raises(HostError) as error:
+        built(FakeHost([{"status": "1", "error": said}]), tmp_path, check_mode=True, check_builds=False)
+    assert (error.value.reason, str(error.value).endswith("and deploy again.")) == ("not-locked", True)
+
+
+@pytest.mark.parametrize(
+    ("build_args", "word"),
+    [
+        ([], "--no-update-lock-file"),
+        (["--print-build-logs"], "--no-update-lock-file"),
+        (["--override-input", "a", "path:/x"], "--no-write-lock-file"),
+        (["--recreate-lock-file"], "--no-write-lock-file"),
+        (["--no-write-lock-file"], "--no-write-lock-file"),
+    ],
+)
+def test_nix_never_writes_a_lock_file(tmp_path: Path, build_args: list[str], word: str) -> None:
+    """As root it would write it into the store."""
+    building, evaluating = FakeHost([done()]), FakeHost([{"status": "0", "value": f"{SYSTEM} {DERIVATION}"}])
+    built(building, tmp_path, build_args=build_args)
+    built(evaluating, tmp_path, check_mode=True, check_builds=False, build_args=build_args)
+    for host in (building, evaluating):
+        arguments = shlex.split(host.asked[0].inputs["nix_arguments"])
+        assert {"--no-update-lock-file", "--no-write-lock-file"} & set(arguments) == {word}
 
 
 def test_what_is_no_system(tmp_path: Path) -> None:
@@ -288,6 +314,16 @@ def test_with_a_reference_the_host_was_there_before(tmp_path: Path) -> None:
     assert host.commands == ["build"] * 3
 
 
+def test_no_answer_while_a_build_goes_on(tmp_path: Path) -> None:
+    no_answer = HostError("no answer", Refusal.NO_ANSWER)
+    host = FakeHost([{"log": ""}, no_answer, done()])
+    built(host, tmp_path)
+    assert host.commands == ["build"] * 3
+    # Nothing had begun.
+    with pytest.raises(HostError, match="no answer"):
+        built(FakeHost([no_answer]), tmp_path)
+
+
 def test_progress_is_told_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = log("success").splitlines(keepends=True)
     # The clock stands still at each of these looks; a line that stays the same is told again after eight seconds.
@@ -306,3 +342,32 @@ def test_a_toplevel_that_is_no_system(path: str) -> None:
     with pytest.raises(HostError) as error:
         settings(toplevel=path)
     assert error.value.reason == Refusal.NOT_A_STORE_PATH
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        ("root @wheel", "its allowed-users are: root @wheel"),
+        ("", "its allowed-users are: none"),
+        ("*", "the directory of its socket is closed to them"),
+    ],
+)
+@pytest.mark.parametrize("evaluates", [False, True])
+def test_a_user_whom_nix_does_not_let_in(tmp_path: Path, allowed: str, words: str, evaluates: bool) -> None:
+    shut_out: dict[str, Any] = {"shut_out": "admin", "allowed_users": allowed}
+    answer = {"status": "1", "error": "error: reset by peer", **shut_out} if evaluates else failed(**shut_out)
+    reason, message = refused(FakeHost([answer]), tmp_path, check_builds=not evaluates, check_mode=evaluates)
+    assert reason == Refusal.SHUT_OUT
+    assert message.startswith("Nix's daemon on host1 does not let the login user 'admin' in")
+    assert words in message
+    assert "ansible_user" in message
+
+
+def test_another_hosts_task_builds_the_system_of_its_own(tmp_path: Path) -> None:
+    host = FakeHost([done()], name="builder")
+    host.on_behalf_of = "web1"
+    result, _answer = built(host, tmp_path)
+    assert result["configuration"] == "web1"
+    failing = FakeHost([failed()], name="builder")
+    failing.on_behalf_of = "web1"
+    assert refused(failing, tmp_path)[1].startswith("builder could not build 'web1'")

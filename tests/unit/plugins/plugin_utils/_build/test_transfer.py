@@ -10,6 +10,7 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
@@ -57,7 +58,7 @@ def paths(flake: Path) -> tuple[str, str]:
         return local_inputs(found).found[0].store_path, snapshot.store_path
 
 
-def sources(host: FakeHost, flake: str, directory: Path, **given: int) -> Sources:
+def sources(host: FakeHost, flake: str, directory: Path, **given: Any) -> Sources:
     settings = CopySettings.from_options(options_of("flake_copy", flake=flake, **given))
     return Sources(host, settings, directory / "shared")
 
@@ -148,6 +149,69 @@ def test_files_that_git_does_not_track(tmp_path: Path) -> None:
     assert warning.endswith("the flake does not contain them: 0.nix, 1.nix, 2.nix, 3.nix, 4.nix")
 
 
+def test_secrets_in_a_directory_without_git_are_refused(flake: Path, tmp_path: Path) -> None:
+    for number in range(7):
+        (flake / f"{number}.vault_pass").write_text("word\n")
+    host = FakeHost()
+    with pytest.raises(HostError) as error:
+        sources(host, f"path:{flake}", tmp_path)
+    assert error.value.reason == Refusal.SECRETS_IN_FLAKE
+    message = str(error.value)
+    assert f"the flake in {flake} holds" in message
+    assert "0.vault_pass (a vault password)" in message and "4.vault_pass (a vault password) and 2 more" in message
+    assert "allow 'secrets_in_flake' (deploy_flake_allow)" in message
+    # The other hosts' processes refuse as well.
+    with pytest.raises(HostError, match=r"2 more"):
+        sources(host, f"path:{flake}", tmp_path)
+    with sources(host, f"path:{flake}", tmp_path, allow=["secrets_in_flake"]):
+        pass
+    assert (host.asked, host.warned) == ([], [])
+
+
+def test_check_mode_refuses_secrets_as_well(flake: Path, tmp_path: Path) -> None:
+    (flake / ".vault_pass").write_text("word\n")
+    host = FakeHost()
+    for builds in (True, False):
+        with pytest.raises(HostError, match="a vault password"):
+            built(host, tmp_path, check_mode=True, flake=f"path:{flake}", check_builds=builds)
+    assert host.asked == []
+
+
+def test_secrets_that_git_tracks_are_warned_of_once(flake: Path, tmp_path: Path) -> None:
+    (flake / ".vault_pass").write_text("word\n")
+    (flake / "vault-password").write_text("not tracked\n")
+    for arguments in (["init", "--quiet"], ["add", ".vault_pass", "flake.nix", "flake.lock"]):
+        subprocess.run(["git", "-C", str(flake), *arguments], check=True)
+    host = FakeHost()
+    for _process in range(2):
+        with sources(host, str(flake), tmp_path):
+            pass
+    (warning,) = host.warned
+    assert ".vault_pass (a vault password). " in warning and "vault-password" not in warning
+    with sources(host, str(flake), tmp_path / "flake", allow=["secrets_in_flake"]):
+        pass
+    assert len(host.warned) == 1
+    # Everything goes, whatever git tracks.
+    with pytest.raises(HostError, match=r"\.vault_pass .*vault-password"):
+        sources(host, f"path:{flake}", tmp_path / "input")
+
+
+def test_secrets_in_an_input_are_refused(flake: Path, tmp_path: Path) -> None:
+    (tmp_path / "input/.vault_pass").write_text("word\n")
+    with flake_of(tmp_path / "input").snapshot() as snapshot:
+        locked = {"type": "path", "path": str(tmp_path / "input"), "narHash": snapshot.nar_hash}
+    (flake / "flake.lock").write_text(json.dumps({"version": 7, "nodes": {"other": {"locked": locked}}}))
+    other, _own = paths(flake)
+    host = FakeHost([{"missing": [other]}])
+    with sources(host, f"path:{flake}", tmp_path) as found, pytest.raises(HostError, match="the input 'other' in"):
+        found.bring()
+    assert host.commands == ["copy_ask"]
+    host = FakeHost([{"missing": [other]}, {}])
+    with sources(host, f"path:{flake}", tmp_path, allow=["secrets_in_flake"]) as found:
+        found.bring()
+    assert host.commands == ["copy_ask", "copy_receive"]
+
+
 def test_an_input_that_has_changed_since_it_was_locked(flake: Path, tmp_path: Path) -> None:
     other, _own = paths(flake)
     (tmp_path / "input/flake.nix").write_text("{ changed = 1; }")
@@ -179,6 +243,32 @@ def test_a_flake_that_the_host_has_is_built_at_once(flake: Path, tmp_path: Path)
     result, _answer = built(host, tmp_path, flake=f"path:{flake}")
     assert (host.commands, result["bytes_sent"], result["changed"]) == (["build"], 0, False)
     assert host.asked[0].inputs["source"] == paths(flake)[1]
+
+
+def test_a_flake_that_is_not_locked_goes_to_no_host(tmp_path: Path) -> None:
+    asking = tmp_path / "asking"
+    asking.mkdir()
+    (asking / "flake.nix").write_text("{ outputs = { self, other }: { }; }")
+    host = FakeHost()
+    with pytest.raises(HostError, match="the input 'other' is not locked. Run 'nix flake lock' there") as error:
+        built(host, tmp_path, flake=f"path:{asking}")
+    assert (error.value.reason, host.asked) == (Refusal.NOT_LOCKED, [])
+    for wish in (["--override-input", "other", "path:/x"], ["--recreate-lock-file"]):
+        host = FakeHost([done()])
+        built(host, tmp_path, flake=f"path:{asking}", build_args=wish)
+        assert host.commands == ["build"]
+
+
+def test_a_lock_file_that_git_does_not_track(tmp_path: Path) -> None:
+    asking = tmp_path / "asking"
+    asking.mkdir()
+    (asking / "flake.nix").write_text("{ outputs = { self, other }: { }; }")
+    subprocess.run(["sh", "-c", "git init -q && git add . && touch flake.lock"], cwd=asking, check=True)
+    with sources(FakeHost(), str(asking), tmp_path) as found:
+        assert found.not_locked() == (
+            f"git does not track {asking}/flake.lock, so the flake does not contain it, and the input 'other' is not"
+            " locked. Run 'git add' for it"
+        )
 
 
 def test_a_host_that_loses_what_it_was_sent(flake: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -76,6 +77,20 @@ def test_refusal_for_a_reboot_says_how_to_allow_it() -> None:
         "web1", "the-id", "refused", record(why="the new system needs a reboot", why_code=Why.REBOOT_REQUIRED)
     )
     assert "set on_reboot_required to 'boot' or 'boot_and_reboot' and deploy again" in text
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (Why.UNITS_FAILED_BEFORE, ("health_policy 'no_new_failures'", "ignore_units")),
+        (Why.NOT_UP, ("limits.health", "systemctl list-jobs")),
+    ],
+)
+def test_refusal_of_a_host_that_is_not_well_says_the_way_on(code: Why, words: Sequence[str]) -> None:
+    """What would mend the host is the next deployment."""
+    text = messages.failure("web1", "the-id", State.REFUSED, record(why="x", why_code=code))
+    next_step = text.partition("\nNext: ")[2]
+    assert all(word in next_step for word in words)
 
 
 def test_what_to_do_about_a_refusal_does_not_hang_on_its_words() -> None:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from unit.fake_host import Clock
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal, Step
@@ -135,11 +136,15 @@ def test_refusal_of_a_command_is_an_error_with_its_code() -> None:
 
 @pytest.mark.parametrize(
     ("out", "err", "said"),
-    [("", f"{SAID}sudo: no\n", "sudo: no"), ("half\n", SAID, "half"), ("", SAID, "nothing")],
+    [
+        ("", f"{SAID}sudo: no\n", "; it said: sudo: no"),
+        ("half\n", SAID, "; it said: half"),
+        ("", SAID, ", and said nothing"),
+    ],
 )
 def test_command_without_an_answer(out: str, err: str, said: str) -> None:
     one = host(FakeAction({"rc": 2, "stdout": out, "stderr": err}))
-    with pytest.raises(HostError, match=f"ended with 2 and no answer; it said: {said}$") as caught:
+    with pytest.raises(HostError, match=f"ended with 2 and no answer{said}$") as caught:
         one._execute("", b"", 5)
     assert (caught.value.reason, one.reached) == (Refusal.NO_ANSWER, False)
 
@@ -230,9 +235,81 @@ def test_persist_tries_over_new_connections_and_every_address(clock: Clock, show
     assert one.persist(60, looked, "testing", ["192.0.2.7", "192.0.2.8"]) == "done"
     assert hosts == ["192.0.2.1", "192.0.2.7", "192.0.2.8", "192.0.2.7"]
     assert (action._connection.resets, one.reached) == (3, True)
-    assert shown.lines == ["web1: lost the connection while testing; trying again for 60 s", "web1: is back"]
+    assert shown.lines == [
+        "web1: lost the connection while testing; trying again for 60 s",
+        f"-v web1: {GONE}",
+        "web1: is back",
+    ]
+    # Its own is still one of them.
+    assert one.addresses(["192.0.2.8"]) == ["192.0.2.8", "192.0.2.1"]
     # It has to be the same host there.
     assert action._connection.options["ssh_extra_args"] == "-o HostKeyAlias=192.0.2.1"
+
+
+NO_SUDO = HostError("a script on web1 ended with 1 and no answer, and said nothing", Refusal.NO_ANSWER)
+NOT_ROOT = HostError("web1 needs root on the host, and is admin", Refusal.NOT_ROOT)
+WRONG_PASSWORD = AnsibleError("Incorrect sudo password")
+
+
+def once(error: Exception) -> Callable[[], str]:
+    """Fails the first time."""
+    errors = [error]
+
+    def attempt() -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    return attempt
+
+
+@pytest.mark.parametrize("error", [NO_SUDO, NOT_ROOT, WRONG_PASSWORD], ids=["no answer", "not root", "password"])
+def test_login_or_become_that_ceases_to_work_is_waited_for_once_something_has_begun(
+    clock: Clock, shown: Shown, error: Exception
+) -> None:
+    """The system that is tried may have taken sudo away: the host goes on, and rolls back."""
+    one = host(FakeAction())
+    one.reached = True
+    with pytest.raises(type(error)):
+        one.persist(60, once(error), "testing")
+    one.undecided = {"deployment": "the-id"}
+    assert one.persist(60, once(error), "testing") == "done"
+    assert shown.lines == [
+        "web1: got no answer while testing; trying again for 60 s",
+        f"-v web1: {error}",
+        "web1: is back",
+    ]
+    one.undecided = {}
+    assert one.contact(60, once(error), "testing", begun=True) == "done"
+
+
+def test_task_without_become_is_told_so_at_once(clock: Clock) -> None:
+    """That it never was root here is no loss of contact, whatever is in progress there."""
+    one = host(FakeAction())
+    one.undecided = {"deployment": "the-id"}
+    with pytest.raises(HostError, match="needs root"):
+        one.persist(60, once(NOT_ROOT), "testing")
+
+
+def test_other_refusals_are_not_waited_for(clock: Clock) -> None:
+    one = host(FakeAction())
+    one.reached = True
+    one.undecided = {"deployment": "the-id"}
+    with pytest.raises(HostError, match="is busy"):
+        one.persist(60, once(HostError("is busy", Refusal.BUSY)), "testing")
+
+
+def test_what_was_said_last_is_in_the_loss(clock: Clock) -> None:
+    one = host(FakeAction())
+
+    def attempt() -> str:
+        raise WRONG_PASSWORD
+
+    with pytest.raises(
+        HostLostError, match="has not answered for 60 s while testing: Incorrect sudo password"
+    ) as caught:
+        one.persist(60, attempt, "testing", begun=True)
+    assert caught.value.reason == Refusal.LOST
 
 
 def test_persist_has_an_end(clock: Clock) -> None:
@@ -276,7 +353,34 @@ def test_host_key_of_another_port() -> None:
 def test_addresses_are_tried_beside_the_hosts_own() -> None:
     assert host(FakeAction()).addresses(["192.0.2.7"]) == ["192.0.2.7", "192.0.2.1"]
     assert host(FakeAction()).addresses([]) == []
-    assert host(FakeAction(transport="local")).addresses(["192.0.2.7"]) == ["192.0.2.7"]
+    assert host(FakeAction(transport="local")).addresses(["192.0.2.7"]) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1", "localhost", socket.gethostname()])
+def test_ssh_to_this_machine_proves_no_way_in(address: str) -> None:
+    action = FakeAction()
+    options = action._connection.options
+    options["host"] = address
+    assert host(action).unproven == f"{address} is this machine itself"
+    # A virtual machine's forwarded port, and a tunnel on a jump host.
+    for name, value in (("port", 2222), ("ssh_common_args", "-o ProxyJump=gate"), ("ssh_extra_args", "-J gate")):
+        before = options.get(name)
+        options[name] = value
+        assert host(action).unproven == ""
+        options[name] = before
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "web1.example.org", ""])
+def test_ssh_to_another_machine_proves_a_way_in(address: str) -> None:
+    action = FakeAction()
+    action._connection.options["host"] = address
+    assert host(action).unproven == ""
+
+
+@pytest.mark.parametrize("transport", ["local", "community.docker.docker", "community.general.chroot"])
+def test_other_connections_prove_no_way_in(transport: str) -> None:
+    name = transport.rpartition(".")[2]
+    assert host(FakeAction(transport=transport)).unproven == f"the connection '{name}' does not come from there"
 
 
 def test_fresh_connections_and_shared_ones_again() -> None:

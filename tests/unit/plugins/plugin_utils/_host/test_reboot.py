@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from unit.fake_host import Clock, FakeHost, Scripted, answered
 from unit.settings import NEW, OLD
 
@@ -50,6 +50,14 @@ def test_host_that_may_not_have_heard_is_told_again(clock: Clock) -> None:
     host, _answer = rebooted(clock, AWAY, AWAY, BEFORE, AFTER, may_reboot=MayReboot.AFTER_COMMIT, trying=NEW)
     assert {each.inputs["may_reboot"] for each in host.asked} == {"after-commit"}
     assert {each.inputs["trying"] for each in host.asked} == {NEW}
+
+
+@pytest.mark.parametrize(
+    "error", [HostError("no answer", Refusal.NO_ANSWER), AnsibleError("Incorrect sudo password")], ids=["cut", "sudo"]
+)
+def test_script_that_the_reboot_ends_is_no_failure(clock: Clock, error: Exception) -> None:
+    host, answer = rebooted(clock, error, error, AFTER)
+    assert (answer.get("booted"), host.done()) == (NEW, True)
 
 
 def test_host_that_refuses_is_not_waited_for(clock: Clock) -> None:
@@ -125,6 +133,51 @@ def test_failed_units(policy: HealthPolicy, ignored: Iterable[str], counted: lis
         assert " ".join(counted) in str(caught.value)
     else:
         reboot.require_health(FakeHost(), now, policy, list(ignored), before)
+
+
+@pytest.mark.parametrize(
+    ("policy", "restarted", "loop", "counts"),
+    [
+        (HealthPolicy.STRICT, "", "again", True),
+        (HealthPolicy.STRICT, "", "failing", True),
+        (HealthPolicy.STRICT, "", "recurring", True),
+        # It is meant to end and to be started again.
+        (HealthPolicy.STRICT, "recurring", "recurring", False),
+        (HealthPolicy.STRICT, "lately", "again", False),
+        (HealthPolicy.STRICT, "recurring", "failing", True),
+        (HealthPolicy.STRICT, "failing", "again", True),
+        (HealthPolicy.NO_NEW_FAILURES, "failing", "failing", False),
+        (HealthPolicy.NO_NEW_FAILURES, "lately", "failing", False),
+        (HealthPolicy.NO_NEW_FAILURES, "", "again", True),
+    ],
+)
+def test_services_that_are_started_again_and_again(
+    policy: HealthPolicy, restarted: str, loop: str, counts: bool
+) -> None:
+    before = answered({"restarted_unit": [f"a.service {restarted}"]} if restarted else {})
+    now = answered(AFTER | {"loop_unit": [f"a.service {loop}"], "failed_unit": ["b.service"]})
+    assert reboot.failed_units(now, policy, ["b.*"], before) == (["a.service"] if counts else [])
+    assert reboot.failed_units(now, policy, ["*"], before) == []
+    assert reboot.facts(now)["failed_units"] == ["b.service", *([] if loop == "recurring" else ["a.service"])]
+    with pytest.raises(HostError) as caught:
+        reboot.require_health(FakeHost(), now, policy, [], before)
+    said = "units have failed: b.service" + (
+        ", and services end and are started again and again: a.service" if counts else ""
+    )
+    assert str(caught.value).endswith(said)
+
+
+def test_unit_that_looped_before_and_was_given_up() -> None:
+    """It has not failed anew."""
+    before = answered({"restarted_unit": ["a.service failing"]})
+    now = answered(AFTER | {"failed_unit": ["a.service"]})
+    assert reboot.failed_units(now, HealthPolicy.NO_NEW_FAILURES, [], before) == []
+    assert reboot.failed_units(now, HealthPolicy.STRICT, [], before) == ["a.service"]
+
+
+def test_services_are_watched_for_a_while_after_the_reboot(clock: Clock) -> None:
+    host, _answer = rebooted(clock, BEFORE, AFTER, settle=4)
+    assert [each.inputs["settle"] for each in host.asked] == ["0", "4"]
 
 
 def test_a_look_as_return_values() -> None:

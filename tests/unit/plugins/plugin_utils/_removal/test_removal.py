@@ -230,6 +230,15 @@ def test_a_lost_connection_finds_it_again() -> None:
     assert len({asked.inputs["id"] for asked in host.asked[1:]}) == 1
 
 
+def test_no_answer_while_it_goes_on() -> None:
+    no_answer = HostError("no answer", Refusal.NO_ANSWER)
+    host = FakeHost([INFO, {}, no_answer, ENDED, no_answer, OVER])
+    assert removed(host, keep=1)["changed"] is True
+    # Nothing had begun.
+    with pytest.raises(HostError, match="no answer"):
+        removed(FakeHost([INFO, no_answer]), keep=1)
+
+
 def test_without_root() -> None:
     with pytest.raises(HostError) as error:
         removed(FakeHost([INFO | {"root": "1000"}]), keep=1)

@@ -223,3 +223,41 @@ def test_a_note_without_an_answer(shell: list[str], tmp_path: Path) -> None:
     script += "note_restarts $dir/note && cat $dir/note\n"
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
     assert done.stdout.splitlines() == ["no-answer-from-systemd", "cannot-record", "good.service 0 steady"]
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("first", "second", "always", "expected"),
+    [
+        (service(), service(), False, ""),
+        (WAITS_FAILED, None, False, f"{NAME} failing"),
+        (WAITS, None, False, f"{NAME} recurring"),
+        # Up whenever somebody looks, and not the same as before.
+        (LATE, service(restarts=8, changed=LATELY), False, f"{NAME} again"),
+        (LATE, LATE, False, ""),
+        # It has not failed for the first time yet; nobody looks twice for that on a host that is up for long.
+        (service(), service(restarts=1, changed=LATELY), True, f"{NAME} again"),
+        (service(restarts=3), None, False, ""),
+    ],
+)
+def test_who_is_started_again_and_again(
+    shell: list[str], tmp_path: Path, first: Service, second: Service | None, always: bool, expected: str
+) -> None:
+    """Without a deployment: `second` is what a second look would find, where there may be one."""
+    for name, one in (("first", first), ("second", second)):
+        if one:
+            (tmp_path / name).write_text(f"{GOOD.shown()}\n{one.shown()}")
+    script = f"{join('lib/restarts')}\nclock() {{ uptime={UPTIME}; }}\n"
+    script += (
+        f"sleep() {{ rm {tmp_path}/first; }}\nsc() {{ cat {tmp_path}/first 2>/dev/null || cat {tmp_path}/second; }}\n"
+    )
+    script += f"looping 2 {'always' if always else ''}\n"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert (done.stdout.strip(), done.stderr) == (expected, "")
+
+
+@every_shell
+def test_host_that_is_not_up_says_what_it_still_starts(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "before.list-jobs").write_text("12 slow.service start running\n13 multi-user.target start waiting\n")
+    said = look(shell, tmp_path, before=Moment(manager="starting"))
+    assert said.endswith("says starting after 9 s; still starting: slow.service multi-user.target")

@@ -41,8 +41,16 @@ LOST_TRIAL = Trial(A, False, "it was booted once and runs")
             [],
         ),
         ({"current": B, "booted": A, "boot_default": A}, ["tested-not-confirmed"]),
-        ({"current": B, "booted": A, "boot_default": C}, ["tested-not-confirmed"]),
-        ({"current": B, "booted": A, "boot_default": C, "trial": LOST_TRIAL}, ["tested-not-confirmed"]),
+        ({"current": B, "booted": A, "boot_default": C, "complete": True}, ["tested-not-confirmed"]),
+        # A boot-only deployment, after one that was committed live; also where it leads back to what was booted.
+        ({"current": B, "booted": A, "boot_default": C, "live_committed": True}, ["boot-default-not-live"]),
+        ({"current": B, "booted": A, "boot_default": A, "live_committed": True}, ["boot-default-not-live"]),
+        # Who may not read the records does not know.
+        ({"current": B, "booted": A, "boot_default": C}, ["boot-default-not-live"]),
+        (
+            {"current": B, "booted": A, "boot_default": C, "trial": LOST_TRIAL, "complete": True},
+            ["tested-not-confirmed"],
+        ),
         ({"current": A, "booted": A, "boot_default": B}, ["boot-default-not-live"]),
         ({"current": A, "booted": A, "boot_default": B, "trial": LOST_TRIAL}, ["booted-once"]),
         (
@@ -64,7 +72,7 @@ LOST_TRIAL = Trial(A, False, "it was booted once and runs")
             ["deployment-interrupted", "tested-not-confirmed"],
         ),
         (
-            {"current": A, "booted": C, "boot_default": B, "last_deployment": FAILED},
+            {"current": A, "booted": C, "boot_default": B, "last_deployment": FAILED, "complete": True},
             ["commit-failed", "tested-not-confirmed"],
         ),
         ({"current": B, "booted": B, "boot_default": B, "last_deployment": FAILED}, []),
@@ -89,3 +97,21 @@ def test_they_say_which_systems_and_what_to_do() -> None:
     assert "keeps it" in lost.text
     (tried,) = explain(Facts(current=A, booted=A, boot_default=B, trial=replace(LOST_TRIAL, in_progress=True)))
     assert f"if that does not end well, the next boot starts {B}" in tried.text
+
+
+@pytest.mark.parametrize(
+    ("facts", "waits"),
+    [
+        ({"current": A, "booted": A, "boot_default": A}, False),
+        ({"current": B, "booted": A, "boot_default": B}, False),
+        ({"current": A, "booted": A, "boot_default": B}, True),
+        ({"current": B, "booted": A, "boot_default": C}, True),
+        # A reboot would end what is tested.
+        ({"current": B, "booted": A, "boot_default": A}, False),
+        ({"current": B, "booted": A, "boot_default": A, "live_committed": True}, True),
+        ({"current": A, "booted": A, "boot_default": B, "trial": LOST_TRIAL}, False),
+        ({"current": A, "booted": A, "boot_default": ""}, False),
+    ],
+)
+def test_what_waits_for_a_reboot(facts: dict[str, Any], waits: bool) -> None:
+    assert Facts(**facts).boot_default_waits is waits

@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether what runs was confirmed, as the records say, in the shells that a host may have."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
+
+SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
+every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
+A, B, C, D = (f"/nix/store/{letter}-nixos-system" for letter in "abcd")
+
+
+def record(live: str, to: str, before: str, before_boot: str, outcome: str = "committed", to_live: str = "") -> str:
+    """In the order in which a host writes it."""
+    said = f'mentions "live": "{C}" and "outcome": "committed"'
+    fields = {"id": "x", "message": said, "outcome": outcome, "mode": "test" if live == to else "boot"}
+    fields |= {"from": before, "from_boot": before_boot, "to": to, "to_live": to_live or to, "live": live, "boot": to}
+    return json.dumps(fields | {"log": said}) + "\n"
+
+
+LIVE = record(B, B, A, A)
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("records", "system", "confirmed"),
+    [
+        ("", B, False),
+        (LIVE, B, True),
+        (LIVE, A, False),
+        # Boot-only deployments leave what runs as it was.
+        (LIVE + record(B, C, B, B), B, True),
+        (LIVE + record(B, C, B, B) + record(B, D, B, C), B, True),
+        # What ran was the boot default, whoever had made it that.
+        (record(B, C, B, B), B, True),
+        (record(B, C, B, B) + record(B, D, B, C), B, True),
+        # It was tested by hand, and then another system was made the boot default.
+        (record(B, C, B, A), B, False),
+        (LIVE + record(C, D, C, B) + record(B, D, B, D), B, False),
+        # A specialisation.
+        (record(f"{B}-debug", B, A, A, to_live=f"{B}-debug"), f"{B}-debug", True),
+        # Deployments that did not commit say nothing.
+        (LIVE + record(B, C, B, B, "rolled-back") + record(B, C, B, A, "refused"), B, True),
+        (record(B, B, A, A, "rolled-back"), B, False),
+        (LIVE + record(C, C, B, B), B, False),
+    ],
+)
+def test_what_the_records_say(shell: list[str], tmp_path: Path, records: str, system: str, confirmed: bool) -> None:
+    if records:
+        (tmp_path / "deployments.jsonl").write_text(records)
+    script = f"{join('lib/committed_live')}\nvar_dir={tmp_path}\ncommitted_live {system} && echo yes || echo no\n"
+    assert shutil.which(shell[0]), f"{shell[0]} is not installed"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert (done.stdout.strip() == "yes", done.stderr) == (confirmed, "")
