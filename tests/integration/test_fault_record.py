@@ -23,6 +23,7 @@ from integration.faulting import (
     SHORT,
     SWITCH_LOCK,
     UNIT,
+    Deploying,
     at_once,
     build,
     deploying,
@@ -38,7 +39,7 @@ from integration.faulting import (
     state,
     wait_for,
 )
-from integration.playing import systems
+from integration.playing import DEPLOY, FLAKE, remains, systems
 
 from lab import Host, Lab
 
@@ -179,6 +180,18 @@ def test_a_unit_fills_run(lab: Lab, whole: dict[str, Host]) -> None:
         assert (is_true(host, before, new) == "committed") == (code == 0)
     finally:
         bash(host, "systemctl stop filler.service; rm -f /run/filler; mount -o remount,size=20% /run")
+    deploys_again(lab, host)
+
+
+def test_build_that_can_not_begin(lab: Lab, whole: dict[str, Host]) -> None:
+    """Without room in /run systemd starts nothing: said as that, and nothing is left there."""
+    host = whole["host2"]
+    before = systems(host)
+    with full_run(host), Deploying(lab, host, DEPLOY, deploy_flake_flake=str(FLAKE)) as deployment:
+        assert deployment.end() != 0
+        assert "is full" in deployment.output or "is /run full?" in deployment.output, deployment.output
+    assert systems(host) == before
+    assert remains(host) == ""
     deploys_again(lab, host)
 
 

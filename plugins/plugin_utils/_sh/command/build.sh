@@ -14,6 +14,13 @@ refuse_build() {
     refuse "$@"
 }
 
+# refuse_unbegun REASON MESSAGE: it could not begin, and leaves nothing.
+refuse_unbegun() {
+    rm -rf "$build"
+    drop_root "$source"
+    refuse "$@"
+}
+
 main() {
     answer_begin
     require_root
@@ -54,15 +61,12 @@ in_progress() {
 start_build() {
     local said tries
     [ ! -e "$build" ] || rm -rf "$build"
-    mkdir -m 0700 "$build" && : >"$build/events" || refuse_build no-space "cannot make $build"
+    mkdir -m 0700 "$build" && : >"$build/events" || refuse_unbegun no-space "cannot make $build: is /run full?"
     # Whoever waits for a directory of users holds up all others.
-    timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_build no-user "has no user $login_user to build as, or did not say so within 20 s"
+    timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_unbegun no-user "has no user $login_user to build as, or did not say so within 20 s"
     eval "set -- $nix_arguments"
     find_interpreter
-    cat >"$build/ended" <<END
-PATH='$PATH'
-$(printf '%s\n' "$at_end")
-END
+    { printf "PATH='%s'\n%s\n" "$PATH" "$at_end" >"$build/ended"; } 2>/dev/null || refuse_unbegun no-space "cannot write to $build: is /run full?"
     lend_nix_config "$build" "$build_unit"
     choose_cache
     # The log is opened by systemd, in a directory that only root can write: a link put there by the login user would be read
@@ -79,7 +83,7 @@ END
         if in_progress || [ -e "$build/result" ]; then return; fi
         # An earlier one has failed, or is about to be forgotten.
         tries=$((tries + 1))
-        [ "$tries" -lt 5 ] || refuse_build no-unit "systemd could not start $build_unit: $said"
+        [ "$tries" -lt 5 ] || refuse_unbegun no-unit "$(no_unit "$build_unit" "$said")"
         sc reset-failed "$build_unit" 2>/dev/null
         sleep 0.2
     done

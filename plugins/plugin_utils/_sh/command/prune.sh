@@ -1,7 +1,7 @@
 # Starts the removal of generations in a unit of its own, or finds it begun, and tells how it ended.
 # values: what the program has to know, as assignments. over: yes once that was heard, to tidy up.
 # inputs: id program values runtime_limit patience over
-# needs: base file_systems interpreter own_directory quote unit_environment
+# needs: base file_systems free_space interpreter own_directory quote unit_environment
 # shellcheck shell=sh
 
 main() {
@@ -52,7 +52,7 @@ start_unit() {
             answer holder_about "$(cat "$run_dir/$line/about" 2>/dev/null)"
             rm -rf "$dir"
             [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "is busy with ${line:-something else}"
-            refuse no-unit "could not start $unit: $said"
+            refuse no-unit "$(no_unit "$unit" "$said")"
         fi
         sleep 0.1
     done

@@ -5,7 +5,7 @@
 # inputs where preflight=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
 # inputs where preflight=no: new_live
 # facts: previous_live previous_boot
-# needs: base busy deployment_state interpreter lasting_unit old_builds own_directory own_storage preflight quote states system
+# needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight quote states system
 # shellcheck shell=sh
 
 main() {
@@ -109,7 +109,7 @@ start_supervisor() {
             remove_directory "$dir"
             [ "$active" != deactivating ] || [ -n "$holder" ] || refuse busy "has processes of an earlier deployment that hang in the kernel and cannot be killed; reboot it"
             [ "$active" = failed ] || [ "$active" = inactive ] || refuse busy "another deployment is in progress: ${holder:-unknown}, $line"
-            refuse_system no-unit "systemd could not start $unit: $said"
+            refuse_system no-unit "$(no_unit "$unit" "$said")"
         fi
         sleep 0.1
     done

@@ -17,3 +17,10 @@ free_kib() {
     total=${2-}
     case $free in *[!0-9]*) free= ;; esac
 }
+
+# no_unit UNIT SAID: why systemd could not start it, as text. Where /run is full it says that there is no such unit.
+no_unit() {
+    free_kib /run
+    printf 'systemd could not start %s: %s' "$1" "$2"
+    [ "${free:-1024}" -ge 1024 ] || printf ' (/run is full: %s KiB are free)' "$free"
+}
