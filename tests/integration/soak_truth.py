@@ -99,7 +99,10 @@ def broken_by(record: Mapping[str, Any], moved: Collection[str]) -> list[str]:
     elif outcome == "superseded":
         if not moved:
             wrong.append("superseded, and nobody else has switched")
-        if not kept_live and live not in moved:
+        # What was confirmed is not undone below a boot default of somebody else's.
+        confirmed = record.get("phase") == "confirmed" or str(record.get("phase")).startswith("commit-")
+        ours = live in (record["to"], record.get("to_live")) and confirmed and boot in moved
+        if not kept_live and live not in moved and not ours:
             wrong.append(f"superseded, and {live} runs, which nobody else has made live")
         if not kept_boot and boot not in moved:
             wrong.append(f"superseded, and the boot default is {boot}, which nobody else has made that")

@@ -85,6 +85,8 @@ def test_a_record_that_is_not_whole_is_told_of(data: bytes, why: str) -> None:
         (record("superseded", OLD, OTHER), (OTHER,)),
         (record("superseded", OTHER, OTHER), (OTHER,)),
         (record("superseded", OLD, NEW), (NEW,)),
+        # It was confirmed before they came.
+        (record("superseded", NEW, OTHER, phase="commit-boot"), (OTHER,)),
     ],
 )
 def test_what_an_outcome_promises_holds(told: dict[str, Any], moved: tuple[str, ...]) -> None:
@@ -101,7 +103,7 @@ def test_what_an_outcome_promises_holds(told: dict[str, Any], moved: tuple[str, 
         (record("refused", NEW, OLD), (), "refused, and"),
         (record("interrupted", OLD, NEW), (), "boot default"),
         (record("superseded"), (), "nobody else has switched"),
-        (record("superseded", NEW, OTHER), (OTHER,), "which nobody else has made live"),
+        (record("superseded", NEW, OTHER, phase="window"), (OTHER,), "which nobody else has made live"),
         (record("superseded", OTHER, NEW), (OTHER,), "which nobody else has made that"),
     ],
 )
