@@ -23,10 +23,12 @@ from integration.faulting import (
     last_record,
     locked,
     next_system,
+    processes,
     state,
+    stopped,
     wait_for,
 )
-from integration.playing import DEPLOY, systems
+from integration.playing import DEPLOY, remains, systems
 
 from lab import Host, Lab
 
@@ -109,6 +111,22 @@ def test_boot_partition_full_beforehand(lab: Lab, roomy: dict[str, Host]) -> Non
     with deploying(lab, host, next_system(host), min_free_space={"boot": 2}) as deployment:
         assert deployment.end() != 0
         assert re.search(r"has \d+ KiB free on /boot, and needs 2048 KiB", deployment.output), deployment.output
+
+
+def test_disk_full_when_it_is_confirmed(lab: Lab, roomy: dict[str, Host]) -> None:
+    """What has to be noted then can't be: it rolls back, and no half note is left."""
+    host = roomy["host3"]
+    before = systems(host).running
+    with deploying(lab, host, next_system(host)) as deployment:
+        deployment.wait_for("window", pause=0.001)
+        with stopped(*processes(host)):
+            host.fill_disk()
+        assert deployment.end() != 0
+        assert "could not write /var/lib/deploy-flake/open.confirmed" in deployment.output, deployment.output
+    host.free_disk()
+    assert systems(host).running == systems(host).boot_default == before
+    assert "open." not in remains(host), remains(host)
+    deploys_again(lab, host)
 
 
 def test_disk_full_while_the_profile_is_set(lab: Lab, roomy: dict[str, Host]) -> None:

@@ -2,8 +2,13 @@
 # needs: base
 # shellcheck shell=sh
 
-# mark_open NAME
-mark_open() { { printf '%s\n' "$id" >"$var_dir/open.$1"; } 2>/dev/null && sync -f "$var_dir/open.$1"; }
+# mark_open NAME: what did not fit on the disk is nobody's mark, and nobody would remove it.
+mark_open() {
+    { printf '%s\n' "$id" >"$var_dir/open.$1.new"; } 2>/dev/null && mv -f "$var_dir/open.$1.new" "$var_dir/open.$1" && sync -f "$var_dir/open.$1" || {
+        rm -f "$var_dir/open.$1.new"
+        return 1
+    }
+}
 
 # is_marked NAME
 is_marked() {

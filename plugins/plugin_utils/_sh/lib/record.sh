@@ -92,6 +92,7 @@ close() {
     [ ! -e "$var_dir/open.json.new" ] || rm -f "$var_dir/open.json.new"
     # Those of another deployment are for its repair.
     for leftover in confirmed last-resort; do
+        [ ! -e "$var_dir/open.$leftover.new" ] || rm -f "$var_dir/open.$leftover.new"
         ! is_marked "$leftover" || rm -f "$var_dir/open.$leftover"
     done
     keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
