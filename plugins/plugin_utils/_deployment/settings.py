@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from .._codes import HealthPolicy, LastResortReboot, OnRebootRequired
+from .._codes import HealthPolicy, LastResortReboot, OnRebootRequired, Refusal
+from .._host.answer import HostError
 from .limits import Limits
 
 
@@ -98,6 +99,21 @@ class Settings:
     def of(self, toplevel: str, source: Source | None = None) -> Self:
         """The same for another system."""
         return replace(self, toplevel=toplevel, source=source or self.source)
+
+    def refuse_without_test(self) -> None:
+        """HostError where what is asked for can only be had of a system that is tested."""
+        if self.specialisation:
+            raise HostError(
+                "a specialisation can only be tried live: what boots by default is always the system that it belongs"
+                " to; leave 'specialisation' out, or test the system",
+                Refusal.SPECIALISATION_WITHOUT_TEST,
+            )
+        if self.all_or_nothing:
+            raise HostError(
+                "a fleet that commits everywhere or nowhere has to be tested; leave 'all_or_nothing' out, or test the"
+                " system",
+                Refusal.BAD_OPTION,
+            )
 
 
 @dataclass(frozen=True)

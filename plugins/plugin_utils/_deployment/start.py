@@ -95,12 +95,8 @@ class _Start:
             refuse_unproven_way_in(self._host, settings.allow)
         if not self._rollback_to and not is_store_path(settings.toplevel):
             raise HostError(f"toplevel must be a store path, and is {settings.toplevel!r}", Refusal.NOT_A_STORE_PATH)
-        if settings.specialisation and self._mode == Mode.BOOT:
-            raise HostError(
-                "a specialisation can only be tried live: what boots by default is always the system that it belongs"
-                " to; leave 'specialisation' out, or test the system",
-                Refusal.SPECIALISATION_WITHOUT_TEST,
-            )
+        if self._mode == Mode.BOOT:
+            settings.refuse_without_test()
         built_in = iter([since_boot])
         try:
             # After a wait for others the build is not that recent any more.
