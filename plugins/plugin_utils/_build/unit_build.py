@@ -18,6 +18,7 @@ from .._host.connection import Host
 from .._host.scripts import program
 from .nix_command import build_arguments, snapshot_of
 from .nix_log import BuildLog
+from .older import compared
 from .settings import BuildSettings
 from .transfer import Sources
 
@@ -124,6 +125,7 @@ class UnitBuild:
                 may_start=may_start,
                 source=snapshot_of(self._reference),
                 paths=self._paths,
+                ask_committed="yes" if compared(settings, self._sources) else "no",
                 **{"nar_size": "", **snapshot},
                 **({"look": "yes", **self._look} if self._look else {"look": "no"}),
             ),

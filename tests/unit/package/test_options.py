@@ -45,6 +45,7 @@ CHOSEN = {
     "allow": ["no_ssh"],
     "on_reboot_required": "boot",
     "last_resort_reboot": "never",
+    "on_older": "refuse",
 }
 
 

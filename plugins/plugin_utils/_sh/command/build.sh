@@ -2,10 +2,12 @@
 # nix_arguments: quoted for a shell. offset: how much of the log is known. quiet: for how many seconds only the end is worth an answer.
 # may_start: whether to start one. source: the flake. paths: snapshots that it needs and that the controller could send. nar_size: of
 # one that comes on standard input, whose path is path; or nothing. look: whether to look as well if anything is to be done.
+# ask_committed: whether to say what the boot default was made from, where it is another system.
 # inputs: name login_user build_limit nix_arguments at_end bound_log nix_config offset patience quiet may_start source paths nar_size look
+# inputs: ask_committed
 # inputs where nar_size: path
 # inputs where look=yes: specialisation mode over_ssh allow
-# needs: base cache_directory free_space interpreter nix_access nix_config old_builds own_directory quote receive_snapshot root_snapshots
+# needs: base cache_directory free_space interpreter last_committed nix_access nix_config old_builds own_directory quote receive_snapshot root_snapshots
 # needs: roots system tools wait_for_line
 # shellcheck shell=sh
 
@@ -190,6 +192,7 @@ answer_success() {
         answer_unchanged
     else
         answer_toplevel
+        [ "$ask_committed" = no ] || answer_last_committed
     fi
 }
 
