@@ -10,10 +10,13 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec
 
+from deploy_flake import inventory
 from deploy_flake.destination import Destination, parse_all
 from deploy_flake.events import Operation
+from deploy_flake.flake import reference
 from deploy_flake.options import DeployOptions, OptionError, RunOptions
 from deploy_flake.run import Listener, Run
 
@@ -24,7 +27,7 @@ _STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-[0-9a-zA-Z+._?=-]+(?<!\.drv)"
 
 def deploy(
     destinations: Destinations = (),
-    flake: str | None = None,
+    flake: str | Path | None = None,
     *,
     toplevel: str | None = None,
     options: DeployOptions | None = None,
@@ -50,9 +53,9 @@ def deploy(
         source = {"deploy_flake_toplevel": _store_path(toplevel)}
     elif flake is not None:
         # What the command line says goes before an inventory's own systems.
-        source = {"deploy_flake_flake": flake, "deploy_flake_toplevel": ""}
+        source = {"deploy_flake_flake": reference(flake), "deploy_flake_toplevel": ""}
     else:
-        source = {} if run.inventory else {"deploy_flake_flake": "."}
+        source = {} if run.inventory else {"deploy_flake_flake": reference(".")}
     variables = options.role_variables() | source
     return _begin(Operation.DEPLOY, destinations, run, variables, options.arguments(), on_event, wait)
 
@@ -104,7 +107,7 @@ def revoke(
 
 def status(
     destinations: Destinations = (),
-    flake: str | None = None,
+    flake: str | Path | None = None,
     *,
     run: RunOptions | None = None,
     on_event: Listener | None = None,
@@ -114,7 +117,7 @@ def status(
 
     `flake` is what to compare them with; None for what an inventory says, else for nothing. Else as `deploy`.
     """
-    variables = {"deploy_flake_show": False} | ({"deploy_flake_flake": flake} if flake is not None else {})
+    variables = {"deploy_flake_show": False} | ({"deploy_flake_flake": reference(flake)} if flake is not None else {})
     return _begin(Operation.STATUS, destinations, run or RunOptions(), variables, [], on_event, wait)
 
 
@@ -172,6 +175,7 @@ def _begin(
     where = parse_all(destinations)
     if bool(where) == bool(run.inventory):
         raise OptionError("give destinations, or an inventory that has them, and not both")
+    inventory.must_be_there(run.inventory)
     run = replace(run, variables=dict(run.variables))
     begun = Run(operation, where, run, variables, arguments, on_event).start()
     return begun.wait() if wait else begun

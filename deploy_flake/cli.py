@@ -32,9 +32,11 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it, and return the exit code."""
-    given = arguments.with_command(list(sys.argv[1:] if argv is None else argv))
+    words = list(sys.argv[1:] if argv is None else argv)
+    given = arguments.with_command(words)
     top = arguments.parser()
     chosen = top.parse_args(given)
+    chosen.named = given == words
     if chosen.help is True and not chosen.command:
         _help(top)
         return 0
@@ -73,15 +75,24 @@ def _help(top: argparse.ArgumentParser) -> None:
 
 
 def _operate(chosen: argparse.Namespace) -> int:
-    from deploy_flake import display
+    from deploy_flake import display, inventory
     from deploy_flake.destination import parse_all
+    from deploy_flake.flake import reference
 
+    if chosen.destinations and not chosen.named:
+        from deploy_flake.first_word import refuse_a_command
+
+        refuse_a_command(chosen.destinations[0], arguments.COMMANDS, chosen.ssh_args)
     destinations = parse_all(chosen.destinations)
     run, how = _run_options(chosen), _deploy_options(chosen)
     if not destinations and not run.inventory:
         raise ValueError("name at least one destination, or an inventory (--inventory)")
     if destinations and run.inventory:
         raise ValueError("give destinations, or an inventory that has them, and not both")
+    # Before a person is asked about it.
+    inventory.must_be_there(run.inventory)
+    if getattr(chosen, "flake", None) is not None:
+        reference(chosen.flake)
     if not _agreed(chosen, run):
         print("deploy-flake: nothing was done", file=sys.stderr)
         return INTERRUPTED

@@ -43,6 +43,7 @@ class Destination:
     def parse(cls, text: str) -> Destination:
         """Read a destination as it stands on the command line. Raises DestinationError."""
         url = _URL.fullmatch(text)
+        _refuse_a_flake(text)
         if url is None:
             return _plain(text)
         if url["scheme"].lower() != "nixos":
@@ -62,6 +63,18 @@ class Destination:
             host, colon, given = where.partition(":")
             port = given if colon else None
         return cls(_host(text, host), _user(text, user if at else None), _port(text, port), configuration)
+
+
+def _refuse_a_flake(text: str) -> None:
+    """As nixos-rebuild and the like have it: the flake and the configuration in one word, in place of a host."""
+    flake, mark, name = text.partition("#")
+    if mark and flake:
+        configuration = name.removeprefix("nixosConfigurations.") or "NAME"
+        raise DestinationError(f"{text!r} is a flake, and no host; write nixos://HOST/{configuration} --flake {flake}")
+    if text in (".", "..") or text.startswith(("./", "../", "/", "~/")):
+        raise DestinationError(f"{text!r} is a directory, and no host; write HOST --flake {text}")
+    if re.match(r"(github|gitlab|sourcehut|path|flake|git\+\w+|tarball\+\w+):", text):
+        raise DestinationError(f"{text!r} is a flake, and no host; write HOST --flake {text}")
 
 
 def parse_all(texts: Iterable[str | Destination]) -> list[Destination]:

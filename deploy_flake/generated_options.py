@@ -48,6 +48,11 @@ class DeployVariables:
     """For the build on a host."""
     test: bool = True
     """False makes the system the boot default without a test, and activates nothing."""
+    on_older: str | None = None
+    """What to do where the flake is older than what a host has committed, or has diverged from it: `warn`,
+    `refuse` or `allow`."""
+    expected_system: str | None = None
+    """The system that has to be the boot default of the host before; any other one refuses the deployment."""
     specialisation: str | None = None
     """The specialisation to activate in place of the system itself, which becomes the boot default all the
     same."""
@@ -79,6 +84,7 @@ class DeployVariables:
 
 
 CHOICES = {
+    "on_older": ("warn", "refuse", "allow"),
     "health_policy": ("strict", "no_new_failures"),
     "allow": (
         "other_hostname",
@@ -151,6 +157,26 @@ FLAGS = (
         metavar=None,
         choices=("run", "skip"),
         help="skip: make it the boot default without a test, and activate nothing; then nothing is promised",
+    ),
+    Flag(
+        name="--on-older",
+        field="on_older",
+        commands=("deploy",),
+        group="source",
+        kind="text",
+        metavar=None,
+        choices=("warn", "refuse", "allow"),
+        help="what to do where the flake is older than what a host has committed, or has diverged from it (default: warn)",
+    ),
+    Flag(
+        name="--expected-system",
+        field="expected_system",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar="PATH",
+        choices=None,
+        help="refuse a host whose boot default is another system; for several hosts set deploy_flake_expected_system for each",
     ),
     Flag(
         name="--specialisation",

@@ -6,14 +6,28 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from deploy_flake.destination import Destination
+from deploy_flake.options import OptionError
 
 ASK = "deploy_flake_own_hostname"
 """The group of hosts whose configuration has the name that the host itself reports."""
+
+
+def must_be_there(sources: Iterable[str]) -> None:
+    """Raises OptionError where a source is none: Ansible would warn, and begin with the hosts of the others."""
+    for one in sources:
+        # What has a comma is a list of hosts.
+        if "," not in one and not os.path.exists(one):
+            raise OptionError(
+                f"the inventory {one!r} is not there; hosts are given as destinations, or as 'host1,host2,'"
+            )
+        if "," not in one and not os.access(one, os.R_OK):
+            raise OptionError(f"the inventory {one!r} cannot be read")
 
 
 def write(destinations: Iterable[Destination], directory: Path) -> Path:

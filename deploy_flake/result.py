@@ -174,6 +174,11 @@ class HostResult:
     """How many bytes of snapshots were sent to the host; 0 if it had them."""
     revision: str | None = None
     """The git commit; None for a dirty tree or without git."""
+    dirty: bool = False
+    """Whether tracked files differ from the commit."""
+    dirty_revision: str | None = None
+    """The commit that is checked out, with `-dirty` behind it, where tracked files differ from it; as Nix's
+    `self.dirtyRev`. None otherwise."""
     # Until here.
 
     @property

@@ -203,6 +203,8 @@ OF_A_DEPLOYMENT = {
     "reason": "reason",
     "bytes_sent": "bytes_sent",
     "revision": "revision",
+    "dirty": "dirty",
+    "dirty_revision": "dirty_revision",
 }
 
 OF_A_HOST = {

@@ -106,6 +106,8 @@ class Run:
     @property
     def exit_code(self) -> ExitCode:
         """What `deploy-flake` would exit with."""
+        if self._own.untouched and not self.interrupted:
+            return ExitCode.USAGE
         hosts = list(self.hosts.values())
         if self.operation is Operation.REVOKE:
             # This is what a revocation is for.

@@ -34,6 +34,7 @@ class Module(StrEnum):
     SYSTEM_INFO = "system_info"
     FLEET_STATUS = "fleet_status"
     FLEET_OUTCOME = "fleet_outcome"
+    FLEET_VALIDATE = "fleet_validate"
 
 
 _PHASES = {
@@ -88,6 +89,8 @@ class RunnerEvents:
         self.table: list[dict[str, str]] = []
         """What `status` shows."""
         self.remarks: dict[str, list[str]] = {}
+        self._refused = False
+        """Whether the variables are wrong, and nothing was begun with those hosts that come after."""
         self._tell = tell
         self._at_end = at_end
         """Whether another host may yet change how a host ends, as in a fleet that commits everywhere or nowhere."""
@@ -122,6 +125,11 @@ class RunnerEvents:
     def phase(self, host: str) -> Phase:
         """What the host does now."""
         return self._phases.get(host, Phase.WAITING)
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was begun anywhere, since the variables are wrong."""
+        return self._refused and all(host.outcome is Outcome.FAILED and not host.state for host in self.hosts.values())
 
     def may_wait(self) -> list[str]:
         """The hosts that may have a deployment in progress which nobody will confirm any more."""
@@ -182,6 +190,9 @@ class RunnerEvents:
             self._take(host, module, res)
         if kind == "runner_on_failed":
             self._failed.add(name)
+            if module is Module.FLEET_VALIDATE:
+                self._refused = True
+                host.reason = str(res.get("reason") or "")
             if module is Module.FLEET_OUTCOME:
                 host.reason = host.reason or str(res.get("reason") or "")
                 if res.get("reason") == Reason.ANOTHER_HOST_FAILED:

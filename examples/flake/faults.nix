@@ -324,6 +324,20 @@ rec {
     lastBuildCommands = ''for step in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo "step $step of 16"; sleep 1; done'';
   };
 
+  # Twice 12 MB, and then it fails.
+  build-prints-much = _: {
+    lastBuildCommands = ''
+      for step in 1 2 3; do echo "quiet step $step"; sleep 1; done
+      for burst in 1 2; do
+        yes 'much to say, ${toString (builtins.genList (number: 1000 + number) 40)}' | head -c 12000000
+        echo "burst $burst is over"
+        sleep 9
+      done
+      echo 'the last word'
+      exit 1
+    '';
+  };
+
   build-fails = _: { lastBuildCommands = "echo 'hello.c:1:1: error: no such thing' >&2; exit 1"; };
 
   does-not-evaluate = _: throw "the option `services.hello.colour' does not exist";

@@ -34,6 +34,8 @@ class ActionModule(HostAction):
         """Do what the modules for each step do, as far as it goes."""
         settings = Settings.from_options(options)
         refuse_to_confirm_alone(settings)
+        if not options["test"]:
+            settings.refuse_without_test()
         self._looked = Answer()
         self._begun: Deployment | None = None
         mode = Mode.TEST if options["test"] else Mode.BOOT

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..plugin_utils._action import HostAction
+from ..plugin_utils._codes import Refusal
+from ..plugin_utils._host.answer import HostError
 from ..plugin_utils._host.connection import Host
 from ..plugin_utils._status.checks import Checks, until_well
 
@@ -20,5 +22,8 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """In check mode nothing is checked."""
-        attempts = 0 if self.check_mode else until_well(host, Checks.from_options(options))
+        checks = Checks.from_options(options)
+        if wrong := "; ".join(checks.wrong()):
+            raise HostError(wrong, Refusal.BAD_OPTION)
+        attempts = 0 if self.check_mode else until_well(host, checks)
         return {"changed": False, "attempts": attempts}

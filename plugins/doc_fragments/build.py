@@ -40,6 +40,18 @@ options:
         process list or unit property.
     type: str
     default: ""
+  on_older:
+    description:
+      - What to do where the host would go backwards, to a revision of the flake that is an ancestor of the one that the
+        host last committed, that has diverged from it, or whose repository does not have that one, as a stale checkout.
+      - V(warn) says so. V(refuse) fails after the build, before anything of the host's system is changed. V(allow) does
+        not look.
+      - For a flake in a git repository on the controller. Of a tree with changes the commit counts that is checked out.
+        What the host last committed is what its boot default was made from, as the record of its deployment or the
+        system itself says. In a shallow clone git cannot always tell, and then nothing is said.
+    type: str
+    choices: [warn, refuse, allow]
+    default: warn
   check_builds:
     description:
       - Whether to build in check mode as well. V(false) only evaluates the configuration on the host, which takes less

@@ -26,4 +26,11 @@ options:
       - The hash of the flake's content, for the record on the host.
       - M(deploy_flake.nixos.system_info) later tells by it whether the host runs what the flake says.
     type: str
+  dirty:
+    description: Whether the flake had changes that were not committed to git, for the record on the host.
+    type: bool
+    default: false
+  dirty_revision:
+    description: The commit that these changes were made to, with C(-dirty) behind it, for the record on the host.
+    type: str
 """

@@ -158,6 +158,11 @@ dirty:
   description: Whether tracked files differ from the commit.
   type: bool
   returned: with O(flake), a local one
+dirty_revision:
+  description: The commit that is checked out, with C(-dirty) behind it, where tracked files differ from it; as Nix's
+    C(self.dirtyRev). V(none) otherwise.
+  type: str
+  returned: with O(flake), a local one
 last_modified:
   description: Seconds since 1970, of the commit or the youngest file.
   type: int

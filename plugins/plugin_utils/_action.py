@@ -28,6 +28,7 @@ from ._deployment.context import Context
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
 from ._host.connection import Host
+from ._numbers import too_small
 from ._printable import printable
 
 _COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
@@ -86,6 +87,8 @@ class HostAction(ActionBase):
             if value is not None and (value != "" or "default" in spec.get(name, {}))
         }
         _valid, options = self.validate_argument_spec(argument_spec=spec, **self.rules)  # type: ignore[no-untyped-call]
+        if wrong := "; ".join(f"{name}: {message}" for name, message in too_small(options)):
+            raise AnsibleActionFail(wrong)
         return dict(options)
 
     @property

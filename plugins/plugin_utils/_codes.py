@@ -55,6 +55,7 @@ class Why(StrEnum):
     TRIAL = "trial-in-progress"
     CANNOT_RECORD = "cannot-record"
     UNTESTED_BOOT_DEFAULT = "untested-boot-default"
+    OTHER_PREVIOUS = "other-previous"
     NO_GUARD = "no-guard"
     NOT_UP = "not-up"
     UNITS_FAILED_BEFORE = "units-failed-before"
@@ -93,6 +94,14 @@ class OnRebootRequired(StrEnum):
     FAIL = "fail"
     BOOT = "boot"
     BOOT_AND_REBOOT = "boot_and_reboot"
+
+
+class OnOlder(StrEnum):
+    """What becomes of a flake that is older than what a host has committed: the option `on_older`."""
+
+    WARN = "warn"
+    REFUSE = "refuse"
+    ALLOW = "allow"
 
 
 class LastResortReboot(StrEnum):
@@ -174,6 +183,7 @@ class Refusal(StrEnum):
     EVALUATION_FAILED = "evaluation-failed"
     NOT_THERE = "not-there"
     SECRETS_IN_FLAKE = "secrets-in-flake"
+    OLDER_FLAKE = "older-flake"
     # The system that is to be deployed.
     NOT_A_STORE_PATH = "not-a-store-path"
     NOT_VALID = "not-valid"
@@ -185,6 +195,7 @@ class Refusal(StrEnum):
     NO_SPECIALISATION = "no-specialisation"
     SPECIALISATION_WITHOUT_TEST = "specialisation-without-test"
     UNTESTED_BOOT_DEFAULT = "untested-boot-default"
+    OTHER_PREVIOUS = "other-previous"
     BOOT_NOT_MOUNTED = "boot-not-mounted"
     # A deployment that is in progress, and a rollback.
     UNKNOWN_DEPLOYMENT = "unknown-deployment"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from integration.playing import Played, deploy, remains, systems
+import yaml
+from integration.playing import LIMITS, Played, change_the_flake, deploy, play, remains, systems
 
 from lab import Host, Lab
 
@@ -102,20 +104,49 @@ def test_connection_that_proves_no_way_in(lab: Lab, hosts: dict[str, Host], flak
     assert "unproven_way_in" in said
 
 
-def test_wrong_variable_is_named(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
-    wrong = {
-        "health_policy": "lenient",
-        "limits": {"lunch": 3},
-        "min_free_space": {"root": 3},
-        "health_checks": {"unit": ["hello.service"]},
-        "build_timeout": "soon",
+@pytest.mark.parametrize("options", ["", "--check"])
+def test_what_is_wrong_from_the_start_never_goes_live(
+    lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path, options: str
+) -> None:
+    host = hosts["host1"]
+    looked = "stat --format %Y /run /var/lib/deploy-flake /nix/store"
+    before = systems(host), host.run(looked, check=False).stdout
+    (tmp_path / "checks.yml").write_text("[{no_such_module: {}}]", encoding="utf-8")
+    values: dict[str, Any] = {
+        "deploy_flake_health_policy": "lenient",
+        "deploy_flake_build_timeout": "soon",
+        "deploy_flake_checks": str(tmp_path / "checks.yml"),
     }
-    for name, value in wrong.items():
-        played = deploy(lab, tmp_path, flake, "host1", **{f"deploy_flake_{name}": value})
+    port: dict[str, Any] = {"deploy_flake_health_checks": {"ports": [99999]}}
+    for wrong in (values, port, {"deploy_flake_health_check": {}}):
+        variables = {"deploy_flake_flake": str(flake), "deploy_flake_limits": LIMITS, **wrong}
+        played = play(lab, tmp_path, limit=["host1"], options=options, **variables)
         assert played.code != 0
-        # Before the host is touched.
-        assert [result["action"] for result in played.results["host1"]] == ["ansible.builtin.validate_argument_spec"]
-        assert f"deploy_flake_{name}" in played.failure("host1")["msg"]
+        assert [result["action"] for result in played.results["host1"]] == ["deploy_flake.nixos.fleet_validate"]
+        assert played.failure("host1")["reason"] == "bad-option"
+        named = [name for name in wrong if name in played.failure("host1")["msg"]]
+        # A file is looked at where the values are right.
+        assert named == [name for name in wrong if name != "deploy_flake_checks"]
+    only_checks = {"deploy_flake_flake": str(flake), "deploy_flake_checks": values["deploy_flake_checks"]}
+    played = play(lab, tmp_path, limit=["host1"], options=options, **only_checks)
+    assert "no_such_module" in played.failure("host1")["msg"]
+    assert (systems(host), host.run(looked, check=False).stdout) == before
+
+
+def test_own_checks_are_found_beside_the_playbook(
+    lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path
+) -> None:
+    """There is a checks.yml in the role as well."""
+    check = {"ansible.builtin.assert": {"that": "deploy_flake_tested.state == 'window'"}, "register": "checked"}
+    (tmp_path / "checks.yml").write_text(yaml.safe_dump([{"name": "Check it", **check}]), encoding="utf-8")
+    role = {"role": "deploy_flake.nixos.deploy"}
+    theirs = [{"hosts": "all", "gather_facts": False, "roles": [role]}]
+    change_the_flake(flake, "of-checks")
+    variables: dict[str, Any] = {"deploy_flake_limits": LIMITS, "deploy_flake_checks": "checks.yml"}
+    variables["deploy_flake_flake"] = str(flake)
+    played = play(lab, tmp_path, theirs, ["host1"], **variables)
+    assert played.code == 0, played.output
+    assert [one["task"] for one in played.results["host1"]].count("Check it") == 1
 
 
 def test_progress_is_told_while_a_build_runs(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:

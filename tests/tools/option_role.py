@@ -13,9 +13,11 @@ from typing import Any
 import yaml
 
 from tools.option_table import PREFIX, Option, Table, Variable, secrets
+from tools.shell import ROOT
 
 HEAD = "---\n# Made by `make generate` from the modules' documentation and tests/tools/options.yml. Do not edit.\n"
 _WIDTH = 120
+_SET = re.compile(rf"^ +(?:register: ({PREFIX}\w+)$|({PREFIX}\w+): )", re.MULTILINE)
 _MODULE = "deploy_flake.nixos."
 _ROLE = "deploy_flake.nixos.deploy#role"
 
@@ -30,6 +32,15 @@ def types(table: Table) -> str:
     task shows all of it when it fails."""
     found = {name: {one.full_name: _types(one) for one in table.of(name)} for name in table.entry_points}
     return json.dumps(found, indent=1) + "\n"
+
+
+def inner_variables() -> str:
+    """The variables with the role's prefix that the role and the playbooks set themselves."""
+    files = [*(ROOT / "roles/deploy/tasks").glob("*.yml"), *(ROOT / "playbooks").glob("*.yml")]
+    found = {
+        name for file in files for match in _SET.finditer(file.read_text("utf-8")) for name in match.groups() if name
+    }
+    return json.dumps(sorted(found | {f"{PREFIX}arguments"}), indent=1) + "\n"
 
 
 def defaults(table: Table) -> str:

@@ -23,6 +23,7 @@ def files() -> Iterator[tuple[Path, str]]:
     role = Path("roles/deploy")
     yield role / "meta/argument_specs.yml", option_role.argument_specs(table)
     yield role / "files/argument_types.json", option_role.types(table)
+    yield role / "files/inner_variables.json", option_role.inner_variables()
     yield role / "defaults/main.yml", option_role.defaults(table)
     yield role / "vars/main.yml", option_role.arguments(table)
     yield Path("deploy_flake/generated_options.py"), option_package.python(table)

@@ -15,6 +15,7 @@ from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .evaluate import evaluate, refuse_shut_out, which_there_are
 from .nix_errors import LOCK_IT, NixError, recognised
+from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
 from .transfer import Sources
 from .unit_build import End, UnitBuild
@@ -40,7 +41,7 @@ def build(
         sources.refuse_unlocked(settings.build_args)
         if evaluated_only:
             sources.bring()
-            result, answer = _evaluate(host, settings, sources.reference), Answer()
+            result, answer = _evaluate(host, settings, sources.reference, sources), Answer()
         else:
             result, answer = _build(host, settings, sources.reference, sources, look)
         return {**result, **sources.facts(), "changed": result["changed"] or sources.bytes_sent > 0}, answer
@@ -57,7 +58,11 @@ def _build(
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
         refuse_shut_out(host, answer)
         raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit.log.error))
-    return _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which"), answer
+    result = _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which")
+    # Where the host runs it already, nothing goes backwards.
+    if (flake := compared(settings, sources)) and not answer.get("unchanged"):
+        refuse_older(host, flake, settings.on_older, answer)
+    return result, answer
 
 
 def _fetch(host: Host, settings: BuildSettings, look: Mapping[str, str]) -> tuple[dict[str, Any], Answer]:
@@ -88,10 +93,15 @@ def _built(unit: UnitBuild, answer: Answer, configuration: str, what: str) -> di
     }
 
 
-def _evaluate(host: Host, settings: BuildSettings, reference: str) -> dict[str, Any]:
+def _evaluate(
+    host: Host, settings: BuildSettings, reference: str, sources: Sources | None = None
+) -> dict[str, Any]:
     """The return values, where a configuration is evaluated and not built."""
     configuration = settings.configuration or host.on_behalf_of
-    found = evaluate(host, settings, reference, configuration)
+    flake = compared(settings, sources)
+    found = evaluate(host, settings, reference, configuration, ask_committed=flake is not None)
+    if flake:
+        refuse_older(host, flake, settings.on_older, found.answer)
     return {
         "changed": not found.valid,
         "toplevel": found.toplevel,
@@ -154,7 +164,7 @@ def _killed(end: End) -> str:
     """By whom, as far as it is known; "" where it has ended by itself."""
     match end.result:
         case BuildResult.KILLED:
-            return "killed, or the host was restarted, before it could end"
+            return "killed, or could not write its result to /run, or the host was restarted before it could end"
         case BuildResult.OUT_OF_MEMORY:
             return "killed, since the host is out of memory; give it more, or swap, or less to do at a time"
         case BuildResult.SIGNAL:

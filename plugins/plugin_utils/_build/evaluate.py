@@ -34,17 +34,24 @@ class Evaluated:
     """It is in the store of the host now."""
     valid: bool
     """Whether the host has the system already."""
+    answer: Answer
 
 
-def evaluate(host: Host, settings: BuildSettings, reference: str, configuration: str) -> Evaluated:
-    """Evaluate a configuration of the flake that the host has, or fetches itself."""
+def evaluate(
+    host: Host, settings: BuildSettings, reference: str, configuration: str, ask_committed: bool = False
+) -> Evaluated:
+    """Evaluate a configuration of the flake that the host has, or fetches itself.
+
+    The host is asked as well what it has committed, where that is to be compared.
+    """
     host.tell("evaluates its configuration")
     paths = 's: builtins.unsafeDiscardStringContext (s.outPath + " " + s.drvPath)'
     arguments = ["--raw", "--apply", paths, toplevel(reference, configuration)]
-    answer = _eval(host, settings, reference, arguments, "evaluating the configuration", settings.build_timeout)
+    doing, limit = "evaluating the configuration", settings.build_timeout
+    answer = _eval(host, settings, reference, arguments, doing, limit, ask_committed)
     path, _space, derivation = answer.get("value").partition(" ")
     if answer.get("status") == "0" and is_store_path(path):
-        return Evaluated(path, derivation, path in answer.all("valid"))
+        return Evaluated(path, derivation, path in answer.all("valid"), answer)
     refuse_shut_out(host, answer)
     error = message_in(answer.get("error"))
     parts = [
@@ -90,7 +97,13 @@ def which_there_are(host: Host, settings: BuildSettings, reference: str, wanted:
 
 
 def _eval(
-    host: Host, settings: BuildSettings, reference: str, arguments: Sequence[str], doing: str, limit: int
+    host: Host,
+    settings: BuildSettings,
+    reference: str,
+    arguments: Sequence[str],
+    doing: str,
+    limit: int,
+    ask_committed: bool = False,
 ) -> Answer:
     return host.persist(
         settings.reconnect_timeout,
@@ -102,6 +115,7 @@ def _eval(
             nix_arguments=eval_arguments(settings, arguments),
             nix_config=settings.nix_config,
             source=snapshot_of(reference),
+            ask_committed="yes" if ask_committed else "no",
         ),
         doing,
     )

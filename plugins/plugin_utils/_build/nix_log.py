@@ -45,6 +45,7 @@ _LOGS = 64
 _LINES = 100
 _LINE = 1 << 20
 _SHOWN = 2000
+_LAST = 120
 _MIB = 1 << 20
 
 _STORE_PATH = re.compile(r"/nix/store/[0-9a-z]{32}-([0-9a-zA-Z+\-._?=]+)")
@@ -77,8 +78,11 @@ class BuildLog:
         """What Nix and the evaluated configuration warn of, each once."""
         self.other_lines: deque[str] = deque(maxlen=_LINES)
         """The last lines that are not Nix's: of a shell that does not find it, for example."""
+        self.printed: list[str] = []
+        """What builds have printed, each line with the name of its derivation; for who takes it out after each piece."""
         self._errors: list[str] = []
         self._unread = b""
+        self._cut = False
         self._active: dict[int, _Activity] = {}
         self._started: dict[int, int] = {}
         self._finished: dict[int, int] = {}
@@ -87,11 +91,27 @@ class BuildLog:
 
     def feed(self, data: bytes) -> None:
         """Read the next piece of the log."""
+        self.printed.clear()
+        if self._cut and data:
+            # The rest of a line that was cut off.
+            _rest, end, data = data.partition(b"\n")
+            self._cut = not end
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             self._read_line(line)
         # Of a line without an end, keep what can still become a message.
         self._unread = self._unread[: 2 * _LINE]
+
+    def skip(self) -> None:
+        """A part of the log is missing before the next piece."""
+        self._unread, self._cut = b"", True
+
+    @property
+    def last_line(self) -> str:
+        """What a build that is in progress has printed last; "" if none has printed anything."""
+        running = [self._logs[each.path] for each in self._active.values() if each.path in self._logs]
+        # Where several are in progress, of the one that began last.
+        return next((log[-1][:_LAST] for log in reversed(running) if log and log[-1].strip()), "")
 
     @property
     def builds_expected(self) -> int:
@@ -183,6 +203,11 @@ class BuildLog:
             names.append(f"and {len(current) - 3} more")
         elif len(current) == 1 and current[0].phase:
             names = [f"{names[0]} ({current[0].phase})"]
+        expected_bytes = sum(activity.expected for activity in current)
+        # Of a binary cache, what is downloaded is said.
+        if kind == _COPY_PATH and expected_bytes >= _MIB // 10 and not self._say_downloads():
+            done = sum(activity.done for activity in current)
+            names[-1] += f", {_mib(done)} of {_mib(expected_bytes)} MiB"
         number = self._started.get(kind, 0)
         return f"{verb} {number} of {max(number, expected)}: {', '.join(names)}"
 
@@ -272,7 +297,9 @@ class BuildLog:
         elif kind == _BUILD_LOG_LINE and activity.path in self._logs:
             # Of a line that was drawn over itself, the last state.
             line = str(fields[0]).rstrip("\r").rpartition("\r")[2]
-            self._logs[activity.path].append(printable(line)[:_SHOWN])
+            text = printable(line)[:_SHOWN]
+            self._logs[activity.path].append(text)
+            self.printed.append(f"{_name(activity.path)}> {text}")
 
     def _done(self, kind: int) -> int:
         active = sum(activity.done for activity in self._active.values() if activity.kind == kind)

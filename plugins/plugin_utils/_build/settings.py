@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from .._codes import Refusal
+from .._codes import OnOlder, Refusal
 from .._flake.store_path import is_store_path
 from .._host.answer import HostError
 
@@ -51,6 +51,7 @@ class BuildSettings(CopySettings):
     """"" for the host's name."""
     build_args: tuple[str, ...]
     nix_config: str
+    on_older: OnOlder
     check_builds: bool
     build_timeout: int
 
@@ -72,6 +73,7 @@ class BuildSettings(CopySettings):
             configuration=options["configuration"] or "",
             build_args=tuple(options["build_args"]),
             nix_config=options["nix_config"],
+            on_older=OnOlder(options["on_older"]),
             check_builds=options["check_builds"],
             build_timeout=options["build_timeout"],
         )

@@ -48,6 +48,11 @@ class Sources:
             )
 
     @property
+    def flake(self) -> LocalFlake | RemoteFlake:
+        """What is sent; a local one is without its tree."""
+        return self._flake
+
+    @property
     def reference(self) -> str:
         """The flake reference to build from on the host; locked, for a local flake."""
         if isinstance(self._flake, RemoteFlake) or self._snapshot is None:
@@ -145,6 +150,7 @@ class Sources:
             "nar_size": snapshot.nar_size,
             "revision": flake.revision,
             "dirty": flake.dirty,
+            "dirty_revision": flake.dirty_revision,
             "last_modified": flake.last_modified,
         }
 
@@ -154,6 +160,11 @@ class Sources:
         if isinstance(shared.flake, LocalFlake) and shared.flake.untracked_nix_files:
             files = ", ".join(shared.flake.untracked_nix_files[:5])
             self._host.warn(f"git does not track these files, so the flake does not contain them: {files}")
+        if shared.is_first and isinstance(shared.flake, LocalFlake) and shared.flake.dirty:
+            self._host.warn(
+                f"the flake in {shared.flake.root} has changes that are not committed to git, so the system has no"
+                f" revision; the record on the host has {shared.flake.dirty_revision or 'that it is dirty'}"
+            )
 
     def __enter__(self) -> Self:
         """Use in a `with` statement, which lets go of the snapshot at its end."""

@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .._codes import BuildResult, Refusal
-from .._host.answer import Answer, HostError
+from .._host.answer import Answer, HostError, number
 from .._host.connection import Host
 from .._host.scripts import program
 from .nix_command import build_arguments, snapshot_of
 from .nix_log import BuildLog
+from .older import compared
 from .settings import BuildSettings
 from .transfer import Sources
 
@@ -116,6 +117,7 @@ class UnitBuild:
                 build_limit=str(settings.build_timeout),
                 nix_arguments=self._arguments,
                 at_end=program("build_ended"),
+                bound_log=program("bound_log"),
                 nix_config=settings.nix_config,
                 offset=str(self._offset),
                 patience=str(patience),
@@ -123,6 +125,7 @@ class UnitBuild:
                 may_start=may_start,
                 source=snapshot_of(self._reference),
                 paths=self._paths,
+                ask_committed="yes" if compared(settings, self._sources) else "no",
                 **{"nar_size": "", **snapshot},
                 **({"look": "yes", **self._look} if self._look else {"look": "no"}),
             ),
@@ -133,8 +136,14 @@ class UnitBuild:
             self.attached = True
             host.tell("is building this already; following that build")
         log = base64.b64decode(answer.get("log"))
+        if skipped := number(answer.get("log_skipped")):
+            self._offset += skipped
+            self.log.skip()
+            host.tell_more(f"prints more than is kept: {skipped >> 10} KiB of its log are left out")
         self._offset += len(log)
         self.log.feed(log)
+        for line in self.log.printed:
+            host.tell_more(line)
         self._tell()
         return answer
 
@@ -143,5 +152,9 @@ class UnitBuild:
         before, at = self._told
         quiet_for = time.monotonic() - at
         if line and quiet_for >= (_PROGRESS_EVERY if line != before else _STILL_EVERY):
-            self.host.tell(line if line != before else f"still {line}, for {time.monotonic() - self._began:.0f} s")
+            if line == before:
+                last = f": {said}" if (said := self.log.last_line) else ""
+                self.host.tell(f"still {line}, for {time.monotonic() - self._began:.0f} s{last}")
+            else:
+                self.host.tell(line)
             self._told = (line, time.monotonic())

@@ -10,8 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from .._codes import HealthPolicy, LastResortReboot, OnRebootRequired
+from .._codes import HealthPolicy, LastResortReboot, OnRebootRequired, Refusal
+from .._flake.store_path import is_store_path
+from .._host.answer import HostError
 from .limits import Limits
+
+
+def _store_path(option: str, path: str) -> str:
+    if path and not is_store_path(path):
+        raise HostError(f"{option} must be the store path of a system, and is {path!r}", Refusal.NOT_A_STORE_PATH)
+    return path
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,8 @@ class Source:
     revision: str = ""
     configuration: str = ""
     nar_hash: str = ""
+    dirty: bool = False
+    dirty_revision: str = ""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -31,6 +41,8 @@ class Source:
             revision=options.get("revision") or "",
             configuration=options.get("configuration") or "",
             nar_hash=options.get("nar_hash") or "",
+            dirty=bool(options.get("dirty")),
+            dirty_revision=options.get("dirty_revision") or "",
         )
 
 
@@ -50,6 +62,8 @@ class Settings:
     toplevel: str
     """The store path of the system; "" where it is not known yet."""
     specialisation: str
+    expected_system: str
+    """What has to be the boot default before; "" for any."""
     health_policy: HealthPolicy
     ignore_units: tuple[str, ...]
     pre_activate_script: str
@@ -76,6 +90,7 @@ class Settings:
         return cls(
             toplevel=options["toplevel"] or "",
             specialisation=options["specialisation"] or "",
+            expected_system=_store_path("expected_system", options["expected_system"] or ""),
             health_policy=HealthPolicy(options["health_policy"]),
             ignore_units=tuple(options["ignore_units"]),
             pre_activate_script=options["pre_activate_script"] or "",
@@ -98,6 +113,21 @@ class Settings:
     def of(self, toplevel: str, source: Source | None = None) -> Self:
         """The same for another system."""
         return replace(self, toplevel=toplevel, source=source or self.source)
+
+    def refuse_without_test(self) -> None:
+        """HostError where what is asked for can only be had of a system that is tested."""
+        if self.specialisation:
+            raise HostError(
+                "a specialisation can only be tried live: what boots by default is always the system that it belongs"
+                " to; leave 'specialisation' out, or test the system",
+                Refusal.SPECIALISATION_WITHOUT_TEST,
+            )
+        if self.all_or_nothing:
+            raise HostError(
+                "a fleet that commits everywhere or nowhere has to be tested; leave 'all_or_nothing' out, or test the"
+                " system",
+                Refusal.BAD_OPTION,
+            )
 
 
 @dataclass(frozen=True)
@@ -149,6 +179,7 @@ class RebootSettings:
         return Settings(
             toplevel=self.toplevel,
             specialisation="",
+            expected_system="",
             # Looked at already.
             health_policy=HealthPolicy.NO_NEW_FAILURES,
             ignore_units=self.ignore_units,

@@ -95,12 +95,8 @@ class _Start:
             refuse_unproven_way_in(self._host, settings.allow)
         if not self._rollback_to and not is_store_path(settings.toplevel):
             raise HostError(f"toplevel must be a store path, and is {settings.toplevel!r}", Refusal.NOT_A_STORE_PATH)
-        if settings.specialisation and self._mode == Mode.BOOT:
-            raise HostError(
-                "a specialisation can only be tried live: what boots by default is always the system that it belongs"
-                " to; leave 'specialisation' out, or test the system",
-                Refusal.SPECIALISATION_WITHOUT_TEST,
-            )
+        if self._mode == Mode.BOOT:
+            settings.refuse_without_test()
         built_in = iter([since_boot])
         try:
             # After a wait for others the build is not that recent any more.
@@ -190,6 +186,7 @@ class _Start:
             **look_inputs(self._host, self._settings, self._mode),
             "check_mode": _yes(self._context.check_mode),
             "just_built": _yes(just_built),
+            "expected_system": self._settings.expected_system,
             "rollback_to": "" if self._rollback_to is None else self._rollback_to or "toplevel",
             "need_nix_kib": str(space.nix * 1024),
             "need_boot_kib": "" if space.boot is None else str(space.boot * 1024),
@@ -200,6 +197,7 @@ class _Start:
         settings = self._settings
         values = {
             "specialisation": settings.specialisation,
+            "expected_system": settings.expected_system,
             "mode": self._mode,
             "over_ssh": _yes(self._host.over_ssh),
             "policy": settings.health_policy,
@@ -226,6 +224,8 @@ def about(deployment_id: str, settings: Settings, generation: str = "") -> str:
         "revision": source.revision,
         "configuration": source.configuration or (f"generation {generation}" if generation else ""),
         "nar_hash": source.nar_hash,
+        "dirty": "yes" if source.dirty else "",
+        "dirty_revision": source.dirty_revision,
         "specialisation": settings.specialisation,
         "message": settings.message,
     }

@@ -20,6 +20,7 @@ import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +42,17 @@ _OF_ANOTHER_REPOSITORY = {
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 }
+
+
+class Relation(StrEnum):
+    """How a revision stands to another one."""
+
+    SAME = "same"
+    NEWER = "newer"
+    OLDER = "older"
+    DIVERGED = "diverged"
+    UNKNOWN = "unknown"
+    """The other one is not here at all, so this one does not come after it."""
 
 
 class GitError(Exception):
@@ -81,9 +93,8 @@ def work_tree(root: Path, submodules: bool = False) -> WorkTree:
 def commit(root: Path, name: str) -> Commit:
     """Look up a commit by its name, or by a branch or tag."""
     found = _git(root, "rev-list", "--max-count=1", "--timestamp", "--end-of-options", name, "--").split()
-    shallow = _git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
     revision = found[1].decode()
-    count = None if shallow else int(_git(root, "rev-list", "--count", "--use-bitmap-index", revision, "--"))
+    count = None if is_shallow(root) else int(_git(root, "rev-list", "--count", "--use-bitmap-index", revision, "--"))
     return Commit(revision, int(found[0]), count)
 
 
@@ -94,6 +105,28 @@ def apart(root: Path, one: str, other: str) -> tuple[int, int] | None:
     except GitError:
         return None
     return int(counts[0]), int(counts[1])
+
+
+def relation(root: Path, revision: str, other: str) -> Relation | None:
+    """How a revision of this repository stands to another one; None where git cannot tell."""
+    if revision == other:
+        return Relation.SAME
+    counts = apart(root, other, revision)
+    if counts:
+        before, after = counts
+        if not before:
+            return Relation.NEWER
+        if not after:
+            return Relation.OLDER
+    # In a clone that was cut off, what is missing may well lead from the one to the other.
+    if is_shallow(root):
+        return None
+    return Relation.DIVERGED if counts else Relation.UNKNOWN
+
+
+def is_shallow(root: Path) -> bool:
+    """Whether the older commits were left out."""
+    return _git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
 
 
 def commit_tree(root: Path, revision: str) -> nar.Directory:

@@ -58,8 +58,15 @@ class LocalFlake:
     """How many commits led to the revision."""
     untracked_nix_files: tuple[str, ...] = ()
     """Files that Nix does not see since git does not know them: the `.nix` files among them, and flake.lock."""
+    base: str | None = None
+    """The commit that is checked out, where the files differ from it."""
     tree: nar.Node = field(default_factory=lambda: nar.Directory({}), repr=False, compare=False)
     """The files themselves."""
+
+    @property
+    def dirty_revision(self) -> str | None:
+        """What Nix calls `dirtyRev`."""
+        return f"{self.base}-dirty" if self.base else None
 
     @property
     def is_whole_directory(self) -> bool:
@@ -288,6 +295,7 @@ def _work_tree_flake(root: Path, directory: str, work: git.WorkTree) -> LocalFla
         directory,
         revision=None if head is None else head.name,
         dirty=work.dirty,
+        base=None if head or work.head is None else work.head.name,
         last_modified=0 if work.head is None else work.head.time,
         revision_count=None if head is None else head.count,
         untracked_nix_files=tuple(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.urls import open_url
@@ -57,6 +58,32 @@ class Checks:
             timeout=options["timeout"],
             delay=options["delay"],
         )
+
+    def wrong(self) -> Iterator[str]:
+        """What cannot be meant: it would fail on a host that is well."""
+        for unit in self.units:
+            if not unit or set(unit) & {*" \t\n/"}:
+                yield f"{unit!r} is not the name of a unit"
+        for port in self.ports:
+            if not 0 < port < 65536:
+                yield f"{port} is not a port"
+        for page in self.pages:
+            if not _is_url(page.url):
+                yield f"{page.url!r} is not the address of a page, such as https://host/health"
+            if not 100 <= page.status < 600:
+                yield f"{page.status} is not an HTTP status"
+        for name, value in (("timeout", self.timeout), ("delay", self.delay)):
+            if value < 0:
+                yield f"{name} must not be negative, and is {value}"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        # Reading the port says whether it is one.
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def until_well(host: Host, checks: Checks) -> int:

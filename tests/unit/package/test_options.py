@@ -45,6 +45,7 @@ CHOSEN = {
     "allow": ["no_ssh"],
     "on_reboot_required": "boot",
     "last_resort_reboot": "never",
+    "on_older": "refuse",
 }
 
 
@@ -110,6 +111,24 @@ def test_build_command_line() -> None:
         [],
         ["--bogus"],
         ["host1:22"],
+        [".#host1"],
+        ["github:me/hosts#host1"],
+        ["./hosts"],
+        ["statsu", "host1"],
+        ["check", "host1"],
+        ["Status", "host1"],
+        ["--yes", "status", "host1"],
+        ["host1", "--flake", "/nowhere"],
+        ["host1", "--flake", "./nowhere"],
+        ["host1", "--flake", "path:/nowhere"],
+        ["host1", "--flake", "git+file:///nowhere"],
+        ["host1", "--flake", ".#host1"],
+        ["host1", "--flake", "github:me/hosts#host1"],
+        ["host1", "--flake", ""],
+        ["host1", "--flake", "/etc/passwd"],
+        ["status", "host1", "--flake", "/nowhere"],
+        ["--inventory", "nothing.yml"],
+        ["status", "--inventory", "/nowhere/hosts.yml"],
         ["host1", "--inventory", "x"],
         ["host1", "--time-limit", "lunch=3"],
         ["host1", "--parallel", "0"],
@@ -161,7 +180,14 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], Begun]:
 WORDS = re.compile(r"[\w/.%-]+")
 # What is shown, and what other tests are about.
 OTHERS = {"help", "destinations", "instrumentation", "artifacts", "yes", "ask_become_pass", "parallel", "inventory"}
-VALUES = {"build_args": "nix build --quiet", "limits": "settle=0", "serial": "25%", "to": "3", "toplevel": SYSTEM}
+VALUES = {
+    "flake": "github:me/x",
+    "build_args": "nix build --quiet",
+    "limits": "settle=0",
+    "serial": "25%",
+    "to": "3",
+    "toplevel": SYSTEM,
+}
 FLAGS = [
     (command, action)
     for command in ("deploy", "rollback", "revoke", "status")
@@ -189,8 +215,9 @@ def test_every_flag_reaches_the_playbook(
 
 def test_many_flags_together(begun: Callable[[list[str]], Begun]) -> None:
     options = (
-        "-i one -i two -l web* --parallel 3 --ssh-args=-Jgate --reconnect-timeout 4 -e a=b -e @c -vv --flake f"
-        " --check --diff --preflight-check skip --check-builds skip --ignore-unit u --ignore-unit v --allow no_ssh"
+        "-i one, -i two, -l web* --parallel 3 --ssh-args=-Jgate --reconnect-timeout 4 -e a=b -e @c -vv"
+        " --flake github:f/g --check --diff"
+        " --preflight-check skip --check-builds skip --ignore-unit u --ignore-unit v --allow no_ssh"
         " --allow other_hostname --time-limit settle=0 --time-limit confirm=7 --serial 25%"
     )
     run, variables, more = begun(["--yes", *options.split(), "--build-cmdline", "nix build --option cores 2"])
@@ -198,7 +225,7 @@ def test_many_flags_together(begun: Callable[[list[str]], Begun]) -> None:
     assert more == ["--check", "--diff"]
     assert {name.removeprefix("deploy_flake_"): value for name, value in variables.items()} == {
         "reconnect_timeout": 4,
-        "flake": "f",
+        "flake": "github:f/g",
         "toplevel": "",
         "check_builds": False,
         "health_policy": "no_new_failures",

@@ -343,3 +343,19 @@ def _not_begun(*names: str, told: list[deploy_flake.Event] | None = None) -> Run
     destinations = [deploy_flake.Destination(name, configuration="x") for name in names or ["web1"]]
     listener = told.append if told is not None else None
     return Run(deploy_flake.Operation.DEPLOY, destinations, RunOptions(), {}, ["--check"], listener)
+
+
+def test_wrong_variable_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ansible tells it of the first host; no other was touched either."""
+    refused = result("web1", "fleet_validate", "failed", msg="the variables are wrong", reason="bad-option")
+    plays(monkeypatch, that_plays(started("web1", "fleet_validate"), refused, stats("web1")))
+    run = deploy_flake.deploy(["nixos://web1/a", "nixos://web2/b"], ".")
+    assert run.exit_code == ExitCode.USAGE
+    assert (run.hosts["web1"].outcome, run.hosts["web1"].reason) == (Outcome.FAILED, "bad-option")
+
+
+def test_wrong_variable_of_a_later_batch_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = result("web2", "fleet_validate", "failed", msg="the variables are wrong", reason="bad-option")
+    plays(monkeypatch, that_plays(*deployed("web1"), started("web2", "fleet_validate"), refused, stats("web1", "web2")))
+    run = deploy_flake.deploy(["nixos://web1/a", "nixos://web2/b"], ".")
+    assert run.exit_code == ExitCode.FAILED

@@ -2,10 +2,13 @@
 # nix_arguments: quoted for a shell. offset: how much of the log is known. quiet: for how many seconds only the end is worth an answer.
 # may_start: whether to start one. source: the flake. paths: snapshots that it needs and that the controller could send. nar_size: of
 # one that comes on standard input, whose path is path; or nothing. look: whether to look as well if anything is to be done.
-# inputs: name login_user build_limit nix_arguments at_end nix_config offset patience quiet may_start source paths nar_size look
+# ask_committed: whether to say what the boot default was made from, where it is another system.
+# inputs: name login_user build_limit nix_arguments at_end bound_log nix_config offset patience quiet may_start source paths nar_size look
+# inputs: ask_committed
 # inputs where nar_size: path
 # inputs where look=yes: specialisation mode over_ssh allow
-# needs: base cache_directory free_space interpreter nix_access nix_config old_builds own_directory receive_snapshot root_snapshots roots system tools wait_for_line
+# needs: base cache_directory free_space interpreter last_committed nix_access nix_config old_builds own_directory quote receive_snapshot root_snapshots
+# needs: roots system tools wait_for_line
 # shellcheck shell=sh
 
 # refuse_build REASON MESSAGE: nothing will come of this flake.
@@ -59,14 +62,24 @@ in_progress() {
 
 # shellcheck disable=SC2120 # `set` gives them
 start_build() {
-    local said tries
+    local bound said tries
     [ ! -e "$build" ] || rm -rf "$build"
     mkdir -m 0700 "$build" && : >"$build/events" || refuse_unbegun no-space "cannot make $build: is /run full?"
     # Whoever waits for a directory of users holds up all others.
     timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_unbegun no-user "has no user $login_user to build as, or did not say so within 20 s"
     eval "set -- $nix_arguments"
     find_interpreter
-    { printf "PATH='%s'\n%s\n" "$PATH" "$at_end" >"$build/ended"; } 2>/dev/null || refuse_unbegun no-space "cannot write to $build: is /run full?"
+    bound=$(tool fallocate) || bound=:
+    cat >"$build/ended" 2>/dev/null <<END || refuse_unbegun no-space "cannot write to $build: is /run full?"
+PATH='$PATH'
+$(fact interpreter "$interpreter")
+$(printf '%s\n' "$at_end")
+END
+    cat >"$build/bound" 2>/dev/null <<END || refuse_unbegun no-space "cannot write to $build: is /run full?"
+PATH='$PATH'
+$(fact punch "$bound")
+$(printf '%s\n' "$bound_log")
+END
     lend_nix_config "$build" "$build_unit"
     choose_cache
     # The log is opened by systemd, in a directory that only root can write: a link put there by the login user would be read
@@ -75,6 +88,7 @@ start_build() {
     until said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
         --description="builds a system for deploy-flake" -p User="$login_user" -p RuntimeDirectory="deploy-flake-build-$name" \
         -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=20 \
+        -p ExecStartPost="+$interpreter -c '$interpreter $build/bound $build 3 >/dev/null 2>&1 </dev/null &'" \
         -p ExecStopPost="+$interpreter $build/ended $build $roots $name" -E PATH="$PATH" \
         ${cache_name:+-p CacheDirectory="$cache_name" -p CacheDirectoryMode=0700 -E XDG_CACHE_HOME="/var/cache/$cache_name"} \
         ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
@@ -89,11 +103,30 @@ start_build() {
     done
 }
 
+# log_from_offset: the next piece of the log, after what is left out there.
 log_from_offset() {
+    local most
+    most=262144
+    # Where only an end is kept, its beginning comes first, whole.
+    [ -z "$dropped" ] || [ "$offset" -ge "$log_head" ] || most=$((log_head - offset))
     if [ "$offset" = 0 ]; then
-        head -c 262144 "$build/log"
+        head -c "$most" "$build/log"
     else
-        tail -c "+$((offset + 1))" "$build/log" | head -c 262144
+        tail -c "+$((offset + 1))" "$build/log" | head -c "$most"
+    fi
+}
+
+# skip_what_was_dropped: between the beginning of the log and its end, which alone are kept; of more than one answer, what is newest.
+skip_what_was_dropped() {
+    size=$(stat -c %s "$build/log" 2>/dev/null) || size=0
+    # shellcheck disable=SC2086 # the interpreter is words
+    [ $((size - offset)) -lt 1048576 ] || { find_interpreter && $interpreter "$build/bound" "$build" 0; }
+    read_line "$build/dropped"
+    dropped=$line
+    log_head=${line%% *}
+    if [ -n "$dropped" ] && [ "$offset" -ge "$log_head" ] && [ "$offset" -lt "${line##* }" ]; then
+        answer log_skipped "$((${line##* } - offset))"
+        offset=${line##* }
     fi
 }
 
@@ -105,6 +138,7 @@ hand_out() {
     [ -d "$build" ] || { answer gone yes && return; }
     # The result is looked for first: a log read after it is whole.
     find_result
+    skip_what_was_dropped
     printf 'log\0'
     [ ! -e "$build/log" ] || log_from_offset | base64
     printf '\0'
@@ -165,6 +199,7 @@ answer_success() {
         answer_unchanged
     else
         answer_toplevel
+        [ "$ask_committed" = no ] || answer_last_committed
     fi
 }
 

@@ -1,8 +1,8 @@
 # Evaluates something small as the login user.
 # nix_arguments: quoted for a shell. source: the flake, or nothing. If the value is store paths, it says which of them the host
-# has.
-# inputs: login_user nix_arguments eval_limit source
-# needs: base cache_directory nix_access nix_config own_directory roots tools
+# has. ask_committed: whether to say as well what the boot default was made from.
+# inputs: login_user nix_arguments eval_limit source ask_committed
+# needs: base cache_directory last_committed nix_access nix_config own_directory roots tools
 # shellcheck shell=sh
 
 # shellcheck disable=SC2120 # `set` gives them
@@ -30,6 +30,7 @@ main() {
     # Nothing will come of this flake.
     [ "$status" = 0 ] || [ -z "$source" ] || drop_root "$source"
     [ "$status" = 0 ] || answer_shut_out
+    [ "$ask_committed" = no ] || answer_last_committed
     set -f
     case $value in
     /nix/store/*) for path in $value; do ! nix-store --check-validity "$path" 2>/dev/null || answer valid "$path"; done ;;

@@ -2,7 +2,7 @@
 # since_boot: the boot id of when the host was looked at, or the system built. preflight: whether to look now. program, settings: what the
 # units run, and what it has to know, as assignments. about: how the record begins. install_bootloader: yes or nothing.
 # inputs: since_boot new preflight program settings about login_user allow install_bootloader runtime_limit stop_limit
-# inputs where preflight=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib
+# inputs where preflight=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib expected_system
 # inputs where preflight=no: new_live
 # facts: previous_live previous_boot
 # needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight quote states system

@@ -1,6 +1,6 @@
 # What is looked at before a deployment begins.
-# inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib
-# needs: base allowed boot_files boot_loader complain free_space system tested_boot_default tools
+# inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system
+# needs: base allowed boot_files boot_loader complain expected_system free_space system tested_boot_default tools
 # shellcheck shell=sh
 
 # require_tools: what all else rests on.
@@ -31,6 +31,8 @@ preflight() {
     fi
     answer previous_live "$live"
     answer previous_boot "$default"
+    # The supervisor looks again, when nobody else can begin a deployment any more.
+    as_expected "$default" || refuse_system "$code" "$complaint"
 }
 
 # require_free_space DIRECTORY KIB

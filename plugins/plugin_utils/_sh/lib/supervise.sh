@@ -1,6 +1,6 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
 # inputs: activate_limit settle_limit confirm_limit over_ssh mode
-# needs: base check_before_switch commit complain directory forget_trial health lasting_unit log process record repair
+# needs: base check_before_switch commit complain directory expected_system forget_trial health lasting_unit log process record repair
 # needs: reports_to_directory soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
 # shellcheck shell=sh
 
@@ -15,6 +15,7 @@ supervise() {
     settle_trial || stop_unchanged trial-in-progress "another system is being booted once to try it, since $trial_started: $trial_new"
     printf '%s\n' "$id" >"$run_dir/current.$$" && mv -f "$run_dir/current.$$" "$run_dir/current"
     note_facts || stop_unchanged cannot-record "could not note the state of the host in $dir"
+    as_expected "$previous_boot" || stop_unchanged "$code" "the host $complaint"
     # After a power loss it is clear who did that: the loader had started what was about to be committed.
     tested_boot_default "$previous_live" "$previous_boot" ||
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"

@@ -1,4 +1,5 @@
 # Runs as root when a build's unit ends, while Nix's own root is still there. Arguments: its directory, the roots, its name.
+# facts: interpreter
 # shellcheck shell=sh
 
 LC_ALL=C
@@ -16,6 +17,9 @@ automatic=/nix/var/nix/gcroots/auto
 ls -l "$automatic" | sed -n "s|.* \([^ ]*\) -> $link\$|\1|p" | while read -r root; do rm -f "$automatic/$root"; done
 # It was read when the unit began, and may hold secrets. The result may be read late, or never.
 rm -f "$1/nix.conf"
-printf '%s %s\n' "$SERVICE_RESULT" "${EXIT_STATUS-}" >"$1/result.new"
-mv -f "$1/result.new" "$1/result"
+# What it printed last may be more than its watcher has seen.
+# shellcheck disable=SC2086 # the interpreter is words
+[ "$(stat -c %s "$1/log" 2>/dev/null || echo 0)" -lt 1048576 ] || $interpreter "$1/bound" "$1" 0
+# One that does not fit says nothing for ever; without any the build counts as killed.
+printf '%s %s\n' "$SERVICE_RESULT" "${EXIT_STATUS-}" >"$1/result.new" && mv -f "$1/result.new" "$1/result"
 echo ended >>"$1/events"

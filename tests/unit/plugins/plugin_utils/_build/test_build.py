@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from pathlib import Path
@@ -334,7 +335,36 @@ def test_progress_is_told_now_and_then(tmp_path: Path, monkeypatch: pytest.Monke
     pieces = [b"".join(lines[: first + 1]), b"".join(lines[first + 1 : second + 1]), b"", b"", b""]
     host = FakeHost([*({"log": said(piece)} for piece in pieces), done()])
     built(host, tmp_path)
-    assert host.told == ["building 1 of 3: dep", "building 2 of 3: other", "still building 2 of 3: other, for 10 s"]
+    told = [line for line in host.told if "> " not in line]
+    assert told == ["building 1 of 3: dep", "building 2 of 3: other", "still building 2 of 3: other, for 10 s"]
+
+
+def test_what_a_builder_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it for who wants more, the last line for everybody; what the host has left out is said."""
+    start = b'@nix {"action":"start","id":1,"type":105,"text":"","fields":["/nix/store/%s-hello.drv","",1,1]}\n' % (
+        b"a" * 32
+    )
+
+    def line(text: str) -> bytes:
+        return b"@nix " + json.dumps({"action": "result", "id": 1, "type": 101, "fields": [text]}).encode() + b"\n"
+
+    times = iter(float(number) for number in range(0, 1000, 9))
+    monkeypatch.setattr(unit_build, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    first, rest = start + line("one") + line("two")[:20], b'her"]}\n' + line("three")
+    host = FakeHost([{"log": said(first)}, {"log": said(rest), "log_skipped": "4096"}, done()])
+    built(host, tmp_path)
+    assert host.told[:4] == [
+        "hello> one",
+        "building 1 of 1: hello",
+        "prints more than is kept: 4 KiB of its log are left out",
+        "hello> three",
+    ]
+    assert re.fullmatch(r"still building 1 of 1: hello, for \d+ s: three", host.told[4])
+    assert [asked.inputs["offset"] for asked in host.asked] == [
+        "0",
+        str(len(first)),
+        str(len(first) + 4096 + len(rest)),
+    ]
 
 
 @pytest.mark.parametrize("path", ["/etc", f"{SYSTEM}/bin", DERIVATION])

@@ -179,6 +179,35 @@ def test_what_is_not_from_nix() -> None:
     assert log.error == "error: real"
 
 
+def test_last_line_of_what_is_built() -> None:
+    log = BuildLog()
+    assert log.last_line == ""
+    log.feed(start_build(1, "x") + start_build(2, "y") + event(action="result", id=1, type=101, fields=["one"]))
+    assert (log.last_line, log.printed) == ("one", ["x> one"])
+    log.feed(event(action="result", id=2, type=101, fields=["two " * 100]))
+    assert (log.last_line, log.printed) == (("two " * 100)[:120], [f"y> {'two ' * 100}"])
+    log.feed(event(action="stop", id=2))
+    assert (log.last_line, log.printed) == ("one", [])
+
+
+def test_bytes_of_what_is_copied() -> None:
+    log = BuildLog()
+    path = f"/nix/store/{'a' * 32}-big"
+    log.feed(event(action="start", id=1, type=100, text="", fields=[path, "a", "b"]))
+    assert log.progress() == "copying 1 of 1: big"
+    log.feed(event(action="result", id=1, type=105, fields=[1 << 20, 5 << 19, 0, 0]))
+    assert log.progress() == "copying 1 of 1: big, 1 of 2.5 MiB"
+
+
+def test_log_of_which_a_part_is_missing() -> None:
+    log = BuildLog()
+    log.feed(start_build(1, "x") + b'@nix {"action":"result","id":1,"ty')
+    log.skip()
+    log.feed(b'pe":101,"fields":["lost"]}')
+    log.feed(b"\n" + event(action="result", id=1, type=101, fields=["kept"]))
+    assert (log.printed, list(log.other_lines)) == (["x> kept"], [])
+
+
 def test_text_is_freed_from_control_characters() -> None:
     log = BuildLog()
     log.feed(start_build(1, "x"))

@@ -145,7 +145,7 @@ def test_files_that_git_does_not_track(tmp_path: Path) -> None:
     host = FakeHost()
     with sources(host, str(directory), tmp_path):
         pass
-    (warning,) = host.warned
+    warning, _dirty = host.warned
     assert warning.endswith("the flake does not contain them: 0.nix, 1.nix, 2.nix, 3.nix, 4.nix")
 
 
@@ -186,11 +186,11 @@ def test_secrets_that_git_tracks_are_warned_of_once(flake: Path, tmp_path: Path)
     for _process in range(2):
         with sources(host, str(flake), tmp_path):
             pass
-    (warning,) = host.warned
+    _dirty, warning = host.warned
     assert ".vault_pass (a vault password). " in warning and "vault-password" not in warning
     with sources(host, str(flake), tmp_path / "flake", allow=["secrets_in_flake"]):
         pass
-    assert len(host.warned) == 1
+    assert len(host.warned) == 3
     # Everything goes, whatever git tracks.
     with pytest.raises(HostError, match=r"\.vault_pass .*vault-password"):
         sources(host, f"path:{flake}", tmp_path / "input")
@@ -210,6 +210,28 @@ def test_secrets_in_an_input_are_refused(flake: Path, tmp_path: Path) -> None:
     with sources(host, f"path:{flake}", tmp_path, allow=["secrets_in_flake"]) as found:
         found.bring()
     assert host.commands == ["copy_ask", "copy_receive"]
+
+
+def test_a_dirty_tree_is_said_once_and_returned(tmp_path: Path) -> None:
+    directory = tmp_path / "repository"
+    for made in (directory, tmp_path / "clean", tmp_path / "dirty"):
+        made.mkdir()
+    (directory / "flake.nix").write_text("{ }")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for arguments in (["init", "--quiet"], ["add", "."], [*identity, "commit", "--quiet", "-m", "one"]):
+        subprocess.run(["git", "-C", str(directory), *arguments], check=True)
+    head = subprocess.check_output(["git", "-C", str(directory), "rev-parse", "HEAD"], text=True).strip()
+    host = FakeHost()
+    with sources(host, str(directory), tmp_path / "clean") as found:
+        facts = found.facts()
+    assert (facts["revision"], facts["dirty"], facts["dirty_revision"], host.warned) == (head, False, None, [])
+    (directory / "flake.nix").write_text("{ a = 1; }")
+    for _process in range(2):
+        with sources(host, str(directory), tmp_path / "dirty") as found:
+            facts = found.facts()
+    assert (facts["revision"], facts["dirty"], facts["dirty_revision"]) == (None, True, f"{head}-dirty")
+    (warning,) = host.warned
+    assert "has changes that are not committed to git" in warning and f"{head}-dirty" in warning
 
 
 def test_an_input_that_has_changed_since_it_was_locked(flake: Path, tmp_path: Path) -> None:

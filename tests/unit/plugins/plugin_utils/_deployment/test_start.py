@@ -185,6 +185,8 @@ def test_what_the_record_says_of_the_source() -> None:
         revision="r",
         configuration="web1",
         nar_hash="h",
+        dirty=True,
+        dirty_revision="r-dirty",
         specialisation="s",
         message='new "certificate"\nfor all',
     )
@@ -197,9 +199,26 @@ def test_what_the_record_says_of_the_source() -> None:
         "revision": "r",
         "configuration": "web1",
         "nar_hash": "h",
+        "dirty": "yes",
+        "dirty_revision": "r-dirty",
         "specialisation": "s",
         "message": 'new "certificate"\nfor all',
     }
+
+
+def test_expected_system_is_looked_at_before_and_by_the_supervisor() -> None:
+    made = settings(expected_system=OLD)
+    host = FakeHost([LOOKED, {"state": "checking"}])
+    start(host, made, Mode.TEST, Context())
+    look, begin = host.asked
+    assert (look.inputs["expected_system"], "expected_system" in begin.inputs) == (OLD, False)
+    assert read(begin.inputs["settings"])["expected_system"] == OLD
+    host = FakeHost([{"state": "checking"}])
+    start(host, made, Mode.TEST, Context(), since_boot="one")
+    assert host.asked[0].inputs["expected_system"] == OLD
+    with pytest.raises(HostError, match="expected_system must be the store path") as error:
+        settings(expected_system="/nix/var/nix/profiles/system")
+    assert error.value.reason == Refusal.NOT_A_STORE_PATH
 
 
 def made_default(*answers: Scripted, **context: bool) -> tuple[FakeHost, dict[str, Any]]:

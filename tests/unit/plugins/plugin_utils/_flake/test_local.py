@@ -134,7 +134,8 @@ class TestGitWorkTree:
         git(repo, "rm", "-q", "--cached", "run")
         (repo / os.fsdecode(b"caf\xe9")).chmod(0o755)
         flake = find(".", repo)
-        assert flake == LocalFlake(repo, "", None, True, DATE, None, ("untracked.nix",))
+        assert flake == LocalFlake(repo, "", None, True, DATE, None, ("untracked.nix",), CLEAN_REVISION)
+        assert flake.dirty_revision == f"{CLEAN_REVISION}-dirty"
         with flake.snapshot() as snapshot:
             assert snapshot.nar_hash == DIRTY
             assert flake.locked_reference(snapshot).endswith(f"&lastModified={DATE}")

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Validates the role's variables for all hosts of a play. See the module's documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.template import Templar
+
+from ..plugin_utils._action import HostAction, argument_spec
+from ..plugin_utils._codes import Refusal
+from ..plugin_utils._host.answer import HostError
+from ..plugin_utils._host.connection import Host
+from ..plugin_utils._variables import checks_file, names
+from ..plugin_utils._variables.values import wrong
+
+_NAMED = 5
+"""How many hosts an error names."""
+_OURS = Path(__file__).parents[2] / "playbooks"
+
+
+class ActionModule(HostAction):
+    """The action of `deploy_flake.nixos.fleet_validate`."""
+
+    module = "fleet_validate"
+
+    def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        """Nothing here touches a host."""
+        self._entry_point: str = options["entry_point"]
+        self._loaded: dict[str, str] = {}
+        """What was wrong with each file of checks; "" for nothing."""
+        self._checks: dict[str, str] = {}
+        hosts = self._hosts(host.name)
+        found: dict[str, list[str]] = {}
+        for name in hosts:
+            for error in self._errors(name, self._variables(name, host.name)):
+                found.setdefault(error, []).append(name)
+        if found:
+            lines = [f"  {error}{_where(its, hosts)}" for error, its in found.items()]
+            raise HostError(
+                "\n".join(["the variables are wrong, and no host was touched:", *lines]), Refusal.BAD_OPTION
+            )
+        return {"changed": False, "checks": self._checks}
+
+    def _hosts(self, own: str) -> Sequence[str]:
+        """Those to look at: all of the play with its first batch, since none may be touched if one is wrong."""
+        self._batch: Sequence[str] = self.task_vars.get("ansible_play_batch") or [own]
+        play = self.task_vars.get("ansible_play_hosts") or self._batch
+        return list(play if play[0] in self._batch else self._batch)
+
+    def _variables(self, name: str, own: str) -> Mapping[str, Any]:
+        """The variables of a host, as this task would have them there."""
+        if name == own:
+            return self.task_vars
+        hostvars = self.task_vars["hostvars"]
+        play, host = self._task.get_play(), hostvars._inventory.get_host(name)
+        variables: Mapping[str, Any] = hostvars._variable_manager.get_vars(play=play, host=host, task=self._task)
+        return variables
+
+    def _errors(self, name: str, variables: Mapping[str, Any]) -> list[str]:
+        if found := [f"{variable}: {message}" for variable, message in names.misspelt(variables)]:
+            return found
+        spec = names.types()[self._entry_point]
+        templar = Templar(loader=self._loader, variables=dict(variables))
+        values: dict[str, Any] = {}
+        for variable in spec:
+            if variable in variables:
+                try:
+                    # What is omitted is gone then.
+                    values |= templar.template({variable: variables[variable]})
+                except AnsibleError as error:
+                    # What hosts of a later batch are to know by then, they need not know yet, nor a host its own name.
+                    if name in self._batch and not _is_asked(variable, variables):
+                        found.append(f"{variable}: {error}")
+        found += wrong(self._entry_point, spec, values, self.context.batches, _options_of)
+        if not found and (given := values.get(f"{names.PREFIX}checks")):
+            found += self._wrong_with_checks(name, str(given), variables)
+        return found
+
+    def _wrong_with_checks(self, name: str, given: str, variables: Mapping[str, Any]) -> list[str]:
+        """What is wrong with the file of the operator's own checks, which is loaded once for all hosts."""
+        playbook = Path(str(variables["playbook_dir"]))
+        try:
+            file = str(checks_file.find(given, playbook, playbook.resolve() == _OURS.resolve()))
+        except checks_file.ChecksFileError as error:
+            return [f"{names.PREFIX}checks: {error}"]
+        if file not in self._loaded:
+            self._loaded[file] = self._load_checks(file, variables)
+        self._checks[name] = file
+        wrong_with_it = self._loaded[file]
+        return [f"{names.PREFIX}checks: {wrong_with_it}"] if wrong_with_it else []
+
+    def _load_checks(self, file: str, variables: Mapping[str, Any]) -> str:
+        try:
+            checks_file.load(file, self._loader, self._task, variables["hostvars"]._variable_manager)
+        except checks_file.ChecksFileError as error:
+            return str(error)
+        return ""
+
+
+def _is_asked(variable: str, variables: Mapping[str, Any]) -> bool:
+    """Whether the host is asked for the name of its configuration after this, as the command does."""
+    asks = "deploy_flake_own_hostname" in variables.get("group_names", ())
+    return variable == "deploy_flake_configuration" and asks and "deploy_flake_asked" not in variables
+
+
+def _options_of(module: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    spec = argument_spec(module)
+    checked = ArgumentSpecValidator(spec).validate({name: value for name, value in given.items() if name in spec})
+    if checked.error_messages:
+        raise HostError("; ".join(checked.error_messages), Refusal.BAD_OPTION)
+    options: dict[str, Any] = checked.validated_parameters
+    return options
+
+
+def _where(its: Sequence[str], hosts: Sequence[str]) -> str:
+    """Which hosts an error is about, where it is not about all."""
+    if len(its) == len(hosts):
+        return ""
+    more = f" and {len(its) - _NAMED} more" if len(its) > _NAMED else ""
+    return f" ({', '.join(its[:_NAMED])}{more})"

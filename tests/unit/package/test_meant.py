@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is meant by the first word and by a flake; what cannot be meant is one line, and touches no host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from unit.package.faking import Playing, deployed, plays, stats
+
+import deploy_flake
+from deploy_flake import DestinationError, OptionError, cli, first_word
+from deploy_flake.arguments import COMMANDS
+from deploy_flake.first_word import refuse_a_command
+from deploy_flake.flake import reference
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a flake, and no host known but by ssh's files."""
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts/flake.nix").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / ".ssh").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(first_word, "_CONFIGS", (tmp_path / ".ssh/config",))
+    monkeypatch.setattr(first_word, "_resolves", lambda word: word == "build1")
+    monkeypatch.setattr(first_word, "_leads_elsewhere", lambda *_given: False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("statsu", "deploy-flake status HOST"),
+        ("Status", "deploy-flake status HOST"),
+        ("rolback", "deploy-flake rollback HOST"),
+        ("deply", "deploy-flake deploy HOST"),
+        ("revok", "deploy-flake revoke HOST"),
+        ("check", "deploy-flake deploy HOST --check"),
+        ("chekc", "deploy-flake deploy HOST --check"),
+        ("switch", "deploy-flake deploy HOST"),
+        ("undo", "deploy-flake rollback HOST"),
+        ("help", "deploy-flake --help"),
+    ],
+)
+def test_command_that_was_meant_is_named(word: str, meant: str) -> None:
+    with pytest.raises(ValueError, match="did you mean") as error:
+        refuse_a_command(word, COMMANDS)
+    assert f"'{meant}'" in str(error.value)
+    assert f"'deploy-flake deploy {word}'" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "word", ["web1", "host1", "router", "builder1", "build1", "nixos://check/x", "admin@check", "192.0.2.1"]
+)
+def test_host_is_a_host(word: str) -> None:
+    refuse_a_command(word, COMMANDS)
+
+
+def test_host_that_ssh_knows_is_a_host(home: Path) -> None:
+    (home / ".ssh/config").write_text("Include conf.d/*\nHost = check \n  HostName 192.0.2.1\n", "utf-8")
+    (home / ".ssh/conf.d").mkdir()
+    (home / ".ssh/conf.d/one").write_text('host "statsu" other*\n', "utf-8")
+    refuse_a_command("check", COMMANDS)
+    refuse_a_command("statsu", COMMANDS)
+    with pytest.raises(ValueError, match="the command comes first"):
+        refuse_a_command("status", COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["check", "host1"], "'check' is no command"),
+        (["--yes", "statsu", "host1"], "'deploy-flake status HOST'"),
+        (["--yes", "status", "host1"], "the command comes first"),
+        (["host1", "--flake", "nowhere/"], "there is no directory nowhere"),
+        (["host1", "--flake", ".#host1"], "--flake . and nixos://HOST/host1"),
+        ([".#host1"], "nixos://HOST/host1 --flake ."),
+        (["-i", "nowhere.yml"], "the inventory 'nowhere.yml' is not there"),
+        (["host1", "--flake", "empty"], "there is no flake.nix in"),
+    ],
+)
+def test_usage_error_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str], words: str
+) -> None:
+    fake = plays(monkeypatch)
+    assert cli.main(argv) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert fake.calls == []
+
+
+def test_host_that_is_called_like_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def script(playing: Playing) -> None:
+        assert playing.variables["deploy_flake_flake"] == "./hosts"
+        playing.play(*deployed("status"), stats("status"))
+
+    plays(monkeypatch, script)
+    assert cli.main(["deploy", "status", "--flake", "hosts", "--yes"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("hosts", "./hosts"),
+        ("./hosts", "./hosts"),
+        ("hosts?dir=.", "./hosts?dir=."),
+        ("hosts/flake.nix", "./hosts/flake.nix"),
+        (Path("hosts"), "./hosts"),
+        ("nixpkgs", "nixpkgs"),
+        ("nixpkgs/nixos-25.11", "nixpkgs/nixos-25.11"),
+        ("github:me/hosts", "github:me/hosts"),
+        ("git+ssh://git@host/x?ref=main", "git+ssh://git@host/x?ref=main"),
+        ("path:./hosts", "path:./hosts"),
+    ],
+)
+def test_flake(given: str | Path, meant: str) -> None:
+    assert reference(given) == meant
+
+
+def test_current_directory(home: Path) -> None:
+    os.chdir(home / "hosts")
+    assert reference(".") == "."
+    assert reference(home / "hosts") == str(home / "hosts")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "/nowhere", "./nowhere", "~/nowhere", "path:/nowhere", "git+file:///nowhere", "file", ".#x", "empty", 3],
+)
+def test_no_flake(given: str) -> None:
+    with pytest.raises(OptionError):
+        reference(given)
+    with pytest.raises(OptionError):
+        deploy_flake.deploy(["host1"], given)
+
+
+@pytest.mark.parametrize("word", [".#host1", "/etc/nixos", "./x", "..", "github:me/x", "git+ssh://h/x", "~/hosts"])
+def test_flake_is_no_destination(word: str) -> None:
+    with pytest.raises(DestinationError, match="--flake"):
+        deploy_flake.Destination.parse(word)

@@ -1,0 +1,179 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role's variables are validated before any host is touched: real playbooks, and hosts that are not there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.shell
+DEPLOY = "deploy_flake.nixos.deploy"
+ROLE: list[dict[str, Any]] = [{"hosts": "all", "gather_facts": False, "roles": [{"role": DEPLOY}]}]
+SHOW: list[dict[str, Any]] = [
+    {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [
+            {"deploy_flake.nixos.fleet_validate": {"entry_point": "main"}, "run_once": True, "register": "found"},
+            {"debug": {"msg": "checks={{ found.checks[inventory_hostname] | default('none') }}"}},
+        ],
+    }
+]
+
+
+def play(
+    directory: Path, hosts: Mapping[str, Any], playbook: str | list[dict[str, Any]] = DEPLOY, *options: str
+) -> tuple[int, str]:
+    """Run a playbook; nobody answers at the hosts' address."""
+    nowhere = {"ansible_host": "127.0.0.1", "ansible_port": 1, "deploy_flake_reconnect_timeout": 0}
+    inventory = directory / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"vars": nowhere, "hosts": dict(hosts)}}), "utf-8")
+    if not isinstance(playbook, str):
+        (directory / "site.yml").write_text(yaml.safe_dump(playbook), "utf-8")
+        playbook = str(directory / "site.yml")
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), playbook, *options],
+        cwd=directory,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "HOME": str(directory)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+WRONG: dict[str, tuple[Mapping[str, Any], str]] = {
+    "name": (
+        {"deploy_flake_tset": False},
+        "deploy_flake_tset: there is no such variable; did you mean deploy_flake_test?",
+    ),
+    "own": (
+        {"deploy_flake_zzz": 1},
+        "deploy_flake_zzz: there is no such variable; variables of your own must not begin",
+    ),
+    "key": (
+        {"deploy_flake_health_checks": {"unit": ["a"]}},
+        "deploy_flake_health_checks: there is no key 'unit'; did you mean units?",
+    ),
+    "deepkey": (
+        {"deploy_flake_health_checks": {"urls": [{"url": "http://a", "staus": 200}]}},
+        "deploy_flake_health_checks.urls: there is no key 'staus'; did you mean status?",
+    ),
+    "limit": ({"deploy_flake_limits": {"confrim": 3}}, "deploy_flake_limits: there is no key 'confrim'"),
+    "port": ({"deploy_flake_health_checks": {"ports": [99999]}}, "99999 is not a port"),
+    "page": ({"deploy_flake_health_checks": {"urls": [{"url": "web"}]}}, "'web' is not the address of a page"),
+    "unit": ({"deploy_flake_health_checks": {"units": ["a b"]}}, "'a b' is not the name of a unit"),
+    "choice": ({"deploy_flake_allow": ["no_shh"]}, "value of deploy_flake_allow must be one or more of"),
+    "type": ({"deploy_flake_build_timeout": "soon"}, "argument 'deploy_flake_build_timeout' is of type str"),
+    "small": ({"deploy_flake_copy_timeout": 0}, "deploy_flake_copy_timeout: it must be at least 1, and is 0"),
+    "negative": ({"deploy_flake_limits": {"check": -1}}, "the limit 'check' must be a positive number"),
+    "path": ({"deploy_flake_toplevel": "/nix/x"}, "toplevel must be the store path of a system, and is '/nix/x'"),
+    "untested": (
+        {"deploy_flake_test": False, "deploy_flake_specialisation": "x"},
+        "a specialisation can only be tried live",
+    ),
+    "nowhere": ({"deploy_flake_checks": "none.yml"}, "none.yml is not there; it is a file of tasks"),
+    "module": ({"deploy_flake_checks": "module.yml"}, "couldn't resolve module/action 'no_such_module'"),
+    "keyword": ({"deploy_flake_checks": "keyword.yml"}, "keyword.yml cannot be loaded"),
+    "nolist": ({"deploy_flake_checks": "nolist.yml"}, "nolist.yml has no list of tasks"),
+    "undefined": ({"deploy_flake_message": "{{ nobody }}"}, "deploy_flake_message: 'nobody' is undefined"),
+}
+"""By host: what is wrong there, and what is said of it."""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Where the user's files are."""
+    (tmp_path / "module.yml").write_text("[{no_such_module: {}}]", "utf-8")
+    (tmp_path / "keyword.yml").write_text("[{debug: {}, whenn: true}]", "utf-8")
+    (tmp_path / "nolist.yml").write_text("debug:", "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("options", [(), ("--check",)])
+def test_whatever_is_wrong_on_any_host_is_said_before_one_is_touched(directory: Path, options: tuple[str, ...]) -> None:
+    hosts: dict[str, Any] = {"well": {}} | {name: variables for name, (variables, _said) in WRONG.items()}
+    code, said = play(directory, hosts, DEPLOY, *options)
+    assert code == 2
+    assert "unreachable=1" not in said
+    assert "the variables are wrong, and no host was touched:" in said
+    for name, (_variables, words) in WRONG.items():
+        line = next((line for line in said.splitlines() if words in line and not line.startswith("fatal")), "")
+        assert line.endswith(f"({name})"), words
+
+
+def test_play_of_the_user_s_own(directory: Path) -> None:
+    """The role in it; batches do not matter, since the last host counts as the first one does."""
+    play_of_theirs = [{**ROLE[0], "serial": 1, "vars": {"deploy_flake_flake": "."}}]
+    hosts: dict[str, Any] = {"well": {}, "wrong": {"deploy_flake_health_check": {}}}
+    code, said = play(directory, hosts, play_of_theirs)
+    assert code == 2
+    assert "unreachable=1" not in said
+    assert (
+        "deploy_flake_health_check: there is no such variable; did you mean deploy_flake_health_checks? (wrong)" in said
+    )
+
+
+def test_error_of_all_hosts_is_told_once_and_names_none(directory: Path) -> None:
+    code, said = play(directory, {"a": {}, "b": {}}, DEPLOY, "-e", "deploy_flake_mesage=x")
+    assert code == 2
+    assert "did you mean deploy_flake_message?\n" in said
+    assert said.count("[ERROR]") == 1
+
+
+def test_the_command_s_playbook_validates_before_it_asks_hosts_for_their_names(directory: Path) -> None:
+    asked: dict[str, Any] = {"all": {"children": {"deploy_flake_own_hostname": {"hosts": {"a": {}}}}}}
+    (directory / "own.yml").write_text(yaml.safe_dump(asked), "utf-8")
+    wrong = {"deploy_flake_mesage": "x", "deploy_flake_configuration": "{{ deploy_flake_asked.hostname }}"}
+    playbook = f"{DEPLOY}_by_hostname"
+    code, said = play(directory, {"a": wrong}, playbook, "-i", str(directory / "own.yml"))
+    assert code == 2
+    assert "did you mean deploy_flake_message?\n" in said
+    assert "unreachable=1" not in said
+    del wrong["deploy_flake_mesage"]
+    code, said = play(directory, {"a": wrong}, playbook, "-i", str(directory / "own.yml"))
+    assert "unreachable=1" in said
+
+
+def test_file_of_checks_is_looked_for_where_the_user_s_playbook_is(directory: Path) -> None:
+    """Not among the role's own tasks, where there is a checks.yml too."""
+    (directory / "tasks").mkdir()
+    for file in ("checks.yml", "tasks/more.yml"):
+        (directory / file).write_text("[{debug: {}}]", "utf-8")
+    hosts = {
+        "beside": {"deploy_flake_checks": "checks.yml"},
+        "tasks": {"deploy_flake_checks": "more.yml"},
+        "absolute": {"deploy_flake_checks": "{{ playbook_dir }}/checks.yml"},
+        "none": {"deploy_flake_health_checks": {"urls": [{"url": "https://{{ inventory_hostname }}:8443/health"}]}},
+        "omitted": {"deploy_flake_limits": "{{ omit }}"},
+    }
+    code, said = play(directory, hosts, SHOW)
+    assert code == 0, said
+    assert said.count(f"checks={directory}/checks.yml") == 2
+    assert said.count(f"checks={directory}/tasks/more.yml") == 1
+    assert said.count("checks=none") == 2
+
+
+def test_what_a_later_batch_is_to_know_it_need_not_know_yet(directory: Path) -> None:
+    asks = {"set_fact": {"its_message": "of {{ inventory_hostname }}"}}
+    plays = [
+        {
+            **SHOW[0],
+            "serial": 1,
+            "tasks": [asks, *SHOW[0]["tasks"]],
+            "vars": {"deploy_flake_message": "{{ its_message }}"},
+        }
+    ]
+    code, said = play(directory, {"a": {}, "b": {}}, plays)
+    assert code == 0, said

@@ -1,0 +1,162 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host that would go backwards: a stale checkout, another branch, another clone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git import Relation, relation
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
+from unit.building import DERIVATION, SYSTEM, built, done
+from unit.fake_host import FakeHost
+
+NOWHERE = "f" * 40
+
+
+def git(root: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(root), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(root: Path, content: str) -> str:
+    (root / "flake.nix").write_text(content, encoding="utf-8")
+    git(root, "add", "flake.nix")
+    git(root, "commit", "--quiet", "-m", content)
+    return git(root, "rev-parse", "HEAD")
+
+
+@pytest.fixture(autouse=True)
+def _directories(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    git(root, "init", "--quiet")
+    return root
+
+
+@pytest.fixture
+def commits(repository: Path) -> list[str]:
+    """Three commits, oldest first."""
+    return [commit(repository, text) for text in ("{ }", "{ a = 1; }", "{ a = 2; }")]
+
+
+def record(**fields: str) -> dict[str, Any]:
+    """What the host answers of the deployment that made its boot default."""
+    about = {"id": "20261128T072334Z-9a19b38c", "by": "somebody", "controller": "laptop", **fields}
+    return {"committed_record": json.dumps(about)}
+
+
+def deployed(repository: Path, directory: Path, said: dict[str, Any], **given: Any) -> FakeHost:
+    host = FakeHost([done(**said)])
+    built(host, directory, flake=str(repository), **given)
+    return host
+
+
+def test_relations(repository: Path, commits: list[str], tmp_path: Path) -> None:
+    first, _second, third = commits
+    assert relation(repository, third, third) is Relation.SAME
+    assert relation(repository, third, first) is Relation.NEWER
+    assert relation(repository, first, third) is Relation.OLDER
+    assert relation(repository, third, NOWHERE) is Relation.UNKNOWN
+    git(repository, "checkout", "--quiet", first)
+    other = commit(repository, "{ b = 1; }")
+    assert relation(repository, other, third) is Relation.DIVERGED
+    git(repository, "checkout", "--quiet", "-B", "main", third)
+    git(tmp_path, "clone", "--quiet", "--depth=2", f"file://{repository}", "shallow")
+    shallow = tmp_path / "shallow"
+    assert relation(shallow, third, commits[1]) is Relation.NEWER
+    # They may well be ancestors.
+    assert relation(shallow, third, first) is relation(shallow, third, NOWHERE) is None
+
+
+def test_forwards_and_again(repository: Path, commits: list[str], tmp_path: Path) -> None:
+    for number, revision in enumerate(commits):
+        host = deployed(repository, tmp_path / str(number), record(revision=revision), on_older="refuse")
+        assert (host.warned, host.asked[0].inputs["ask_committed"]) == ([], "yes")
+
+
+def test_an_older_revision_is_said(repository: Path, commits: list[str], tmp_path: Path) -> None:
+    git(repository, "checkout", "--quiet", commits[0])
+    host = deployed(repository, tmp_path, record(revision=commits[2]))
+    (warning,) = host.warned
+    for part in (f"host1 last committed {commits[2]} (deployed by somebody from laptop at 20261128T072334Z)", "is older"):
+        assert part in warning
+    assert f"{commits[0]} is older" in warning
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("newer", "is older"),
+        ("diverged", "has diverged"),
+        ("nowhere", "no such commit"),
+        ("newer of the system itself", "is older"),
+        ("newer with changes", "last committed .* with changes that were not committed"),
+    ],
+)
+def test_it_is_refused(repository: Path, commits: list[str], tmp_path: Path, said: str, why: str) -> None:
+    git(repository, "checkout", "--quiet", commits[0])
+    other = commit(repository, "{ b = 1; }")
+    git(repository, "checkout", "--quiet", commits[1])
+    answers = {
+        "newer": record(revision=commits[2]),
+        "diverged": record(revision=other),
+        "nowhere": record(revision=NOWHERE),
+        "newer of the system itself": {"committed_revision": commits[2]},
+        "newer with changes": record(revision="", dirty_revision=f"{commits[2]}-dirty"),
+    }
+    with pytest.raises(HostError, match=why) as error:
+        deployed(repository, tmp_path / "0", answers[said], on_older="refuse")
+    assert error.value.reason == Refusal.OLDER_FLAKE
+    assert "deploy_flake_on_older" in str(error.value)
+    host = deployed(repository, tmp_path / "1", answers[said], on_older="allow")
+    assert (host.warned, host.asked[0].inputs["ask_committed"]) == ([], "no")
+
+
+def test_a_dirty_tree_counts_by_its_commit(repository: Path, commits: list[str], tmp_path: Path) -> None:
+    git(repository, "checkout", "--quiet", commits[0])
+    (repository / "flake.nix").write_text("{ changed = 1; }")
+    with pytest.raises(HostError, match=f"{commits[0]} with changes is older"):
+        deployed(repository, tmp_path / "0", record(revision=commits[1]), on_older="refuse")
+    deployed(repository, tmp_path / "1", record(revision=commits[0]), on_older="refuse")
+
+
+@pytest.mark.parametrize("said", [{}, {"committed_revision": "25.11.1 (Xantusia)"}, {"committed_record": "{ broken"}])
+def test_nothing_is_known_of_the_host(
+    repository: Path, commits: list[str], tmp_path: Path, said: dict[str, Any]
+) -> None:
+    assert deployed(repository, tmp_path, said, on_older="refuse").warned == []
+
+
+def test_a_host_that_runs_it_already(repository: Path, commits: list[str], tmp_path: Path) -> None:
+    git(repository, "checkout", "--quiet", commits[0])
+    said = {"unchanged": "yes", **record(revision=commits[2])}
+    assert deployed(repository, tmp_path, said, on_older="refuse").warned == []
+
+
+def test_evaluation_in_check_mode_refuses_as_well(repository: Path, commits: list[str], tmp_path: Path) -> None:
+    git(repository, "checkout", "--quiet", commits[0])
+    said = {"status": "0", "value": f"{SYSTEM} {DERIVATION}", **record(revision=commits[2])}
+    host = FakeHost([{}, said])
+    with pytest.raises(HostError, match="is older"):
+        built(host, tmp_path, check_mode=True, flake=str(repository), check_builds=False, on_older="refuse")
+    assert host.asked[1].inputs["ask_committed"] == "yes"
+
+
+def test_without_git_there_is_nothing_to_compare(repository: Path, commits: list[str], tmp_path: Path) -> None:
+    host = FakeHost([done(**record(revision=NOWHERE))])
+    built(host, tmp_path, flake=f"path:{repository}", on_older="refuse")
+    assert (host.warned, host.asked[0].inputs["ask_committed"]) == ([], "no")
