@@ -10,7 +10,7 @@ import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from integration import soak_aftermath, soak_choice
@@ -49,6 +49,9 @@ class Attempt:
         self.host = host
         self.seed = seed
         self.choice = Choice.of(seed, soak.two)
+        if host.shell == "busybox" and self.choice.configuration == "broken-path":
+            # Its shell has tools of its own: there is nothing to roll back, and nothing but the shell works afterwards.
+            self.choice = replace(self.choice, configuration="exit-4")
         self.moment = self.choice.moment
         self.loader = self.choice.loader if self.choice.loader in soak.loaders else "systemd-boot"
         self.output = ""

@@ -195,6 +195,20 @@ def test_build_that_can_not_begin(lab: Lab, whole: dict[str, Host]) -> None:
     deploys_again(lab, host)
 
 
+def test_build_whose_result_has_no_room(lab: Lab, whole: dict[str, Host]) -> None:
+    """It has ended, and cannot say so: nobody waits for its word."""
+    host = whole["host2"]
+    before = systems(host)
+    variables = {"deploy_flake_flake": str(FLAKE), "deploy_flake_configuration": "host2-slow-build"}
+    with Deploying(lab, host, DEPLOY, **variables) as deployment:
+        wait_for(lambda: list(inside(host, "/run/deploy-flake").glob("build-*/log")))
+        with full_run(host):
+            assert deployment.end() != 0
+        assert "could not write its result to /run" in deployment.output, deployment.output
+    assert systems(host) == before
+    deploys_again(lab, host)
+
+
 # Output
 
 
