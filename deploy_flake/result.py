@@ -172,8 +172,10 @@ class HostResult:
     where the host could not find that out."""
     bytes_sent: int = 0
     """How many bytes of snapshots were sent to the host; 0 if it had them."""
+    nar_hash: str = ""
+    """The snapshot's hash, as in a lock file."""
     revision: str | None = None
-    """The git commit; None for a dirty tree or without git."""
+    """The git commit; None for a dirty tree or without git, such as a tarball."""
     dirty: bool = False
     """Whether tracked files differ from the commit."""
     dirty_revision: str | None = None

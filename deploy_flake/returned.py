@@ -202,6 +202,7 @@ OF_A_DEPLOYMENT = {
     "notes": "notes",
     "reason": "reason",
     "bytes_sent": "bytes_sent",
+    "nar_hash": "nar_hash",
     "revision": "revision",
     "dirty": "dirty",
     "dirty_revision": "dirty_revision",

@@ -33,7 +33,8 @@ options:
     type: str
   reference:
     description: The flake reference of a snapshot that was copied before, as
-      RV(deploy_flake.nixos.flake_copy#module:reference) returns it, or of a remote flake.
+      RV(deploy_flake.nixos.flake_copy#module:reference) returns it, or of a remote flake,
+      which is then resolved as O(flake) is.
     type: str
   toplevel:
     description:
@@ -126,7 +127,7 @@ valid:
   type: bool
   returned: success
 reference:
-  description: The flake reference to build from on the host; locked, for a local flake.
+  description: The locked flake reference to build from on the host.
   type: str
   returned: with O(flake)
   sample: path:/nix/store/0cdv5i6zbdcxhqp3g9nrwvn9hqx1h7kp-source?narHash=sha256-…&lastModified=1767225600
@@ -138,34 +139,39 @@ bytes_sent:
   description: How many bytes of snapshots were sent to the host; 0 if it had them.
   type: int
   returned: with O(flake)
+locked:
+  description: The URL of a remote flake, locked; empty for a local one.
+  type: str
+  returned: with O(flake)
+  sample: github:me/hosts/8f1c…?narHash=sha256-…
 store_path:
   description: Where the snapshot is on the host.
   type: str
-  returned: with O(flake), a local one
+  returned: with O(flake)
 nar_hash:
   description: The snapshot's hash, as in a lock file.
   type: str
-  returned: with O(flake), a local one
+  returned: with O(flake)
 nar_size:
   description: The snapshot's size in bytes.
   type: int
-  returned: with O(flake), a local one
+  returned: with O(flake)
 revision:
-  description: The git commit; V(none) for a dirty tree or without git.
+  description: The git commit; V(none) for a dirty tree or without git, such as a tarball.
   type: str
-  returned: with O(flake), a local one
+  returned: with O(flake)
 dirty:
   description: Whether tracked files differ from the commit.
   type: bool
-  returned: with O(flake), a local one
+  returned: with O(flake)
 dirty_revision:
   description: The commit that is checked out, with C(-dirty) behind it, where tracked files differ from it; as Nix's
     C(self.dirtyRev). V(none) otherwise.
   type: str
-  returned: with O(flake), a local one
+  returned: with O(flake)
 last_modified:
-  description: Seconds since 1970, of the commit or the youngest file.
+  description: Seconds since 1970, of the commit or the youngest file; 0 where a remote flake has none.
   type: int
-  returned: with O(flake), a local one
+  returned: with O(flake)
 # Until here.
 """

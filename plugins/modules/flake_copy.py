@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: flake_copy
-short_description: Put a snapshot of a local flake into the host's store
+short_description: Put a snapshot of a flake into the host's store
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
@@ -20,7 +20,11 @@ description:
   - All hosts of the task get the same snapshot, those of later batches (C(serial)) included. It is taken when the first
     of them needs it; later changes to the files do not matter.
   - Inputs of the lock file that lie on the controller (types C(path) and C(git) with a C(file) URL) are sent along.
-  - For a remote reference such as V(github:owner/repository) nothing is copied; the host fetches it when it builds.
+  - A remote reference such as V(github:owner/repository) is resolved once for all hosts of the run, freshly, whatever
+    Nix has cached; whatever becomes of it meanwhile, every host gets that version. The controller does it where it has
+    Nix, or for V(git+ssh:), V(git+https:) and the like with its git, with the operator's own access. Else the first
+    host does, as the login user. The source is read from there, its hash is checked, and it is sent to each host that
+    lacks it.
   - The snapshot is kept from garbage collection until the deployment has ended.
   - B(Every user of the host can read all of it.) It goes to the store of the host whole, in check mode as well, and
     stays there until garbage is collected; evaluation may copy parts of it into the system too. Keep secrets out of it,
@@ -75,7 +79,7 @@ EXAMPLES = r"""
 RETURN = r"""
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
 reference:
-  description: The flake reference to build from on the host; locked, for a local flake.
+  description: The locked flake reference to build from on the host.
   type: str
   returned: success
   sample: path:/nix/store/0cdv5i6zbdcxhqp3g9nrwvn9hqx1h7kp-source?narHash=sha256-…&lastModified=1767225600
@@ -87,34 +91,39 @@ bytes_sent:
   description: How many bytes of snapshots were sent to the host; 0 if it had them.
   type: int
   returned: success
+locked:
+  description: The URL of a remote flake, locked; empty for a local one.
+  type: str
+  returned: success
+  sample: github:me/hosts/8f1c…?narHash=sha256-…
 store_path:
   description: Where the snapshot is on the host.
   type: str
-  returned: for a local flake
+  returned: success
 nar_hash:
   description: The snapshot's hash, as in a lock file.
   type: str
-  returned: for a local flake
+  returned: success
 nar_size:
   description: The snapshot's size in bytes.
   type: int
-  returned: for a local flake
+  returned: success
 revision:
-  description: The git commit; V(none) for a dirty tree or without git.
+  description: The git commit; V(none) for a dirty tree or without git, such as a tarball.
   type: str
-  returned: for a local flake
+  returned: success
 dirty:
   description: Whether tracked files differ from the commit.
   type: bool
-  returned: for a local flake
+  returned: success
 dirty_revision:
   description: The commit that is checked out, with C(-dirty) behind it, where tracked files differ from it; as Nix's
     C(self.dirtyRev). V(none) otherwise.
   type: str
-  returned: for a local flake
+  returned: success
 last_modified:
-  description: Seconds since 1970, of the commit or the youngest file.
+  description: Seconds since 1970, of the commit or the youngest file; 0 where a remote flake has none.
   type: int
-  returned: for a local flake
+  returned: success
 # Until here.
 """

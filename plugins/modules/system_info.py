@@ -28,6 +28,8 @@ options:
     description:
       - A flake to compare the host with, as M(deploy_flake.nixos.flake_copy) takes it. See RV(drift).
       - The controller looks at it. Nothing is copied, built or evaluated.
+      - A remote flake that does not name its revision is resolved once for all hosts, as
+        M(deploy_flake.nixos.flake_copy) does it; by a host only as root.
       - A flake that is not there is an error, and the host is not asked.
     type: str
   configuration:

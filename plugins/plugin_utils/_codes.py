@@ -177,6 +177,8 @@ class Refusal(StrEnum):
     NOT_RESTORED = "not-restored"
     NOT_ADDED = "not-added"
     OTHER_PATH = "other-path"
+    NOT_FETCHED = "not-fetched"
+    """A remote flake, by nobody who was asked to."""
     NOT_LOCKED = "not-locked"
     """The flake's lock file lacks inputs, or is behind."""
     BUILD_FAILED = "build-failed"

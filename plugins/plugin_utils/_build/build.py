@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from .._codes import BuildResult, Refusal
+from .._flake.local import is_remote
 from .._flake.reference import toplevel
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
@@ -33,6 +36,8 @@ def build(
     if settings.toplevel:
         return _fetch(host, settings, look)
     evaluated_only = context.check_mode and not settings.check_builds
+    if not settings.flake and is_remote(settings.reference, Path.cwd()):
+        settings = replace(settings, flake=settings.reference, reference="")
     if not settings.flake:
         if evaluated_only:
             return _evaluate(host, settings, settings.reference), Answer()

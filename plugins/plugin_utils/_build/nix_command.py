@@ -12,18 +12,18 @@ from collections.abc import Iterable
 from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
 from .settings import BuildSettings
 
-_FEATURES = ("--extra-experimental-features", "nix-command flakes")
+FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _SAYING = ("--json", "--print-out-paths", "--log-format", "internal-json")
 
 
 def build_arguments(settings: BuildSettings, installable: str) -> str:
     """The arguments of `nix build`, quoted."""
-    return _quoted("build", *_FEATURES, *_SAYING, _lock_file(settings), *settings.build_args, installable)
+    return quoted("build", *FEATURES, *_SAYING, _lock_file(settings), *settings.build_args, installable)
 
 
 def eval_arguments(settings: BuildSettings, arguments: Iterable[str]) -> str:
     """The arguments of `nix eval`, quoted."""
-    return _quoted("eval", *_FEATURES, _lock_file(settings), *settings.build_args, *arguments)
+    return quoted("eval", *FEATURES, _lock_file(settings), *settings.build_args, *arguments)
 
 
 def snapshot_of(reference: str) -> str:
@@ -40,6 +40,7 @@ def _lock_file(settings: BuildSettings) -> str:
     return "--no-write-lock-file" if wanted else "--no-update-lock-file"
 
 
-def _quoted(*arguments: str) -> str:
+def quoted(*arguments: str) -> str:
+    """Arguments for a unit of systemd on the host."""
     # systemd replaces `$NAME` in the arguments of a unit; two dollars are one.
     return shlex.join(argument.replace("$", "$$") for argument in arguments)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host needs of the controller to build a flake: a snapshot of it, and of its inputs that lie there as well."""
+"""What a host needs of the controller to build a flake: a snapshot of it, and of inputs that lie there as well."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ from types import TracebackType
 from typing import Any, Self
 
 from .._codes import Refusal
-from .._flake.local import LocalFlake, LocalInput, RemoteFlake
+from .._flake.local import LocalFlake, LocalInput
+from .._flake.locked import LockedFlake
 from .._flake.shared import SharedFlake, shared_flake
 from .._flake.snapshot import Snapshot
 from .._flake.unlocked import given_otherwise
 from .._host.answer import HostError
 from .._host.connection import Host
 from .known_secrets import known_secrets
+from .lock import lock
 from .settings import CopySettings
 
 ALLOWS_SECRETS = "secrets_in_flake"
 _NAMED = 5
 """So many files are named in a message."""
+_STATUS = 120
+"""Seconds to find out what a reference means, where nothing is deployed."""
 
 
 class Sources:
-    """The sources of one flake for one host; none for a flake that the host fetches itself."""
+    """The sources of one flake for one host. A remote flake is resolved for all hosts, where none has done so."""
 
     def __init__(self, host: Host, settings: CopySettings, shared_file: Path) -> None:
         self._host = host
         self._settings = settings
-        shared = shared_flake(settings.flake, Path.cwd(), shared_file, known_secrets())
-        self._flake = shared.flake
+        shared = shared_flake(
+            settings.flake, Path.cwd(), shared_file, partial(lock, host, settings), known_secrets()
+        )
+        self.flake = shared.flake
         self._snapshot = shared.snapshot
         self._unlocked = shared.unlocked
         self._sources: dict[str, Snapshot | LocalInput] = {one.store_path: one for one in shared.inputs.found}
         self.bytes_sent = 0
-        if shared.snapshot:
-            self._sources[shared.snapshot.store_path] = shared.snapshot
+        self._sources[shared.snapshot.store_path] = shared.snapshot
         self._warn(shared)
-        if isinstance(shared.flake, LocalFlake) and shared.snapshot:
+        if isinstance(shared.flake, LocalFlake):
             self._look_for_secrets(
                 shared.snapshot, f"the flake in {shared.flake.root}", shared.flake.is_whole_directory, shared.is_first
             )
 
     @property
-    def flake(self) -> LocalFlake | RemoteFlake:
-        """What is sent; a local one is without its tree."""
-        return self._flake
-
-    @property
     def reference(self) -> str:
-        """The flake reference to build from on the host; locked, for a local flake."""
-        if isinstance(self._flake, RemoteFlake) or self._snapshot is None:
-            return self._settings.flake
-        return self._flake.locked_reference(self._snapshot)
+        """The locked flake reference to build from on the host."""
+        return self.flake.locked_reference(self._snapshot)
 
     def not_locked(self, build_args: Sequence[str] = ()) -> str:
         """What its lock file lacks, in a sentence; "" where that is nothing, or arguments for Nix give it."""
         lacks = "; ".join(f"the input '{one.name}' {one.why}" for one in given_otherwise(self._unlocked, build_args))
-        if not lacks or not isinstance(self._flake, LocalFlake):
+        if not lacks:
             return ""
-        lock = self._flake.root / self._flake.directory / "flake.lock"
-        if any(self._flake.root / file == lock for file in self._flake.untracked_nix_files):
+        if isinstance(self.flake, LockedFlake):
+            return f"{self.flake.url} is not locked: {lacks}. Run 'nix flake lock' in a clone of it and push flake.lock"
+        lock = self.flake.root / self.flake.directory / "flake.lock"
+        if any(self.flake.root / file == lock for file in self.flake.untracked_nix_files):
             return f"git does not track {lock}, so the flake does not contain it, and {lacks}. Run 'git add' for it"
         return f"{lock.parent} is not locked: {lacks}. Run 'nix flake lock' there, and 'git add flake.lock' if it is new"
 
@@ -141,16 +141,15 @@ class Sources:
     def facts(self) -> dict[str, Any]:
         """The return values about the flake."""
         result = {"reference": self.reference, "flake": self._settings.flake, "bytes_sent": self.bytes_sent}
-        flake, snapshot = self._flake, self._snapshot
-        if isinstance(flake, RemoteFlake) or snapshot is None:
-            return result
+        flake, snapshot = self.flake, self._snapshot
         return result | {
+            "locked": flake.url if isinstance(flake, LockedFlake) else "",
             "store_path": snapshot.store_path,
             "nar_hash": snapshot.nar_hash,
             "nar_size": snapshot.nar_size,
             "revision": flake.revision,
-            "dirty": flake.dirty,
-            "dirty_revision": flake.dirty_revision,
+            "dirty": isinstance(flake, LocalFlake) and flake.dirty,
+            "dirty_revision": flake.dirty_revision if isinstance(flake, LocalFlake) else None,
             "last_modified": flake.last_modified,
         }
 
@@ -174,9 +173,17 @@ class Sources:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of the snapshot."""
-        if self._snapshot is not None:
-            self._snapshot.nar.close()
+        self._snapshot.nar.close()
 
 
 def _size(size: int) -> str:
     return f"{size / 1024:.0f} KiB" if size < 1 << 20 else f"{size / (1 << 20):.1f} MiB"
+
+
+def locked(host: Host, reference: str, reconnect_timeout: int, shared_file: Path) -> LocalFlake | LockedFlake:
+    """What a remote reference means in this run; nothing is sent to the host."""
+    settings = CopySettings(
+        flake=reference, copy_timeout=_STATUS, reconnect_timeout=reconnect_timeout, allow=()
+    )
+    with Sources(host, settings, shared_file) as sources:
+        return sources.flake

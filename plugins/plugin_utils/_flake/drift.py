@@ -18,6 +18,7 @@ from typing import Any
 
 from . import git
 from .local import LocalFlake, RemoteFlake
+from .locked import Flake, LockedFlake
 
 _HOST = "the host does not know what its system was built from"
 _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -53,7 +54,10 @@ class Drift:
 
 
 def compare(
-    flake: LocalFlake | RemoteFlake, said: str, record: Mapping[str, Any], configuration: str | None = None
+    flake: Flake,
+    said: str,
+    record: Mapping[str, Any],
+    configuration: str | None = None,
 ) -> Drift:
     """Compare.
 
@@ -70,10 +74,11 @@ def compare(
         return Drift(DriftState.NONE, "no", ours, revision)
     # The content alone tells of trees with changes and of flakes without git, and may be the same in another commit.
     hashed = str(record.get("nar_hash") or "")
-    if hashed and hashed == _nar_hash(flake):
+    if hashed and hashed == (flake.nar_hash if isinstance(flake, LockedFlake) else _nar_hash(flake)):
         return Drift(DriftState.NONE, "no", ours, revision)
     if ours and _REVISION.fullmatch(revision):
-        return Drift(DriftState.DRIFTED, _apart(flake, revision), ours, revision)
+        apart = "another commit" if isinstance(flake, LockedFlake) else _apart(flake, revision)
+        return Drift(DriftState.DRIFTED, apart, ours, revision)
     if hashed or (ours and revision):
         return Drift(DriftState.DRIFTED, "other content", ours, revision)
     why = _HOST if ours else "the flake has no revision to compare with"
@@ -81,7 +86,7 @@ def compare(
 
 
 def _remote(flake: RemoteFlake, revision: str) -> Drift:
-    ours = _revision(flake)
+    ours = named_revision(flake)
     if ours and revision:
         return (
             Drift(DriftState.NONE, "no", ours, revision)
@@ -90,13 +95,16 @@ def _remote(flake: RemoteFlake, revision: str) -> Drift:
         )
     why = _HOST
     if not ours:
-        why = f"only hosts can tell which revision {flake.reference} is; name one, or give a clone of it"
+        why = f"nobody could tell which revision {flake.reference} is; name one, or give a clone of it"
     return Drift(DriftState.UNKNOWN, "unknown", ours, revision, why)
 
 
-def _revision(flake: LocalFlake | RemoteFlake) -> str:
-    if isinstance(flake, LocalFlake):
-        return flake.revision or ""
+def _revision(flake: Flake) -> str:
+    return named_revision(flake) if isinstance(flake, RemoteFlake) else flake.revision or ""
+
+
+def named_revision(flake: RemoteFlake) -> str:
+    """The revision that a reference names; "" for none."""
     named = _NAMED.search(flake.reference)
     return named[1] if named else ""
 

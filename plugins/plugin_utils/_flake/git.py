@@ -17,7 +17,6 @@ import os
 import re
 import subprocess
 import weakref
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -223,7 +222,7 @@ def _start(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             command,
-            env=_environment(os.environ, root),
+            env=environment(root),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if "--batch" not in arguments else subprocess.DEVNULL,
@@ -244,8 +243,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _environment(environment: Mapping[str, str], root: Path) -> dict[str, str]:
-    kept = {name: value for name, value in environment.items() if name not in _OF_ANOTHER_REPOSITORY}
+def environment(root: Path) -> dict[str, str]:
+    """The environment in which git finds this repository and no other."""
+    kept = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     return {
         **kept,
         "LC_ALL": "C",

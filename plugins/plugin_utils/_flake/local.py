@@ -161,6 +161,14 @@ def find_flake(reference: str, cwd: Path) -> LocalFlake | RemoteFlake:
     return RemoteFlake(reference)
 
 
+def is_remote(reference: str, cwd: Path) -> bool:
+    """Whether a reference is of no flake on this machine; without a look at the flake itself."""
+    if _REGISTRY.fullmatch(reference):
+        return not (cwd / reference).is_dir()
+    url = _SCHEME.fullmatch(reference)
+    return url is not None and url[1] not in ("path", "file") and not url[1].endswith("+file")
+
+
 def local_inputs(flake: LocalFlake) -> LocalInputs:
     """Find the inputs of a flake's lock file, inputs of inputs included, that lie on this machine."""
     name = _below(flake.directory, "flake.lock")

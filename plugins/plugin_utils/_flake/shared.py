@@ -5,20 +5,23 @@
 """One snapshot of a flake for all hosts of a task: the first process that needs it takes it.
 
 So all of them get the same, whatever becomes of the files meanwhile, and a large flake is read once, not for each host.
+A remote flake is fetched once for all tasks of a run: it may change at any moment, and nobody here would know.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import pickle
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import nar
-from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, local_inputs
+from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs
+from .locked import Fetched, LockedFlake
 from .reference import FlakeError
 from .snapshot import Snapshot
 from .unlocked import Unlocked, unlocked_inputs
@@ -28,19 +31,27 @@ from .unlocked import Unlocked, unlocked_inputs
 class SharedFlake:
     """What a flake reference means on this machine, with all that was read for it."""
 
-    flake: LocalFlake | RemoteFlake
+    flake: LocalFlake | LockedFlake
     """A local one is without its tree: the snapshot has the files."""
     inputs: LocalInputs
-    snapshot: Snapshot | None
-    """None for a remote flake."""
+    snapshot: Snapshot
     is_first: bool
     """Whether this process has read it: what there is to say of it need not be said for each host."""
     unlocked: tuple[Unlocked, ...] = ()
-    """Inputs of a local flake that its lock file lacks."""
+    """Inputs that the flake's lock file lacks."""
 
 
-def shared_flake(reference: str, cwd: Path, file: Path, known_secrets: Collection[Path] = ()) -> SharedFlake:
+Fetch = Callable[[str, BinaryIO], Fetched]
+"""Fetches a remote flake: resolves its reference, and writes the NAR of its source into a file."""
+
+
+def shared_flake(
+    reference: str, cwd: Path, file: Path, fetch: Fetch, known_secrets: Collection[Path] = ()
+) -> SharedFlake:
     """Find a flake and take its snapshot; or open the one that another process has put where the file is."""
+    if is_remote(reference, cwd):
+        name = hashlib.sha256(reference.encode(errors="surrogateescape")).hexdigest()[:32]
+        file = file.with_name(f"deploy-flake-remote-{name}")
     nar_file = file.with_suffix(".nar")
     try:
         with file.with_suffix(".lock").open("a") as lock:
@@ -48,27 +59,33 @@ def shared_flake(reference: str, cwd: Path, file: Path, known_secrets: Collectio
             is_first = not file.exists()
             if is_first:
                 written = file.with_suffix(".new")
-                written.write_bytes(pickle.dumps(_read(reference, cwd, nar_file, known_secrets)))
+                written.write_bytes(pickle.dumps(_read(reference, cwd, nar_file, fetch, known_secrets)))
                 written.replace(file)
         # Nobody but this run of Ansible writes there.
         flake, inputs, unlocked, facts = pickle.loads(file.read_bytes())
-        return SharedFlake(flake, inputs, facts and Snapshot(nar_file.open("rb"), *facts), is_first, unlocked)
+        return SharedFlake(flake, inputs, Snapshot(nar_file.open("rb"), *facts), is_first, unlocked)
     except OSError as error:
         raise FlakeError(f"the flake {reference!r} cannot be copied: {error}") from error
 
 
-def _read(reference: str, cwd: Path, nar_file: Path, known_secrets: Collection[Path]) -> tuple[Any, ...]:
+def _read(reference: str, cwd: Path, nar_file: Path, fetch: Fetch, known_secrets: Collection[Path]) -> tuple[Any, ...]:
     """What the other processes have to know. The tree may hold open files, which cannot go to them."""
     flake = find_flake(reference, cwd)
     if isinstance(flake, RemoteFlake):
-        return flake, LocalInputs(), (), None
+        with nar_file.open("w+b") as file:
+            fetched = fetch(reference, file)
+        return fetched.flake, LocalInputs(), fetched.unlocked, _facts(fetched.snapshot)
     inputs = local_inputs(flake)
     with flake.snapshot(nar_file.open("w+b"), known_secrets) as snapshot:
-        facts = (snapshot.nar_hash, snapshot.nar_size, snapshot.store_path, snapshot.secrets)
-    return replace(flake, tree=nar.Directory({})), inputs, _unlocked(flake), facts
+        facts = _facts(snapshot)
+    return replace(flake, tree=nar.Directory({})), inputs, unlocked_of(flake), facts
 
 
-def _unlocked(flake: LocalFlake) -> tuple[Unlocked, ...]:
+def _facts(snapshot: Snapshot) -> tuple[Any, ...]:
+    return snapshot.nar_hash, snapshot.nar_size, snapshot.store_path, snapshot.secrets
+
+
+def unlocked_of(flake: LocalFlake) -> tuple[Unlocked, ...]:
     """What flake.nix asks for and the lock file does not have, where both are files and no links."""
     text, lock = (
         nar.find(flake.tree, os.fsencode(f"{flake.directory}/{name}")) for name in ("flake.nix", "flake.lock")

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._deployment.record import read_record
 from .._flake import drift
-from .._flake.local import LocalFlake, RemoteFlake
+from .._flake.locked import Flake
 from .._host.answer import Answer, number
 from . import generations
 from .anomalies import explain
@@ -23,7 +23,7 @@ _BOOT_DEFAULT = "boot-default"
 """As a reason for a reboot, beside the parts of the boot default that are not what was booted."""
 
 
-def values(answer: Answer, flake: LocalFlake | RemoteFlake | None, configuration: str | None) -> dict[str, Any]:
+def values(answer: Answer, flake: Flake | None, configuration: str | None) -> dict[str, Any]:
     """All of them; the host is compared with the flake, where one is given."""
     found = generations.read(answer)
     deployments = [read_record(line) for line in answer.all("deployment")]
@@ -58,7 +58,7 @@ def values(answer: Answer, flake: LocalFlake | RemoteFlake | None, configuration
     }
 
 
-def _drift(answer: Answer, flake: LocalFlake | RemoteFlake, configuration: str | None) -> dict[str, Any]:
+def _drift(answer: Answer, flake: Flake, configuration: str | None) -> dict[str, Any]:
     record = read_record(answer.get("deployment_of_current"))
     return drift.compare(flake, answer.get("configuration_revision"), record, configuration).as_value()
 

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible import constants
 from ansible.utils.display import Display
 from unit.actions import act
 from unit.fake_host import FakeHost
+from unit.fetching import URL, Source
 
 WELL: dict[str, Any] = {
     "root": "0",
@@ -54,6 +58,24 @@ def test_a_flake_that_is_not_there_is_no_matter_of_the_host(tmp_path: Path, monk
     (tmp_path / "flake.nix").write_text("{ }")
     result = act(monkeypatch, FakeHost([WELL]), "system_info", flake=f"path:{tmp_path}")
     assert result["drift"]["state"] == "unknown"
+
+
+def test_a_remote_flake_is_resolved_once_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    remote = Source(tmp_path / "remote")
+    deployed = {"deployment_of_current": json.dumps({"nar_hash": remote.nar_hash})}
+    refused = {"refused": "not-root", "message": "needs root"}
+    host = FakeHost([WELL, refused])
+    result = act(monkeypatch, host, "system_info", flake=URL)
+    assert (result["drift"]["state"], len(host.warned)) == ("unknown", 1)
+    host = FakeHost([WELL | deployed, *remote.answers()])
+    assert act(monkeypatch, host, "system_info", flake=URL)["drift"]["state"] == "none"
+    assert host.commands == ["info", "nix_eval", "read_source"]
+    assert act(monkeypatch, FakeHost([WELL]), "system_info", flake=URL)["drift"]["state"] == "unknown"
+    # What names its revision is not asked for.
+    named = act(monkeypatch, FakeHost([WELL]), "system_info", flake=f"github:a/b/{'f' * 40}")
+    assert named["drift"]["state"] == "unknown"
 
 
 def test_fleet(monkeypatch: pytest.MonkeyPatch, shown: list[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 from unit.actions import act
-from unit.building import SYSTEM, done, failed
+from unit.building import REFERENCE, SYSTEM, done, failed
 from unit.fake_host import FakeHost, Scripted
 
 FOR_PEOPLE = {"message", "trial_outcome", "holder_about"}
@@ -64,9 +64,9 @@ CASES = [
     Case("system_check", [AnsibleConnectionFailure("a.service active")], {"units": ["a.service"], "timeout": 0}),
     Case("flake_build", [done(), {}], {"toplevel": SYSTEM}),
     Case("flake_build", [failed(result="timeout 15"), {}], {"toplevel": SYSTEM}),
-    Case("flake_build", [failed(result="killed"), {}], {"reference": "github:a/b"}),
-    Case("flake_build", [{"refused": "no-space", "message": NO_DISK}], {"reference": "github:a/b"}),
-    Case("flake_build", [{"refused": "no-user", "message": "busy"}], {"reference": "github:a/b"}),
+    Case("flake_build", [failed(result="killed"), {}], {"reference": REFERENCE}),
+    Case("flake_build", [{"refused": "no-space", "message": NO_DISK}], {"reference": REFERENCE}),
+    Case("flake_build", [{"refused": "no-user", "message": "busy"}], {"reference": REFERENCE}),
 ]
 
 

@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any, BinaryIO
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
 
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import transfer
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import CopySettings
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.transfer import Sources
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake, local_inputs
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked import Fetched, LockedFlake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.nar import directory_tree
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.snapshot import take_snapshot
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import source_store_path, sri
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.unlocked import Unlocked
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
 from unit.actions import options_of
 from unit.building import DERIVATION, SYSTEM, built, done
 from unit.fake_host import FakeHost
+from unit.fetching import URL, Source
 
 
 @pytest.fixture(autouse=True)
@@ -112,12 +121,43 @@ def test_what_is_returned_of_a_local_flake(flake: Path, tmp_path: Path) -> None:
     assert facts["nar_size"] > 0 and facts["last_modified"] > 0
 
 
-def test_a_remote_flake_is_the_hosts_matter(tmp_path: Path) -> None:
-    host = FakeHost()
-    with sources(host, "github:a/b", tmp_path) as found:
+@pytest.fixture
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    """A flake elsewhere; the controller has neither Nix nor git to get it with."""
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    return Source(tmp_path / "remote")
+
+
+def test_a_remote_flake_is_resolved_by_the_first_host(remote: Source, tmp_path: Path) -> None:
+    first = FakeHost([*remote.answers(rev="1" * 40), {"asked": "yes"}])
+    with sources(first, URL, tmp_path) as found:
         found.bring()
-        assert found.facts() == {"reference": "github:a/b", "flake": "github:a/b", "bytes_sent": 0}
-        assert found.paths == ""
+        facts = found.facts()
+    assert first.commands == ["nix_eval", "read_source", "copy_ask"]
+    assert facts["reference"].startswith(f"path:{remote.store_path}?narHash=")
+    assert (facts["flake"], facts["revision"], facts["dirty"]) == (URL, "1" * 40, False)
+    assert (facts["nar_hash"], facts["store_path"]) == (remote.nar_hash, remote.store_path)
+    assert facts["locked"].startswith(f"{URL}?narHash=")
+    # Nobody else asks for it.
+    second = FakeHost([{"missing": [remote.store_path]}, {}])
+    with sources(second, URL, tmp_path) as found:
+        found.bring()
+        assert found.facts() | {"bytes_sent": 0} == facts
+    assert second.commands == ["copy_ask", "copy_receive"]
+    assert second.asked[1].data == remote.nar
+
+
+def test_a_remote_flake_that_is_not_locked(
+    remote: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(_host: Host, _settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
+        snapshot = take_snapshot(directory_tree(tmp_path / "remote"), tmp_path, file)
+        return Fetched(LockedFlake(reference, "git:x", snapshot.nar_hash), snapshot, (Unlocked("a", "is not locked"),))
+
+    monkeypatch.setattr(transfer, "lock", fetch)
+    host = FakeHost()
+    with pytest.raises(HostError, match="git:x is not locked: the input 'a' is not locked. Run 'nix flake lock'"):
+        built(host, tmp_path, flake=URL)
     assert host.asked == []
 
 
@@ -300,11 +340,15 @@ def test_a_host_that_loses_what_it_was_sent(flake: Path, tmp_path: Path) -> None
     assert error.value.reason == Refusal.NOT_VALID
 
 
-def test_a_remote_flake_is_built_from_its_reference(tmp_path: Path) -> None:
-    host = FakeHost([done()])
-    result, _answer = built(host, tmp_path, flake="github:a/b")
-    assert (result["reference"], result["flake"], result["changed"]) == ("github:a/b", "github:a/b", False)
-    assert (host.asked[0].inputs["source"], host.asked[0].inputs["paths"]) == ("github:a/b", "")
+@pytest.mark.parametrize("given", [{"flake": URL}, {"reference": URL}], ids=["flake", "reference"])
+def test_a_remote_flake_is_built_from_its_source(remote: Source, tmp_path: Path, given: dict[str, Any]) -> None:
+    host = FakeHost([*remote.answers(), done()])
+    result, _answer = built(host, tmp_path, **given)
+    assert result["reference"].startswith(f"path:{remote.store_path}?narHash=")
+    assert (result["flake"], result["changed"]) == (URL, False)
+    build = host.asked[2].inputs
+    assert (build["source"], build["paths"]) == (remote.store_path, remote.store_path)
+    assert f"path:{remote.store_path}" in build["nix_arguments"]
 
 
 def test_the_first_contact_with_a_flake(flake: Path, tmp_path: Path) -> None:

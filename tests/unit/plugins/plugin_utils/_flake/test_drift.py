@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.drift import Drift, DriftState, compare
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked import LockedFlake
 
 NEVER = "f" * 40
 
@@ -104,8 +105,28 @@ def test_other_configuration(tmp_path: Path, commits: list[str]) -> None:
 def test_remote_flakes(reference: str, revision: str, state: str) -> None:
     found = compare(find_flake(reference, Path("/")), revision, {})
     assert found.state == state
-    assert ("only hosts can tell" in found.why) == (reference == "github:o/r")
+    assert ("nobody could tell" in found.why) == (reference == "github:o/r")
     assert ("the host does not know" in found.why) == (revision == "")
+
+
+@pytest.mark.parametrize(
+    ("ours", "said", "record", "expected"),
+    [
+        (NEVER, NEVER, {}, ("none", "no")),
+        (NEVER, "", {"revision": NEVER}, ("none", "no")),
+        (NEVER, "e" * 40, {}, ("drifted", "another commit")),
+        # The same content, in another commit.
+        (NEVER, "e" * 40, {"nar_hash": "sha256-a"}, ("none", "no")),
+        (None, "", {"nar_hash": "sha256-a"}, ("none", "no")),
+        (None, "", {"nar_hash": "sha256-b"}, ("drifted", "other content")),
+        (None, "", {}, ("unknown", "unknown")),
+    ],
+)
+def test_remote_flakes_that_were_resolved(
+    ours: str | None, said: str, record: dict[str, str], expected: tuple[str, str]
+) -> None:
+    found = compare(LockedFlake("x", "x", "sha256-a", revision=ours), said, record)
+    assert (found.state, found.text) == expected
 
 
 @pytest.mark.parametrize("said", ["--all", "HEAD", "$(id)", "main"])

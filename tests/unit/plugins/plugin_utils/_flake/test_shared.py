@@ -9,13 +9,18 @@ import hashlib
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, RemoteFlake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked import Fetched, LockedFlake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.nar import directory_tree
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import shared_flake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.snapshot import take_snapshot
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import sri
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.unlocked import Unlocked
 
 
 @pytest.fixture
@@ -26,9 +31,13 @@ def flake(tmp_path: Path) -> Path:
     return directory
 
 
+def no_fetch(reference: str, _file: BinaryIO) -> Fetched:
+    raise AssertionError(f"{reference} lies on this machine")
+
+
 def nar_hash(kept: Path, flake: Path, change: str = "") -> str:
     """The hash of the NAR that one process gets; another one may change the flake as soon as this one has it."""
-    snapshot = shared_flake(f"path:{flake}", Path("/"), kept).snapshot
+    snapshot = shared_flake(f"path:{flake}", Path("/"), kept, no_fetch).snapshot
     assert snapshot is not None
     with snapshot:
         if change:
@@ -48,7 +57,7 @@ def test_all_processes_get_the_same(flake: Path, tmp_path: Path) -> None:
 
 
 def test_what_else_was_read_is_the_same_too(flake: Path, tmp_path: Path) -> None:
-    first, second = (shared_flake(f"path:{flake}", Path("/"), tmp_path / "task") for _process in range(2))
+    first, second = (shared_flake(f"path:{flake}", Path("/"), tmp_path / "task", no_fetch) for _process in range(2))
     assert isinstance(first.flake, LocalFlake)
     assert (second.flake, second.inputs) == (first.flake, first.inputs)
     assert first.flake.root == flake
@@ -57,10 +66,28 @@ def test_what_else_was_read_is_the_same_too(flake: Path, tmp_path: Path) -> None
         assert first.flake.locked_reference(first.snapshot) == first.flake.locked_reference(second.snapshot)
 
 
-def test_a_remote_flake_has_no_snapshot(tmp_path: Path) -> None:
-    for _process in range(2):
-        taken = shared_flake("github:a/b", Path("/"), tmp_path / "task")
-        assert (taken.flake, taken.snapshot) == (RemoteFlake("github:a/b"), None)
+def test_a_remote_flake_is_fetched_once_a_run(flake: Path, tmp_path: Path) -> None:
+    """Also for another task, and again only where it failed."""
+    asked: list[str] = []
+
+    def fetch(reference: str, file: BinaryIO) -> Fetched:
+        asked.append(reference)
+        if len(asked) == 1:
+            raise FlakeError("not now")
+        (flake / "flake.nix").write_text(f"{{ n = {len(asked)}; }}")
+        snapshot = take_snapshot(directory_tree(flake), flake, file)
+        return Fetched(LockedFlake(reference, f"{reference}/1", snapshot.nar_hash), snapshot, (Unlocked("a", "x"),))
+
+    with pytest.raises(FlakeError, match="not now"):
+        shared_flake("github:a/b", Path("/"), tmp_path / "task", fetch)
+    found = [shared_flake("github:a/b", Path("/"), tmp_path / task, fetch) for task in ("task", "task", "another")]
+    assert asked == ["github:a/b"] * 2
+    assert len({(one.flake, one.unlocked, one.snapshot.nar_hash) for one in found}) == 1
+    assert [one.is_first for one in found] == [True, False, False]
+    other = shared_flake("github:a/c", Path("/"), tmp_path / "task", fetch)
+    assert other.snapshot.nar_hash != found[0].snapshot.nar_hash
+    for one in (*found, other):
+        one.snapshot.nar.close()
 
 
 def test_a_failure_is_not_kept(flake: Path, tmp_path: Path) -> None:

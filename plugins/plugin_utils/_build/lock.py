@@ -1,0 +1,245 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A remote flake is resolved once a run, freshly, and its source read, so that every host gets the very same.
+
+By the controller where it can, with the operator's own access: with Nix, or with git. Else by the host that needs it
+first.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from .._codes import Refusal
+from .._flake.git import GitError
+from .._flake.git_remote import fetch_git_flake
+from .._flake.locked import Fetched, LockedFlake, read_metadata
+from .._flake.reference import FlakeError, add_parameters
+from .._flake.shared import unlocked_of
+from .._flake.snapshot import Snapshot
+from .._flake.store_path import parse_sha256, source_store_path, sri
+from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
+from .._host.answer import HostError
+from .._host.connection import Host
+from .nix_command import FEATURES, quoted
+from .nix_errors import LOCK_IT, NixError, message_in, recognised
+from .settings import BuildSettings, CopySettings
+
+_PART = 8 << 20
+"""Bytes of a packed source that one command of a host hands out."""
+_INPUT = re.compile(r"^• \w+ input '([^']*)'", re.MULTILINE)
+"""Names of inputs, in what Nix says to people of a lock file that it would write."""
+
+Nix = Callable[[Sequence[str]], tuple[int, str, str]]
+"""Runs Nix with these arguments: its exit code, what it answers, and what it says."""
+
+
+class _CannotError(Exception):
+    """Why one machine could not resolve a reference; the next one is asked."""
+
+
+def lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
+    """Resolve a reference, and write the NAR of its source into the file.
+
+    Raises HostError with what each machine that was asked has said.
+    """
+    why = []
+    for who, resolve in (("this machine", _with_nix), ("this machine", _with_git)):
+        _empty(file)
+        try:
+            found = resolve(settings, reference, file)
+        except _CannotError as error:
+            why.append(f"{who}: {error}")
+        else:
+            if found:
+                return _told(host, found, who)
+    _empty(file)
+    try:
+        return _told(host, _on_host(host, settings, reference, file), host.name)
+    except _CannotError as error:
+        why.append(f"{host.name}: {error}")
+    raise HostError(
+        "\n".join((f"the flake {reference!r} could not be fetched; {host.name} is untouched.", *why)),
+        Refusal.NOT_FETCHED,
+    )
+
+
+def _empty(file: BinaryIO) -> None:
+    """Take away what an attempt has left."""
+    file.seek(0)
+    file.truncate()
+
+
+def _told(host: Host, found: Fetched, who: str) -> Fetched:
+    host.tell(f"the flake is {found.flake.url} for all hosts, as {who} has found it")
+    return found
+
+
+def _with_nix(settings: CopySettings, reference: str, file: BinaryIO) -> Fetched | None:
+    if shutil.which("nix") is None or shutil.which("nix-store") is None:
+        return None
+    nix_config = settings.nix_config if isinstance(settings, BuildSettings) else ""
+    # Not in a process list.
+    environment = os.environ | {"NIX_CONFIG": f"{os.environ.get('NIX_CONFIG', '')}\n{nix_config}"}
+
+    def run(arguments: Sequence[str]) -> tuple[int, str, str]:
+        done = subprocess.run(
+            ["nix", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=settings.copy_timeout,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    try:
+        flake, path = _metadata(run, settings, reference)
+        subprocess.run(["nix-store", "--dump", path], stdout=file, stderr=subprocess.PIPE, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise _CannotError(f"its Nix failed: {error}") from error
+    return _checked(flake, file)
+
+
+def _with_git(settings: CopySettings, reference: str, file: BinaryIO) -> Fetched | None:
+    with tempfile.TemporaryDirectory(prefix="deploy-flake-", dir=Path(file.name).parent) as directory:
+        try:
+            found = fetch_git_flake(reference, Path(directory, "repository"), settings.copy_timeout)
+            if found is None:
+                return None
+            unlocked = unlocked_of(found)
+            # Not closed: the file is whoever's who opened it.
+            snapshot = found.snapshot(file)
+        except GitError as error:
+            raise _CannotError(f"its git failed: {error}") from error
+    named = {} if "rev=" in reference else {"rev": found.revision or ""}
+    flake = LockedFlake(
+        reference,
+        add_parameters(reference, named),
+        snapshot.nar_hash,
+        found.directory,
+        found.revision,
+        found.last_modified,
+        found.revision_count,
+    )
+    return Fetched(flake, snapshot, unlocked)
+
+
+def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
+    host.tell("resolves the flake for all hosts")
+    nix_config = settings.nix_config if isinstance(settings, BuildSettings) else ""
+
+    def run(arguments: Sequence[str]) -> tuple[int, str, str]:
+        limit = settings.copy_timeout
+        answer = host.contact(
+            settings.reconnect_timeout,
+            lambda: host.run(
+                "nix_eval",
+                limit=limit + 60,
+                eval_limit=str(limit),
+                login_user=host.login_user,
+                nix_arguments=quoted(*arguments),
+                nix_config=nix_config,
+                source="",
+                ask_committed="",
+            ),
+            "resolving the flake",
+        )
+        return int(answer.get("status") or 1), answer.get("value"), answer.get("error")
+
+    flake, path = _metadata(run, settings, reference)
+    _read_source(host, settings, path, file)
+    return _checked(flake, file)
+
+
+def _metadata(nix: Nix, settings: CopySettings, reference: str) -> tuple[LockedFlake, str]:
+    """Resolve with Nix, past its caches. A lock file that is not whole is an error for every host."""
+    build_args = settings.build_args if isinstance(settings, BuildSettings) else ()
+    wishes = _wishes(build_args)
+    command = ("flake", "metadata", *FEATURES, "--refresh", "--json")
+    status, text, said = nix([*command, *(wishes or ("--no-update-lock-file",)), reference])
+    if status != 0 and not wishes and NixError.INCOMPLETE_LOCK_FILE in recognised(message_in(said)):
+        _status, _text, would = nix([*command, "--no-write-lock-file", reference])
+        names = ", ".join(f"'{name}'" for name in dict.fromkeys(_INPUT.findall(would)))
+        about = f" It is about {names}." if names else ""
+        raise HostError(
+            f"the flake {reference!r} is not locked. {LOCK_IT}{about} Nothing was built. (With '--no-write-lock-file' in"
+            " build_args each host resolves by itself what the lock file lacks.)",
+            Refusal.NOT_LOCKED,
+        )
+    if status != 0:
+        raise _CannotError(_last(said) or f"Nix ended with {status}")
+    try:
+        return read_metadata(reference, text)
+    except FlakeError as error:
+        raise _CannotError(str(error)) from error
+
+
+def _wishes(build_args: Sequence[str]) -> list[str]:
+    """What build_args say about inputs and the lock file, which `nix flake metadata` has to know as well."""
+    found: list[str] = []
+    for place, argument in enumerate(build_args):
+        if argument in OVERRIDING:
+            found += build_args[place : place + 1 + OVERRIDING[argument]]
+        elif argument in WITHOUT_LOCK_FILE:
+            found += build_args[place : place + (2 if argument == "--reference-lock-file" else 1)]
+    return [*found, "--no-write-lock-file"] if found else []
+
+
+def _read_source(host: Host, settings: CopySettings, path: str, file: BinaryIO) -> None:
+    """Read a source out of a host's store, in parts of bounded size."""
+    offset = 0
+    unpack = zlib.decompressobj(wbits=31)
+    while True:
+        answer = host.persist(
+            settings.reconnect_timeout,
+            lambda: host.run(
+                "read_source", limit=settings.copy_timeout, path=path, offset=str(offset), size=str(_PART)
+            ),
+            "reading the flake",
+        )
+        part = base64.b64decode(answer.get("part"))
+        try:
+            file.write(unpack.decompress(part) if answer.get("packed") == "gzip" else part)
+        except zlib.error as error:
+            raise _CannotError(f"what it has of the flake could not be read: {error}") from error
+        offset += len(part)
+        if len(part) < _PART:
+            return
+
+
+def _checked(flake: LockedFlake, file: BinaryIO) -> Fetched:
+    """Make sure that what was read is what was locked."""
+    file.seek(0)
+    found = hashlib.sha256()
+    size = 0
+    while data := file.read(1 << 20):
+        found.update(data)
+        size += len(data)
+    digest = found.digest()
+    if digest != parse_sha256(flake.nar_hash):
+        raise _CannotError(f"its source is not what was locked: {flake.nar_hash} was, and {sri(digest)} was read")
+    file.seek(0)
+    return Fetched(flake, Snapshot(file, sri(digest), size, source_store_path(digest)), ())
+
+
+def _last(said: str) -> str:
+    """The end of what Nix said, without its colours: its error, and what ssh and git said before it."""
+    error = message_in(said)
+    before = said.partition("error:")[0].splitlines()
+    told = [line.strip() for line in before if line.strip() and not line.startswith("unpacking ")]
+    return "\n".join([*told[-4:], error] if error else told[-6:])
