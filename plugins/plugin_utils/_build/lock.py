@@ -155,7 +155,7 @@ def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO)
                 nix_arguments=quoted(*arguments),
                 nix_config=nix_config,
                 source="",
-                ask_committed="",
+                ask_committed="no",
             ),
             "resolving the flake",
         )
