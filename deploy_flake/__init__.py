@@ -21,15 +21,23 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from deploy_flake.api import (
+        build,
+        build_async,
         deploy,
         deploy_async,
         ended,
+        generations,
+        generations_async,
+        reboot,
+        reboot_async,
         revoke,
         revoke_async,
         rollback,
         rollback_async,
         status,
         status_async,
+        trial,
+        trial_async,
     )
     from deploy_flake.destination import Destination, DestinationError
     from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Progress, Result, Started, Warned
@@ -39,15 +47,23 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "api": (
+        "build",
+        "build_async",
         "deploy",
         "deploy_async",
         "ended",
+        "generations",
+        "generations_async",
+        "reboot",
+        "reboot_async",
         "revoke",
         "revoke_async",
         "rollback",
         "rollback_async",
         "status",
         "status_async",
+        "trial",
+        "trial_async",
     ),
     "destination": ("Destination", "DestinationError"),
     "events": ("Ended", "Entered", "Event", "Operation", "Phase", "Progress", "Result", "Started", "Warned"),
@@ -79,15 +95,23 @@ __all__ = [
     "Started",
     "State",
     "Warned",
+    "build",
+    "build_async",
     "deploy",
     "deploy_async",
     "ended",
+    "generations",
+    "generations_async",
+    "reboot",
+    "reboot_async",
     "revoke",
     "revoke_async",
     "rollback",
     "rollback_async",
     "status",
     "status_async",
+    "trial",
+    "trial_async",
 ]
 
 

@@ -17,7 +17,8 @@ from deploy_flake import inventory
 from deploy_flake.destination import Destination, parse_all
 from deploy_flake.events import Operation
 from deploy_flake.flake import reference
-from deploy_flake.options import DeployOptions, OptionError, RunOptions
+from deploy_flake.generated_options import READS
+from deploy_flake.options import PREFIX, DeployOptions, OptionError, RunOptions
 from deploy_flake.run import Listener, Run
 
 Destinations = Sequence[str | Destination]
@@ -45,19 +46,7 @@ def deploy(
     nothing, it is in the result. Raises DestinationError and OptionError (both are ValueError) before anything
     is begun.
     """
-    options = options or DeployOptions()
-    run = run or RunOptions()
-    if flake is not None and toplevel is not None:
-        raise OptionError("give a flake, or the store path of a built system, and not both")
-    if toplevel is not None:
-        source = {"deploy_flake_toplevel": _store_path(toplevel)}
-    elif flake is not None:
-        # What the command line says goes before an inventory's own systems.
-        source = {"deploy_flake_flake": reference(flake), "deploy_flake_toplevel": ""}
-    else:
-        source = {} if run.inventory else {"deploy_flake_flake": reference(".")}
-    variables = options.role_variables() | source
-    return _begin(Operation.DEPLOY, destinations, run, variables, options.arguments(), on_event, wait)
+    return _from_flake(Operation.DEPLOY, destinations, flake, toplevel, options, run, on_event, wait)
 
 
 def rollback(
@@ -121,6 +110,80 @@ def status(
     return _begin(Operation.STATUS, destinations, run or RunOptions(), variables, [], on_event, wait)
 
 
+def trial(
+    destinations: Destinations = (),
+    flake: str | Path | None = None,
+    *,
+    toplevel: str | None = None,
+    options: DeployOptions | None = None,
+    run: RunOptions | None = None,
+    on_event: Listener | None = None,
+    wait: bool = True,
+) -> Run:
+    """Boot the new system of each host once, and make it the boot default only if it comes up well; one host at a time
+    unless `options.serial` says otherwise. Else as `deploy`.
+    """
+    return _from_flake(Operation.TRIAL, destinations, flake, toplevel, options, run, on_event, wait)
+
+
+def build(
+    destinations: Destinations = (),
+    flake: str | Path | None = None,
+    *,
+    toplevel: str | None = None,
+    options: DeployOptions | None = None,
+    run: RunOptions | None = None,
+    on_event: Listener | None = None,
+    wait: bool = True,
+) -> Run:
+    """Build the system of each host there, and change nothing else; `HostResult.new_system` is its path. Else as
+    `deploy`.
+    """
+    return _from_flake(Operation.BUILD, destinations, flake, toplevel, options, run, on_event, wait)
+
+
+def reboot(
+    destinations: Destinations = (),
+    *,
+    only_if_needed: bool = True,
+    options: DeployOptions | None = None,
+    run: RunOptions | None = None,
+    on_event: Listener | None = None,
+    wait: bool = True,
+) -> Run:
+    """Reboot hosts into their boot default, one after another unless `options.serial` says otherwise, and wait until
+    each is well. Those that have booted it are left alone if `only_if_needed`. Else as `deploy`.
+    """
+    options = options or DeployOptions()
+    variables = options.role_variables() | {"deploy_flake_only_if_needed": only_if_needed}
+    return _begin(Operation.REBOOT, destinations, run or RunOptions(), variables, options.arguments(), on_event, wait)
+
+
+def generations(
+    destinations: Destinations = (),
+    *,
+    keep: int | None = None,
+    keep_days: int | None = None,
+    collect_garbage: bool = False,
+    options: DeployOptions | None = None,
+    run: RunOptions | None = None,
+    on_event: Listener | None = None,
+    wait: bool = True,
+) -> Run:
+    """Remove old generations and their boot entries, but for the newest `keep`, those of the last `keep_days` and
+    whatever is needed; and collect garbage, if so wished. Else as `deploy`.
+    """
+    options = options or DeployOptions()
+    chosen = {"keep": keep, "keep_days": keep_days, "collect_garbage": collect_garbage or None}
+    variables = {f"{PREFIX}{name}": value for name, value in chosen.items() if value is not None}
+    for name, value in (("keep", keep), ("keep_days", keep_days)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise OptionError(f"{name} is a number that is not negative, and not {value!r}")
+    variables = options.role_variables() | variables
+    run = run or RunOptions()
+    return _begin(Operation.GENERATIONS, destinations, run, variables, options.arguments(), on_event, wait)
+
+
 def _for_asyncio(begin: Callable[_P, Run]) -> Callable[_P, Awaitable[Run]]:
     @wraps(begin)
     async def run(*args: _P.args, **kwargs: _P.kwargs) -> Run:
@@ -138,6 +201,10 @@ deploy_async = _for_asyncio(deploy)
 rollback_async = _for_asyncio(rollback)
 revoke_async = _for_asyncio(revoke)
 status_async = _for_asyncio(status)
+trial_async = _for_asyncio(trial)
+build_async = _for_asyncio(build)
+reboot_async = _for_asyncio(reboot)
+generations_async = _for_asyncio(generations)
 
 
 async def ended(run: Run) -> Run:
@@ -153,6 +220,31 @@ async def ended(run: Run) -> Run:
     if cancelled is not None:
         raise cancelled
     return waiting.result()
+
+
+def _from_flake(
+    operation: Operation,
+    destinations: Destinations,
+    flake: str | Path | None,
+    toplevel: str | None,
+    options: DeployOptions | None,
+    run: RunOptions | None,
+    on_event: Listener | None,
+    wait: bool,
+) -> Run:
+    options = options or DeployOptions()
+    run = run or RunOptions()
+    if flake is not None and toplevel is not None:
+        raise OptionError("give a flake, or the store path of a built system, and not both")
+    if toplevel is not None:
+        source = {"deploy_flake_toplevel": _store_path(toplevel)}
+    elif flake is not None:
+        # What the command line says goes before an inventory's own systems.
+        source = {"deploy_flake_flake": reference(flake), "deploy_flake_toplevel": ""}
+    else:
+        source = {} if run.inventory else {"deploy_flake_flake": reference(".")}
+    variables = options.role_variables() | source
+    return _begin(operation, destinations, run, variables, options.arguments(), on_event, wait)
 
 
 def _store_path(path: str) -> str:
@@ -176,6 +268,9 @@ def _begin(
     if bool(where) == bool(run.inventory):
         raise OptionError("give destinations, or an inventory that has them, and not both")
     inventory.must_be_there(run.inventory)
+    if unread := sorted(variables.keys() - set(READS[operation])):
+        names = ", ".join(name.removeprefix(PREFIX) for name in unread)
+        raise OptionError(f"{operation} does nothing with {names}")
     run = replace(run, variables=dict(run.variables))
     begun = Run(operation, where, run, variables, arguments, on_event).start()
     return begun.wait() if wait else begun

@@ -18,6 +18,11 @@ COMMANDS = {
     "status": "show what hosts run and boot, and what was last deployed",
     "rollback": "roll back to an earlier generation",
     "revoke": "roll back hosts that wait for confirmation",
+    "diff": "show what a deploy would do and change: deploy --check --diff",
+    "build": "build the systems on the hosts and print their paths, and change nothing else",
+    "trial": "boot the new system once, and keep it only if it comes up well",
+    "reboot": "reboot hosts that have to be, one after another",
+    "generations": "remove old generations",
     "completion": "print a completion script for a shell",
 }
 SHELLS = ("bash", "zsh", "fish")
@@ -84,6 +89,16 @@ def parser() -> argparse.ArgumentParser:
     deploy = _command(commands, "deploy")
     _deploy(deploy)
     _rollback(_command(commands, "rollback"))
+    _diff(_command(commands, "diff"))
+    build = _command(commands, "build")
+    _source(build, "build")
+    _more(build, "build")
+    trial = _command(commands, "trial")
+    _source(trial, "trial")
+    _careful(trial, "trial")
+    reboot = _careful(_command(commands, "reboot"), "reboot")
+    reboot.add_argument("--always", action="store_true", help="those as well that run what they would boot")
+    _generations(_careful(_command(commands, "generations"), "generations"))
     revoke = _command(commands, "revoke")
     revoke.add_argument("--reason", metavar="TEXT", help="why, for the record on the hosts")
     status = _command(commands, "status").add_argument_group("what to compare with")
@@ -118,7 +133,7 @@ def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name
         allow_abbrev=False,
     )
     command.add_argument("destinations", nargs="*", metavar="DESTINATION", help="where to (see below)")
-    _hosts(command.add_argument_group("hosts"), name)
+    _hosts(command.add_argument_group("hosts"), "deploy" if name == "diff" else name)
     _output(command.add_argument_group("output"))
     return command
 
@@ -144,11 +159,39 @@ def _output(group: argparse._ArgumentGroup) -> None:
 
 
 def _deploy(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("what to deploy")
+    _source(command, "deploy")
+    _test(command, "deploy")
+
+
+def _diff(command: argparse.ArgumentParser) -> None:
+    """It is a deploy, so it takes the same; both flags are there for whoever adds them."""
+    _deploy(command)
+    command.set_defaults(check=True, diff=True)
+
+
+def _source(command: argparse.ArgumentParser, name: str) -> None:
+    group = command.add_argument_group("what to build" if name == "build" else "what to deploy")
     group.add_argument("--flake", metavar="FLAKE", help="a directory or any flake reference (default: .)")
     group.add_argument("--toplevel", metavar="PATH", help="the store path of a built system, in place of a flake")
-    _add(group, "deploy", "source")
-    _test(command, "deploy")
+    _add(group, name, "source")
+
+
+def _more(command: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:
+    group = command.add_argument_group("how to do it")
+    _add(group, name, "test")
+    return group
+
+
+def _careful(command: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:
+    group = _more(command, name)
+    group.add_argument("--check", action="store_true", help="say what would happen, and change nothing")
+    return group
+
+
+def _generations(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--keep", type=_number, metavar="N", help="how many of the newest stay (default: 10)")
+    group.add_argument("--keep-days", type=_number, metavar="DAYS", help="those of so many days stay as well")
+    group.add_argument("--collect-garbage", action="store_true", help="collect garbage in the hosts' stores as well")
 
 
 def _rollback(command: argparse.ArgumentParser) -> None:
@@ -181,9 +224,9 @@ def _add(group: argparse._ArgumentGroup, command: str, name: str) -> None:
 def deploy_options(chosen: argparse.Namespace) -> dict[str, Any]:
     """The fields of DeployOptions that were chosen on the command line."""
     found: dict[str, Any] = {
-        "check": chosen.check,
-        "diff": chosen.diff,
-        "preflight_check": chosen.preflight_check == "run",
+        "check": getattr(chosen, "check", False),
+        "diff": getattr(chosen, "diff", False),
+        "preflight_check": getattr(chosen, "preflight_check", "run") == "run",
     }
     for flag in FLAGS:
         if chosen.command in flag.commands and flag.group != "hosts":
@@ -203,6 +246,10 @@ def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
     return int(text)
+
+
+def _number(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def _target(text: str) -> int | str:

@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.help is True and not chosen.command:
         _help(top)
         return 0
+    if chosen.command == "diff":
+        chosen.command = "deploy"
     if not chosen.command:
         top.print_usage(sys.stderr)
         print("deploy-flake: name at least one destination, or an inventory", file=sys.stderr)
@@ -109,11 +111,17 @@ def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | Non
     from deploy_flake import api
 
     common: dict[str, Any] = {"run": run, "on_event": _reads(shown.show), "wait": False}
-    if chosen.command == "deploy":
-        return api.deploy(chosen.destinations, chosen.flake, toplevel=chosen.toplevel, options=how, **common)
+    if chosen.command in ("deploy", "trial", "build"):
+        begin = {"deploy": api.deploy, "trial": api.trial, "build": api.build}[chosen.command]
+        return begin(chosen.destinations, chosen.flake, toplevel=chosen.toplevel, options=how, **common)
     if chosen.command == "rollback":
         to: dict[str, Any] = {"generation" if isinstance(chosen.to, int) else "toplevel": chosen.to}
         return api.rollback(chosen.destinations, **to, options=how, **common)
+    if chosen.command == "reboot":
+        return api.reboot(chosen.destinations, only_if_needed=not chosen.always, options=how, **common)
+    if chosen.command == "generations":
+        which = {name: getattr(chosen, name) for name in ("keep", "keep_days", "collect_garbage")}
+        return api.generations(chosen.destinations, **which, options=how, **common)
     if chosen.command == "revoke":
         return api.revoke(chosen.destinations, reason=chosen.reason, **common)
     return api.status(chosen.destinations, chosen.flake, **common)
@@ -148,12 +156,12 @@ def _with_password(chosen: argparse.Namespace, run: RunOptions) -> RunOptions:
 def _deploy_options(chosen: argparse.Namespace) -> DeployOptions | None:
     from deploy_flake.options import DeployOptions
 
-    return DeployOptions(**arguments.deploy_options(chosen)) if chosen.command in ("deploy", "rollback") else None
+    return DeployOptions(**arguments.deploy_options(chosen)) if chosen.command not in ("status", "revoke") else None
 
 
 def _agreed(chosen: argparse.Namespace, run: RunOptions) -> bool:
     """Show a person the plan and ask, where there is a person to ask."""
-    harmless = chosen.command == "status" or getattr(chosen, "check", False)
+    harmless = chosen.command in ("status", "build") or getattr(chosen, "check", False)
     asks = sys.stdin.isatty() and sys.stdout.isatty() and chosen.instrumentation != "json"
     if chosen.yes or harmless or not asks:
         return True

@@ -132,6 +132,9 @@ def detail(host: HostResult) -> str:
             new = short(host.new_system or host.system)
             moved = [f"{short(host.previous_system)} → {new}"] if host.previous_system else []
             return "; ".join(part for part in (", ".join([*generation, *moved]), *reboot) if part)
+        case Outcome.DONE:
+            # Whoever has built something wants its path in full.
+            return host.new_system or ", ".join([*([f"runs {short(host.system)}"] if host.system else []), *generation])
         case Outcome.UNCHANGED if isinstance(host, HostStatus):
             return ", ".join([f"runs {short(host.system)}", host.health, *generation])
         case Outcome.UNCHANGED:

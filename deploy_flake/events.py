@@ -21,6 +21,10 @@ class Operation(StrEnum):
     STATUS = "status"
     ROLLBACK = "rollback"
     REVOKE = "revoke"
+    TRIAL = "trial"
+    BUILD = "build"
+    REBOOT = "reboot"
+    GENERATIONS = "generations"
 
 
 class Phase(StrEnum):
@@ -38,6 +42,9 @@ class Phase(StrEnum):
     """The checks from outside are run against it."""
     CONFIRMING = "confirming"
     REVOKING = "revoking"
+    REBOOTING = "rebooting"
+    REMOVING = "removing"
+    """Old generations are removed."""
     WORKING = "working"
     """A task that is not one of the collection's, such as a check of the operator's."""
 

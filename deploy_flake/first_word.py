@@ -45,6 +45,9 @@ def refuse_a_command(word: str, commands: Iterable[str], ssh_args: str | None = 
 
     Whoever mistypes a command must not deploy. A host that is called like one is told with `deploy-flake deploy HOST`.
     """
+    if not re.fullmatch(r"[A-Za-z-]+", word):
+        # No command has a digit or a dot.
+        return
     lower = word.lower()
     commands = list(commands)
     near = get_close_matches(lower, [*commands, *_OTHERS], n=1, cutoff=0.75)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from deploy_flake.generated_options import CHOICES, LISTS, NUMBERS, DeployVariables, RunVariables
+from deploy_flake.generated_options import CHOICES, LISTS, NUMBERS, READS, DeployVariables, RunVariables
 
 FORKS = 32
 PREFIX = "deploy_flake_"
@@ -48,6 +49,7 @@ class RunOptions(RunVariables):
     """A directory in which ansible-runner's files stay; None for a temporary one that is removed."""
 
     def __post_init__(self) -> None:
+        _refuse_misspelt(self.variables, self.extra_vars)
         _lists(inventory=self.inventory, extra_vars=self.extra_vars)
         _positive(parallel=self.parallel)
         _variables_make_sense(self, RunVariables)
@@ -117,6 +119,24 @@ def _variables_make_sense(options: Any, kind: type[Any]) -> None:
         for one in [value] if isinstance(value, str | bool) else value or ():
             if one not in CHOICES[name]:
                 raise OptionError(f"{name} takes {', '.join(CHOICES[name])}, and not {one!r}")
+
+
+def _refuse_misspelt(variables: Mapping[str, Any], extra_vars: Sequence[str]) -> None:
+    """What files and an inventory have is looked at by the playbook, before it touches a host as well."""
+    known = {name for names in READS.values() for name in names}
+    named = [word.partition("=")[0] for text in extra_vars if text[:1] not in ("@", "{", "[") for word in _words(text)]
+    for name in [*variables, *named]:
+        if name.startswith(PREFIX) and name not in known:
+            near = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], n=1)
+            raise OptionError(f"there is no variable {name}{f'; did you mean {PREFIX}{near[0]}?' if near else ''}")
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        # Ansible says what it makes of it.
+        return []
 
 
 def _lists(**values: Sequence[str]) -> None:

@@ -10,7 +10,11 @@ import argparse
 from deploy_flake.destination import parse_all
 from deploy_flake.options import RunOptions
 
-_VERB = {"deploy": "Deploy", "rollback": "Roll back", "revoke": "Roll back what waits for confirmation on"}
+_VERB = {
+    "revoke": "Roll back what waits for confirmation on",
+    "reboot": "REBOOT, where it is needed,",
+    "generations": "Remove old generations of",
+}
 
 
 def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
@@ -19,7 +23,7 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
     for one in parse_all(chosen.destinations):
         where = f"{one.user}@{one.host}" if one.user else one.host
         what = ""
-        if chosen.command == "deploy" and not chosen.toplevel:
+        if chosen.command in ("deploy", "trial", "build") and not chosen.toplevel:
             what = f"  {one.configuration or 'the configuration with its own hostname'}"
         lines.append(f"  {where}{f' port {one.port}' if one.port else ''}{what}")
     if run.inventory:
@@ -38,10 +42,14 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
 
 
 def _title(chosen: argparse.Namespace) -> str:
-    if chosen.command == "deploy":
+    if chosen.command in ("deploy", "trial", "build"):
         otherwise = "what the inventory says" if chosen.inventory else "the flake in ."
-        return f"Deploy {chosen.toplevel or chosen.flake or otherwise} to"
+        what = chosen.toplevel or chosen.flake or otherwise
+        verbs = {"deploy": f"Deploy {what} to", "trial": f"REBOOT into {what}, once, of", "build": f"Build {what} on"}
+        return verbs[chosen.command]
     if chosen.command == "rollback":
         to = f"generation {chosen.to}" if isinstance(chosen.to, int) else chosen.to
         return f"Roll back to {to or 'the previous generation'}"
+    if chosen.command == "reboot" and chosen.always:
+        return "REBOOT"
     return _VERB[chosen.command]

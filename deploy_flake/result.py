@@ -35,6 +35,8 @@ class Outcome(StrEnum):
 
     DEPLOYED = "deployed"
     """It runs the new system and boots it; after a boot-only deploy it only boots it."""
+    DONE = "done"
+    """Its system was built, it was rebooted, or its old generations were removed, whichever was asked for."""
     UNCHANGED = "unchanged"
     """There was nothing to do."""
     WOULD_CHANGE = "would-change"
@@ -105,7 +107,7 @@ class Reason(StrEnum):
     """Nothing was there to be revoked."""
 
 
-GOOD = frozenset((Outcome.DEPLOYED, Outcome.UNCHANGED, Outcome.WOULD_CHANGE))
+GOOD = frozenset((Outcome.DEPLOYED, Outcome.DONE, Outcome.UNCHANGED, Outcome.WOULD_CHANGE))
 """How a host ends that is as it was meant to be."""
 
 

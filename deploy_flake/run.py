@@ -72,6 +72,7 @@ class Run:
         hosts = {one.name: new(one.name, configuration=one.configuration or "") for one in destinations}
         at_end = bool(variables.get("deploy_flake_all_or_nothing"))
         self._own = self._running = RunnerEvents(operation, hosts, self._tell, at_end)
+        self._own.check_mode = "--check" in arguments
         self._cancels = 0
         self._signalled_at: float | None = None
         self._signal_at = 0.0
@@ -184,7 +185,9 @@ class Run:
         given = [f"--extra-vars=@{values}", *options.arguments()]
         given += self._arguments if playbook is self.operation else []
         given += [f"--limit={','.join(limit)}"] if limit else []
-        asks = playbook is Operation.DEPLOY and any(one.configuration is None for one in self._destinations)
+        asks = playbook in (Operation.DEPLOY, Operation.TRIAL, Operation.BUILD) and any(
+            one.configuration is None for one in self._destinations
+        )
         # How often it asks whether to go on. Given as an argument it is forgotten where there is no such file.
         self._write(_made(private / "runner" / "env") / "settings", {"pexpect_timeout": 0.5})
         named = f"{_COLLECTION}.{playbook}{'_by_hostname' if asks else ''}"

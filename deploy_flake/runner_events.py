@@ -17,7 +17,7 @@ from deploy_flake import ansible_output
 from deploy_flake.ansible_output import Step
 from deploy_flake.events import Entered, Event, Operation, Phase, Progress, Result, Warned
 from deploy_flake.printable import all_printable, printable
-from deploy_flake.result import HostResult, HostStatus, Outcome, Reason, State
+from deploy_flake.result import GOOD, HostResult, HostStatus, Outcome, Reason, State
 from deploy_flake.returned import OF_A_DEPLOYMENT, OF_A_HOST
 
 
@@ -31,6 +31,8 @@ class Module(StrEnum):
     SYSTEM_CHECK = "system_check"
     SYSTEM_BOOT = "system_boot"
     SYSTEM_REVOKE = "system_revoke"
+    SYSTEM_REBOOT = "system_reboot"
+    SYSTEM_GENERATIONS = "system_generations"
     SYSTEM_INFO = "system_info"
     FLEET_STATUS = "fleet_status"
     FLEET_OUTCOME = "fleet_outcome"
@@ -45,6 +47,8 @@ _PHASES = {
     Module.SYSTEM_CHECK: Phase.CHECKING,
     Module.SYSTEM_BOOT: Phase.CONFIRMING,
     Module.SYSTEM_REVOKE: Phase.REVOKING,
+    Module.SYSTEM_REBOOT: Phase.REBOOTING,
+    Module.SYSTEM_GENERATIONS: Phase.REMOVING,
     Module.SYSTEM_INFO: Phase.ASKING,
 }
 # The steps of flake_deploy: the module whose result each has, and whose phase a host enters with it.
@@ -60,6 +64,18 @@ _LAST = (
     Module.SYSTEM_BOOT,
     Module.SYSTEM_REVOKE,
 )
+_REBOOTED = {
+    "rebooted": Outcome.DONE,
+    "not-needed": Outcome.UNCHANGED,
+    "would-reboot": Outcome.WOULD_CHANGE,
+    "committed": Outcome.DEPLOYED,
+    "unchanged": Outcome.UNCHANGED,
+    "would-try": Outcome.WOULD_CHANGE,
+    "reverted": Outcome.ROLLED_BACK,
+    "unconfirmed": Outcome.FAILED,
+    "unknown": Outcome.UNKNOWN,
+}
+"""The states of system_reboot, which are not those of a deployment."""
 _WORKING = (Phase.TESTING, Phase.CHECKING, Phase.CONFIRMING, Phase.REVOKING)
 _OPEN = (State.WINDOW, State.PREPARED, State.UNKNOWN)
 """A deployment that is open, or may be: nobody knows how it ends."""
@@ -89,6 +105,7 @@ class RunnerEvents:
         self.table: list[dict[str, str]] = []
         """What `status` shows."""
         self.remarks: dict[str, list[str]] = {}
+        self.check_mode = False
         self._refused = False
         """Whether the variables are wrong, and nothing was begun with those hosts that come after."""
         self._tell = tell
@@ -102,6 +119,8 @@ class RunnerEvents:
         self._others: set[str] = set()
         """Those whose failure is another host's."""
         self._unreachable: set[str] = set()
+        self._ends: dict[str, Outcome] = {}
+        """What came of hosts of which a module other than those of a deployment says it."""
         self._told: set[str] = set()
         self._began = time.monotonic()
 
@@ -188,6 +207,7 @@ class RunnerEvents:
             host.reason = str(res.get("reason") or host.reason)
         elif module in _PHASES:
             self._take(host, module, res)
+        self._end_by(name, module, res)
         if kind == "runner_on_failed":
             self._failed.add(name)
             if module is Module.FLEET_VALIDATE:
@@ -205,6 +225,16 @@ class RunnerEvents:
             host.outcome = self._outcome(name, host, False)
             self._end_of(name)
 
+    def _end_by(self, name: str, module: Module | None, res: Mapping[str, Any]) -> None:
+        """What comes of a host where no deployment is tested."""
+        if module is Module.SYSTEM_REBOOT and res.get("state") in _REBOOTED:
+            self._ends[name] = _REBOOTED[res["state"]]
+        elif module is Module.SYSTEM_GENERATIONS and "changed" in res:
+            done = Outcome.WOULD_CHANGE if self.check_mode else Outcome.DONE
+            self._ends[name] = done if res["changed"] else Outcome.UNCHANGED
+        elif module is Module.FLAKE_BUILD and self.operation is Operation.BUILD and res.get("toplevel"):
+            self._ends[name] = Outcome.DONE
+
     def _take(self, host: HostResult, module: Module, res: Mapping[str, Any]) -> None:
         """Take over the return values of one of the collection's modules."""
         names: Mapping[str, str] = OF_A_DEPLOYMENT
@@ -215,7 +245,7 @@ class RunnerEvents:
         for theirs, ours in names.items():
             if res.get(theirs) is not None:
                 setattr(host, ours, res[theirs])
-        if res.get("state"):
+        if res.get("state") and module is not Module.SYSTEM_REBOOT:
             host.state = State(str(res["state"]))
         if host.state in (State.WINDOW, State.UNCHANGED) and not res.get("system"):
             host.system = host.new_system
@@ -255,6 +285,8 @@ class RunnerEvents:
         if name in self._unreachable:
             return host.outcome
         failed = name in self._failed
+        if (end := self._ends.get(name)) and not (failed and end in GOOD):
+            return end
         if host.state in (State.UNCHANGED, State.COMMITTED) and (not failed or name in self._others):
             return Outcome.UNCHANGED if host.state is State.UNCHANGED else Outcome.DEPLOYED
         if host.state is State.ROLLED_BACK:
@@ -269,7 +301,8 @@ class RunnerEvents:
             if self.operation is Operation.REVOKE:
                 host.reason = host.reason or Reason.NOTHING_WAITS
             return Outcome.INTERRUPTED if self._begun_before else Outcome.UNCHANGED
-        if interrupted and not self._begun_before and not self._is_tested(name):
+        begun = self._is_tested(name) or self.phase(name) in (Phase.REBOOTING, Phase.REMOVING)
+        if interrupted and not self._begun_before and not begun:
             return Outcome.INTERRUPTED
         # Otherwise Ansible ended before it began with this host.
         return Outcome.UNKNOWN if self._begun_before or self.phase(name) else Outcome.FAILED

@@ -25,7 +25,7 @@ options:
     description: The entry point of the role whose variables are meant.
     type: str
     required: true
-    choices: [main, rollback, trial, reboot, generations, revoke, status]
+    choices: [main, rollback, trial, build, reboot, generations, revoke, status]
 attributes:
   action:
     description: The module runs on the controller.

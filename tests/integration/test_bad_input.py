@@ -117,8 +117,9 @@ def test_what_is_wrong_from_the_start_never_goes_live(
         "deploy_flake_build_timeout": "soon",
         "deploy_flake_checks": str(tmp_path / "checks.yml"),
     }
-    port: dict[str, Any] = {"deploy_flake_health_checks": {"ports": [99999]}}
-    for wrong in (values, port, {"deploy_flake_health_check": {}}):
+    port = {"deploy_flake_health_checks": {"ports": [99999]}}
+    several: list[dict[str, Any]] = [values, port, {"deploy_flake_health_check": {}}]
+    for wrong in several:
         variables = {"deploy_flake_flake": str(flake), "deploy_flake_limits": LIMITS, **wrong}
         played = play(lab, tmp_path, limit=["host1"], options=options, **variables)
         assert played.code != 0

@@ -205,6 +205,42 @@ def test_nobody_reads_the_output(command: Command, lab: Lab, whole: dict[str, Ho
     assert remains(host) == ""
 
 
+def test_commands_that_deploy_nothing(command: Command, lab: Lab, whole: dict[str, Host], flake: Path) -> None:
+    host = whole["host1"]
+    before, other = systems(host), [*reaching([host])]
+    change_the_flake(flake, "built-only")
+    code, lines = command.json("build", destination(host), "--flake", str(flake), *other)
+    assert code == 0, lines
+    built = results(lines)[host.address]
+    assert built["outcome"] == "done"
+    assert host.run(f"test -x {built['new_system']}/bin/switch-to-configuration && echo there").stdout == "there\n"
+    code, lines = command.json("diff", destination(host, "host1"), "--flake", str(flake), *other)
+    told = results(lines)[host.address]
+    assert (code, told["outcome"], told["new_system"]) == (0, "would-change", built["new_system"])
+    assert told["changes"] is not None
+    code, lines = command.json("reboot", destination(host), "--check", *other)
+    assert (code, results(lines)[host.address]["outcome"]) == (0, "unchanged"), lines
+    code, lines = command.json("generations", destination(host), "--check", "--keep", "500", *other)
+    assert (code, results(lines)[host.address]["outcome"]) == (0, "unchanged"), lines
+    assert systems(host) == before
+
+
+def test_slip_deploys_nothing(command: Command, whole: dict[str, Host], flake: Path) -> None:
+    (command.directory / "here").mkdir()
+    for words in (
+        ["statsu", "host1"],
+        ["check", "host1"],
+        ["host1", "--flake", "/nowhere"],
+        ["host1", "--flake", "here"],
+        ["host1", "--flake", f"{flake}#host1"],
+        [f"{flake}#host1"],
+        ["-i", "nowhere.yml"],
+        ["host1", "-e", "deploy_flake_tset=false", "--flake", str(flake)],
+    ):
+        code, output = command.run(*words)
+        assert (code, len(output.splitlines())) == (2, 1), output
+
+
 def test_host_that_is_busy(command: Command, lab: Lab, whole: dict[str, Host]) -> None:
     """A deployment that waits for somebody else makes the second one wait, and say for whom."""
     host = whole["host1"]

@@ -53,7 +53,7 @@ def _row(variable: Variable) -> str:
 def _flag(flag: dict[str, Any]) -> str:
     value = flag["metavar"] or "|".join(flag["choices"] or ())
     name = f"{flag['name']} {value}".strip().replace("|", "\\|")
-    of = "all" if len(flag["commands"]) > 2 else ", ".join(flag["commands"])
+    of = "all" if "status" in flag["commands"] else ", ".join(flag["commands"])
     return f"| `{name}` | {of} | {_cell(flag['help'])} |\n"
 
 

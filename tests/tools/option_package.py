@@ -14,8 +14,8 @@ from typing import Any
 
 from tools.option_table import Table, Variable
 
-_COMMANDS = {"main": "deploy", "rollback": "rollback"}
-_EVERY = ("deploy", "rollback", "revoke", "status")
+_COMMANDS = {"main": "deploy"} | {name: name for name in ("rollback", "trial", "build", "reboot", "generations")}
+_EVERY = (*_COMMANDS.values(), "revoke", "status")
 _FIELDS = {
     "str": "str | None = None",
     "raw": "str | None = None",
@@ -64,9 +64,15 @@ def python(table: Table) -> str:
         _constant("CHOICES", _choices(ours), "Which values a field takes; a list its elements, a mapping its keys."),
         _constant("NUMBERS", _of_type(ours, "int"), "The fields that are positive numbers."),
         _constant("LISTS", _of_type(ours, "list"), "The fields that are lists."),
+        _constant("READS", _reads(table), "The variables of the role that each playbook reads."),
         "FLAGS = (\n" + "\n".join(f"{_flag(one)}," for one in ours) + "\n)",
     ]
     return _formatted("\n\n".join(parts) + "\n")
+
+
+def _reads(table: Table) -> dict[str, tuple[str, ...]]:
+    names = {"main": "deploy"}
+    return {names.get(one, one): tuple(each.full_name for each in table.of(one)) for one in table.entry_points}
 
 
 def flags(table: Table) -> list[dict[str, Any]]:

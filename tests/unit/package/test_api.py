@@ -159,3 +159,17 @@ def test_task_that_fails_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     plays(monkeypatch, lambda playing: playing.play(result("web1", "flake_build", "failed"), stats("web1")))
     run = deploy_flake.deploy(["nixos://web1/x"], ".")
     assert "did not say why" in run.hosts["web1"].error
+
+
+@pytest.mark.parametrize(
+    ("begin", "named"),
+    [
+        (lambda: deploy_flake.reboot(["web1"], options=DeployOptions(all_or_nothing=True)), "all_or_nothing"),
+        (lambda: deploy_flake.build(["web1"], ".", options=DeployOptions(message="x")), "message"),
+        (lambda: deploy_flake.generations(["web1"], keep=-1), "keep"),
+        (lambda: deploy_flake.trial(["web1"], ".", options=DeployOptions(specialisation="x")), "specialisation"),
+    ],
+)
+def test_option_that_does_nothing_is_refused(begin: Callable[[], Run], named: str) -> None:
+    with pytest.raises(OptionError, match=named):
+        begin()

@@ -72,6 +72,18 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         (["rollback", "web1", "--to", OLD], "rollback", {"deploy_flake_rollback_toplevel": OLD}),
         (["revoke", "web1", "--reason", "why"], "revoke", {"deploy_flake_reason": "why"}),
         (["status", "web1", "--flake", "."], "status", {"deploy_flake_flake": "."}),
+        (["diff", *DEPLOY], "deploy", {"deploy_flake_flake": "."}),
+        (["build", *DEPLOY], "build", {"deploy_flake_flake": "."}),
+        (["build", "web1"], "build_by_hostname", {"deploy_flake_flake": "."}),
+        (["trial", *DEPLOY, "--serial", "2"], "trial", {"deploy_flake_serial": "2"}),
+        (["trial", "web1"], "trial_by_hostname", {}),
+        (["reboot", "web1"], "reboot", {"deploy_flake_only_if_needed": True}),
+        (["reboot", "web1", "--always"], "reboot", {"deploy_flake_only_if_needed": False}),
+        (
+            ["generations", "web1", "--keep", "0", "--collect-garbage"],
+            "generations",
+            {"deploy_flake_keep": 0, "deploy_flake_collect_garbage": True},
+        ),
     ],
 )
 def test_commands(monkeypatch: pytest.MonkeyPatch, argv: list[str], playbook: str, given: dict[str, Any]) -> None:
@@ -85,6 +97,14 @@ def test_commands(monkeypatch: pytest.MonkeyPatch, argv: list[str], playbook: st
     assert cli.main(argv) == 0
     assert fake.calls[0].playbook == f"deploy_flake.nixos.{playbook}"
     assert given.items() <= seen.items()
+
+
+def test_diff_is_a_deploy_in_check_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = playing_success(monkeypatch)
+    at_terminal(monkeypatch)
+    monkeypatch.setenv("TERM", "dumb")
+    assert cli.main(["diff", *DEPLOY]) == 0
+    assert {"--check", "--diff"} <= {*fake.calls[0].arguments}
 
 
 @pytest.mark.parametrize("argv", [[], ["--artifacts", "x"], ["a", "-i", "b"], ["a b"]])

@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".ssh").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(first_word, "_CONFIGS", (tmp_path / ".ssh/config",))
-    monkeypatch.setattr(first_word, "_resolves", lambda word: word == "build1")
+    monkeypatch.setattr(first_word, "_resolves", lambda word: word == "checks")
     monkeypatch.setattr(first_word, "_leads_elsewhere", lambda *_given: False)
     return tmp_path
 
@@ -57,7 +57,7 @@ def test_command_that_was_meant_is_named(word: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["web1", "host1", "router", "builder1", "build1", "nixos://check/x", "admin@check", "192.0.2.1"]
+    "word", ["web1", "host1", "router", "builder1", "build1", "checks", "nixos://check/x", "admin@check", "192.0.2.1"]
 )
 def test_host_is_a_host(word: str) -> None:
     refuse_a_command(word, COMMANDS)

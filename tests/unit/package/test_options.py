@@ -98,6 +98,13 @@ def test_makes_no_sense(options: dict[str, Any]) -> None:
         DeployOptions(**options)
 
 
+def test_misspelt_variable_is_offered_the_nearest_name() -> None:
+    for options in ({"variables": {"deploy_flake_tset": 1}}, {"extra_vars": ["deploy_flake_tset=1"]}):
+        with pytest.raises(OptionError, match="did you mean deploy_flake_test"):
+            RunOptions(**options)  # type: ignore[arg-type]
+    RunOptions(variables={"mine": 1, "deploy_flake_nix_config": ""}, extra_vars=["x='", "@file", '{"a": 1}', "b=c"])
+
+
 def test_build_command_line() -> None:
     assert build_arguments("nix build --option cores 2") == ["--option", "cores", "2"]
     assert build_arguments("") == []
@@ -128,6 +135,7 @@ def test_build_command_line() -> None:
         ["host1", "--flake", "/etc/passwd"],
         ["status", "host1", "--flake", "/nowhere"],
         ["--inventory", "nothing.yml"],
+        ["host1", "-e", "a=b deploy_flake_tset=false"],
         ["status", "--inventory", "/nowhere/hosts.yml"],
         ["host1", "--inventory", "x"],
         ["host1", "--time-limit", "lunch=3"],
@@ -190,7 +198,8 @@ VALUES = {
 }
 FLAGS = [
     (command, action)
-    for command in ("deploy", "rollback", "revoke", "status")
+    for command in arguments.COMMANDS
+    if command not in ("diff", "completion")
     for action in arguments.subparsers(arguments.parser())[command]._actions
     if action.dest not in OTHERS
 ]

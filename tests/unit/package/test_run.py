@@ -39,7 +39,7 @@ def test_what_ansible_runner_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("ANSIBLE_FORKS", "")
     monkeypatch.setenv("ANSIBLE_CONFIG", "")
     fake = plays(monkeypatch, look)
-    options = RunOptions(become_password="secret", verbosity=2, ssh_args="-J gate", variables={"deploy_flake_x": 1})
+    options = RunOptions(become_password="secret", verbosity=2, ssh_args="-J gate", variables={"deploy_flake_message": 1})
     run = begin("admin@web1:2222", run=options, options=deploy_flake.DeployOptions(check=True, diff=True)).wait(5)
     (call,) = fake.calls
     assert call.playbook == "deploy_flake.nixos.deploy"

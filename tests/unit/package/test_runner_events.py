@@ -323,3 +323,36 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
     assert "unreachable" in lines[1]
     assert "building" in lines[2]
     assert "19 waiting" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("operation", "events", "outcome"),
+    [
+        (Operation.REBOOT, [result("host1", "system_reboot", state="rebooted"), STATS], Outcome.DONE),
+        (Operation.REBOOT, [result("host1", "system_reboot", state="not-needed"), STATS], Outcome.UNCHANGED),
+        (Operation.REBOOT, [result("host1", "system_reboot", state="would-reboot"), STATS], Outcome.WOULD_CHANGE),
+        (Operation.REBOOT, [result("host1", "system_reboot", "failed", reason="not-back", msg="no")], Outcome.UNKNOWN),
+        (
+            Operation.REBOOT,
+            [result("host1", "system_reboot", "failed", reason="busy", msg="no"), STATS],
+            Outcome.FAILED,
+        ),
+        (Operation.REBOOT, [started("host1", "system_reboot")], Outcome.UNKNOWN),
+        (Operation.TRIAL, [result("host1", "system_reboot", state="committed"), STATS], Outcome.DEPLOYED),
+        (Operation.TRIAL, [result("host1", "system_reboot", "failed", state="reverted"), STATS], Outcome.ROLLED_BACK),
+        (Operation.TRIAL, [result("host1", "system_reboot", "failed", state="unknown"), STATS], Outcome.UNKNOWN),
+        (Operation.TRIAL, [result("host1", "system_reboot", "failed", state="unconfirmed"), STATS], Outcome.FAILED),
+        (Operation.BUILD, [result("host1", "flake_build", toplevel="x", changed=False), STATS], Outcome.DONE),
+        (Operation.BUILD, [result("host1", "flake_build", "failed", msg="no"), STATS], Outcome.FAILED),
+        (Operation.GENERATIONS, [result("host1", "system_generations", changed=True), STATS], Outcome.DONE),
+        (Operation.GENERATIONS, [result("host1", "system_generations", changed=False), STATS], Outcome.UNCHANGED),
+        (
+            Operation.GENERATIONS,
+            [result("host1", "system_generations", "failed", changed=True, msg="no"), STATS],
+            Outcome.FAILED,
+        ),
+    ],
+)
+def test_outcome_of_what_is_no_deployment(operation: Operation, events: list[dict[str, Any]], outcome: Outcome) -> None:
+    reports, _told = read(*events, operation=operation)
+    assert reports.hosts["host1"].outcome is outcome
