@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -40,7 +40,8 @@ def deploy(
 
     `destinations` are written as on the command line; none where `run.inventory` has the hosts. `flake` is a directory
     or a flake reference; None for what an inventory says, else the current directory. `on_event` is called for every
-    event, from another thread and never from two at once; it must not raise.
+    event, from another thread and never from two at once. One that raises hears no more, and `Run.error` says so;
+    nothing is begun if it was the first event.
 
     Returns when it is over, or at once if `wait` is false: `Run.wait` then waits. That a host fails raises
     nothing, it is in the result. Raises DestinationError and OptionError (both are ValueError) before anything
@@ -64,12 +65,14 @@ def rollback(
     Or the system `toplevel`, a store path that the host has. It is tested, confirmed and kept as any other system. Else
     as `deploy`.
     """
-    options = options or DeployOptions()
+    options = _chosen(options)
     if generation is not None and toplevel is not None:
         raise OptionError("give a generation or a store path, and not both")
     variables = options.role_variables()
     if policy := variables.pop("deploy_flake_health_policy", None):
         variables["deploy_flake_rollback_health_policy"] = policy
+    if generation is not None and (isinstance(generation, bool) or not isinstance(generation, int) or generation < 1):
+        raise OptionError(f"generation is a positive number, and not {generation!r}")
     if generation is not None:
         variables["deploy_flake_generation"] = generation
     if toplevel is not None:
@@ -90,6 +93,8 @@ def revoke(
 
     `reason` is for the record on the hosts. Else as `deploy`.
     """
+    if reason is not None and not isinstance(reason, str):
+        raise OptionError(f"reason is str, and not of type {type(reason).__name__}")
     variables = {"deploy_flake_reason": reason} if reason else {}
     return _begin(Operation.REVOKE, destinations, run or RunOptions(), variables, [], on_event, wait)
 
@@ -154,7 +159,7 @@ def reboot(
     """Reboot hosts into their boot default, one after another unless `options.serial` says otherwise, and wait until
     each is well. Those that have booted it are left alone if `only_if_needed`. Else as `deploy`.
     """
-    options = options or DeployOptions()
+    options = _chosen(options)
     variables = options.role_variables() | {"deploy_flake_only_if_needed": only_if_needed}
     return _begin(Operation.REBOOT, destinations, run or RunOptions(), variables, options.arguments(), on_event, wait)
 
@@ -173,7 +178,7 @@ def generations(
     """Remove old generations and their boot entries, but for the newest `keep`, those of the last `keep_days` and
     whatever is needed; and collect garbage, if so wished. Else as `deploy`.
     """
-    options = options or DeployOptions()
+    options = _chosen(options)
     chosen = {"keep": keep, "keep_days": keep_days, "collect_garbage": collect_garbage or None}
     variables = {f"{PREFIX}{name}": value for name, value in chosen.items() if value is not None}
     for name, value in (("keep", keep), ("keep_days", keep_days)):
@@ -232,7 +237,7 @@ def _from_flake(
     on_event: Listener | None,
     wait: bool,
 ) -> Run:
-    options = options or DeployOptions()
+    options = _chosen(options)
     run = run or RunOptions()
     if flake is not None and toplevel is not None:
         raise OptionError("give a flake, or the store path of a built system, and not both")
@@ -247,8 +252,14 @@ def _from_flake(
     return _begin(operation, destinations, run, variables, options.arguments(), on_event, wait)
 
 
+def _chosen(options: DeployOptions | None) -> DeployOptions:
+    if options is not None and not isinstance(options, DeployOptions):
+        raise OptionError(f"options are DeployOptions, and not of type {type(options).__name__}")
+    return options or DeployOptions()
+
+
 def _store_path(path: str) -> str:
-    if not _STORE_PATH.fullmatch(path):
+    if not isinstance(path, str) or not _STORE_PATH.fullmatch(path):
         raise OptionError(f"{path!r} is not the path of a system in /nix/store")
     return path
 
@@ -262,8 +273,12 @@ def _begin(
     on_event: Listener | None,
     wait: bool,
 ) -> Run:
-    if isinstance(destinations, str):
+    if isinstance(destinations, str | Destination) or not isinstance(destinations, Iterable):
         raise OptionError("destinations are a list")
+    if not isinstance(run, RunOptions):
+        raise OptionError(f"run is RunOptions, and not of type {type(run).__name__}")
+    if on_event is not None and not callable(on_event):
+        raise OptionError("on_event is a function that is called with each event")
     where = parse_all(destinations)
     if bool(where) == bool(run.inventory):
         raise OptionError("give destinations, or an inventory that has them, and not both")

@@ -10,8 +10,10 @@ import io
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from deploy_flake import arguments
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 USAGE = 2
 """What ExitCode has too; it is not imported for a usage error."""
 INTERRUPTED = 130
+_TO_LEAVE = 15.0
+"""Seconds after the second signal; the run itself needs a few."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,8 +105,8 @@ def _operate(chosen: argparse.Namespace) -> int:
     run = _with_password(chosen, run)
     shown = display.choose(chosen.instrumentation)
     begun = _begin(chosen, run, how, shown)
-    with _interruptible(begun, shown), shown.showing(begun):
-        _wait(begun)
+    with _interruptible(begun, shown) as signals, shown.showing(begun):
+        _wait(begun, signals)
     shown.finish(begun)
     return int(begun.exit_code)
 
@@ -171,28 +175,37 @@ def _agreed(chosen: argparse.Namespace, run: RunOptions) -> bool:
     return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _wait(run: Run) -> None:
-    """Wait, and let signals in meanwhile."""
+def _wait(run: Run, signals: list[float]) -> None:
+    """Wait, and let signals in meanwhile. `signals` is when they came."""
     while not run.done:
         try:
             run.wait(0.5)
         except TimeoutError:
-            continue
+            if len(signals) > 1 and time.monotonic() - signals[1] > _TO_LEAVE:
+                # It cannot tell of anything: whoever reads its output does not. ansible-playbook ends with us.
+                os._exit(INTERRUPTED)
 
 
 @contextmanager
-def _interruptible(run: Run, shown: Display) -> Iterator[None]:
-    """Ctrl-C, or whatever else asks us to end, ends the run first."""
+def _interruptible(run: Run, shown: Display) -> Iterator[list[float]]:
+    """Ctrl-C, or whatever else asks us to end, ends the run first. Yields when they came."""
+    came: list[float] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        came.append(time.monotonic())
         run.cancel()
-        shown.interrupted(signal.Signals(number).name)
+        if len(came) > 2:
+            os._exit(INTERRUPTED)
+        # Not here, where a pipe that nobody reads would hold us up for ever.
+        threading.Thread(target=_say, args=(shown, signal.Signals(number).name), daemon=True).start()
 
     before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        before[one] = signal.signal(one, interrupt)
+        # nohup has it ignored.
+        if one is not signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN:
+            before[one] = signal.signal(one, interrupt)
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -204,18 +217,37 @@ def _reads(show: Callable[[Event], None]) -> Callable[[Event], None]:
     def tell(event: Event) -> None:
         try:
             show(event)
-        except BrokenPipeError:
+        except OSError:
+            # A pipe, a terminal that was closed, or a disk that is full.
             _read_no_more()
 
     return tell
+
+
+def _say(shown: Display, name: str) -> None:
+    with suppress(OSError):
+        shown.interrupted(name)
 
 
 def _read_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _open_what_is_closed() -> None:
+    """Who started us may have closed them; a file of ours would come in their place, and be written to."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def run() -> None:
     """The console script."""
+    _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Not every locale has an arrow.
         sys.stdout.reconfigure(errors="replace")

@@ -42,6 +42,8 @@ class Destination:
     @classmethod
     def parse(cls, text: str) -> Destination:
         """Read a destination as it stands on the command line. Raises DestinationError."""
+        if not isinstance(text, str):
+            raise DestinationError(f"a destination is str or Destination, and not of type {type(text).__name__}")
         url = _URL.fullmatch(text)
         _refuse_a_flake(text)
         if url is None:

@@ -21,6 +21,8 @@ ASK = "deploy_flake_own_hostname"
 def must_be_there(sources: Iterable[str]) -> None:
     """Raises OptionError where a source is none: Ansible would warn, and begin with the hosts of the others."""
     for one in sources:
+        if not isinstance(one, str):
+            raise OptionError(f"an inventory is str, and not of type {type(one).__name__}")
         # What has a comma is a list of hosts.
         if "," not in one and not os.path.exists(one):
             raise OptionError(

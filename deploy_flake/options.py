@@ -8,12 +8,14 @@ The options that are variables of the role are in `generated_options`, made from
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from deploy_flake.generated_options import CHOICES, LISTS, NUMBERS, READS, DeployVariables, RunVariables
 
@@ -45,10 +47,12 @@ class RunOptions(RunVariables):
     """More arguments for ssh, as ansible-playbook's --ssh-extra-args."""
     verbosity: int = 0
     """As many as there are v in -vvv."""
-    artifacts: Path | None = None
+    artifacts: str | Path | None = None
     """A directory in which ansible-runner's files stay; None for a temporary one that is removed."""
 
     def __post_init__(self) -> None:
+        _types_fit(self)
+        _can_be_written(self.variables)
         _refuse_misspelt(self.variables, self.extra_vars)
         _lists(inventory=self.inventory, extra_vars=self.extra_vars)
         _positive(parallel=self.parallel)
@@ -79,6 +83,7 @@ class DeployOptions(DeployVariables):
     """False takes units that have failed already as they are (the policy `no_new_failures`)."""
 
     def __post_init__(self) -> None:
+        _types_fit(self)
         _variables_make_sense(self, DeployVariables)
         if not self.preflight_check and self.health_policy == "strict":
             raise OptionError("the policy 'strict' can't be had with the preflight check skipped")
@@ -119,6 +124,48 @@ def _variables_make_sense(options: Any, kind: type[Any]) -> None:
         for one in [value] if isinstance(value, str | bool) else value or ():
             if one not in CHOICES[name]:
                 raise OptionError(f"{name} takes {', '.join(CHOICES[name])}, and not {one!r}")
+
+
+def _types_fit(options: Any) -> None:
+    """Python does not look at types; a wrong one would be noticed while hosts are deployed to."""
+    for name, kind in get_type_hints(type(options)).items():
+        value = getattr(options, name)
+        if not _fits(value, kind):
+            # Its value may be a password.
+            raise OptionError(f"{name} is {_in_words(kind)}, and not of type {type(value).__name__}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in parts)
+    if kind is Any:
+        return True
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin is Sequence:
+        # A string is refused by itself, with better words.
+        return isinstance(value, str) or (isinstance(value, Sequence) and all(_fits(one, parts[0]) for one in value))
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(k, parts[0]) and _fits(v, parts[1]) for k, v in value.items())
+    return isinstance(value, kind)
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(_in_words(one) for one in get_args(kind))
+    if get_origin(kind) is Sequence:
+        return f"a list of {get_args(kind)[0].__name__}"
+    return getattr(kind, "__name__", str(kind)).replace("NoneType", "None")
+
+
+def _can_be_written(variables: Mapping[str, Any]) -> None:
+    """They go to ansible-playbook as JSON."""
+    for name, value in variables.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"the variable {name} cannot be given to Ansible: {error}") from error
 
 
 def _refuse_misspelt(variables: Mapping[str, Any], extra_vars: Sequence[str]) -> None:

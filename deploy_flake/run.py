@@ -23,7 +23,7 @@ from typing import Any
 from deploy_flake import ansible, ansible_output, inventory
 from deploy_flake.destination import Destination
 from deploy_flake.events import Ended, Event, Operation, Phase, Started, Warned
-from deploy_flake.options import FORKS, RunOptions
+from deploy_flake.options import FORKS, OptionError, RunOptions
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, exit_code
 from deploy_flake.runner_events import RunnerEvents
 
@@ -122,12 +122,20 @@ class Run:
         return running.phase(host)
 
     def start(self) -> Run:
-        """Begin, and return at once."""
+        """Begin, and return at once. Raises OptionError where its files cannot be written."""
+        kept = self._options.artifacts
+        try:
+            self._private = Path(tempfile.mkdtemp(prefix="deploy-flake-", dir=_directory(kept)))
+        except OSError as error:
+            where = f"artifacts {str(kept)!r}" if kept is not None else "the temporary directory (TMPDIR)"
+            raise OptionError(f"{where} cannot be written to: {error.strerror or error}") from error
         self._thread.start()
         return self
 
     def wait(self, timeout: float | None = None) -> Run:
         """Wait until it is over, at most `timeout` seconds. Raises TimeoutError; it then goes on."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("on_event waits for the run that calls it, which would never end")
         if not self._over.wait(timeout):
             raise TimeoutError(f"not over after {timeout} s")
         return self
@@ -143,14 +151,21 @@ class Run:
     # The work, in a thread of its own
 
     def _run(self) -> None:
+        try:
+            self._work(self._private)
+        finally:
+            # Whatever happens, whoever waits must not wait for ever.
+            self._over.set()
+
+    def _work(self, private: Path) -> None:
         began = time.monotonic()
         kept = self._options.artifacts
-        private = Path(tempfile.mkdtemp(prefix="deploy-flake-", dir=_directory(kept)))
-        self._tell(
-            Started(operation=self.operation, hosts=tuple(self.hosts), flake=self._variables.get("deploy_flake_flake"))
-        )
         try:
-            self._play(self.operation, self._own, private)
+            flake = self._variables.get("deploy_flake_flake")
+            self._tell(Started(operation=self.operation, hosts=tuple(self.hosts), flake=flake))
+            # Of a listener that cannot even hear of that nobody can learn how it went: nothing is begun.
+            if not self.error:
+                self._play(self.operation, self._own, private)
             if self._cancels == 1 and (waiting := self._own.may_wait()):
                 self._revoke(waiting, private)
         except Exception as error:
@@ -162,10 +177,7 @@ class Run:
                 shutil.rmtree(private, ignore_errors=True)
             self.seconds = round(time.monotonic() - began, 3)
             counted = dict(Counter(str(host.outcome) for host in self.hosts.values()))
-            try:
-                self._tell(Ended(exit_code=self.exit_code, outcomes=counted, seconds=self.seconds, error=self.error))
-            finally:
-                self._over.set()
+            self._tell(Ended(exit_code=self.exit_code, outcomes=counted, seconds=self.seconds, error=self.error))
 
     def _play(self, playbook: Operation, reports: RunnerEvents, private: Path, limit: Sequence[str] = ()) -> None:
         # It takes a moment, and who only wants to know the usage does not need it. It has no types.
@@ -208,7 +220,7 @@ class Run:
             fact_cache_type="",
             suppress_env_files=True,
             quiet=True,
-            event_handler=reports.handle,
+            event_handler=lambda event: self._handle(reports, event),
             status_handler=_forget_the_environment,
             cancel_callback=self._must_kill,
         )
@@ -253,10 +265,24 @@ class Run:
 
     # Help
 
+    def _handle(self, reports: RunnerEvents, event: Mapping[str, Any]) -> bool:
+        """An error here would leave ansible-playbook to itself."""
+        try:
+            return reports.handle(event)
+        except Exception as error:
+            self.error = self.error or f"{type(error).__name__}: {error}"
+            return False
+
     def _tell(self, event: Event) -> None:
-        if self._listener is not None:
-            with self._lock:
+        """A listener that raises hears no more; hosts that are being deployed to are not to feel it."""
+        with self._lock:
+            if self._listener is None:
+                return
+            try:
                 self._listener(event)
+            except BaseException as error:
+                self._listener = None
+                self.error = self.error or f"on_event raised {type(error).__name__}: {error}"
 
     def _write(self, file: Path, values: Mapping[str, Any]) -> None:
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
@@ -271,8 +297,8 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def _directory(kept: Path | None) -> Path | None:
-    return _made(kept) if kept is not None else None
+def _directory(kept: str | Path | None) -> Path | None:
+    return _made(Path(kept)) if kept is not None else None
 
 
 def _read(file: Path) -> str:

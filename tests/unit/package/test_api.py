@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,3 +174,65 @@ def test_task_that_fails_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 def test_option_that_does_nothing_is_refused(begin: Callable[[], Run], named: str) -> None:
     with pytest.raises(OptionError, match=named):
         begin()
+
+
+UNTYPED: Any = deploy_flake
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda: UNTYPED.deploy(None),
+        lambda: UNTYPED.deploy(3),
+        lambda: UNTYPED.deploy([3]),
+        lambda: UNTYPED.deploy(UNTYPED.Destination("web1")),
+        lambda: UNTYPED.deploy(["web1"], 3),
+        lambda: UNTYPED.deploy(["web1"], toplevel=3),
+        lambda: UNTYPED.deploy(["web1"], ".", options={"test": False}),
+        lambda: UNTYPED.deploy(["web1"], ".", run={"parallel": 3}),
+        lambda: UNTYPED.deploy(["web1"], ".", on_event="print"),
+        lambda: UNTYPED.rollback(["web1"], "3"),
+        lambda: UNTYPED.rollback(["web1"], True),
+        lambda: UNTYPED.rollback(["web1"], toplevel=3),
+        lambda: UNTYPED.revoke(["web1"], reason=3),
+        lambda: UNTYPED.generations(["web1"], keep="3"),
+        lambda: UNTYPED.DeployOptions(test="no"),
+        lambda: UNTYPED.DeployOptions(serial=2),
+        lambda: UNTYPED.DeployOptions(limits={"confirm": "3"}),
+        lambda: UNTYPED.DeployOptions(limits=["confirm"]),
+        lambda: UNTYPED.DeployOptions(ignore_units=[3]),
+        lambda: UNTYPED.DeployOptions(copy_timeout=True),
+        lambda: UNTYPED.DeployOptions(copy_timeout=1.5),
+        lambda: UNTYPED.DeployOptions(message=3),
+        lambda: UNTYPED.RunOptions(parallel="3"),
+        lambda: UNTYPED.RunOptions(inventory=[Path("x")]),
+        lambda: UNTYPED.RunOptions(extra_vars=[3]),
+        lambda: UNTYPED.RunOptions(verbosity="2"),
+        lambda: UNTYPED.RunOptions(limit=["web1"]),
+        lambda: UNTYPED.RunOptions(ssh_args=["-J", "gate"]),
+        lambda: UNTYPED.RunOptions(artifacts=3),
+        lambda: UNTYPED.RunOptions(variables={"x": Path("x")}),
+        lambda: UNTYPED.RunOptions(variables={3: 3}),
+        lambda: UNTYPED.RunOptions(become_password=b"secret"),
+    ],
+)
+def test_wrong_type_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch, begin: Callable[[], Any]) -> None:
+    fake = plays(monkeypatch)
+    with pytest.raises((OptionError, DestinationError)) as error:
+        begin()
+    assert "secret" not in str(error.value)
+    assert fake.calls == []
+
+
+def test_paths_are_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "flake.nix").touch()
+    seen: list[Any] = []
+
+    def script(playing: Playing) -> None:
+        seen.append(playing.variables["deploy_flake_flake"])
+        playing.play(*deployed("web1"), stats("web1"))
+
+    plays(monkeypatch, script)
+    kept: Any = str(tmp_path / "kept")
+    run = deploy_flake.deploy(["nixos://web1/x"], tmp_path, run=RunOptions(artifacts=kept))
+    assert (run.error, seen) == ("", [str(tmp_path)])

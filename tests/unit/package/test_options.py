@@ -99,9 +99,10 @@ def test_makes_no_sense(options: dict[str, Any]) -> None:
 
 
 def test_misspelt_variable_is_offered_the_nearest_name() -> None:
-    for options in ({"variables": {"deploy_flake_tset": 1}}, {"extra_vars": ["deploy_flake_tset=1"]}):
+    both: list[dict[str, Any]] = [{"variables": {"deploy_flake_tset": 1}}, {"extra_vars": ["deploy_flake_tset=1"]}]
+    for options in both:
         with pytest.raises(OptionError, match="did you mean deploy_flake_test"):
-            RunOptions(**options)  # type: ignore[arg-type]
+            RunOptions(**options)
     RunOptions(variables={"mine": 1, "deploy_flake_nix_config": ""}, extra_vars=["x='", "@file", '{"a": 1}', "b=c"])
 
 

@@ -17,7 +17,7 @@ import pytest
 from unit.package.faking import OLD, Playing, deployed, plays, result, shown, started, stats, that_plays
 
 import deploy_flake
-from deploy_flake import ExitCode, Outcome, Phase, Result, Run, RunOptions, Warned
+from deploy_flake import ExitCode, OptionError, Outcome, Phase, Result, Run, RunOptions, Warned
 
 WAITS = result("web1", "system_test", state="window", deployment="d", decides_by="2026-01-01T00:00:00Z")
 
@@ -39,7 +39,9 @@ def test_what_ansible_runner_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("ANSIBLE_FORKS", "")
     monkeypatch.setenv("ANSIBLE_CONFIG", "")
     fake = plays(monkeypatch, look)
-    options = RunOptions(become_password="secret", verbosity=2, ssh_args="-J gate", variables={"deploy_flake_message": 1})
+    options = RunOptions(
+        become_password="secret", verbosity=2, ssh_args="-J gate", variables={"deploy_flake_message": 1}
+    )
     run = begin("admin@web1:2222", run=options, options=deploy_flake.DeployOptions(check=True, diff=True)).wait(5)
     (call,) = fake.calls
     assert call.playbook == "deploy_flake.nixos.deploy"
@@ -48,7 +50,7 @@ def test_what_ansible_runner_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert call.given["forks"] == 32
     assert call.given["envvars"]["ANSIBLE_INVENTORY_ENABLED"] == "ansible.builtin.yaml"
     assert call.given["envvars"]["ANSIBLE_SKIP_TAGS"] == ""
-    assert seen["variables"] == {"deploy_flake_flake": ".", "deploy_flake_toplevel": "", "deploy_flake_x": 1}
+    assert seen["variables"] == {"deploy_flake_flake": ".", "deploy_flake_toplevel": "", "deploy_flake_message": 1}
     assert seen["mode"] == 0o600
     assert seen["inventory"]["hosts"]["web1"] == {
         "ansible_host": "web1",
@@ -175,15 +177,57 @@ def test_whoever_waits_hears_of_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (run.error, run.exit_code) == ("RuntimeError: broken", ExitCode.FAILED)
 
 
-def test_listener_that_raises_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    plays(monkeypatch, that_plays(*deployed("web1"), stats("web1")))
-    monkeypatch.setattr(threading, "excepthook", lambda _args: None)
+@pytest.mark.parametrize("kind", ["started", "phase", "result", "ended"])
+@pytest.mark.parametrize("error", [RuntimeError("broken"), SystemExit("broken"), KeyboardInterrupt("broken")])
+def test_listener_that_raises_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, kind: str, error: BaseException
+) -> None:
+    fake = plays(monkeypatch, that_plays(*deployed("web1"), stats("web1")))
+    heard: list[str] = []
 
     def listener(event: deploy_flake.Event) -> None:
-        if event.event == "ended":
-            raise RuntimeError("broken")
+        heard.append(event.event)
+        if event.event == kind:
+            raise error
 
-    assert begin(on_event=listener).wait(5).done
+    run = begin(on_event=listener).wait(5)
+    assert run.exit_code is ExitCode.FAILED
+    assert run.error == f"on_event raised {type(error).__name__}: broken"
+    # Hosts do not feel it; but where nothing has begun, nothing begins.
+    assert run.hosts["web1"].outcome is (Outcome.FAILED if kind == "started" else Outcome.DEPLOYED)
+    assert len(fake.calls) == (0 if kind == "started" else 1)
+    assert heard[-1] == kind
+
+
+def test_listener_that_waits_for_its_own_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    plays(monkeypatch, that_plays(*deployed("web1"), stats("web1")))
+    runs: list[Run] = []
+
+    def listener(event: deploy_flake.Event) -> None:
+        if event.event == "result":
+            runs[0].wait()
+
+    runs.append(begin(on_event=listener))
+    assert "on_event waits for the run that calls it" in runs[0].wait(5).error
+
+
+def test_report_that_cannot_be_read_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {"event": "runner_on_ok", "event_data": {"host": "web1", "res": 3}}
+    plays(monkeypatch, that_plays(broken, *deployed("web1"), stats("web1")))
+    run = begin().wait(5)
+    assert "AttributeError" in run.error
+    assert (run.exit_code, run.hosts["web1"].outcome) == (ExitCode.FAILED, Outcome.DEPLOYED)
+
+
+@pytest.mark.parametrize("is_artifacts", [True, False])
+def test_files_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_artifacts: bool) -> None:
+    fake = plays(monkeypatch)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    options = RunOptions(artifacts=tmp_path / "file/x") if is_artifacts else RunOptions()
+    with pytest.raises(OptionError, match="cannot be written to"):
+        deploy_flake.deploy(["nixos://web1/x"], "github:me/x", run=options)
+    assert fake.calls == []
 
 
 class Signals:
