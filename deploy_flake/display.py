@@ -71,7 +71,7 @@ class Plain(Display):
                 self._line(f"{f'{host}: ' if host else ''}warning: {text}")
             # What `status` finds is told in a table at the end.
             case Result(result=result) if not isinstance(result, HostStatus):
-                self._line(f"{result.name}: {summary(result)}")
+                self._line(f"{result.name}: {first_word(result)}")
 
     def interrupted(self, signal: str) -> None:
         """Say that it was heard."""
@@ -121,6 +121,13 @@ def summary(host: HostResult) -> str:
     if host.outcome is Outcome.WOULD_CHANGE or (isinstance(host, HostStatus) and host.outcome is Outcome.UNCHANGED):
         return said
     return f"{host.outcome.replace('-', ' ')}{': ' if said else ''}{said}"
+
+
+def first_word(host: HostResult) -> str:
+    """How a host ended, where the error is told in full in the end: it is not told twice."""
+    if host.outcome in (Outcome.FAILED, Outcome.UNREACHABLE):
+        return f"{host.outcome}{f' ({host.reason})' if host.reason else ''}"
+    return summary(host)
 
 
 def detail(host: HostResult) -> str:

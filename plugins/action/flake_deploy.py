@@ -87,4 +87,5 @@ def _together(steps: dict[Step, dict[str, Any]]) -> dict[str, Any]:
         result |= {name: step[name] for name in _OF_THE_LAST_STEP if name in step}
         if "state" in step and "decides_by" not in step:
             result.pop("decides_by", None)
-    return result | steps
+    # What the whole says, its step does not say again.
+    return result | {name: {key: value for key, value in step.items() if key != "msg"} for name, step in steps.items()}

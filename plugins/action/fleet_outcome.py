@@ -13,6 +13,7 @@ from ..plugin_utils._action import HostAction
 from ..plugin_utils._codes import Refusal, State
 from ..plugin_utils._deployment import messages
 from ..plugin_utils._host.connection import Host
+from ..plugin_utils._reason import in_full
 
 _UNDECIDED = ("deployment", "decides_by")
 
@@ -25,15 +26,15 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Nothing here touches a host."""
-        return outcome(host.name, options)
+        return outcome(host.name, options, len(self.task_vars.get("ansible_play_hosts_all", ())))
 
 
-def outcome(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The result: why it failed, in the first line of the message that was told in full before."""
-    nothing = {"reason": str(Refusal.ANOTHER_HOST_FAILED), "msg": "another host of the fleet failed"}
-    failure = options["failure"] or nothing
+def outcome(name: str, options: Mapping[str, Any], hosts: int = 0) -> dict[str, Any]:
+    """The result: why it failed, in full. `hosts` is how many the play has, where that is known."""
+    failure = options["failure"] or _without_a_result(name, alone=hosts == 1 or not options["all_or_nothing"])
     open_: dict[str, str] = {}
-    lines = str(failure.get("msg") or "a task failed without a message").strip().splitlines()[:1]
+    text = in_full(name, str(failure.get("msg") or "a task failed without a message").strip())
+    lines = [text]
     if options["committed"]:
         lines.append(f"{name} has committed its new system all the same, and keeps it.")
     elif options["rolled_back_to"]:
@@ -41,6 +42,16 @@ def outcome(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     elif options["undecided"].get("deployment"):
         values = {key: options["undecided"][key] for key in _UNDECIDED if options["undecided"].get(key)}
         open_ = {**values, "state": str(State.UNKNOWN)}
-        lines += [said] if (said := messages.undecided(name, values)) else []
+        said = messages.undecided(name, values)
+        # It may have said so itself.
+        lines += [said] if said and said not in text else []
     reason = {"reason": failure["reason"]} if failure.get("reason") else {}
     return {"failed": True, "changed": False, "msg": "\n".join(lines), **open_, **reason}
+
+
+def _without_a_result(name: str, alone: bool) -> dict[str, Any]:
+    """No task has failed on this host: another host ends it, or a file of tasks could not be read."""
+    if alone:
+        said = f"the checks of {name} could not be begun, as the error above says; mend the file of deploy_flake_checks"
+        return {"reason": str(Refusal.CHECKS_FAILED), "msg": said}
+    return {"reason": str(Refusal.ANOTHER_HOST_FAILED), "msg": "another host of the fleet failed"}

@@ -22,6 +22,11 @@ options:
     description: The result of the task that failed on this host (C(ansible_failed_result)); empty if none did.
     type: dict
     default: {}
+  all_or_nothing:
+    description: Whether the host is one of a fleet that commits everywhere or nowhere, which another host's failure
+      ends too.
+    type: bool
+    default: true
   committed:
     description: Whether the host has committed its new system all the same.
     type: bool

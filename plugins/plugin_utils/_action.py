@@ -22,17 +22,20 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from . import _reason
 from ._codes import Refusal
 from ._deployment import messages
 from ._deployment.context import Context
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
-from ._host.connection import Host
+from ._host.connection import BEGUN, Host
 from ._numbers import too_small
 from ._printable import printable
 
 _COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
 _SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases", "no_log")
+TOLD_IN_THE_END = "deploy_flake_told_in_the_end"
+"""The variable with which the role says that its last task tells the reason of a failure."""
 _FORKS = 5
 """What Ansible has by default."""
 _HINTS: dict[str, str] = {
@@ -76,6 +79,8 @@ class HostAction(ActionBase):
             return {**result, "failed": True, "msg": error.message, "reason": str(Refusal.BAD_OPTION)}
         result.update(self.attempt(host, lambda: self.act(host, options)))
         plain: dict[str, Any] = _plain(result)
+        if plain.get("failed") and self.task_vars.get(TOLD_IN_THE_END):
+            _reason.keep_for_the_end(host.name, plain)
         return plain
 
     def _options(self) -> dict[str, Any]:
@@ -103,11 +108,12 @@ class HostAction(ActionBase):
             return work()
         except (HostError, FlakeError) as error:
             return _failure(host, self.explain(host, error), self.details(error))
-        except AnsibleConnectionFailure:
+        except AnsibleConnectionFailure as error:
             if not (host.reached or host.undecided):
                 # The first contact: for Ansible such a host is unreachable.
                 raise
-            return _failure(host, f"lost the connection to {host.name}", {})
+            said = str(error).replace(BEGUN, "").strip()
+            return _failure(host, f"lost the connection to {host.name}: {said}", {"reason": Refusal.LOST})
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:

@@ -83,7 +83,19 @@ def play(
                 "task": data["task"],
             }
             played.results.setdefault(data["host"], []).extend(_steps(result))
+    for results in played.results.values():
+        _in_full(results)
     return played
+
+
+def _in_full(results: list[dict[str, Any]]) -> None:
+    """The last task of the role has the reason in full, and the task that failed its first line: here both have all."""
+    last = results[-1]
+    if last["action"].endswith("fleet_outcome"):
+        text = str(last.get("msg"))
+        for result in results[:-1]:
+            if result["failed"] and result.get("msg") == text.partition("\n")[0]:
+                result |= {"first": result["msg"], "msg": text}
 
 
 def _steps(result: dict[str, Any]) -> list[dict[str, Any]]:
@@ -92,7 +104,16 @@ def _steps(result: dict[str, Any]) -> list[dict[str, Any]]:
     if not result["action"].endswith("flake_deploy") or "build" not in result:
         return [result]
     steps = [(f"deploy_flake.nixos.{module}", result[name]) for name, module in modules.items() if name in result]
-    return [{"failed": False, **step, "action": action, "task": result["task"]} for action, step in steps]
+    return [
+        {
+            "failed": False,
+            **step,
+            **({"msg": result["msg"]} if step.get("failed") else {}),
+            "action": action,
+            "task": result["task"],
+        }
+        for action, step in steps
+    ]
 
 
 def deploy(lab: Lab, directory: Path, flake: Path | str, *hosts: str, **variables: Any) -> Played:

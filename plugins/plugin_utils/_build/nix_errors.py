@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _LINES = 30
+_SAID = 8
 
 
 LOCK_IT = "The lock file lacks inputs, or is behind flake.nix: run 'nix flake lock' and deploy again."
@@ -26,6 +27,8 @@ class NixError(Enum):
     INCOMPLETE_LOCK_FILE = auto()
     """The lock file does not name every input, and cannot be written where the flake is."""
     DISK_FULL = auto()
+    PROGRAM_FAILED = auto()
+    """git or ssh, mostly, which has said why before."""
 
 
 _KNOWN = {
@@ -37,6 +40,11 @@ _KNOWN = {
         r"|\w+ing file '[^'\n]*flake\.lock[^'\n]*': (?:Permission denied|Read-only file system)"
     ),
     NixError.DISK_FULL: re.compile(r"No space left|disk is full"),
+    NixError.PROGRAM_FAILED: re.compile(
+        r"program '[^'\n]*' failed|[Ff]ailed to fetch git repository"
+        # It goes on with what it has of the repository, and there is nothing.
+        r"|resolving Git reference '|[Cc]annot find Git revision '"
+    ),
 }
 
 
@@ -49,7 +57,20 @@ def recognised(message: str, build_log: Iterable[str] = ()) -> frozenset[NixErro
 
 
 def message_in(text: str) -> str:
-    """Nix's own message in what it wrote for people; without its warnings, and without a trace that goes on and on."""
+    """Nix's own message in what it wrote for people; without its warnings, and without a trace that goes on and on.
+
+    What a program said that has failed comes first: Nix names its status alone.
+    """
     lines = _COLOUR.sub("", text).splitlines()
     first = next((number for number, line in enumerate(lines) if line.startswith("error:")), None)
-    return "\n".join(lines[first:][-_LINES:]).strip() if first is not None else ""
+    if first is None:
+        return ""
+    message = "\n".join(lines[first:][-_LINES:]).strip()
+    if NixError.PROGRAM_FAILED in recognised(message):
+        return with_what_was_said(message, [line for line in lines[:first] if not line.startswith("warning:")])
+    return message
+
+
+def with_what_was_said(message: str, said: Iterable[str]) -> str:
+    """The message of Nix behind the last lines of the program that has failed."""
+    return "\n".join([*[line.strip() for line in said if line.strip()][-_SAID:], message])

@@ -21,6 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .._printable import printable
+from .nix_errors import NixError, recognised, with_what_was_said
 
 # ActivityType in logging.hh
 _UNKNOWN = 0
@@ -174,7 +175,9 @@ class BuildLog:
         if not errors:
             return "\n".join(list(self.other_lines)[-5:])
         more = [f"({len(errors) - 3} more errors)"] if len(errors) > 3 else []
-        return "\n".join([*errors[:3], *more])
+        message = "\n".join([*errors[:3], *more])
+        failed = NixError.PROGRAM_FAILED in recognised(message)
+        return with_what_was_said(message, self.other_lines) if failed else message
 
     def progress(self) -> str:
         """Say in one short line what is going on; nothing if there is nothing to say."""

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 from ansible.utils.display import Display
 
 from .._codes import Refusal, Step
@@ -36,6 +36,11 @@ BEGUN = "deploy-flake has begun"
 # Ansible's own second try knows one of them alone.
 _NOT_ASKED = re.compile(r"mux_client_\w+: write packet: ")
 
+# Words of ssh, which has one status for all: it asks in vain until somebody has mended something.
+_NEVER = re.compile(
+    r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|Permission denied \(|"
+    r"Too many authentication failures|No supported authentication methods"
+)
 _SSH_OPTIONS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
 # Another machine connects to the address.
 _ELSEWHERE = re.compile(r"ProxyJump|ProxyCommand|-J\b", re.IGNORECASE)
@@ -165,7 +170,7 @@ class Host:
             try:
                 result = attempt()
             except (AnsibleError, HostError) as error:
-                if not (isinstance(error, AnsibleConnectionFailure) or self._may_come_back(error, begun, was_reached)):
+                if not self._may_come_back(error, begun or bool(self.undecided), was_reached):
                     raise
                 if lost_at is None:
                     lost_at = time.monotonic()
@@ -188,10 +193,12 @@ class Host:
                 return result
 
     def _may_come_back(self, error: Exception, begun: bool, was_reached: bool) -> bool:
-        """Whether this is lost contact with work that goes on: the system that is tried may have taken sudo away."""
-        if not (begun or self.undecided):
+        """Whether this is lost contact, and no answer. A system that is tried may have taken sudo or a key away."""
+        if begun:
+            return no_answer(error) or (was_reached and getattr(error, "reason", "") == Refusal.NOT_ROOT)
+        if isinstance(error, AnsibleAuthenticationFailure) or _NEVER.search(str(error)):
             return False
-        return no_answer(error) or (was_reached and getattr(error, "reason", "") == Refusal.NOT_ROOT)
+        return isinstance(error, AnsibleConnectionFailure)
 
     def contact(self, patience: float, attempt: Callable[[], T], doing: str, begun: bool = False) -> T:
         """As `persist`, but a host that was never reached is not waited for: raises AnsibleConnectionFailure."""

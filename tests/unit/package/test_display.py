@@ -123,7 +123,7 @@ web2: 3 of 7
 web2: warning: odd
 warning: odd too
 web1: deployed: generation 3, 0000000-web-1 → 1111111-web-2
-web2: failed: it broke
+web2: failed
 SIGINT: stopping
 
 web2: failed

@@ -43,7 +43,10 @@ def report(**registered: dict[str, Any]) -> dict[str, str]:
 def rescued(**its: Any) -> dict[str, Any]:
     """What the last task of a rescue is given to fail with, from what is registered for the host."""
     *_others, last = yaml.safe_load((ROLE / "tasks/rescue.yml").read_text("utf-8"))
-    variables = {f"deploy_flake_{name}": value for name, value in its.items()} | {"omit": None}
+    variables = {f"deploy_flake_{name}": value for name, value in its.items()} | {
+        "omit": None,
+        "deploy_flake_all_or_nothing": True,
+    }
     templar = Templar(loader=DataLoader(), variables=variables)
     given = last["deploy_flake.nixos.fleet_outcome"]
     return {name: templar.template(trust_as_template(value)) for name, value in given.items()}

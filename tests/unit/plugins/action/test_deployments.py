@@ -305,7 +305,7 @@ def test_host_that_never_answered_is_unreachable_and_one_that_did_is_lost(run: R
         run("system_test", host, {"toplevel": NEW})
     host.reached = True
     found = run("system_test", host, {"toplevel": NEW})
-    assert found == {"failed": True, "msg": "lost the connection to host1"}
+    assert found == {"failed": True, "msg": "lost the connection to host1: no route to host", "reason": "lost"}
 
 
 def test_polls_are_spread_by_how_many_hosts_there_are_at_once(run: Runner) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,31 @@ def test_the_message_is_without_what_came_before_it() -> None:
     assert message_in("warning: error: x") == ""
     long = "\n".join(["error: first", *map(str, range(100)), "error: last"])
     assert message_in(long).splitlines() == [*map(str, range(71, 100)), "error: last"]
+
+
+SAID = ["Host key verification failed.", "fatal: Could not read from remote repository."]
+FAILED = """error:
+       … while fetching the input 'git+ssh://git@forge/hosts'
+
+       error: program 'git' failed with exit code 128"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "error: Failed to fetch git repository 'ssh://git@forge/hosts'",
+        "error: resolving Git reference 'main': revspec 'main' not found",
+        "error: Cannot find Git revision 'abc' in ref 'main' of repository 'ssh://git@forge/hosts'!",
+    ],
+)
+def test_errors_that_follow_what_git_said(error: str) -> None:
+    assert recognised(error) == {NixError.PROGRAM_FAILED}
+
+
+def test_what_git_and_ssh_said_is_in_the_message() -> None:
+    assert message_in("\n".join(["warning: x", *SAID, "", FAILED])) == "\n".join([*SAID, FAILED])
+    log = BuildLog()
+    log.feed("\n".join([*SAID, f"@nix {json.dumps({'action': 'msg', 'level': 0, 'msg': FAILED})}", ""]).encode())
+    assert log.error == "\n".join([*SAID, FAILED])
+    # What else was printed has nothing to do with another error.
+    assert message_in("\n".join(["hello", "error: one"])) == "error: one"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 from unit.fake_host import Clock
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal, Step
@@ -281,6 +281,28 @@ def test_login_or_become_that_ceases_to_work_is_waited_for_once_something_has_be
     ]
     one.undecided = {}
     assert one.contact(60, once(error), "testing", begun=True) == "done"
+
+
+NEVER = [
+    AnsibleConnectionFailure("Failed to connect to the host via ssh: admin@192.0.2.1: Permission denied (publickey)."),
+    AnsibleConnectionFailure("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed."),
+    AnsibleConnectionFailure("ssh exited 255: Received disconnect: Too many authentication failures"),
+    AnsibleAuthenticationFailure("Invalid/Incorrect username/password"),
+]
+
+
+@pytest.mark.parametrize("error", NEVER, ids=["login", "host key", "too many", "password"])
+def test_connection_that_can_never_work_is_not_tried_again(clock: Clock, shown: Shown, error: Exception) -> None:
+    one, began = host(FakeAction()), clock.now
+    one.reached = True
+    for wait in (one.persist, one.contact):
+        with pytest.raises(AnsibleConnectionFailure) as caught:
+            wait(300, once(error), "testing")
+        assert caught.value is error
+    assert (clock.now, shown.lines) == (began, [])
+    # A system that is tried may have done that, and will be rolled back.
+    one.undecided = {"deployment": "the-id"}
+    assert one.persist(300, once(error), "testing") == "done"
 
 
 def test_task_without_become_is_told_so_at_once(clock: Clock) -> None:
