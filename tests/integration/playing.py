@@ -176,6 +176,12 @@ def remains(host: Host) -> str:
     return host.run(script, check=False).stdout.strip()
 
 
+def forget_builds(hosts: Iterable[Host]) -> None:
+    """Let go of what was built and never deployed, as the next deployment does."""
+    for host in hosts:
+        host.run("rm -rf /nix/var/nix/gcroots/deploy-flake", check=True)
+
+
 def outcomes(host: Host) -> Mapping[str, str]:
     """The deployments that the host has recorded, with their outcomes."""
     script = "cat /var/lib/deploy-flake/deployments.jsonl 2>/dev/null || true"

@@ -9,11 +9,12 @@ host1 is logged in to as root, who can write into the store; the others are not.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.playing import Played, play, remains
+from integration.playing import Played, forget_builds, play, remains
 
 from lab import Host, Lab
 
@@ -21,14 +22,16 @@ EXTRA = "/var/lib/deploy-flake-extra"
 
 
 @pytest.fixture
-def asking(flake: Path, hosts: dict[str, Host]) -> Path:
+def asking(flake: Path, hosts: dict[str, Host]) -> Iterator[Path]:
     """The flake with an input that each host would find."""
+    forget_builds(hosts.values())
     for host in hosts.values():
         host.run(f"mkdir -p {EXTRA} && echo '{{ outputs = _: {{ }}; }}' >{EXTRA}/flake.nix", check=True)
     file = flake / "flake.nix"
     text = file.read_text(encoding="utf-8").replace("{ self }:", "{ self, extra }:")
     file.write_text(text.replace("outputs =", f'inputs.extra.url = "path:{EXTRA}";\n  outputs =', 1), "utf-8")
-    return flake
+    yield flake
+    forget_builds(hosts.values())
 
 
 def build(lab: Lab, directory: Path, flake: Path, options: str = "", **more: Any) -> Played:

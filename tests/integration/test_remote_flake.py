@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from integration.faulting import SHORT, last_record
-from integration.playing import change_the_flake, deploy, play, systems
+from integration.playing import change_the_flake, deploy, forget_builds, play, systems
 
 from lab import Host, Lab
 
@@ -77,7 +77,7 @@ def test_tarball_that_changes(lab: Lab, whole: dict[str, Host], flake: Path, tmp
 
 
 @pytest.fixture
-def server(hosts: dict[str, Host], monkeypatch: pytest.MonkeyPatch) -> Host:
+def server(hosts: dict[str, Host], monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """A host with git, and an ssh client of the controller that can log in there."""
     host = hosts["host3"]
     for name in ("git", "git-upload-pack"):
@@ -86,7 +86,8 @@ def server(hosts: dict[str, Host], monkeypatch: pytest.MonkeyPatch) -> Host:
     (host.root / "etc/gitconfig").write_text("[safe]\n\tdirectory = *\n")
     program, *options = host.ssh_command()
     monkeypatch.setenv("GIT_SSH_COMMAND", " ".join((program, *options[:-1])))
-    return host
+    yield host
+    forget_builds(hosts.values())
 
 
 def commit(server: Host, flake: Path, version: str) -> str:
