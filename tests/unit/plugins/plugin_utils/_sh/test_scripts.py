@@ -484,7 +484,7 @@ def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
         (tmp_path / system / "init").touch()
     (tmp_path / "around-one").mkdir()
     (tmp_path / "around-one/init").symlink_to(tmp_path / "one/init")
-    script = f"mode=test allow= new=/new\n{join('lib/tested_boot_default')}\ncd {tmp_path}\n"
+    script = f"mode=test allow= new=/new new_live=/new\n{join('lib/tested_boot_default')}\ncd {tmp_path}\n"
     for live, default in (
         ("one", "one"),
         ("one-debug", "one"),
