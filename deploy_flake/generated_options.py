@@ -40,6 +40,8 @@ class DeployVariables:
 
     build_args: Sequence[str] = ()
     """Further arguments for `nix build` on the hosts."""
+    copy_inputs: str | None = None
+    """Which inputs of the flake the controller fetches for hosts that lack them, missing, all or none."""
     copy_timeout: int | None = None
     """For one attempt to send the flake."""
     check_builds: bool = True
@@ -84,6 +86,7 @@ class DeployVariables:
 
 
 CHOICES = {
+    "copy_inputs": ("missing", "all", "none"),
     "on_older": ("warn", "refuse", "allow"),
     "health_policy": ("strict", "no_new_failures"),
     "allow": (
@@ -114,6 +117,7 @@ READS = {
         "deploy_flake_toplevel",
         "deploy_flake_build_args",
         "deploy_flake_nix_config",
+        "deploy_flake_copy_inputs",
         "deploy_flake_copy_timeout",
         "deploy_flake_check_builds",
         "deploy_flake_build_timeout",
@@ -172,6 +176,7 @@ READS = {
         "deploy_flake_toplevel",
         "deploy_flake_build_args",
         "deploy_flake_nix_config",
+        "deploy_flake_copy_inputs",
         "deploy_flake_copy_timeout",
         "deploy_flake_build_timeout",
         "deploy_flake_become",
@@ -193,6 +198,7 @@ READS = {
         "deploy_flake_toplevel",
         "deploy_flake_build_args",
         "deploy_flake_nix_config",
+        "deploy_flake_copy_inputs",
         "deploy_flake_copy_timeout",
         "deploy_flake_build_timeout",
         "deploy_flake_become",
@@ -248,6 +254,16 @@ FLAGS = (
         metavar="COMMAND",
         choices=None,
         help="'nix build' with further arguments, as one word",
+    ),
+    Flag(
+        name="--copy-inputs",
+        field="copy_inputs",
+        commands=("deploy", "trial", "build"),
+        group="source",
+        kind="text",
+        metavar=None,
+        choices=("missing", "all", "none"),
+        help="which inputs the controller fetches for hosts that lack them: missing, all or none (default: missing)",
     ),
     Flag(
         name="--copy-timeout",

@@ -19,7 +19,8 @@ description:
     directory.
   - All hosts of the task get the same snapshot, those of later batches (C(serial)) included. It is taken when the first
     of them needs it; later changes to the files do not matter.
-  - Inputs of the lock file that lie on the controller (types C(path) and C(git) with a C(file) URL) are sent along.
+  - Inputs of the lock file that lie on the controller (types C(path) and C(git) with a C(file) URL) are sent along, and
+    others as O(copy_inputs) says.
   - A remote reference such as V(github:owner/repository) is resolved once for all hosts of the run, freshly, whatever
     Nix has cached; whatever becomes of it meanwhile, every host gets that version. The controller does it where it has
     Nix, or for V(git+ssh:), V(git+https:) and the like with its git, with the operator's own access. Else the first
@@ -42,8 +43,28 @@ options:
       - A flake that is not there, or that git does not track, is an error and leaves the host untouched.
     type: str
     required: true
+  copy_inputs:
+    description:
+      - Which inputs of the flake the controller fetches for a host that lacks them. It fetches each once for all hosts,
+        as whoever runs Ansible (with their keys, ssh agent and git configuration, C(.netrc), and the C(access-tokens)
+        and C(netrc-file) of the controller's C(nix.conf)), compares it with the lock file and
+        sends it. It needs no Nix for that, and a host that has an input is not sent it again.
+      - V(missing), those that one has to log in for, which are those over ssh and those that there is a token or login
+        for here. What the controller cannot fetch either is left to
+        the host.
+      - V(all), every one, so that the host need not reach anything but the controller. One that the controller cannot
+        fetch is an error. For hosts without internet, which would otherwise wait for every server first.
+      - V(none), those alone that lie on the controller.
+      - The types C(git), C(github), C(gitlab), C(sourcehut), C(tarball) and C(file), submodules included, of a
+        flake that lies on the controller.
+      - Every user of the host can read what is in its store, as they can where the host itself fetches it.
+    type: str
+    choices: [missing, all, none]
+    default: missing
   copy_timeout:
-    description: How many seconds one attempt to send the snapshot may take.
+    description:
+      - How many seconds one attempt to send the snapshot may take, or an input; and how many the controller may take to
+        fetch one.
     type: int
     default: 600
   allow:

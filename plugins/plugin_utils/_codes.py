@@ -104,6 +104,16 @@ class OnOlder(StrEnum):
     ALLOW = "allow"
 
 
+class CopyInputs(StrEnum):
+    """Which inputs of a flake the controller fetches for hosts that lack them: the option `copy_inputs`."""
+
+    MISSING = "missing"
+    """Those that one has to log in for; all others where a host has failed to fetch one."""
+    ALL = "all"
+    NONE = "none"
+    """None but those that lie on the controller."""
+
+
 class LastResortReboot(StrEnum):
     """When a host that cannot roll back otherwise reboots into its boot default: the option `last_resort_reboot`."""
 
@@ -183,6 +193,8 @@ class Refusal(StrEnum):
     """The flake's lock file lacks inputs, or is behind."""
     BUILD_FAILED = "build-failed"
     EVALUATION_FAILED = "evaluation-failed"
+    INPUT_NOT_FETCHED = "input-not-fetched"
+    """The host, or the controller for it, could not fetch an input of the flake."""
     NOT_THERE = "not-there"
     SECRETS_IN_FLAKE = "secrets-in-flake"
     OLDER_FLAKE = "older-flake"

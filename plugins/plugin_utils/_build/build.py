@@ -16,7 +16,7 @@ from .._flake.local import is_remote
 from .._flake.reference import toplevel
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .evaluate import evaluate, refuse_shut_out, which_there_are
+from .evaluate import evaluate, fetch_hint, refuse_shut_out, which_there_are
 from .nix_errors import LOCK_IT, NixError, recognised
 from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
@@ -44,11 +44,20 @@ def build(
         return _build(host, settings, settings.reference, None, look)
     with Sources(host, settings, context.shared_file(settings.flake)) as sources:
         sources.refuse_unlocked(settings.build_args)
-        if evaluated_only:
+
+        def attempt() -> tuple[dict[str, Any], Answer]:
+            if not evaluated_only:
+                return _build(host, settings, sources.reference, sources, look)
             sources.bring()
-            result, answer = _evaluate(host, settings, sources.reference, sources), Answer()
-        else:
-            result, answer = _build(host, settings, sources.reference, sources, look)
+            return _evaluate(host, settings, sources.reference, sources), Answer()
+
+        try:
+            result, answer = attempt()
+        except HostError as error:
+            if error.reason != Refusal.INPUT_NOT_FETCHED or not sources.offer_all():
+                raise
+            host.tell("could not fetch an input of the flake; it gets those that it lacks, and tries again")
+            result, answer = attempt()
         return {**result, **sources.facts(), "changed": result["changed"] or sources.bytes_sent > 0}, answer
 
 
@@ -62,7 +71,7 @@ def _build(
     path = answer.get("toplevel")
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
         refuse_shut_out(host, answer)
-        raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit.log.error))
+        raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit))
     result = _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which")
     # Where the host runs it already, nothing goes backwards.
     if (flake := compared(settings, sources)) and not answer.get("unchanged"):
@@ -104,7 +113,8 @@ def _evaluate(
     """The return values, where a configuration is evaluated and not built."""
     configuration = settings.configuration or host.on_behalf_of
     flake = compared(settings, sources)
-    found = evaluate(host, settings, reference, configuration, ask_committed=flake is not None)
+    rooted = sources.paths if sources else ""
+    found = evaluate(host, settings, reference, configuration, rooted, ask_committed=flake is not None)
     if flake:
         refuse_older(host, flake, settings.on_older, found.answer)
     return {
@@ -134,6 +144,8 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
         parts.append(which_there_are(unit.host, unit.settings, reference, configuration))
     if log.failed_derivations:
         parts.append(f"Failing derivation: {', '.join(log.failed_derivations)}")
+    if _refusal(unit) is Refusal.INPUT_NOT_FETCHED:
+        parts.append(fetch_hint(unit.settings))
     if log.log_tail:
         parts.append("\n".join(("Its last lines:", *(f"  {line}" for line in log.log_tail))))
     if NixError.DISK_FULL in errors:
@@ -143,8 +155,13 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
     return "\n".join(parts)
 
 
-def _refusal(error: str) -> Refusal:
-    return Refusal.NOT_LOCKED if NixError.INCOMPLETE_LOCK_FILE in recognised(error) else Refusal.BUILD_FAILED
+def _refusal(unit: UnitBuild) -> Refusal:
+    errors = recognised(unit.log.error)
+    if NixError.INCOMPLETE_LOCK_FILE in errors:
+        return Refusal.NOT_LOCKED
+    # What a derivation fetches is no input.
+    is_input = NixError.CANNOT_FETCH in errors and not unit.log.failed_derivations
+    return Refusal.INPUT_NOT_FETCHED if is_input else Refusal.BUILD_FAILED
 
 
 def _why_not_fetched(unit: UnitBuild, answer: Answer) -> str:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .._codes import Refusal
+from .._codes import CopyInputs, Refusal
 from .._flake.reference import configurations, toplevel
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
@@ -38,17 +38,23 @@ class Evaluated:
 
 
 def evaluate(
-    host: Host, settings: BuildSettings, reference: str, configuration: str, ask_committed: bool = False
+    host: Host,
+    settings: BuildSettings,
+    reference: str,
+    configuration: str,
+    rooted: str = "",
+    ask_committed: bool = False,
 ) -> Evaluated:
     """Evaluate a configuration of the flake that the host has, or fetches itself.
 
-    The host is asked as well what it has committed, where that is to be compared.
+    `rooted` are store paths that the host keeps for that, one a line. It is asked as well what it has committed, where
+    that is to be compared.
     """
     host.tell("evaluates its configuration")
     paths = 's: builtins.unsafeDiscardStringContext (s.outPath + " " + s.drvPath)'
     arguments = ["--raw", "--apply", paths, toplevel(reference, configuration)]
     doing, limit = "evaluating the configuration", settings.build_timeout
-    answer = _eval(host, settings, reference, arguments, doing, limit, ask_committed)
+    answer = _eval(host, settings, reference, arguments, doing, limit, rooted, ask_committed)
     path, _space, derivation = answer.get("value").partition(" ")
     if answer.get("status") == "0" and is_store_path(path):
         return Evaluated(path, derivation, path in answer.all("valid"), answer)
@@ -62,7 +68,19 @@ def evaluate(
         parts.append(which_there_are(host, settings, reference, configuration))
     if NixError.INCOMPLETE_LOCK_FILE in recognised(error):
         raise HostError("\n".join((*parts, LOCK_IT)), Refusal.NOT_LOCKED)
+    if NixError.CANNOT_FETCH in recognised(error):
+        raise HostError("\n".join((*parts, fetch_hint(settings))), Refusal.INPUT_NOT_FETCHED)
     raise HostError("\n".join(parts), Refusal.EVALUATION_FAILED)
+
+
+def fetch_hint(settings: BuildSettings) -> str:
+    """What else there is, where a host cannot fetch an input."""
+    if not settings.flake or settings.copy_inputs == CopyInputs.ALL:
+        return "Let the host fetch it, as with access-tokens in nix_config."
+    return (
+        "Let the host fetch it, as with access-tokens in nix_config; or, for a flake on the controller, have that fetch it"
+        " for the host: 'all' for copy_inputs (deploy_flake_copy_inputs)."
+    )
 
 
 def refuse_shut_out(host: Host, answer: Answer) -> None:
@@ -103,6 +121,7 @@ def _eval(
     arguments: Sequence[str],
     doing: str,
     limit: int,
+    rooted: str = "",
     ask_committed: bool = False,
 ) -> Answer:
     return host.persist(
@@ -114,7 +133,7 @@ def _eval(
             login_user=host.login_user,
             nix_arguments=eval_arguments(settings, arguments),
             nix_config=settings.nix_config,
-            source=snapshot_of(reference),
+            sources=rooted or snapshot_of(reference),
             ask_committed="yes" if ask_committed else "no",
         ),
         doing,

@@ -154,7 +154,7 @@ def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO)
                 login_user=host.login_user,
                 nix_arguments=quoted(*arguments),
                 nix_config=nix_config,
-                source="",
+                sources="",
                 ask_committed="no",
             ),
             "resolving the flake",

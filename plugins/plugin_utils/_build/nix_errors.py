@@ -29,6 +29,8 @@ class NixError(Enum):
     DISK_FULL = auto()
     PROGRAM_FAILED = auto()
     """git or ssh, mostly, which has said why before."""
+    CANNOT_FETCH = auto()
+    """A source could not be fetched: an input, or what a derivation is made from."""
 
 
 _KNOWN = {
@@ -45,6 +47,10 @@ _KNOWN = {
         # It goes on with what it has of the repository, and there is nothing.
         r"|resolving Git reference '|[Cc]annot find Git revision '"
     ),
+    NixError.CANNOT_FETCH: re.compile(
+        r"[Uu]nable to (?:download|fetch)|[Ff]ailed to (?:open archive|fetch)|[Cc]annot find [Gg]it revision"
+        r"|while (?:fetching|updating) the (?:flake )?input|program 'git' failed|executing 'git'|resolving Git reference '"
+    ),
 }
 
 
@@ -53,6 +59,9 @@ def recognised(message: str, build_log: Iterable[str] = ()) -> frozenset[NixErro
     found = {error for error, words in _KNOWN.items() if words.search(message)}
     if any(_KNOWN[NixError.DISK_FULL].search(line) for line in build_log):
         found.add(NixError.DISK_FULL)
+    if NixError.DISK_FULL in found:
+        # That is why, then.
+        found.discard(NixError.CANNOT_FETCH)
     return frozenset(found)
 
 

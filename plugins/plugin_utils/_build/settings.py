@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from .._codes import OnOlder, Refusal
+from .._codes import CopyInputs, OnOlder, Refusal
 from .._flake.store_path import is_store_path
 from .._host.answer import HostError
 
@@ -27,6 +27,9 @@ class CopySettings:
     reconnect_timeout: int
     allow: tuple[str, ...]
     """What is refused otherwise."""
+    copy_inputs: CopyInputs
+    nix_config: str
+    """Lines in the form of nix.conf for this build alone, and for what the controller fetches for it."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -36,6 +39,8 @@ class CopySettings:
             copy_timeout=options["copy_timeout"],
             reconnect_timeout=options["reconnect_timeout"],
             allow=tuple(options["allow"]),
+            copy_inputs=CopyInputs(options["copy_inputs"]),
+            nix_config=options.get("nix_config") or "",
         )
 
 
@@ -50,7 +55,6 @@ class BuildSettings(CopySettings):
     configuration: str
     """"" for the host's name."""
     build_args: tuple[str, ...]
-    nix_config: str
     on_older: OnOlder
     check_builds: bool
     build_timeout: int
@@ -68,6 +72,7 @@ class BuildSettings(CopySettings):
             copy_timeout=options["copy_timeout"],
             reconnect_timeout=options["reconnect_timeout"],
             allow=tuple(options["allow"]),
+            copy_inputs=CopyInputs(options["copy_inputs"]),
             reference=options.get("reference") or "",
             toplevel=path,
             configuration=options["configuration"] or "",

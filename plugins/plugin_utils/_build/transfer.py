@@ -2,20 +2,28 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host needs of the controller to build a flake: a snapshot of it, and of inputs that lie there as well."""
+"""What a host needs of the controller to build a flake: a snapshot of it, and of inputs that it cannot fetch itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .._codes import Refusal
+from ansible.errors import AnsibleConnectionFailure
+
+from .._codes import CopyInputs, Refusal
+from .._flake.credentials import Credentials
 from .._flake.local import LocalFlake, LocalInput
 from .._flake.locked import LockedFlake
-from .._flake.shared import SharedFlake, shared_flake
+from .._flake.reference import FlakeError
+from .._flake.remote_input import RemoteInput
+from .._flake.shared import SharedFlake, SharedInput, shared_flake, shared_input
 from .._flake.snapshot import Snapshot
 from .._flake.unlocked import given_otherwise
 from .._host.answer import HostError
@@ -23,6 +31,17 @@ from .._host.connection import Host
 from .known_secrets import known_secrets
 from .lock import lock
 from .settings import CopySettings
+
+@dataclass(frozen=True)
+class Nar:
+    """A NAR as it is sent."""
+
+    data: bytes
+    size: int
+    """Of what is in it, where it is packed."""
+    packed: str
+    """yes or no: whether by gzip."""
+
 
 ALLOWS_SECRETS = "secrets_in_flake"
 _NAMED = 5
@@ -43,7 +62,13 @@ class Sources:
         self.flake = shared.flake
         self._snapshot = shared.snapshot
         self._unlocked = shared.unlocked
-        self._sources: dict[str, Snapshot | LocalInput] = {one.store_path: one for one in shared.inputs.found}
+        self._shared_directory = shared_file.parent
+        self._credentials = Credentials.read(settings.nix_config, os.environ)
+        self._remote = {one.store_path: one for one in shared.inputs.remote}
+        self._sources: dict[str, Snapshot | LocalInput | RemoteInput] = {
+            **{path: one for path, one in self._remote.items() if self._is_offered(one)},
+            **{one.store_path: one for one in shared.inputs.found},
+        }
         self.bytes_sent = 0
         self._sources[shared.snapshot.store_path] = shared.snapshot
         self._warn(shared)
@@ -86,25 +111,95 @@ class Sources:
     def bring(self) -> None:
         """Ask the host which of them it lacks, and send those."""
         if self._sources:
-            self.send(self._host.run("copy_ask", paths=self.paths, limit=60).all("missing"))
+            self.send(self.available(self._host.run("copy_ask", paths=self.paths, limit=60).all("missing")))
+
+    def available(self, missing: Iterable[str]) -> list[str]:
+        """Those of what the host lacks that there are here, fetched if need be; HostError where one has to be."""
+        with self._or_forget():
+            return [path for path in missing if self._is_here(path)]
+
+    def offer_all(self) -> bool:
+        """Offer the inputs too that the host was to fetch; False where it lacks none of them, or none is to be sent."""
+        more = {path: one for path, one in self._remote.items() if path not in self._sources}
+        if not more or self._settings.copy_inputs is not CopyInputs.MISSING:
+            return False
+        self._sources = {**more, **self._sources}
+        missing = self._host.run("copy_ask", paths="\n".join(more), limit=60).all("missing")
+        if any([self._is_here(path) for path in missing]):
+            return True
+        self._forget(more)
+        return False
 
     def send(self, missing: Iterable[str]) -> None:
         """Send those that the host lacks; what is sent in part only never gets a valid path."""
         for path in missing:
             nar = self.read(path)
-            limit = self._settings.copy_timeout
             receive = partial(
-                self._host.run, "copy_receive", data=nar, limit=limit, path=path, nar_size=str(len(nar))
+                self._host.run,
+                "copy_receive",
+                data=nar.data,
+                limit=self._settings.copy_timeout,
+                path=path,
+                nar_size=str(nar.size),
+                packed=nar.packed,
             )
             self._host.persist(self._settings.reconnect_timeout, receive, "copying the flake")
-            self.bytes_sent += len(nar)
+            self.bytes_sent += len(nar.data)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str) -> Nar:
         """The NAR of one of them, which is about to be sent."""
         source = self._sources[path]
-        with source if isinstance(source, Snapshot) else self._read_input(source) as snapshot:
+        if isinstance(source, RemoteInput):
+            found = self._fetch(source)
+            data = found.file.read_bytes()
+            self._host.tell(f"gets {path}, the input '{source.name}', {_size(len(data))}")
+            return Nar(data, found.nar_size, "yes")
+        with self._or_forget(), source if isinstance(source, Snapshot) else self._read_input(source) as snapshot:
             self._host.tell(f"gets {path}, {_size(snapshot.nar_size)}")
-            return snapshot.nar.read()
+            return Nar(snapshot.nar.read(), snapshot.nar_size, "no")
+
+    @contextmanager
+    def _or_forget(self) -> Iterator[None]:
+        """Where it fails, the host keeps nothing for a build that will not be."""
+        try:
+            yield
+        except (FlakeError, HostError):
+            self._forget(self._sources)
+            raise
+
+    def _forget(self, paths: Iterable[str]) -> None:
+        # A host that does not answer now is none to speak of: what is said is why nothing is built.
+        with suppress(HostError, AnsibleConnectionFailure):
+            self._host.run("copy_drop", paths="\n".join(paths), limit=60)
+
+    def _is_offered(self, one: RemoteInput) -> bool:
+        """Whether the host gets it before it has tried to fetch it."""
+        match self._settings.copy_inputs:
+            case CopyInputs.ALL:
+                return True
+            case CopyInputs.NONE:
+                return False
+        return one.is_private(self._credentials)
+
+    def _is_here(self, path: str) -> bool:
+        source = self._sources[path]
+        if not isinstance(source, RemoteInput):
+            return True
+        try:
+            self._fetch(source)
+        except FlakeError as error:
+            if self._settings.copy_inputs is CopyInputs.ALL:
+                raise HostError(
+                    f"{error}. {self._host.name} lacks it, and nothing was built there. With 'missing' for copy_inputs"
+                    " (deploy_flake_copy_inputs) it tries to fetch by itself what the controller cannot fetch",
+                    Refusal.INPUT_NOT_FETCHED,
+                ) from error
+            self._host.warn(f"the controller cannot fetch it, so the host has to: {error}")
+            return False
+        return True
+
+    def _fetch(self, one: RemoteInput) -> SharedInput:
+        return shared_input(one, self._shared_directory, self._credentials, self._settings.copy_timeout)
 
     def _read_input(self, source: LocalInput) -> Snapshot:
         snapshot = source.snapshot(known_secrets())
@@ -183,7 +278,12 @@ def _size(size: int) -> str:
 def locked(host: Host, reference: str, reconnect_timeout: int, shared_file: Path) -> LocalFlake | LockedFlake:
     """What a remote reference means in this run; nothing is sent to the host."""
     settings = CopySettings(
-        flake=reference, copy_timeout=_STATUS, reconnect_timeout=reconnect_timeout, allow=()
+        flake=reference,
+        copy_timeout=_STATUS,
+        reconnect_timeout=reconnect_timeout,
+        allow=(),
+        copy_inputs=CopyInputs.NONE,
+        nix_config="",
     )
     with Sources(host, settings, shared_file) as sources:
         return sources.flake

@@ -65,6 +65,7 @@ class UnitBuild:
         self._reference = reference
         self._sources = sources
         self._paths = sources.paths if sources else ""
+        self._rooted = self._paths or snapshot_of(reference)
         self._look = look
         self._arguments = build_arguments(settings, installable)
         self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
@@ -88,13 +89,16 @@ class UnitBuild:
 
     def _send_and_start(self, sources: Sources, missing: Sequence[str]) -> Answer:
         """The last of what is missing goes with the script that builds. All are rooted, and not asked for again."""
-        *others, last = missing
-        sources.send(others)
-        nar = sources.read(last)
+        there = sources.available(missing)
+        sources.send(there[:-1])
         self._paths = ""
-        answer = self._start(data=nar, path=last, nar_size=str(len(nar)))
-        sources.bytes_sent += len(nar)
-        return answer
+        # Whatever is not there, the host fetches by itself.
+        for last in there[-1:]:
+            sent = sources.read(last)
+            answer = self._start(data=sent.data, path=last, nar_size=str(sent.size), packed=sent.packed)
+            sources.bytes_sent += len(sent.data)
+            return answer
+        return self._start()
 
     def _start(self, data: bytes = b"", **snapshot: str) -> Answer:
         self._offset, self.log = 0, BuildLog()
@@ -123,7 +127,7 @@ class UnitBuild:
                 patience=str(patience),
                 quiet=str(quiet),
                 may_start=may_start,
-                source=snapshot_of(self._reference),
+                sources=self._rooted,
                 paths=self._paths,
                 ask_committed="yes" if compared(settings, self._sources) else "no",
                 **{"nar_size": "", **snapshot},

@@ -147,6 +147,26 @@ def commit_tree(root: Path, revision: str) -> nar.Directory:
     return nar.Directory(entries)
 
 
+def submodules(root: Path, revision: str) -> dict[bytes, str]:
+    """The submodules of a commit: the commit that each is at, by its path."""
+    listing = _git(root, "ls-tree", "-r", "-z", "--full-tree", "--end-of-options", revision)
+    fields = (line.partition(b"\t") for line in listing.split(b"\0")[:-1])
+    return {path: about.split()[2].decode() for about, _tab, path in fields if about.startswith(_SUBMODULE)}
+
+
+def submodule_urls(root: Path, revision: str) -> dict[bytes, str]:
+    """What a commit's .gitmodules says where its submodules are, by their paths."""
+    said = _git(
+        root, "config", "--blob", f"{revision}:.gitmodules", "-z", "--get-regexp", r"^submodule\..*\.(path|url)$"
+    )
+    found: dict[bytes, dict[str, bytes]] = {}
+    for line in said.split(b"\0")[:-1]:
+        key, _newline, value = line.partition(b"\n")
+        name, _dot, what = key.rpartition(b".")
+        found.setdefault(name, {})[what.decode()] = value
+    return {one["path"]: os.fsdecode(one["url"]) for one in found.values() if one.keys() == {"path", "url"}}
+
+
 @dataclass(frozen=True)
 class _Tracked:
     """What git says of a work tree, as paths from the root of the outermost one."""

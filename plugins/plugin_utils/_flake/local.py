@@ -25,6 +25,7 @@ from typing import BinaryIO
 
 from . import git, nar
 from .reference import FlakeError, add_parameters, decode_path, split_query
+from .remote_input import RemoteInput
 from .snapshot import Snapshot, take_snapshot
 from .store_path import parse_sha256, source_store_path, sri
 
@@ -120,9 +121,11 @@ class LocalInput:
 
 @dataclass(frozen=True)
 class LocalInputs:
-    """The local inputs of a lock file."""
+    """The inputs of a lock file."""
 
     found: tuple[LocalInput, ...] = ()
+    remote: tuple[RemoteInput, ...] = ()
+    """Those that lie elsewhere."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Names of inputs that the controller cannot send along, and why."""
 
@@ -170,7 +173,7 @@ def is_remote(reference: str, cwd: Path) -> bool:
 
 
 def local_inputs(flake: LocalFlake) -> LocalInputs:
-    """Find the inputs of a flake's lock file, inputs of inputs included, that lie on this machine."""
+    """Find the inputs of a flake's lock file, inputs of inputs included, and which of them lie on this machine."""
     name = _below(flake.directory, "flake.lock")
     lock = nar.find(flake.tree, os.fsencode(name))
     if not isinstance(lock, nar.RegularFile):
@@ -183,7 +186,7 @@ def local_inputs(flake: LocalFlake) -> LocalInputs:
         raise FlakeError(
             f"{flake.root / name} is not a lock file that Nix wrote; make it again with 'nix flake lock'"
         ) from error
-    found, left_out = [], {}
+    found, remote, left_out = [], [], {}
     for key, value in locked.items():
         try:
             local = _local_input(key, kinds[key], value)
@@ -191,7 +194,19 @@ def local_inputs(flake: LocalFlake) -> LocalInputs:
             left_out[key] = str(error)
         else:
             found += [] if local is None else [local]
-    return LocalInputs(tuple(found), left_out)
+            # One of the type `path` lies in the snapshot of the flake that names it.
+            if local is None and kinds[key] != "path":
+                remote += _remote_input(key, value)
+    return LocalInputs(tuple(found), tuple(remote), left_out)
+
+
+def _remote_input(name: str, locked: Mapping[str, object]) -> list[RemoteInput]:
+    """What a node of the lock file says; nothing where its hash is not known, so that only Nix can fetch it."""
+    try:
+        digest = parse_sha256(str(locked.get("narHash")))
+    except ValueError:
+        return []
+    return [RemoteInput(name, locked, sri(digest), source_store_path(digest))]
 
 
 def _local_input(name: str, kind: str, locked: Mapping[str, object]) -> LocalInput | None:

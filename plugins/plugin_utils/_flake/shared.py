@@ -11,20 +11,26 @@ A remote flake is fetched once for all tasks of a run: it may change at any mome
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
 import os
 import pickle
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from . import nar
+from .credentials import Credentials
 from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs
 from .locked import Fetched, LockedFlake
 from .reference import FlakeError
+from .remote_input import RemoteInput
 from .snapshot import Snapshot
 from .unlocked import Unlocked, unlocked_inputs
+
+_LEVEL = 4
+"""Of gzip: links are slower than that, and higher ones save little of a source."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,58 @@ def _read(reference: str, cwd: Path, nar_file: Path, fetch: Fetch, known_secrets
 
 def _facts(snapshot: Snapshot) -> tuple[Any, ...]:
     return snapshot.nar_hash, snapshot.nar_size, snapshot.store_path, snapshot.secrets
+
+
+@dataclass(frozen=True)
+class SharedInput:
+    """An input that was fetched once for all hosts."""
+
+    file: Path
+    """Its NAR, packed by gzip."""
+    nar_size: int
+
+
+def shared_input(one: RemoteInput, directory: Path, credentials: Credentials, limit: float) -> SharedInput:
+    """Fetch an input, or find what another process has fetched; FlakeError where it, or that process, could not."""
+    file = directory / f"deploy-flake-input-{one.store_path.rpartition('/')[2]}"
+    try:
+        with file.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                written = file.with_suffix(".new")
+                written.write_bytes(pickle.dumps(_fetch(one, file.with_suffix(".nar.gz"), credentials, limit)))
+                written.replace(file)
+        # Nobody but this run of Ansible writes there.
+        found: SharedInput | str = pickle.loads(file.read_bytes())
+    except OSError as error:
+        raise FlakeError(f"input '{one.name}' cannot be kept on the controller: {error}") from error
+    if isinstance(found, str):
+        raise FlakeError(found)
+    return found
+
+
+def _fetch(one: RemoteInput, file: Path, credentials: Credentials, limit: float) -> SharedInput | str:
+    """What was fetched, or why it was not: the other hosts' processes need not wait for that once more."""
+    try:
+        with file.open("wb") as whole, gzip.GzipFile("", "wb", _LEVEL, cast(BinaryIO, whole), 0) as packed:
+            snapshot = one.fetch(credentials, cast(BinaryIO, _Packing(packed)), limit)
+    except FlakeError as error:
+        file.unlink(missing_ok=True)
+        return str(error)
+    return SharedInput(file, snapshot.nar_size)
+
+
+class _Packing:
+    """What a snapshot needs of a file, of one that is packed while it is written."""
+
+    def __init__(self, packed: gzip.GzipFile) -> None:
+        self.write = packed.write
+
+    def seek(self, _to: int) -> None:
+        """Nobody reads it from here."""
+
+    def close(self) -> None:
+        """Whoever has opened it closes it."""
 
 
 def unlocked_of(flake: LocalFlake) -> tuple[Unlocked, ...]:

@@ -46,6 +46,7 @@ CHOSEN = {
     "on_reboot_required": "boot",
     "last_resort_reboot": "never",
     "on_older": "refuse",
+    "copy_inputs": "all",
 }
 
 

@@ -1,11 +1,11 @@
 # Starts a build in a unit of its own, or finds it running, and hands out its log.
 # nix_arguments: quoted for a shell. offset: how much of the log is known. quiet: for how many seconds only the end is worth an answer.
-# may_start: whether to start one. source: the flake. paths: snapshots that it needs and that the controller could send. nar_size: of
+# may_start: whether to start one. sources: what was kept for it, one a line. paths: those that the controller could send. nar_size: of
 # one that comes on standard input, whose path is path; or nothing. look: whether to look as well if anything is to be done.
 # ask_committed: whether to say what the boot default was made from, where it is another system.
-# inputs: name login_user build_limit nix_arguments at_end bound_log nix_config offset patience quiet may_start source paths nar_size look
+# inputs: name login_user build_limit nix_arguments at_end bound_log nix_config offset patience quiet may_start sources paths nar_size look
 # inputs: ask_committed
-# inputs where nar_size: path
+# inputs where nar_size: path packed
 # inputs where look=yes: specialisation mode over_ssh allow
 # needs: base cache_directory free_space interpreter last_committed nix_access nix_config old_builds own_directory quote receive_snapshot root_snapshots
 # needs: roots system tools wait_for_line
@@ -13,14 +13,14 @@
 
 # refuse_build REASON MESSAGE: nothing will come of this flake.
 refuse_build() {
-    drop_root "$source"
+    drop_roots "$sources"
     refuse "$@"
 }
 
 # refuse_unbegun REASON MESSAGE: it could not begin, and leaves nothing.
 refuse_unbegun() {
     rm -rf "$build"
-    drop_root "$source"
+    drop_roots "$sources"
     refuse "$@"
 }
 
@@ -147,7 +147,7 @@ hand_out() {
     case $result in
     "success "*) answer_success ;;
     *)
-        drop_root "$source"
+        drop_roots "$sources"
         free_kib /nix
         answer free "$free"
         case $result in exit-code*) answer_shut_out ;; esac
@@ -228,7 +228,7 @@ answer_toplevel() {
             [ -e "$toplevel/$part" ] || {
                 answer lacks "$part"
                 drop_root "$toplevel"
-                drop_root "$source"
+                drop_roots "$sources"
             }
         done
         # For command/start.

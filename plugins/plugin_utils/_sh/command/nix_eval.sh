@@ -1,7 +1,7 @@
 # Evaluates something small as the login user.
-# nix_arguments: quoted for a shell. source: the flake, or nothing. If the value is store paths, it says which of them the host
+# nix_arguments: quoted for a shell. sources: what was kept for it, one a line. If the value is store paths, it says which of them the host
 # has. ask_committed: whether to say as well what the boot default was made from.
-# inputs: login_user nix_arguments eval_limit source ask_committed
+# inputs: login_user nix_arguments eval_limit sources ask_committed
 # needs: base cache_directory last_committed nix_access nix_config own_directory roots tools
 # shellcheck shell=sh
 
@@ -29,7 +29,7 @@ main() {
     answer error "$(tail -c 16384 "$temporary/error")"
     rm -rf "$temporary"
     # Nothing will come of this flake.
-    [ "$status" = 0 ] || [ -z "$source" ] || drop_root "$source"
+    [ "$status" = 0 ] || drop_roots "$sources"
     [ "$status" = 0 ] || answer_shut_out
     [ "$ask_committed" = no ] || answer_last_committed
     set -f

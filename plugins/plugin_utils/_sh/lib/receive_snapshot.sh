@@ -1,5 +1,5 @@
-# A snapshot of a flake that comes on standard input.
-# inputs: path nar_size
+# A source that comes on standard input: a snapshot of a flake, or an input of one. packed: whether by gzip; its size is without that.
+# inputs: path nar_size packed
 # needs: base broken_copies free_space roots
 # shellcheck shell=sh
 
@@ -9,6 +9,14 @@ lost_snapshot() {
     refuse "$@"
 }
 
+unpack() {
+    if [ "$packed" = yes ]; then
+        gzip -dc | nix-store --restore "$temporary/source"
+    else
+        nix-store --restore "$temporary/source"
+    fi
+}
+
 # receive_snapshot: puts the NAR on standard input into the store, as $path; its size is $nar_size.
 receive_snapshot() {
     local added needed
@@ -16,15 +24,15 @@ receive_snapshot() {
     free_kib /nix
     # Once unpacked, once in the store.
     needed=$((nar_size / 512 + 1024))
-    [ "$free" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for the flake"
+    [ "$free" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for $path"
     temporary=$(mktemp -d "$copies.XXXXXXXX") || lost_snapshot no-space "cannot make a temporary directory in /nix/var/nix"
     # Not local: this is done when the shell ends.
     trap 'rm -rf "$temporary"' EXIT
     trap 'exit 143' HUP INT TERM
     # A stream that was cut off never gets a name in the store.
-    nix-store --restore "$temporary/source" 2>"$temporary/error" || lost_snapshot not-restored "could not unpack the flake: $(tail -n 3 "$temporary/error")"
+    unpack 2>"$temporary/error" || lost_snapshot not-restored "could not unpack $path: $(tail -n 3 "$temporary/error")"
     added=$(nix-store --add-fixed --recursive sha256 "$temporary/source" 2>"$temporary/error") ||
-        lost_snapshot not-added "could not add the flake to the store: $(tail -n 3 "$temporary/error")"
-    [ "$added" = "$path" ] || lost_snapshot other-path "put the flake at $added, and $path was expected"
+        lost_snapshot not-added "could not add $path to the store: $(tail -n 3 "$temporary/error")"
+    [ "$added" = "$path" ] || lost_snapshot other-path "put what it got at $added, and $path was expected"
     rm -rf "$temporary"
 }

@@ -10,6 +10,14 @@ drop_root() {
     rmdir "$roots" 2>/dev/null
 }
 
+# drop_roots PATHS: of each line.
+drop_roots() {
+    local path
+    while read -r path; do drop_root "$path"; done <<END
+$1
+END
+}
+
 drop_all_roots() {
     local root
     for root in "$roots"/*; do

@@ -62,7 +62,7 @@ def test_start_and_success(tmp_path: Path) -> None:
         f"{REFERENCE}#nixosConfigurations.%22host1%22.config.system.build.toplevel",
     ]
     expected = {"may_start": "yes", "offset": "0", "login_user": "admin", "build_limit": "9", "nix_config": "cores = 1"}
-    expected |= {"source": REFERENCE.partition("?")[0].removeprefix("path:"), "paths": "", "nar_size": "", "look": "no"}
+    expected |= {"sources": REFERENCE.partition("?")[0].removeprefix("path:"), "paths": "", "nar_size": "", "look": "no"}
     assert {name: given[name] for name in expected} == expected
     assert (asked.data, asked.limit) == (b"", 3 + 5 + 120)
 
@@ -224,7 +224,7 @@ def test_a_system_that_was_built_already(tmp_path: Path) -> None:
     result, _answer = built(host, tmp_path, toplevel=SYSTEM)
     assert (result["configuration"], result["copied"], result["downloaded_bytes"]) == ("", 1, 3000858)
     given = host.asked[0].inputs
-    assert (given["login_user"], given["source"]) == ("root", "")
+    assert (given["login_user"], given["sources"]) == ("root", "")
     assert shlex.split(given["nix_arguments"])[-1] == SYSTEM
 
 

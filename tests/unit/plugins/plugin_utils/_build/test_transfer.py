@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import shutil
@@ -12,7 +13,6 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Any, BinaryIO
-from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
@@ -21,17 +21,19 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import t
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import CopySettings
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.transfer import Sources
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import nar
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake, local_inputs
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked import Fetched, LockedFlake
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.nar import directory_tree
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.remote_input import RemoteInput
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.snapshot import take_snapshot
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import source_store_path, sri
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.unlocked import Unlocked
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
 from unit.actions import options_of
-from unit.building import DERIVATION, SYSTEM, built, done
+from unit.building import DERIVATION, SYSTEM, built, done, failed, log
 from unit.fake_host import FakeHost
 from unit.fetching import URL, Source
 
@@ -242,10 +244,10 @@ def test_secrets_in_an_input_are_refused(flake: Path, tmp_path: Path) -> None:
         locked = {"type": "path", "path": str(tmp_path / "input"), "narHash": snapshot.nar_hash}
     (flake / "flake.lock").write_text(json.dumps({"version": 7, "nodes": {"other": {"locked": locked}}}))
     other, _own = paths(flake)
-    host = FakeHost([{"missing": [other]}])
+    host = FakeHost([{"missing": [other]}, {}])
     with sources(host, f"path:{flake}", tmp_path) as found, pytest.raises(HostError, match="the input 'other' in"):
         found.bring()
-    assert host.commands == ["copy_ask"]
+    assert host.commands == ["copy_ask", "copy_drop"]
     host = FakeHost([{"missing": [other]}, {}])
     with sources(host, f"path:{flake}", tmp_path, allow=["secrets_in_flake"]) as found:
         found.bring()
@@ -277,10 +279,10 @@ def test_a_dirty_tree_is_said_once_and_returned(tmp_path: Path) -> None:
 def test_an_input_that_has_changed_since_it_was_locked(flake: Path, tmp_path: Path) -> None:
     other, _own = paths(flake)
     (tmp_path / "input/flake.nix").write_text("{ changed = 1; }")
-    host = FakeHost([{"missing": [other]}])
+    host = FakeHost([{"missing": [other]}, {}])
     with sources(host, f"path:{flake}", tmp_path) as found, pytest.raises(FlakeError, match="is not what the lock file"):
         found.bring()
-    assert host.commands == ["copy_ask"]
+    assert host.commands == ["copy_ask", "copy_drop"]
 
 
 def test_the_last_one_goes_with_the_build(flake: Path, tmp_path: Path) -> None:
@@ -304,7 +306,7 @@ def test_a_flake_that_the_host_has_is_built_at_once(flake: Path, tmp_path: Path)
     host = FakeHost([done()])
     result, _answer = built(host, tmp_path, flake=f"path:{flake}")
     assert (host.commands, result["bytes_sent"], result["changed"]) == (["build"], 0, False)
-    assert host.asked[0].inputs["source"] == paths(flake)[1]
+    assert host.asked[0].inputs["sources"].splitlines() == list(paths(flake))
 
 
 def test_a_flake_that_is_not_locked_goes_to_no_host(tmp_path: Path) -> None:
@@ -347,10 +349,8 @@ def test_a_remote_flake_is_built_from_its_source(remote: Source, tmp_path: Path,
     assert result["reference"].startswith(f"path:{remote.store_path}?narHash=")
     assert (result["flake"], result["changed"]) == (URL, False)
     build = host.asked[2].inputs
-    assert (build["source"], build["paths"]) == (remote.store_path, remote.store_path)
+    assert (build["sources"], build["paths"]) == (remote.store_path, remote.store_path)
     assert f"path:{remote.store_path}" in build["nix_arguments"]
-
-
 def test_the_first_contact_with_a_flake(flake: Path, tmp_path: Path) -> None:
     with pytest.raises(AnsibleConnectionFailure):
         built(FakeHost([AnsibleConnectionFailure("x"), done()]), tmp_path, flake=f"path:{flake}")
@@ -377,5 +377,108 @@ def test_sizes_are_told_in_the_larger_unit(tmp_path: Path, kib: int, words: str)
     (tmp_path / "flake/flake.nix").write_bytes(bytes(kib * 1024 - around))
     host = FakeHost()
     with sources(host, f"path:{tmp_path / 'flake'}", tmp_path) as found:
-        assert len(found.read(found.paths)) == kib * 1024
+        assert len(found.read(found.paths).data) == kib * 1024
     assert host.told[0].endswith(f", {words}")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> dict[str, RemoteInput]:
+    """A flake in tmp_path/flake with inputs on a server that one has to log in to, on one that is open, and nowhere."""
+    (tmp_path / "flake").mkdir()
+    (tmp_path / "flake/flake.nix").write_text("{ }")
+    nodes: dict[str, Any] = {}
+    for name, url in (("private", f"file://me:x@{tmp_path}/private"), ("open", f"file://{tmp_path}/open")):
+        (tmp_path / name).write_text(name)
+        with take_snapshot(nar.directory_tree(tmp_path / name), tmp_path) as snapshot:
+            nodes[name] = {"locked": {"type": "file", "url": url, "narHash": snapshot.nar_hash}}
+    nodes["old"] = {"locked": {"type": "hg", "url": "https://example.org", "narHash": sri(bytes(32))}}
+    nodes["unknown"] = {"locked": {"type": "tarball", "url": "https://example.org"}}
+    (tmp_path / "flake/flake.lock").write_text(json.dumps({"version": 7, "nodes": nodes}))
+    return {one.name: one for one in local_inputs(flake_of(tmp_path / "flake")).remote}
+
+
+def own_path(tmp_path: Path) -> str:
+    with flake_of(tmp_path / "flake").snapshot() as snapshot:
+        return snapshot.store_path
+
+
+def test_inputs_that_are_elsewhere(elsewhere: dict[str, RemoteInput], tmp_path: Path) -> None:
+    assert sorted(elsewhere) == ["old", "open", "private"]
+    own = own_path(tmp_path)
+    for copy_inputs, names in (("all", ("private", "open", "old")), ("missing", ("private",)), ("none", ())):
+        with sources(FakeHost(), f"path:{tmp_path}/flake", tmp_path, copy_inputs=copy_inputs) as found:
+            assert found.paths.splitlines() == [*(elsewhere[name].store_path for name in names), own]
+
+
+def test_an_input_goes_packed(elsewhere: dict[str, RemoteInput], tmp_path: Path) -> None:
+    private, own = elsewhere["private"].store_path, own_path(tmp_path)
+    host = FakeHost([{"missing": [private, own]}, {}, {}])
+    with sources(host, f"path:{tmp_path}/flake", tmp_path) as found:
+        found.bring()
+    _ask, first, second = host.asked
+    data = gzip.decompress(first.data)
+    assert is_nar_of(data, private)
+    assert (first.inputs["packed"], first.inputs["nar_size"]) == ("yes", str(len(data)))
+    assert (second.inputs["packed"], is_nar_of(second.data, own)) == ("no", True)
+    assert found.bytes_sent == len(first.data) + len(second.data)
+    assert host.told[0].startswith(f"gets {private}, the input 'private', ")
+
+
+def test_an_input_that_is_fetched_by_nobody(elsewhere: dict[str, RemoteInput], tmp_path: Path) -> None:
+    old, own = elsewhere["old"].store_path, own_path(tmp_path)
+    host = FakeHost([{"missing": [old, own]}, {}])
+    with pytest.raises(HostError, match="input 'old' .* host1 lacks it, and nothing was built there") as error:
+        built(host, tmp_path, flake=f"path:{tmp_path}/flake", copy_inputs="all")
+    assert error.value.reason == Refusal.INPUT_NOT_FETCHED
+    # It keeps nothing for a build that will not be.
+    assert host.commands == ["build", "copy_drop"]
+    assert old in host.asked[1].inputs["paths"]
+
+
+def test_a_host_that_could_not_fetch_gets_what_it_lacks(elsewhere: dict[str, RemoteInput], tmp_path: Path) -> None:
+    opened, old, own = elsewhere["open"].store_path, elsewhere["old"].store_path, own_path(tmp_path)
+    no_network = failed(log("download-error"))
+    host = FakeHost([no_network, {"missing": [old, opened]}, {"missing": [old, opened]}, done()])
+    result, _answer = built(host, tmp_path, flake=f"path:{tmp_path}/flake")
+    assert host.commands == ["build", "copy_ask", "build", "build"]
+    first, ask, again, last = host.asked
+    assert set(ask.inputs["paths"].splitlines()) == {opened, old}
+    assert {opened, old, own} < set(again.inputs["paths"].splitlines())
+    assert (last.inputs["path"], last.inputs["packed"], last.inputs["paths"]) == (opened, "yes", "")
+    assert set(last.inputs["sources"].splitlines()) > {opened, old, own}
+    assert set(first.inputs["sources"].splitlines()) == {elsewhere["private"].store_path, own}
+    assert result["bytes_sent"] == len(last.data)
+    assert len([warning for warning in host.warned if "input 'old'" in warning]) == 2
+
+
+@pytest.mark.parametrize("lacks", [[], ["old"]])
+def test_a_host_that_lacks_nothing_that_there_is_fails_as_it_did(
+    elsewhere: dict[str, RemoteInput], tmp_path: Path, lacks: list[str]
+) -> None:
+    missing = {"missing": [elsewhere[name].store_path for name in lacks]}
+    host = FakeHost([failed(log("download-error")), missing, {}])
+    with pytest.raises(HostError, match="deploy_flake_copy_inputs") as error:
+        built(host, tmp_path, flake=f"path:{tmp_path}/flake")
+    assert error.value.reason == Refusal.INPUT_NOT_FETCHED
+    assert host.commands == ["build", "copy_ask", "copy_drop"]
+
+
+def test_evaluation_gets_what_the_host_could_not_fetch(elsewhere: dict[str, RemoteInput], tmp_path: Path) -> None:
+    opened = elsewhere["open"].store_path
+    no_network = {"status": "1", "error": "error:\n  … while fetching the input 'x'\n\n  error: unable to download"}
+    found = {"status": "0", "value": f"{SYSTEM} {DERIVATION}"}
+    host = FakeHost([{}, no_network, {"missing": opened}, {"missing": opened}, {}, found])
+    built(host, tmp_path, check_mode=True, check_builds=False, flake=f"path:{tmp_path}/flake")
+    assert host.commands == ["copy_ask", "nix_eval", "copy_ask", "copy_ask", "copy_receive", "nix_eval"]
+    assert opened in host.asked[-1].inputs["sources"]
+
+
+@pytest.mark.parametrize("copy_inputs", ["none", "all"])
+def test_what_was_decided_otherwise_is_not_tried_again(
+    elsewhere: dict[str, RemoteInput], tmp_path: Path, copy_inputs: str
+) -> None:
+    assert elsewhere
+    host = FakeHost([failed(log("download-error"))])
+    with pytest.raises(HostError):
+        built(host, tmp_path, flake=f"path:{tmp_path}/flake", copy_inputs=copy_inputs)
+    assert host.commands == ["build"]

@@ -64,7 +64,7 @@ def test_a_command_takes_what_it_declares_and_nothing_else() -> None:
 
 
 def test_what_a_command_takes_may_hang_on_what_it_is_given() -> None:
-    scripts.command("copy_receive", {"path": "/nix/store/a", "nar_size": "1"})
+    scripts.command("copy_receive", {"path": "/nix/store/a", "nar_size": "1", "packed": "no"})
     build = dict.fromkeys(name for name, where in scripts.inputs("command/build").items() if where is None)
     given = dict.fromkeys(build, "")
     scripts.command("build", {**given, "look": "no"})
@@ -72,7 +72,7 @@ def test_what_a_command_takes_may_hang_on_what_it_is_given() -> None:
         scripts.command("build", {**given, "look": "yes"})
     with pytest.raises(TypeError, match="is given mode, which"):
         scripts.command("build", {**given, "look": "no", "mode": "test"})
-    with pytest.raises(TypeError, match="is not given path"):
+    with pytest.raises(TypeError, match="is not given packed path"):
         scripts.command("build", {**given, "look": "no", "nar_size": "1"})
 
 

@@ -1,0 +1,299 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Inputs that the controller fetches: from git repositories and servers on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import nar, remote_input
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.credentials import Credentials
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.remote_input import RemoteInput
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import shared_input
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.snapshot import take_snapshot
+
+NOBODY = Credentials()
+
+
+def remote(nar_hash: str = "", **locked: Any) -> RemoteInput:
+    return RemoteInput("one", locked, nar_hash, f"/nix/store/{'1' * 32}-source")
+
+
+def fetched(one: RemoteInput, credentials: Credentials = NOBODY, limit: float = 30) -> str:
+    """The hash of what is fetched."""
+    with io.BytesIO() as file:
+        return one.fetch(credentials, file, limit).nar_hash
+
+
+def nar_hash(directory: Path, *without: bytes) -> str:
+    tree = nar.directory_tree(directory)
+    assert isinstance(tree, nar.Directory)
+    entries = {name: node for name, node in tree.entries.items() if name not in (b".git", *without)}
+    with take_snapshot(nar.Directory(entries), directory) as snapshot:
+        return snapshot.nar_hash
+
+
+def git(directory: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always"]
+    done = subprocess.run([*command, "-C", str(directory), *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def commit(directory: Path, **files: str) -> str:
+    directory.mkdir(exist_ok=True)
+    if not (directory / ".git").exists():
+        git(directory, "init", "-q", "-b", "main")
+    for name, text in files.items():
+        (directory / name).write_text(text)
+    git(directory, "add", ".")
+    git(directory, "commit", "-q", "-m", "more")
+    return git(directory, "rev-parse", "HEAD")
+
+
+@pytest.fixture(autouse=True)
+def own_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    (tmp_path / "gitconfig").write_text('[protocol "file"]\nallow = always\n')
+
+
+def test_git(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    revision, expected = commit(repository, a="1"), nar_hash(repository)
+    commit(repository, a="2")
+    locked = {"type": "git", "url": f"file://{repository}", "rev": revision, "ref": "refs/heads/main"}
+    assert fetched(remote(expected, **locked)) == expected
+    with pytest.raises(FlakeError, match="is not what the lock file says: locked is sha256-x") as error:
+        fetched(remote("sha256-x", **locked))
+    assert f"input 'one' (git+file://{repository}?rev={revision})" in str(error.value)
+
+
+def test_git_server_that_gives_branches_alone(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    revision, expected = commit(repository, a="1"), nar_hash(repository)
+    commit(repository, a="2")
+    git(repository, "config", "uploadpack.allowAnySHA1InWant", "false")
+    git(repository, "config", "protocol.version", "0")
+    for ref in ("refs/heads/main", "refs/heads/gone", ""):
+        assert fetched(remote(expected, type="git", url=f"file://{repository}", rev=revision, ref=ref)) == expected
+
+
+def test_git_submodules(tmp_path: Path) -> None:
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    commit(inner, b="1")
+    commit(outer, a="1")
+    git(outer, "submodule", "--quiet", "add", "../inner", "part/inner")
+    revision = commit(outer)
+    locked = {"type": "git", "url": f"file://{outer}", "rev": revision}
+    (outer / "part/inner/.git").unlink()
+    expected = nar_hash(outer)
+    assert fetched(remote(expected, **locked, submodules=True)) == expected
+    (outer / "part/inner/b").unlink()
+    assert fetched(remote(nar_hash(outer), **locked)) == nar_hash(outer)
+
+
+@pytest.mark.parametrize(
+    ("locked", "words"),
+    [
+        ({"url": "ext::sh -c touch% /evil", "rev": "1" * 40}, "over this protocol"),
+        ({"url": "--upload-pack=evil", "rev": "1" * 40}, "over this protocol"),
+        ({"url": "file:///nowhere", "rev": "-x"}, "not locked to a commit"),
+        ({"url": "file:///nowhere", "rev": "1" * 40, "ref": "--upload-pack=evil"}, "git cannot fetch it"),
+        ({"url": "file:///nowhere", "rev": "1" * 40, "lfs": True}, "cannot fetch it with 'lfs'"),
+    ],
+)
+def test_git_that_cannot_be_fetched(locked: dict[str, Any], words: str) -> None:
+    with pytest.raises(FlakeError, match=words):
+        fetched(remote(type="git", **locked))
+
+
+def test_git_is_asked_as_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over ssh with what ssh finds by itself, and never with a question that waits for an answer."""
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\necho no key >&2\nexit 255\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    one = remote(type="git", url="ssh://git@example.org/x.git", rev="1" * 40)
+    with pytest.raises(FlakeError, match="no key"):
+        fetched(one)
+    assert "-o BatchMode=yes" in (tmp_path / "asked").read_text()
+    assert one.is_private(NOBODY)
+    program.write_text("#!/bin/sh\nsleep 20\n")
+    with pytest.raises(FlakeError, match="within 1 s"):
+        fetched(one, limit=1)
+
+
+class Handler(BaseHTTPRequestHandler):
+    asked: list[tuple[str, str]]
+    answers: dict[str, tuple[int, bytes]]
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, self.headers.get("Authorization", "") + self.headers.get("Private-token", "")))
+        code, data = self.answers.get(self.path, (404, b""))
+        self.send_response(code)
+        if code == 302:
+            self.send_header("Location", data.decode())
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    Handler.asked, Handler.answers = [], {}
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> tuple[bytes, str]:
+    """A tar file, and the hash of what is in it."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/flake.nix").write_text("{ }")
+    with tarfile.open(tmp_path / "tar", "w:gz") as tar:
+        tar.add(tmp_path / "source", "top")
+    return (tmp_path / "tar").read_bytes(), nar_hash(tmp_path / "source")
+
+
+def test_tarball(server: HTTPServer, archive: tuple[bytes, str]) -> None:
+    data, expected = archive
+    Handler.answers = {"/x.tar.gz": (302, b"/y"), "/y": (200, data)}
+    url = f"http://127.0.0.1:{server.server_port}/x.tar.gz"
+    assert fetched(remote(expected, type="tarball", url=url)) == expected
+    assert [given for _path, given in Handler.asked] == ["", ""]
+    logged_in = Credentials(logins={"127.0.0.1": ("me", "x")})
+    assert fetched(remote(expected, type="tarball", url=url), logged_in) == expected
+    # Whoever it leads to does not get the password.
+    assert [given for _path, given in Handler.asked[2:]] == ["Basic bWU6eA==", ""]
+    assert remote(type="tarball", url=url).is_private(logged_in)
+    assert not remote(type="tarball", url=url).is_private(NOBODY)
+
+
+def test_a_token_goes_before_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def download(_url: str, headers: dict[str, str], login: object, _to: Path, _limit: float) -> None:
+        given.append((headers, login))
+        raise FlakeError("enough")
+
+    monkeypatch.setattr(remote_input, "download", download)
+    one = remote(type="github", owner="me", repo="x", rev="1", host="ghe.org")
+    for tokens in ({"ghe.org": "t"}, {}):
+        with pytest.raises(FlakeError, match="enough"):
+            fetched(one, Credentials(tokens, {"ghe.org": ("me", "x")}))
+    assert given == [({"Authorization": "token t"}, None), ({}, ("me", "x"))]
+
+
+def test_password_in_a_url(server: HTTPServer, archive: tuple[bytes, str]) -> None:
+    data, expected = archive
+    Handler.answers = {"/x": (200, data)}
+    one = remote(expected, type="tarball", url=f"http://me:s3cret@127.0.0.1:{server.server_port}/x")
+    assert fetched(one) == expected
+    assert Handler.asked == [("/x", "Basic bWU6czNjcmV0")]
+    assert one.is_private(NOBODY)
+    Handler.answers = {}
+    with pytest.raises(FlakeError, match="answers 404") as error:
+        fetched(one)
+    assert "s3cret" not in str(error.value)
+
+
+def test_file(server: HTTPServer, tmp_path: Path) -> None:
+    Handler.answers = {"/x": (200, b"text")}
+    (tmp_path / "x").write_bytes(b"text")
+    with take_snapshot(nar.directory_tree(tmp_path / "x"), tmp_path) as snapshot:
+        expected = snapshot.nar_hash
+    for url in (f"http://127.0.0.1:{server.server_port}/x", f"file://{tmp_path}/x"):
+        assert fetched(remote(expected, type="file", url=url)) == expected
+
+
+@pytest.mark.parametrize(
+    ("locked", "tokens", "url", "headers"),
+    [
+        ({"type": "github"}, {}, "https://github.com/me/x/archive/1.tar.gz", {}),
+        (
+            {"type": "github"},
+            {"github.com": "t"},
+            "https://api.github.com/repos/me/x/tarball/1",
+            {"Authorization": "token t"},
+        ),
+        ({"type": "github", "host": "ghe.org"}, {}, "https://ghe.org/api/v3/repos/me/x/tarball/1", {}),
+        (
+            {"type": "gitlab", "owner": "a%2Fb"},
+            {"gitlab.com": "PAT:t"},
+            "https://gitlab.com/api/v4/projects/a%2Fb%2Fx/repository/archive.tar.gz?sha=1",
+            {"Private-token": "t"},
+        ),
+        (
+            {"type": "gitlab", "host": "g.org"},
+            {"g.org": "OAuth2:t"},
+            "https://g.org/api/v4/projects/me%2Fx/repository/archive.tar.gz?sha=1",
+            {"Authorization": "Bearer t"},
+        ),
+        ({"type": "sourcehut", "owner": "~me"}, {}, "https://git.sr.ht/~me/x/archive/1.tar.gz", {}),
+    ],
+)
+def test_where_forges_have_archives(
+    locked: dict[str, str],
+    tokens: dict[str, str],
+    url: str,
+    headers: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    archive: tuple[bytes, str],
+) -> None:
+    asked: list[Any] = []
+
+    def download(url: str, headers: dict[str, str], _login: object, to: Path, _limit: float) -> None:
+        asked.append((url, headers))
+        to.write_bytes(archive[0])
+
+    monkeypatch.setattr(remote_input, "download", download)
+    one = remote(archive[1], **{"owner": "me", "repo": "x", "rev": "1", **locked})
+    assert fetched(one, Credentials(tokens)) == archive[1]
+    assert asked == [(url, headers)]
+    assert one.is_private(Credentials(tokens)) == bool(tokens)
+
+
+def test_other_types_are_nixs_matter() -> None:
+    with pytest.raises(FlakeError, match="inputs of the type 'hg'"):
+        fetched(remote(type="hg", url="https://example.org"))
+    with pytest.raises(FlakeError, match="over 'ftp'"):
+        fetched(remote(type="tarball", url="ftp://example.org/x"))
+
+
+def test_it_is_fetched_once_for_all(server: HTTPServer, archive: tuple[bytes, str], tmp_path: Path) -> None:
+    Handler.answers = {"/x": (200, archive[0])}
+    one = remote(archive[1], type="tarball", url=f"http://127.0.0.1:{server.server_port}/x")
+    first = shared_input(one, tmp_path, NOBODY, 30)
+    assert shared_input(one, tmp_path, NOBODY, 30) == first
+    assert len(Handler.asked) == 1
+    unpacked = subprocess.run(["gzip", "-dc", str(first.file)], check=True, capture_output=True).stdout
+    assert len(unpacked) == first.nar_size
+    with take_snapshot(nar.directory_tree(tmp_path / "source"), tmp_path) as snapshot:
+        assert hashlib.sha256(unpacked).digest() == hashlib.sha256(snapshot.nar.read()).digest()
+
+
+def test_what_cannot_be_fetched_is_asked_for_once(server: HTTPServer, tmp_path: Path) -> None:
+    one = remote("sha256-x", type="tarball", url=f"http://127.0.0.1:{server.server_port}/x")
+    for _host in range(2):
+        with pytest.raises(FlakeError, match="answers 404"):
+            shared_input(one, tmp_path, NOBODY, 30)
+    assert len(Handler.asked) == 1
+    assert not list(tmp_path.glob("*.nar.gz"))
