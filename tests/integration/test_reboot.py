@@ -320,6 +320,7 @@ def test_trial_that_is_refused_or_cut_short(lab: Lab, whole: dict[str, Host]) ->
         assert said == [name.replace("_", "-") for name in expected], played.output
         assert (systems(host), generations(host), boot_id(host)) == (before, links, first)
         assert not (host.root / TRIAL_FILE).exists()
+        assert "trial-" not in remains(host), remains(host)
 
     def wrong_systems(host: Host) -> None:
         wrong, unsafe = build(host, "wrong-hostname"), build(host, "unsafe")

@@ -1,7 +1,7 @@
 # Has a step of a boot that is tried once done in a unit of its own, unit/trial, and hands out its answer.
 # settings: what its program has to know, as assignments. time_limit: in seconds.
 # inputs: id step new program settings time_limit
-# needs: base interpreter own_directory states tools
+# needs: base interpreter own_directory roots states tools
 # shellcheck shell=sh
 
 main() {
@@ -71,7 +71,15 @@ tidy_up() {
     fi
     # What is asked once more in a minute gets the same answer.
     find "$run_dir" -maxdepth 1 -name 'trial-*' ! -name "trial-$id-*" -exec rm -rf {} + 2>/dev/null
-    case $step in failed | end) ;; *) return ;; esac
+    case $step in
+    failed | end) ;;
+    # What is refused is not gone on with.
+    prepare)
+        tr '\0' '\n' <"$dir/result" | grep -q -x refused || return 0
+        drop_all_roots
+        ;;
+    *) return ;;
+    esac
     rm -rf "$run_dir/trial-$id"-*
 }
 
