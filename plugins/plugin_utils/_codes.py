@@ -183,6 +183,8 @@ class Refusal(StrEnum):
     # The connection.
     LOST = "lost"
     NO_ANSWER = "no-answer"
+    BECOME = "become"
+    """The way to become root cannot work."""
     # A snapshot of a flake, and the build.
     NOT_RESTORED = "not-restored"
     NOT_ADDED = "not-added"

@@ -25,7 +25,7 @@ from ansible.utils.display import Display
 
 from .._codes import Refusal, Step
 from .._printable import printable
-from . import scripts
+from . import become, scripts
 from .answer import Answer, HostError, HostLostError
 from .own_machine import is_own
 
@@ -276,7 +276,12 @@ class Host:
 
     def _execute_once(self, command: str, data: bytes, limit: float) -> Answer:
         environment = self._action._compute_environment_string()
-        self._notice_silence()
+        method = become.method(self._connection)
+        if why_not := become.cannot_work(method):
+            raise HostError(f"{self.name} was not asked: nobody becomes root there this way: {why_not}", Refusal.BECOME)
+        # Where it has worked before, it is not the way.
+        hint = "" if self.reached else become.hint(method)
+        self._prepare_ssh()
         try:
             with _time_limit(limit):
                 result = self._action._low_level_execute_command(f"{environment} {command}".strip(), in_data=data)
@@ -284,14 +289,20 @@ class Host:
                 raise AnsibleConnectionFailure(f"ssh exited 255: {result['stderr']}")
         except AnsibleConnectionFailure as error:
             self.reached = self.reached or BEGUN in str(error)
+            if hint and become.WAITED in str(error):
+                raise AnsibleConnectionFailure(f"{str(error).rstrip(':')}. {hint}") from error
             raise
+        except AnsibleError as error:
+            if not hint:
+                raise
+            raise AnsibleError(f"{str(error).rstrip('.')}. {hint}") from error
         try:
             answer = Answer.parse(result["stdout"])
         except ValueError:
             said = _last_line(result["stderr"].replace(BEGUN, "")) or _last_line(result["stdout"])
             raise HostError(
                 f"a script on {self.name} ended with {result['rc']} and no answer"
-                f"{f'; it said: {said}' if said else ', and said nothing'}",
+                f"{f'; it said: {said}' if said else ', and said nothing'}{f'. {hint}' if hint else ''}",
                 Refusal.NO_ANSWER,
             ) from None
         self.reached = True
@@ -299,16 +310,20 @@ class Host:
             raise HostError(f"{self.name} {answer.get('message')}", answer.get("refused"), answer)
         return answer
 
-    def _notice_silence(self) -> None:
-        """A connection to a host without power hangs for minutes; end ours after 20 s, unless the user says else."""
+    def _prepare_ssh(self) -> None:
+        """A connection to a host without power hangs for minutes; end ours after 20 s, unless the user says else.
+
+        A terminal, which the user may have asked for, would change what scripts are given and what they answer.
+        """
         connection = self._connection
         if self._transport != "ssh":
             return
         extra = connection.get_option("ssh_extra_args") or ""
-        if "ServerAliveInterval" not in extra:
-            connection.set_option(
-                "ssh_extra_args", f"{extra} -o ServerAliveInterval=5 -o ServerAliveCountMax=4".strip()
-            )
+        # The last one counts.
+        terminal = "" if extra.endswith("-T") else "-T"
+        silence = "" if "ServerAliveInterval" in extra else "-o ServerAliveInterval=5 -o ServerAliveCountMax=4"
+        if terminal or silence:
+            connection.set_option("ssh_extra_args", " ".join(filter(None, (extra, silence, terminal))))
 
 
 def no_answer(error: Exception) -> bool:

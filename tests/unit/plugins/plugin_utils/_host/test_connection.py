@@ -40,6 +40,7 @@ class FakeConnection:
         self.options: dict[str, Any] = {"host": "192.0.2.1", "port": None, "timeout": 30}
         self.resets = 0
         self.reset_fails: Exception | None = None
+        self.become: FakeBecome | None = None
 
     def get_option(self, option: str) -> Any:
         return self.options.get(option)
@@ -432,14 +433,18 @@ def test_other_connection_plugins(transport: str, over_ssh: bool) -> None:
 
 
 def test_dead_host_is_noticed_unless_the_user_has_set_that() -> None:
-    action = FakeAction(answered(), answered(), answered())
+    action = FakeAction(*[answered()] * 4)
     one = host(action)
     for _each in range(2):
         one._execute("", b"", 5)
-        assert action._connection.options["ssh_extra_args"] == "-o ServerAliveInterval=5 -o ServerAliveCountMax=4"
+        assert action._connection.options["ssh_extra_args"] == "-o ServerAliveInterval=5 -o ServerAliveCountMax=4 -T"
     action._connection.options["ssh_extra_args"] = "-o ServerAliveInterval=60"
     one._execute("", b"", 5)
-    assert action._connection.options["ssh_extra_args"] == "-o ServerAliveInterval=60"
+    assert action._connection.options["ssh_extra_args"] == "-o ServerAliveInterval=60 -T"
+    # Who has to ask for a terminal gets none; of two options the last one counts.
+    action._connection.options["ssh_extra_args"] = "-tt -o ServerAliveInterval=60"
+    one._execute("", b"", 5)
+    assert action._connection.options["ssh_extra_args"] == "-tt -o ServerAliveInterval=60 -T"
 
 
 def test_what_is_shown_names_the_host(shown: Shown) -> None:
@@ -460,3 +465,59 @@ def test_what_is_shown_names_the_host(shown: Shown) -> None:
 @pytest.mark.parametrize(("at_once", "quiet"), [(1, 10), (8, 14), (100, 20)])
 def test_many_hosts_are_asked_less_often(at_once: int, quiet: int) -> None:
     assert host(FakeAction(), at_once).quiet(10) == quiet
+
+
+class FakeBecome:
+    """A become plugin."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def becoming(name: str, *replies: Reply) -> tuple[Host, FakeAction]:
+    action = FakeAction(*replies)
+    action._connection.become = FakeBecome(name)
+    return Host(action, "host1"), action
+
+
+def test_machinectl_is_refused_before_the_host_is_asked() -> None:
+    for name in ("machinectl", "community.general.machinectl"):
+        host, action = becoming(name)
+        with pytest.raises(HostError, match="gives each command a terminal") as caught:
+            host.run("units", units="", limit=60)
+        assert (caught.value.reason, action.commands) == (Refusal.BECOME, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("community.general.doas", "permit nopass"),
+        ("community.general.run0", "manage-units"),
+        ("su", "root's own password"),
+        ("sudo", ""),
+        ("", ""),
+    ],
+)
+def test_who_cannot_become_root_is_told_how_to(name: str, words: str) -> None:
+    """Whether Ansible has noticed it, or the program has just ended."""
+    silent = {"rc": 1, "stdout": "", "stderr": "a tty is required\n"}
+    for reply in (AnsibleError("Incorrect password."), silent):
+        host, _action = becoming(name, reply)
+        with pytest.raises((AnsibleError, HostError)) as caught:
+            host.run("units", units="", limit=60)
+        assert ("docs/become.md" in str(caught.value)) == bool(words)
+        assert words in str(caught.value)
+        assert any(said in str(caught.value) for said in ("Incorrect password", "it said: a tty is required"))
+    # A prompt that waits in vain looks to Ansible as a host that does not answer.
+    waited = AnsibleConnectionFailure("Timeout (12s) waiting for privilege escalation prompt:")
+    for error, hinted in ((waited, bool(words)), (AnsibleConnectionFailure("Connection refused"), False)):
+        host, _action = becoming(name, error)
+        with pytest.raises(AnsibleConnectionFailure) as caught_waiting:
+            host.run("units", units="", limit=60)
+        assert ("docs/become.md" in str(caught_waiting.value)) is hinted
+    # Once it has worked, that is not what is wrong.
+    host, _action = becoming(name, answered(unit="x"), silent)
+    host.run("units", units="", limit=60)
+    with pytest.raises(HostError) as caught_later:
+        host.run("units", units="", limit=60)
+    assert "docs/become.md" not in str(caught_later.value)
