@@ -72,8 +72,7 @@ options:
       - V(all), every one, so that the host need not reach anything but the controller. One that the controller cannot
         fetch is an error. For hosts without internet, which would otherwise wait for every server first.
       - V(none), those alone that lie on the controller.
-      - The types C(git), C(github), C(gitlab), C(sourcehut), C(tarball) and C(file), submodules included, of a
-        flake that lies on the controller.
+      - The types C(git), C(github), C(gitlab), C(sourcehut), C(tarball) and C(file), submodules included.
       - Every user of the host can read what is in its store, as they can where the host itself fetches it.
     type: str
     choices: [missing, all, none]

@@ -17,7 +17,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,26 +178,42 @@ def local_inputs(flake: LocalFlake) -> LocalInputs:
     lock = nar.find(flake.tree, os.fsencode(name))
     if not isinstance(lock, nar.RegularFile):
         return LocalInputs()
-    try:
-        nodes = json.loads(nar.read(lock))["nodes"]
-        locked = {str(key): dict(node["locked"]) for key, node in nodes.items() if "locked" in node}
-        kinds = {key: str(value["type"]) for key, value in locked.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FlakeError(
-            f"{flake.root / name} is not a lock file that Nix wrote; make it again with 'nix flake lock'"
-        ) from error
     found, remote, left_out = [], [], {}
-    for key, value in locked.items():
+    for key, value in _locked_nodes(lambda: nar.read(lock), f"{flake.root / name}").items():
+        kind = str(value["type"])
         try:
-            local = _local_input(key, kinds[key], value)
+            local = _local_input(key, kind, value)
         except (FlakeError, ValueError) as error:
             left_out[key] = str(error)
         else:
             found += [] if local is None else [local]
             # One of the type `path` lies in the snapshot of the flake that names it.
-            if local is None and kinds[key] != "path":
+            if local is None and kind != "path":
                 remote += _remote_input(key, value)
     return LocalInputs(tuple(found), tuple(remote), left_out)
+
+
+def remote_inputs(lock: bytes, where: str) -> tuple[RemoteInput, ...]:
+    """The inputs in a lock file of a flake that lies elsewhere; what it calls local is so on another machine."""
+    nodes = _locked_nodes(lambda: lock, where)
+    elsewhere = {
+        name: locked
+        for name, locked in nodes.items()
+        if locked["type"] != "path" and not str(locked.get("url", "")).startswith("file:")
+    }
+    return tuple(one for name, locked in elsewhere.items() for one in _remote_input(name, locked))
+
+
+def _locked_nodes(read: Callable[[], bytes], where: str) -> dict[str, dict[str, object]]:
+    """What a lock file says of each input by its name; FlakeError where it says nothing that is known here."""
+    try:
+        nodes = json.loads(read())["nodes"]
+        locked = {str(key): dict(node["locked"]) for key, node in nodes.items() if "locked" in node}
+        for one in locked.values():
+            one["type"] = str(one["type"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FlakeError(f"{where} is not a lock file that Nix wrote; make it again with 'nix flake lock'") from error
+    return locked
 
 
 def _remote_input(name: str, locked: Mapping[str, object]) -> list[RemoteInput]:

@@ -90,6 +90,51 @@ def write_nar(tree: Node, sink: Sink, look: Look | None = None) -> None:
     _write_node(tree, sink, b"", look)
 
 
+def file_in(archive: BinaryIO, path: bytes) -> bytes | None:
+    """The content of a regular file in a NAR that can be sought in; None where there is none at this path."""
+    wanted = [name for name in path.split(b"/") if name not in (b"", b".")]
+    if _read_string(archive) != b"nix-archive-1":
+        raise NarError("it is no NAR")
+    return _search(archive, wanted)
+
+
+def _search(archive: BinaryIO, wanted: list[bytes] | None) -> bytes | None:
+    """Go through a node; what is wanted of it is a path below it, the node itself (an empty one), or nothing."""
+    found = None
+    _read_string(archive)
+    _read_string(archive)
+    kind = _read_string(archive)
+    while (token := _read_string(archive)) != b")":
+        if token == b"executable":
+            _read_string(archive)
+        elif token == b"contents" and wanted == []:
+            found = _read_string(archive)
+        elif token == b"contents":
+            size = int.from_bytes(archive.read(8), "little")
+            archive.seek(size + -size % 8, os.SEEK_CUR)
+        elif token == b"target":
+            _read_string(archive)
+        elif token == b"entry" and kind == b"directory":
+            _read_string(archive)
+            _read_string(archive)
+            name = _read_string(archive)
+            _read_string(archive)
+            inner = _search(archive, wanted[1:] if wanted and wanted[0] == name else None)
+            found = inner if found is None else found
+            _read_string(archive)
+        else:
+            raise NarError(f"it is no NAR: {_show(token)}")
+    return found
+
+
+def _read_string(archive: BinaryIO) -> bytes:
+    size = int.from_bytes(archive.read(8), "little")
+    data = archive.read(size)
+    if len(data) != size or len(archive.read(-size % 8)) != -size % 8:
+        raise NarError("it is cut off")
+    return data
+
+
 def directory_tree(root: str | os.PathLike[str]) -> Node:
     """A whole directory as it is on disk, or a single file or link."""
     return _scan(os.fsencode(root))

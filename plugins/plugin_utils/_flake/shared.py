@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 
 from . import nar
 from .credentials import Credentials
-from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs
+from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs, remote_inputs
 from .locked import Fetched, LockedFlake
 from .reference import FlakeError
 from .remote_input import RemoteInput
@@ -80,7 +80,11 @@ def _read(reference: str, cwd: Path, nar_file: Path, fetch: Fetch, known_secrets
     if isinstance(flake, RemoteFlake):
         with nar_file.open("w+b") as file:
             fetched = fetch(reference, file)
-        return fetched.flake, LocalInputs(), fetched.unlocked, _facts(fetched.snapshot)
+        name = f"{fetched.flake.directory}/flake.lock"
+        with nar_file.open("rb") as file:
+            text = nar.file_in(file, os.fsencode(name))
+        inputs = LocalInputs() if text is None else LocalInputs(remote=remote_inputs(text, f"{reference}: {name}"))
+        return fetched.flake, inputs, fetched.unlocked, _facts(fetched.snapshot)
     inputs = local_inputs(flake)
     with flake.snapshot(nar_file.open("w+b"), known_secrets) as snapshot:
         facts = _facts(snapshot)

@@ -258,3 +258,29 @@ def test_a_file_that_cannot_be_looked_at() -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert nar.selected_tree(tmp_path, [b"gone/file"]) == (nar.Directory({}), [b"gone/file"])
+
+
+def test_a_file_in_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/c").write_bytes(b"found")
+    (tmp_path / "a/b/run").write_bytes(b"x" * 9)
+    (tmp_path / "a/b/run").chmod(0o755)
+    (tmp_path / "c").write_bytes(b"another")
+    (tmp_path / "link").symlink_to("c")
+    archive = io.BytesIO()
+    nar.write_nar(nar.directory_tree(tmp_path), archive)
+    for path, content in (
+        (b"a/b/c", b"found"),
+        (b"/c", b"another"),
+        (b"./a//b/run", b"x" * 9),
+        (b"link", None),
+        (b"a/b", None),
+        (b"a/c", None),
+        (b"c/c", None),
+    ):
+        archive.seek(0)
+        assert nar.file_in(archive, path) == content
+    whole = archive.getvalue()
+    for broken in (whole[:-20], b"", b"x" * 64, whole[:24] + whole[32:]):
+        with pytest.raises(nar.NarError):
+            nar.file_in(io.BytesIO(broken), b"c")

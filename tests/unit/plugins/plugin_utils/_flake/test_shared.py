@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,31 @@ def test_a_remote_flake_is_fetched_once_a_run(flake: Path, tmp_path: Path) -> No
     assert other.snapshot.nar_hash != found[0].snapshot.nar_hash
     for one in (*found, other):
         one.snapshot.nar.close()
+
+
+def test_inputs_of_a_remote_flake_are_known(flake: Path, tmp_path: Path) -> None:
+    """All but those that are local, which are so on another machine."""
+    lies = {"narHash": sri(bytes(32))}
+    nodes = {
+        "web": {"locked": {"type": "tarball", "url": "https://example.org/x", **lies}},
+        "path": {"locked": {"type": "path", "path": "/etc/passwd", **lies}},
+        "git": {"locked": {"type": "git", "url": "file:///srv/x", "rev": "1" * 40, **lies}},
+    }
+    (flake / "hosts").mkdir()
+    (flake / "hosts/flake.lock").write_text(json.dumps({"version": 7, "nodes": nodes}))
+    (flake / "hosts.txt").write_text("x")
+    (flake / "link").symlink_to("hosts")
+
+    def fetch(reference: str, file: BinaryIO) -> Fetched:
+        snapshot = take_snapshot(directory_tree(flake), flake, file)
+        directory = "hosts" if "hosts" in reference else ""
+        return Fetched(LockedFlake(reference, reference, snapshot.nar_hash, directory), snapshot)
+
+    for reference, names in (("github:a/b?dir=hosts", ["web"]), ("github:a/b", [])):
+        found = shared_flake(reference, Path("/"), tmp_path / "task", fetch)
+        found.snapshot.nar.close()
+        assert [one.name for one in found.inputs.remote] == names
+        assert not found.inputs.found
 
 
 def test_a_failure_is_not_kept(flake: Path, tmp_path: Path) -> None:
