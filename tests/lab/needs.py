@@ -22,6 +22,7 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "nsenter": "util-linux",
+    "openssl": "openssl",
     "mount": "mount",
     "journalctl": "systemd",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",

@@ -38,7 +38,8 @@ class Credentials:
         texts = [*_file(Path("/etc/nix/nix.conf")), *_file(Path(config, "nix/nix.conf"))]
         tokens: dict[str, str] = {}
         logins: dict[str, tuple[str, str]] = {}
-        files = [environment.get("NETRC") or f"{home}/.netrc"]
+        # Nix has the first one by default.
+        files = ["/etc/nix/netrc", environment.get("NETRC") or f"{home}/.netrc"]
         for name, value in _settings([*texts, environment.get("NIX_CONFIG", ""), nix_config]):
             if name in ("access-tokens", "extra-access-tokens"):
                 tokens |= dict(one.split("=", 1) for one in value.split() if "=" in one)
