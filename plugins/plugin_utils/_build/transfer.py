@@ -72,10 +72,9 @@ class Sources:
         self.bytes_sent = 0
         self._sources[shared.snapshot.store_path] = shared.snapshot
         self._warn(shared)
-        if isinstance(shared.flake, LocalFlake):
-            self._look_for_secrets(
-                shared.snapshot, f"the flake in {shared.flake.root}", shared.flake.is_whole_directory, shared.is_first
-            )
+        where = f"in {shared.flake.root}" if isinstance(shared.flake, LocalFlake) else shared.flake.url
+        whole = isinstance(shared.flake, LocalFlake) and shared.flake.is_whole_directory
+        self._look_for_secrets(shared.snapshot, f"the flake {where}", whole, shared.is_first)
 
     @property
     def reference(self) -> str:

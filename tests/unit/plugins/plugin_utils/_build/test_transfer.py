@@ -149,6 +149,24 @@ def test_a_remote_flake_is_resolved_by_the_first_host(remote: Source, tmp_path: 
     assert second.asked[1].data == remote.nar
 
 
+def test_a_remote_repository_with_what_looks_like_a_secret(
+    remote: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a local one with git, it is said once."""
+    (tmp_path / "remote" / ".vault_pass").write_text("word\n")
+
+    def fetch(_host: Host, _settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
+        snapshot = take_snapshot(directory_tree(tmp_path / "remote"), tmp_path, file)
+        return Fetched(LockedFlake(reference, "git:x", snapshot.nar_hash), snapshot)
+
+    monkeypatch.setattr(transfer, "lock", fetch)
+    hosts = [FakeHost(), FakeHost()]
+    for host in hosts:
+        with sources(host, URL, tmp_path):
+            assert host.asked == []
+    assert ("git:x" in hosts[0].warned[0], ".vault_pass" in hosts[0].warned[0], hosts[1].warned) == (True, True, [])
+
+
 def test_a_remote_flake_that_is_not_locked(
     remote: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
