@@ -12,6 +12,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_inputs_are_read_and_compared_as_nix_does(nix: Host) -> None:
     expression = f"let f = import {PLACE}/flake/flake.nix; in [ f.inputs (builtins.functionArgs f.outputs) ]"
     said = nix.run(f"touch {PLACE}/added; nix-instantiate --eval --strict --json -E '{expression}'", check=True).stdout
     inputs, arguments = json.loads(said)
-    others = {name: {} for name in arguments if name != "self"}
+    others: dict[str, Any] = {name: {} for name in arguments if name != "self"}
     assert declared_inputs(files["flake/flake.nix"]) == {**others, **inputs}
 
     nix.run(f"cd {PLACE}/flake && {NIX} flake lock", check=True)
