@@ -119,7 +119,7 @@ def test_one_that_somebody_else_tidied_up_is_begun_again(tmp_path: Path) -> None
     ("result", "words"),
     [
         ("timeout 15", "could not build 'host1'; its system is untouched. The build did not end within 7 s"),
-        ("killed", "The build was killed, or the host was restarted"),
+        ("killed", "The build was killed, or could not write its result to /run, or the host was restarted"),
         ("exit-code 127", "\nnix ended with 127"),
         ("oom-kill KILL", "The build was killed, since the host is out of memory"),
         ("signal KILL", "The build was killed (signal KILL; out of memory?)"),
@@ -232,7 +232,7 @@ def test_a_system_that_was_built_already(tmp_path: Path) -> None:
     ("answer", "words", "hint"),
     [
         (failed(result="timeout 15"), "Fetching it did not end within 7200 s", False),
-        (failed(result="killed"), "Fetching it was killed, or the host was restarted", False),
+        (failed(result="killed"), "Fetching it was killed, or could not write its result to /run, or the host", False),
         (failed(result="oom-kill KILL"), "Fetching it was killed, since the host is out of memory", False),
         (failed(result="signal KILL"), "Fetching it was killed (signal KILL; out of memory?)", False),
         (failed(log("disk-full")), "There are 2 MiB free on /nix", False),
