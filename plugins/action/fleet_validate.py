@@ -34,6 +34,7 @@ class ActionModule(HostAction):
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Nothing here touches a host."""
         self._entry_point: str = options["entry_point"]
+        self._context = self.context
         self._loaded: dict[str, str] = {}
         """What was wrong with each file of checks; "" for nothing."""
         self._checks: dict[str, str] = {}
@@ -52,6 +53,9 @@ class ActionModule(HostAction):
     def _hosts(self, own: str) -> Sequence[str]:
         """Those to look at: all of the play with its first batch, since none may be touched if one is wrong."""
         self._batch: Sequence[str] = self.task_vars.get("ansible_play_batch") or [own]
+        if self._context.strategy:
+            # Ansible runs it for every host then.
+            return [own]
         play = self.task_vars.get("ansible_play_hosts") or self._batch
         return list(play if play[0] in self._batch else self._batch)
 
@@ -79,7 +83,7 @@ class ActionModule(HostAction):
                     # What hosts of a later batch are to know by then, they need not know yet, nor a host its own name.
                     if name in self._batch and not _is_asked(variable, variables):
                         found.append(f"{variable}: {error}")
-        found += wrong(self._entry_point, spec, values, self.context.batches, _options_of)
+        found += wrong(self._entry_point, spec, values, self._context, _options_of)
         if not found and (given := values.get(f"{names.PREFIX}checks")):
             found += self._wrong_with_checks(name, str(given), variables)
         return found

@@ -26,6 +26,7 @@ class ActionModule(HostAction):
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Confirm the deployment, or start one that has nothing to test; follow it to its end."""
         settings = Settings.from_options(options)
+        settings.refuse_without_step(self.context.strategy if options["prepare"] else "")
         if not options["deployment"]:
             return make_boot_default(host, settings, self.context)
         limits = settings.limits.with_time_to_confirm(self.context.batches if settings.all_or_nothing else 0)

@@ -21,6 +21,7 @@ import yaml
 from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import strategy_loader
 
 from . import _reason
 from ._codes import Refusal
@@ -100,7 +101,17 @@ class HostAction(ActionBase):
     def context(self) -> Context:
         """What the work has to know of the run."""
         hosts, forks = len(self.task_vars.get("ansible_play_hosts_all", ())), self.task_vars.get("ansible_forks")
-        return Context(self.check_mode, self.diff_mode, math.ceil(hosts / int(forks or _FORKS)))
+        batches = math.ceil(hosts / int(forks or _FORKS))
+        return Context(self.check_mode, self.diff_mode, batches, self._strategy_without_step())
+
+    def _strategy_without_step(self) -> str:
+        """ "" for linear, and for what is derived from it, such as debug and mitogen_linear."""
+        play = getattr(self._task, "get_play", lambda: None)()
+        if play is None:
+            return ""
+        found = strategy_loader.get(play.strategy, class_only=True)
+        kinds = [kind.__module__.rpartition(".")[2] for kind in getattr(found, "__mro__", ())]
+        return "" if "linear" in kinds else str(play.strategy)
 
     def attempt(self, host: Host, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of the work, or of its failure."""

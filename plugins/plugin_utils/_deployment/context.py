@@ -17,3 +17,5 @@ class Context:
     diff_mode: bool = False
     batches: int = 1
     """In how many batches of forks all hosts of the play are served."""
+    strategy: str = ""
+    """The strategy of the play, if it is one that does not keep step: a host goes on though others are not as far."""

@@ -114,6 +114,16 @@ class Settings:
         """The same for another system."""
         return replace(self, toplevel=toplevel, source=source or self.source)
 
+    def refuse_without_step(self, strategy: str) -> None:
+        """HostError for a fleet that commits everywhere or nowhere, where no host waits for the others."""
+        if self.all_or_nothing and strategy:
+            raise HostError(
+                "a fleet that commits everywhere or nowhere has to keep step, and"
+                f" with the strategy '{strategy}' no host waits for the others: some would commit before another one"
+                " fails. Use the strategy 'linear', or leave 'all_or_nothing' out",
+                Refusal.BAD_OPTION,
+            )
+
     def refuse_without_test(self) -> None:
         """HostError where what is asked for can only be had of a system that is tested."""
         if self.specialisation:

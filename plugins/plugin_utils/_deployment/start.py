@@ -82,6 +82,10 @@ class _Start:
         self._mode = mode
         self._context = context
         self._rollback_to = rollback_to
+        self._is_rollback = bool(rollback_to)
+        self._generation = ""
+        """The one that a rollback leads to, if any."""
+        settings.refuse_without_step(context.strategy)
         # Only where hosts are tested one after another, and none commits before all are ready.
         batches = context.batches if settings.all_or_nothing and mode == Mode.TEST else 0
         self._limits = settings.limits.for_deployment(batches)
@@ -108,15 +112,17 @@ class _Start:
 
     def _attempt(self, since_boot: str) -> Started:
         host, context, deployment = self._host, self._context, self._deployment
-        is_rollback = bool(self._rollback_to)
+        is_rollback = self._is_rollback
         if since_boot and not (context.check_mode or context.diff_mode or is_rollback):
             answer = self._look_and_launch(since_boot)
             return Started(None if answer.get("unchanged") else deployment, answer, answer)
         before = self.look(begins=True)
         unchanged = bool(before.get("unchanged"))
+        if is_rollback:
+            self._keep_target(before)
         if is_rollback and not unchanged:
             rolls = "would roll" if context.check_mode else "rolls"
-            host.tell(f"{rolls} back to generation {before.get('generation_to')}, {before.get('toplevel')}")
+            host.tell(f"{rolls} back to generation {self._generation}, {before.get('toplevel')}")
         if unchanged or context.check_mode:
             return Started(None, before, before)
         toplevel = before.get("toplevel") or self._settings.toplevel
@@ -124,6 +130,14 @@ class _Start:
             activated = before.get("new_live") if self._mode == Mode.TEST else toplevel
             deployment.changes = diff.look(host, activated, self._mode, self._settings.reconnect_timeout)
         return Started(deployment, before, self._launch(toplevel, before))
+
+    def _keep_target(self, before: Answer) -> None:
+        """Whoever came before, and was waited for, may have rolled back too: the generation before that one's would be
+        what everybody wanted to leave."""
+        self._generation = before.get("generation_to") or self._generation
+        if toplevel := before.get("toplevel"):
+            self._settings = self._settings.of(toplevel)
+            self._rollback_to = ""
 
     def look(self, begins: bool) -> Answer:
         """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
@@ -156,8 +170,14 @@ class _Start:
         return self._ask_to_start(self._settings.toplevel, since_boot, about(self._deployment.id, self._settings), look)
 
     def _launch(self, toplevel: str, before: Answer) -> Answer:
-        look = {"preflight": "no", "new_live": before.get("new_live"), "allow": " ".join(self._settings.allow)}
-        text = about(self._deployment.id, self._settings, before.get("generation_to"))
+        look = {
+            "preflight": "no",
+            "new_live": before.get("new_live"),
+            "seen_live": before.get("previous_live"),
+            "seen_boot": before.get("previous_boot"),
+            "allow": " ".join(self._settings.allow),
+        }
+        text = about(self._deployment.id, self._settings, self._generation)
         return self._ask_to_start(toplevel, before.get("boot_id"), text, look)
 
     def _ask_to_start(self, toplevel: str, since_boot: str, about_it: str, look: dict[str, str]) -> Answer:

@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._build.settings import BuildSettings
+from .._deployment.context import Context
 from .._deployment.settings import RebootSettings, Settings
 from .._host.answer import HostError
 from .._numbers import too_small
@@ -23,12 +24,9 @@ OptionsOf = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 
 
 def wrong(
-    entry_point: str, spec: Mapping[str, Any], values: Mapping[str, Any], batches: int, options_of: OptionsOf
+    entry_point: str, spec: Mapping[str, Any], values: Mapping[str, Any], context: Context, options_of: OptionsOf
 ) -> list[str]:
-    """What is wrong with the values of a host's variables, once templated.
-
-    `spec` is what the entry point reads; `batches` as in Limits.for_deployment.
-    """
+    """What is wrong with the values of a host's variables, once templated. `spec` is what the entry point reads."""
     values = {name: values[name] for name in spec if name in values}
     if found := list(_unknown_keys(spec, values)):
         return found
@@ -41,7 +39,7 @@ def wrong(
     if health_checks := given.get("health_checks"):
         checks = Checks.from_options(options_of("system_check", health_checks))
         found += [f"{PREFIX}health_checks: {message}" for message in checks.wrong()]
-    return found or list(_refused(entry_point, given, batches, options_of))
+    return found or list(_refused(entry_point, given, context, options_of))
 
 
 def _set(value: Any) -> Any:
@@ -64,26 +62,27 @@ def _unknown_keys(spec: Mapping[str, Any], values: Mapping[str, Any], of: str = 
                     yield from _unknown_keys(inner, one, f"{of}.{name}" if of else name)
 
 
-def _refused(entry_point: str, given: Mapping[str, Any], batches: int, options_of: OptionsOf) -> Iterator[str]:
+def _refused(entry_point: str, given: Mapping[str, Any], context: Context, options_of: OptionsOf) -> Iterator[str]:
     """What a module would refuse, be it after the build."""
     try:
         if entry_point == "main":
             options = options_of("flake_deploy", given)
-            _begins(Settings.from_options(options), batches, options["test"])
+            _begins(Settings.from_options(options), context, options["test"])
             BuildSettings.from_options(options)
         elif entry_point == "rollback":
             # The role's own names for these.
             own = {"toplevel": given.get("rollback_toplevel"), "health_policy": given.get("rollback_health_policy")}
             named = {name: value for name, value in own.items() if value}
             others = {name: value for name, value in given.items() if name not in own and value != ""}
-            _begins(Settings.from_options(options_of("system_rollback", others | named)), batches, tests=True)
+            _begins(Settings.from_options(options_of("system_rollback", others | named)), context, tests=True)
         elif entry_point in ("reboot", "trial"):
             RebootSettings.from_options(options_of("system_reboot", given)).limits.for_deployment(0)
     except HostError as error:
         yield str(error)
 
 
-def _begins(settings: Settings, batches: int, tests: bool) -> None:
-    settings.limits.for_deployment(batches if settings.all_or_nothing and tests else 0)
+def _begins(settings: Settings, context: Context, tests: bool) -> None:
+    settings.refuse_without_step(context.strategy)
+    settings.limits.for_deployment(context.batches if settings.all_or_nothing and tests else 0)
     if not tests:
         settings.refuse_without_test()

@@ -1,11 +1,13 @@
 # Starts the supervisor of a new deployment, and waits for news of it.
 # since_boot: the boot id of when the host was looked at, or the system built. preflight: whether to look now. program, settings: what the
 # units run, and what it has to know, as assignments. about: how the record begins. install_bootloader: yes or nothing.
+# seen_live, seen_boot: what ran and what booted when the host was looked at.
 # inputs: since_boot new preflight program settings about login_user allow install_bootloader runtime_limit stop_limit
 # inputs where preflight=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib expected_system
-# inputs where preflight=no: new_live
+# inputs where preflight=no: new_live seen_live seen_boot
 # facts: previous_live previous_boot
-# needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight quote states system
+# needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight profile quote states
+# needs: system
 # shellcheck shell=sh
 
 main() {
@@ -35,6 +37,8 @@ preflight_unless_begun() {
     else
         require_tools
         preflight
+        seen_live=$live
+        seen_boot=$default
         look_at_host
     fi
 }
@@ -74,11 +78,21 @@ make_directory() {
     return 0
 }
 
+# refuse_if_switched: whoever came before may have ended meanwhile, perhaps with this very system. Then it has to be looked at again.
+refuse_if_switched() {
+    # This very script again, which has begun before.
+    [ ! -e "$dir/state" ] || return 0
+    [ "$(readlink -f /run/current-system)" != "$seen_live" ] || [ "$(boot_default)" != "$seen_boot" ] || return 0
+    remove_directory "$dir"
+    refuse busy "was switched by somebody else since it was looked at"
+}
+
 # The unit's name is the lock.
 start_supervisor() {
     local active holder said tries
     tries=0
     while :; do
+        refuse_if_switched
         # shellcheck disable=SC2086 # the interpreter and the properties are words
         said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
             --description="deploys $new ($id)" \

@@ -177,3 +177,35 @@ def test_what_a_later_batch_is_to_know_it_need_not_know_yet(directory: Path) -> 
     ]
     code, said = play(directory, {"a": {}, "b": {}}, plays)
     assert code == 0, said
+
+
+@pytest.mark.parametrize("strategy", ["free", "ansible.builtin.host_pinned"])
+def test_fleet_that_does_not_keep_step_is_refused(directory: Path, strategy: str) -> None:
+    """It was split: a host had committed before another one failed."""
+    everywhere = {"deploy_flake_all_or_nothing": True}
+    code, said = play(directory, {"a": {}, "b": {}}, [{**ROLE[0], "strategy": strategy, "vars": everywhere}])
+    assert code == 2
+    assert f"with the strategy '{strategy}' no host waits for the others" in said
+    assert "unreachable=1" not in said
+
+
+def test_module_by_itself_refuses_a_fleet_that_does_not_keep_step(directory: Path) -> None:
+    test = {"deploy_flake.nixos.system_test": {"toplevel": f"/nix/store/{'0' * 32}-x", "all_or_nothing": True}}
+    code, said = play(
+        directory, {"a": {}}, [{"hosts": "all", "gather_facts": False, "strategy": "free", "tasks": [test]}]
+    )
+    assert code == 2
+    assert "with the strategy 'free' no host waits for the others" in said
+
+
+def test_strategies_that_keep_step(directory: Path) -> None:
+    """What is derived from linear does, as mitogen_linear."""
+    (directory / "strategies").mkdir()
+    derived = (
+        "from ansible.plugins.strategy.linear import StrategyModule as Linear\n\nclass StrategyModule(Linear): pass\n"
+    )
+    (directory / "strategies/mitogen_linear.py").write_text(derived, "utf-8")
+    (directory / "ansible.cfg").write_text("[defaults]\nstrategy_plugins = strategies\n", "utf-8")
+    keeps = {**SHOW[0], "strategy": "mitogen_linear", "vars": {"deploy_flake_all_or_nothing": True}}
+    code, said = play(directory, {"a": {}, "b": {}}, [keeps, {**keeps, "strategy": "ansible.builtin.linear"}])
+    assert code == 0, said

@@ -146,6 +146,25 @@ def test_host_finds_the_system_of_a_rollback_itself() -> None:
     assert json.loads("{" + begin.inputs["about"] + "}")["configuration"] == "generation 6"
 
 
+def test_rollback_that_has_waited_for_another_one_does_not_undo_it() -> None:
+    """To the host the generation before the boot default is another one by then."""
+    found = LOOKED | {"toplevel": OLD, "new_live": OLD, "generation_to": "6"}
+    host = FakeHost([found, BUSY, UNCHANGED | {"toplevel": OLD}])
+    started = start(host, settings(toplevel=None), Mode.TEST, Context(), rollback_to="previous")
+    assert started.deployment is None
+    asked = [(each.inputs["rollback_to"], each.inputs["new"]) for each in host.asked if each.command == "preflight"]
+    assert asked == [("previous", ""), ("toplevel", OLD)]
+
+
+def test_host_is_told_what_it_was_when_it_was_looked_at() -> None:
+    """It begins only where it is that still: whoever came before may have deployed the same."""
+    host = FakeHost([LOOKED, BUSY, UNCHANGED])
+    assert start(host, settings(), Mode.TEST, Context()).deployment is None
+    assert host.commands == ["preflight", "start", "preflight"]
+    seen = host.asked[1].inputs
+    assert (seen["seen_live"], seen["seen_boot"]) == (LOOKED["previous_live"], LOOKED["previous_boot"])
+
+
 @pytest.mark.parametrize(
     ("given", "mode", "reason"),
     [
@@ -154,6 +173,7 @@ def test_host_finds_the_system_of_a_rollback_itself() -> None:
         ({"specialisation": "no-gpu"}, Mode.BOOT, Refusal.SPECIALISATION_WITHOUT_TEST),
         ({"limits": {"commit": 0}}, Mode.TEST, Refusal.BAD_LIMIT),
         ({"limits": {"confirm": 5}, "all_or_nothing": True}, Mode.TEST, Refusal.BAD_LIMIT),
+        ({"all_or_nothing": True}, Mode.BOOT, Refusal.BAD_OPTION),
     ],
 )
 def test_what_cannot_be_meant_never_reaches_the_host(given: dict[str, Any], mode: Mode, reason: Refusal) -> None:
@@ -221,7 +241,7 @@ def test_expected_system_is_looked_at_before_and_by_the_supervisor() -> None:
     assert error.value.reason == Refusal.NOT_A_STORE_PATH
 
 
-def made_default(*answers: Scripted, **context: bool) -> tuple[FakeHost, dict[str, Any]]:
+def made_default(*answers: Scripted, **context: Any) -> tuple[FakeHost, dict[str, Any]]:
     host = FakeHost(answers)
     one: Host = host
     return host, boot_default.make_boot_default(one, settings(), Context(**context))
