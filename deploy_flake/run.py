@@ -73,6 +73,8 @@ class Run:
         at_end = bool(variables.get("deploy_flake_all_or_nothing"))
         self._own = self._running = RunnerEvents(operation, hosts, self._tell, at_end)
         self._own.check_mode = "--check" in arguments
+        self._nobody = False
+        """Whether Ansible found no host to begin with."""
         self._cancels = 0
         self._signalled_at: float | None = None
         self._signal_at = 0.0
@@ -107,7 +109,7 @@ class Run:
     @property
     def exit_code(self) -> ExitCode:
         """What `deploy-flake` would exit with."""
-        if self._own.untouched and not self.interrupted:
+        if (self._own.untouched or self._nobody) and not self.interrupted:
             return ExitCode.USAGE
         hosts = list(self.hosts.values())
         if self.operation is Operation.REVOKE:
@@ -227,6 +229,10 @@ class Run:
         self.output += _read(Path(run.config.artifact_dir) / "stdout")
         if not reports.finished and not self.interrupted:
             self.error = _why(run.rc, self.output)
+        # Whether there was a host, only Ansible knows: the inventory, a limit and deploy_flake_hosts say it together.
+        self._nobody = not reports.hosts and (reports.finished or run.rc == 1)
+        if self._nobody and not self.error:
+            self.error = "no host was matched: see the inventory, --limit and deploy_flake_hosts"
 
     def _revoke(self, hosts: Sequence[str], private: Path) -> None:
         """Tell the hosts to roll back now, and take over how they end."""

@@ -403,3 +403,19 @@ def test_wrong_variable_of_a_later_batch_is_a_failure(monkeypatch: pytest.Monkey
     plays(monkeypatch, that_plays(*deployed("web1"), started("web2", "fleet_validate"), refused, stats("web1", "web2")))
     run = deploy_flake.deploy(["nixos://web1/a", "nixos://web2/b"], ".")
     assert run.exit_code == ExitCode.FAILED
+
+
+@pytest.mark.parametrize(("events", "code"), [([stats()], 0), ([], 1)])
+def test_inventory_without_a_host_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], code: int
+) -> None:
+    """Nothing was deployed, and that is no success."""
+
+    def script(playing: Playing) -> None:
+        playing.play(*events)
+        playing.code = code
+
+    plays(monkeypatch, script)
+    run = deploy_flake.deploy(flake="github:me/x", run=RunOptions(inventory=["web1,"], limit="nobody"))
+    assert (run.hosts, run.exit_code) == ({}, ExitCode.USAGE)
+    assert run.error
