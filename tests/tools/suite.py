@@ -23,7 +23,7 @@ OTHER_LAB = "/var/cache/deploy-flake-lab-2"
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
 # The newest pair's integration tests of these files run in the other lab: so both take about as long.
-BESIDE = ("test_command*.py", "test_s*.py")
+BESIDE = ("test_command*.py", "test_fault_emergency.py", "test_l*.py", "test_s*.py")
 
 
 def beside_the_newest_pair() -> list[str]:
