@@ -17,6 +17,13 @@ description:
   - Nothing is sent when the host has it already. The controller needs no Nix.
   - In a git work tree these are the tracked files with the content that they have on disk; otherwise the whole
     directory.
+  - Submodules are copied where the flake asks for them, with C(inputs.self.submodules = true) in C(flake.nix) (which
+    needs Nix 2.27 on the hosts) or C(?submodules=1) in the reference, and are checked out; those that are left out are
+    named in a warning. Git LFS likewise, with C(inputs.self.lfs) or C(?lfs=1). Of a work tree the content on disk is
+    taken, of a commit what git-lfs has fetched; where only a pointer is there, the flake is refused.
+  - In a copy C(self.rev), C(self.revCount) and C(self.lastModified) are as in the original. C(self.dirtyRev) and
+    C(self.dirtyShortRev) are not set, since Nix has no reference to a copy that would have them; write
+    C(self.rev or self.dirtyRev or null). RV(dirty_revision) and the record on the host have it.
   - All hosts of the task get the same snapshot, those of later batches (C(serial)) included. It is taken when the first
     of them needs it; later changes to the files do not matter.
   - Inputs of the lock file that lie on the controller (types C(path) and C(git) with a C(file) URL) are sent along, and

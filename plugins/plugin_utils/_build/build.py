@@ -17,7 +17,7 @@ from .._flake.reference import toplevel
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .evaluate import evaluate, fetch_hint, refuse_shut_out, which_there_are
-from .nix_errors import LOCK_IT, NixError, recognised
+from .nix_errors import ADVICE, LOCK_IT, NixError, recognised
 from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
 from .transfer import Sources
@@ -152,6 +152,7 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
         parts.append(_free_space(answer))
     if NixError.INCOMPLETE_LOCK_FILE in errors:
         parts.append(LOCK_IT)
+    parts += [advice for error, advice in ADVICE.items() if error in errors]
     return "\n".join(parts)
 
 

@@ -17,7 +17,7 @@ from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .nix_command import eval_arguments, snapshot_of
-from .nix_errors import LOCK_IT, NixError, message_in, recognised
+from .nix_errors import ADVICE, LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings
 
 _NAMES = 20
@@ -66,6 +66,7 @@ def evaluate(
     ]
     if NixError.NO_SUCH_ATTRIBUTE in recognised(error):
         parts.append(which_there_are(host, settings, reference, configuration))
+    parts += [advice for known, advice in ADVICE.items() if known in recognised(error)]
     if NixError.INCOMPLETE_LOCK_FILE in recognised(error):
         raise HostError("\n".join((*parts, LOCK_IT)), Refusal.NOT_LOCKED)
     if NixError.CANNOT_FETCH in recognised(error):

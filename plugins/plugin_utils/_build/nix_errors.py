@@ -31,7 +31,23 @@ class NixError(Enum):
     """git or ssh, mostly, which has said why before."""
     CANNOT_FETCH = auto()
     """A source could not be fetched: an input, or what a derivation is made from."""
+    NO_DIRTY_REVISION = auto()
+    """The flake reads what Nix sets only of a tree with changes that it reads itself."""
+    UNKNOWN_OF_SELF = auto()
+    """The host's Nix is too old for what the flake asks of its own source."""
 
+
+ADVICE = {
+    NixError.NO_DIRTY_REVISION: (
+        "The flake reads self.dirtyRev, which hosts do not have: they get a copy of the tree, and Nix takes no dirtyRev for"
+        " one. Commit the changes, or write 'self.rev or self.dirtyRev or null'."
+    ),
+    NixError.UNKNOWN_OF_SELF: (
+        "The flake asks for submodules or Git LFS with 'inputs.self', which the host's Nix does not know: it needs Nix 2.27"
+        " or newer, or '?submodules=1' in the flake reference in its place."
+    ),
+}
+"""What to do about an error, where that is always the same."""
 
 _KNOWN = {
     NixError.NO_SUCH_ATTRIBUTE: re.compile(r"does not provide attribute"),
@@ -51,6 +67,8 @@ _KNOWN = {
         r"[Uu]nable to (?:download|fetch)|[Ff]ailed to (?:open archive|fetch)|[Cc]annot find [Gg]it revision"
         r"|while (?:fetching|updating) the (?:flake )?input|program 'git' failed|executing 'git'|resolving Git reference '"
     ),
+    NixError.NO_DIRTY_REVISION: re.compile(r"attribute '(?:dirtyRev|dirtyShortRev)' missing"),
+    NixError.UNKNOWN_OF_SELF: re.compile(r"unexpected flake input attribute '(?:submodules|lfs)'"),
 }
 
 

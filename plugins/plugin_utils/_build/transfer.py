@@ -253,6 +253,12 @@ class Sources:
         if isinstance(shared.flake, LocalFlake) and shared.flake.untracked_nix_files:
             files = ", ".join(shared.flake.untracked_nix_files[:5])
             self._host.warn(f"git does not track these files, so the flake does not contain them: {files}")
+        if shared.is_first and isinstance(shared.flake, LocalFlake) and shared.flake.left_out:
+            self._host.warn(
+                f"the flake in {shared.flake.root} is copied without the submodules {', '.join(shared.flake.left_out[:5])}."
+                " Nix leaves them out unless the flake asks for them ('inputs.self.submodules = true' with Nix 2.27 or"
+                " newer on the hosts, or '?submodules=1' in the reference), and what .gitmodules does not name always"
+            )
         if shared.is_first and isinstance(shared.flake, LocalFlake) and shared.flake.dirty:
             self._host.warn(
                 f"the flake in {shared.flake.root} has changes that are not committed to git, so the system has no"

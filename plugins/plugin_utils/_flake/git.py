@@ -7,7 +7,8 @@
 Source: the git fetcher in Nix (`builtins.fetchGit` in the Nix manual). Of a work tree it takes the files of the index,
 those added with `--intent-to-add` among them, with the content that they have on disk, and leaves out deleted ones. Of
 a commit it takes the blobs as git stores them, without the filters and attributes that a checkout would apply. A
-submodule is left out of the one and an empty directory in the other, unless submodules are asked for.
+submodule is left out of the one and an empty directory in the other, unless submodules are asked for; and always where
+`.gitmodules` does not name it.
 """
 
 from __future__ import annotations
@@ -78,6 +79,22 @@ class WorkTree:
     """Whether the files differ from that commit."""
     untracked: tuple[bytes, ...]
     """Files that git does not know, and that it is not told to ignore."""
+    left_out: tuple[bytes, ...] = ()
+    """Submodules, and what looks like one to git, that are not in it."""
+
+
+@dataclass(frozen=True)
+class CommitTree:
+    """The content of a commit."""
+
+    tree: nar.Directory
+    left_out: tuple[bytes, ...]
+    """Submodules, and what looks like one to git: empty directories."""
+
+    @property
+    def has_submodules(self) -> bool:
+        """Whether there is anything that Nix would fetch as a submodule."""
+        return bool(self.left_out) and b".gitmodules" in self.tree.entries
 
 
 def work_tree(root: Path, submodules: bool = False) -> WorkTree:
@@ -86,7 +103,8 @@ def work_tree(root: Path, submodules: bool = False) -> WorkTree:
     tree, missing = nar.selected_tree(root, tracked.paths)
     head = None if tracked.head is None else commit(root, tracked.head)
     # Files missing in a tree that git calls clean are those left out by a sparse checkout.
-    return WorkTree(tree, head, tracked.dirty or bool(missing) or head is None, tracked.untracked)
+    dirty = tracked.dirty or bool(missing) or head is None
+    return WorkTree(tree, head, dirty, tracked.untracked, tracked.left_out)
 
 
 def commit(root: Path, name: str) -> Commit:
@@ -128,8 +146,24 @@ def is_shallow(root: Path) -> bool:
     return _git(root, "rev-parse", "--is-shallow-repository").strip() == b"true"
 
 
+def lfs_objects(root: Path) -> Path:
+    """Where git-lfs keeps what it has fetched."""
+    common = os.fsdecode(_git(root, "rev-parse", "--git-common-dir").removesuffix(b"\n"))
+    try:
+        storage = os.fsdecode(_git(root, "config", "--type=path", "lfs.storage").removesuffix(b"\n"))
+    except GitError:
+        storage = "lfs"
+    return root / common / storage / "objects"
+
+
 def commit_tree(root: Path, revision: str) -> nar.Directory:
     """Read the content of a commit, file by file when it is needed."""
+    return read_commit(root, revision).tree
+
+
+def read_commit(root: Path, revision: str) -> CommitTree:
+    """The same with what is left out of it."""
+    left_out = []
     blobs = _Blobs(root)
     entries: dict[bytes, nar.Node] = {}
     folders: dict[bytes, dict[bytes, nar.Node]] = {b"": entries}
@@ -142,9 +176,11 @@ def commit_tree(root: Path, revision: str) -> nar.Directory:
         if kind == b"blob":
             folders[parent][base] = _blob(blobs, mode, name, int(size))
         else:
+            if mode == _SUBMODULE:
+                left_out.append(path)
             folders[path] = {}
             folders[parent][base] = nar.Directory(folders[path])
-    return nar.Directory(entries)
+    return CommitTree(nar.Directory(entries), tuple(left_out))
 
 
 def submodules(root: Path, revision: str) -> dict[bytes, str]:
@@ -175,6 +211,7 @@ class _Tracked:
     head: str | None
     dirty: bool
     untracked: tuple[bytes, ...]
+    left_out: tuple[bytes, ...]
 
 
 def _tracked(root: Path, prefix: bytes, submodules: bool) -> _Tracked:
@@ -185,12 +222,16 @@ def _tracked(root: Path, prefix: bytes, submodules: bool) -> _Tracked:
     untracked = tuple(prefix + line[2:] for line in status if line.startswith(b"? "))
     dirty = any(line[:2] not in (b"# ", b"? ") for line in status)
     paths: dict[bytes, None] = {}
+    left_out: list[bytes] = []
+    named = _named_submodules(root) if submodules else frozenset()
     for line in _git(root, "ls-files", "--stage", "-z").split(b"\0")[:-1]:
         fields, _tab, path = line.partition(b"\t")
         mode, name, _stage = fields.split()
         if mode != _SUBMODULE:
             paths[prefix + path] = None
-        elif submodules:
+        elif path not in named:
+            left_out.append(prefix + path)
+        else:
             below = root / os.fsdecode(path)
             if not os.path.lexists(below / ".git"):
                 raise GitError(
@@ -198,9 +239,21 @@ def _tracked(root: Path, prefix: bytes, submodules: bool) -> _Tracked:
                 )
             inner = _tracked(below, prefix + path + b"/", submodules)
             paths.update(dict.fromkeys(inner.paths))
+            left_out += inner.left_out
             dirty = dirty or inner.dirty or inner.head != name.decode()
     head = heads[0] if heads and heads[0] != "(initial)" else None
-    return _Tracked(list(paths), head, dirty, untracked)
+    return _Tracked(list(paths), head, dirty, untracked, tuple(left_out))
+
+
+def _named_submodules(root: Path) -> frozenset[bytes]:
+    """The paths of the submodules in `.gitmodules`, as it is on disk."""
+    if not (root / ".gitmodules").is_file():
+        return frozenset()
+    listing = _git(root, "config", "-z", "--file", ".gitmodules", "--list").split(b"\0")[:-1]
+    settings = (setting.partition(b"\n") for setting in listing)
+    return frozenset(
+        value.rstrip(b"/") for name, _newline, value in settings if name[:10] == b"submodule." and name[-5:] == b".path"
+    )
 
 
 def _blob(blobs: _Blobs, mode: bytes, name: bytes, size: int) -> nar.Node:

@@ -17,18 +17,22 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from . import git, nar
+from . import git, lfs, nar
+from .flake_nix import declared_inputs
 from .reference import FlakeError, add_parameters, decode_path, split_query
 from .remote_input import RemoteInput
 from .snapshot import Snapshot, take_snapshot
 from .store_path import parse_sha256, source_store_path, sri
 
+_OF_ITS_SOURCE = ("submodules", "lfs")
+"""What a flake may ask of its own source, in a reference or in flake.nix."""
+_ASKS_SOMETHING = re.compile(r"\bself\b[^;]*\b(submodules|lfs)\b")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.DOTALL)
 # An entry of the flake registry, perhaps with a branch and a revision: Nix asks for this before anything else.
 _REGISTRY = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*(/[a-zA-Z0-9@][a-zA-Z0-9_./@+-]*)?")
@@ -61,6 +65,8 @@ class LocalFlake:
     """Files that Nix does not see since git does not know them: the `.nix` files among them, and flake.lock."""
     base: str | None = None
     """The commit that is checked out, where the files differ from it."""
+    left_out: tuple[str, ...] = ()
+    """Submodules of git that are not in it."""
     tree: nar.Node = field(default_factory=lambda: nar.Directory({}), repr=False, compare=False)
     """The files themselves."""
 
@@ -243,6 +249,8 @@ def _local_input(name: str, kind: str, locked: Mapping[str, object]) -> LocalInp
             raise FlakeError("it is locked to a dirty git tree; commit the changes and lock it again")
         if locked.get("submodules"):
             raise FlakeError("it has git submodules")
+        if locked.get("lfs"):
+            raise FlakeError("it has files in Git LFS")
     else:
         return None
     if "narHash" not in locked:
@@ -289,44 +297,89 @@ def _path_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake
         last_modified = nar.latest_change(root)
     except (nar.NarError, OSError) as error:
         raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
-    return LocalFlake(root, directory, last_modified=last_modified, tree=tree)
+    flake = LocalFlake(root, directory, last_modified=last_modified, tree=tree)
+    # Its submodules are in it, as all else.
+    if _asked_of_itself(flake).get("lfs") and (missing := lfs.pointers(tree)):
+        raise _no_lfs_content(root, missing, "git lfs pull")
+    return flake
 
 
 def _git_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
     _require_directory(root, reference)
     directory = _directory(query, reference)
-    _refuse_parameters(query, {"dir", "ref", "rev", "submodules", "shallow", "allRefs"}, reference)
-    submodules = query.get("submodules") == "1"
+    _refuse_parameters(query, {"dir", "ref", "rev", "submodules", "shallow", "allRefs", "lfs"}, reference)
+    asked = {name: query.get(name) == "1" for name in _OF_ITS_SOURCE}
     of_commit = "rev" in query or "ref" in query or not os.path.lexists(root / ".git")
-    if of_commit and submodules:
+    name = (query.get("rev") or query.get("ref") or "HEAD") if of_commit else None
+    flake = _read_git(root, directory, name, reference, asked)
+    _require_flake_nix(flake, flake.revision if of_commit else None)
+    # What it says itself goes before the reference; the same is read again for it (`applySelfAttrs` in Nix).
+    wanted = asked | _asked_of_itself(flake)
+    return flake if wanted == asked else _read_git(root, directory, name, reference, wanted)
+
+
+def _read_git(root: Path, directory: str, name: str | None, reference: str, asked: Mapping[str, bool]) -> LocalFlake:
+    """Read a commit, or the work tree."""
+    try:
+        if name is None:
+            return _work_tree_flake(root, directory, git.work_tree(root, asked["submodules"]), asked["lfs"])
+        return _commit_flake(root, directory, name, reference, asked)
+    except (git.GitError, nar.NarError) as error:
+        raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
+
+
+def _asked_of_itself(flake: LocalFlake) -> dict[str, bool]:
+    """What flake.nix asks of its own source, as `inputs.self.submodules`."""
+    file = nar.find(flake.tree, os.fsencode(_below(flake.directory, "flake.nix")))
+    if not isinstance(file, nar.RegularFile):
+        return {}
+    text = nar.read(file).decode(errors="replace")
+    inputs = declared_inputs(text)
+    if inputs is None and _ASKS_SOMETHING.search(text):
+        raise FlakeError(
+            f"{flake.root / flake.directory / 'flake.nix'} seems to ask for submodules or Git LFS with 'inputs.self',"
+            " in a form that only Nix can read; write 'inputs.self.submodules = true;' or 'inputs.self.lfs = true;' by"
+            " itself"
+        )
+    said = (inputs or {}).get("self", {})
+    return {name: said[name] for name in _OF_ITS_SOURCE if isinstance(said.get(name), bool)}
+
+
+def _commit_flake(root: Path, directory: str, name: str, reference: str, asked: Mapping[str, bool]) -> LocalFlake:
+    commit = git.commit(root, name)
+    found = git.read_commit(root, commit.name)
+    if asked["submodules"] and found.has_submodules:
         raise FlakeError(
             f"{reference!r} asks for submodules of a commit, which cannot be copied; check the commit out and leave"
             " 'ref' and 'rev' away"
         )
-    try:
-        if of_commit:
-            flake = _commit_flake(root, directory, query.get("rev") or query.get("ref") or "HEAD")
-        else:
-            flake = _work_tree_flake(root, directory, git.work_tree(root, submodules))
-    except (git.GitError, nar.NarError) as error:
-        raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
-    _require_flake_nix(flake, flake.revision if of_commit else None)
-    return flake
-
-
-def _commit_flake(root: Path, directory: str, name: str) -> LocalFlake:
-    commit = git.commit(root, name)
+    tree = found.tree
+    if asked["lfs"]:
+        tree, missing = lfs.with_content(tree, git.lfs_objects(root))
+        if missing:
+            raise _no_lfs_content(root, missing, f"git lfs fetch origin {commit.name}")
     return LocalFlake(
         root,
         directory,
         revision=commit.name,
         last_modified=commit.time,
         revision_count=commit.count,
-        tree=git.commit_tree(root, commit.name),
+        left_out=tuple(map(os.fsdecode, found.left_out)),
+        tree=tree,
     )
 
 
-def _work_tree_flake(root: Path, directory: str, work: git.WorkTree) -> LocalFlake:
+def _no_lfs_content(root: Path, missing: Sequence[str], command: str) -> FlakeError:
+    return FlakeError(
+        f"the flake in {root} asks for Git LFS, and of these files only the pointers are there:"
+        f" {', '.join(missing[:5])}; run 'git -C {shlex.quote(os.fspath(root))} {command.removeprefix('git ')}'"
+    )
+
+
+def _work_tree_flake(root: Path, directory: str, work: git.WorkTree, needs_lfs: bool) -> LocalFlake:
+    # Nix takes what is on disk, and so do we; but what a flake asks for must not be missing without a word.
+    if needs_lfs and (missing := lfs.pointers(work.tree)):
+        raise _no_lfs_content(root, missing, "git lfs pull")
     lock = os.fsencode(_below(directory, "flake.lock"))
     head = None if work.dirty else work.head
     return LocalFlake(
@@ -334,6 +387,7 @@ def _work_tree_flake(root: Path, directory: str, work: git.WorkTree) -> LocalFla
         directory,
         revision=None if head is None else head.name,
         dirty=work.dirty,
+        left_out=tuple(map(os.fsdecode, work.left_out)),
         base=None if head or work.head is None else work.head.name,
         last_modified=0 if work.head is None else work.head.time,
         revision_count=None if head is None else head.count,

@@ -164,7 +164,8 @@ def selected_tree(root: str | os.PathLike[str], paths: Iterable[bytes]) -> tuple
 def latest_change(root: str | os.PathLike[str]) -> int:
     """The latest modification time in a directory, in whole seconds: Nix's `lastModified` of a `path:` flake."""
     top = os.fsencode(root)
-    latest = int(os.lstat(top).st_mtime)
+    # Nix has no time before 1970, and a host refuses a reference with one.
+    latest = max(0, int(os.lstat(top).st_mtime))
     for folder, directories, files in os.walk(top):
         for name in [*directories, *files]:
             latest = max(latest, int(os.lstat(os.path.join(folder, name)).st_mtime))

@@ -401,3 +401,17 @@ def test_another_hosts_task_builds_the_system_of_its_own(tmp_path: Path) -> None
     failing = FakeHost([failed()], name="builder")
     failing.on_behalf_of = "web1"
     assert refused(failing, tmp_path)[1].startswith("builder could not build 'web1'")
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("error: attribute 'dirtyRev' missing", "Commit the changes, or write"),
+        ("error: unexpected flake input attribute 'submodules', at x", "needs Nix 2.27"),
+    ],
+)
+def test_what_a_copy_of_the_source_cannot_have(tmp_path: Path, said: str, advice: str) -> None:
+    line = b"@nix " + json.dumps({"action": "msg", "level": 0, "msg": said}).encode() + b"\n"
+    assert advice in refused(FakeHost([failed(line)]), tmp_path)[1]
+    host = FakeHost([{"status": "1", "error": said}])
+    assert advice in refused(host, tmp_path, check_mode=True, check_builds=False)[1]

@@ -55,6 +55,13 @@ def test_recorded_evaluations(name: str, known: NixError, first: str) -> None:
          NixError.INCOMPLETE_LOCK_FILE),
         ("error: creating file '\"/nix/store/x-source/flake.lock\"': Read-only file system",
          NixError.INCOMPLETE_LOCK_FILE),
+        ("error: attribute 'dirtyRev' missing\n at /nix/store/x-source/flake.nix:3:20", NixError.NO_DIRTY_REVISION),
+        ("error: attribute 'dirtyShortRev' missing", NixError.NO_DIRTY_REVISION),
+        # Nix 2.26.
+        ("error: unexpected flake input attribute 'submodules', at /nix/store/x-source/flake.nix:1:3",
+         NixError.UNKNOWN_OF_SELF),
+        ("error: unexpected flake input attribute 'lfs', at /nix/store/x-source/flake.nix:1:3",
+         NixError.UNKNOWN_OF_SELF),
         ("error: executing SQLite statement 'x': database or disk is full", NixError.DISK_FULL),
     ],
 )  # fmt: skip

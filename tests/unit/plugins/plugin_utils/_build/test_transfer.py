@@ -294,6 +294,22 @@ def test_a_dirty_tree_is_said_once_and_returned(tmp_path: Path) -> None:
     assert "has changes that are not committed to git" in warning and f"{head}-dirty" in warning
 
 
+def test_submodules_that_are_left_out_are_named_once(tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    (root / "inner").mkdir(parents=True)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for directory in (root / "inner", root):
+        (directory / "flake.nix").write_text("{ }")
+        for arguments in (["init", "--quiet"], ["add", "."], [*identity, "commit", "--quiet", "-m", "one"]):
+            subprocess.run(["git", "-C", str(directory), *arguments], check=True, capture_output=True)
+    host = FakeHost()
+    for _process in range(2):
+        with sources(host, str(root), tmp_path):
+            pass
+    (warning,) = host.warned
+    assert "is copied without the submodules inner." in warning
+
+
 def test_an_input_that_has_changed_since_it_was_locked(flake: Path, tmp_path: Path) -> None:
     other, _own = paths(flake)
     (tmp_path / "input/flake.nix").write_text("{ changed = 1; }")

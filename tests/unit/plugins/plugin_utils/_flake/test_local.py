@@ -408,7 +408,7 @@ class TestReferences:
             (".?dir=x", r"there is no flake\.nix in /.*/x;"),
             ("path:.?dir=../x", r"leads out of the flake"),
             ("path:.?narHash=x", r"parameter 'narHash'; for a flake on this machine there are only dir"),
-            ("git+file:.?lfs=1", r"parameter 'lfs'.* only allRefs, dir, ref, rev, shallow, submodules"),
+            ("git+file:.?narHash=x", r"parameter 'narHash'.* only allRefs, dir, lfs, ref, rev, shallow, submodules"),
             ("git+file:.", r"not a git repository"),
             ("git+file://host/x", r"has a host in it"),
             ("path:x%00y", r"has a NUL character in it"),
