@@ -79,22 +79,6 @@ options:
       - unproven_way_in
       - secrets_in_flake
     default: []
-  min_free_space:
-    description: How much free space there must be before the deployment begins, in MiB. The host refuses otherwise.
-    type: dict
-    default: {}
-    suboptions:
-      nix:
-        description: MiB on the file system of C(/nix).
-        type: int
-        default: 32
-      boot:
-        description:
-          - MiB on the file system of C(/boot).
-          - If not given, what those kernels and initrds of the new system need that are not there yet.
-          - V(0) for no check. The commit itself finds out whether they fit, and rolls back if not.
-          - M(deploy_flake.nixos.system_generations) frees space.
-        type: int
   on_reboot_required:
     description:
       - What to do with a system that cannot be activated live, as a switch inhibitor or C(switch-to-configuration)

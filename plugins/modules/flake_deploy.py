@@ -48,6 +48,7 @@ options:
 extends_documentation_fragment:
   - deploy_flake.nixos.build
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits
   - deploy_flake.nixos.confirmation
   - deploy_flake.nixos.addresses

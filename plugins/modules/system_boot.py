@@ -37,6 +37,7 @@ options:
     default: false
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits
   - deploy_flake.nixos.record
   - deploy_flake.nixos.addresses

@@ -47,6 +47,7 @@ options:
     default: no_new_failures
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits
   - deploy_flake.nixos.record
   - deploy_flake.nixos.confirmation

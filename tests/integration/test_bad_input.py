@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,9 @@ def test_flake_that_does_not_parse(lab: Lab, hosts: dict[str, Host], flake: Path
         ("host1-build-fails", ["Failing derivation", "Its last lines:"]),
         ("host1-not-a-system", ["is not a NixOS system", "no nixos-version"]),
         ("nobody", ["nobody", "The flake has ", "nixosConfigurations, among them", "host"]),
-        ("host2", ["it is for a host named host2, and this one is host1"]),
-        ("host1-other-architecture", ["refuses the new system: it is for"]),
-        ("host1-other-sshd", ["it starts no ssh unit"]),
+        ("host2", ["it is for a host named host2, and this one is host1", "allow 'other_hostname'"]),
+        ("host1-other-architecture", ["refuses the new system: it is for", "allow 'other_architecture'"]),
+        ("host1-other-sshd", ["it starts no ssh unit", "allow 'no_ssh'"]),
     ],
 )
 def test_configuration_that_cannot_be_deployed(
@@ -79,6 +80,14 @@ def test_build_that_takes_too_long(lab: Lab, hosts: dict[str, Host], flake: Path
     slow = {"deploy_flake_configuration": "host2-slow-build", "deploy_flake_build_timeout": 3}
     assert "The build did not end within 3 s" in refused(lab, hosts["host2"], tmp_path, flake, **slow)
     assert remains(hosts["host2"]) == ""
+
+
+def test_room_is_looked_at_before_the_build(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    change_the_flake(flake, "roomy")
+    said = refused(lab, hosts["host1"], tmp_path, flake, deploy_flake_min_free_space={"nix": 1 << 30})
+    assert re.search(r"has \d+ KiB free on /nix, and needs \d+ KiB before it builds. Nothing was begun", said), said
+    assert "deploy_flake_min_free_space.nix" in said
+    assert remains(hosts["host1"]) == ""
 
 
 def test_name_that_nix_cannot_express(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:

@@ -80,6 +80,20 @@ def test_allowances(lab: Lab, host: Host, flake: Path, tmp_path: Path, fault: st
     assert allowed.code == 0, allowed.output
 
 
+def test_names_that_mean_the_same_host(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    """With a domain and in another case; a fresh host's is told what allows it, once."""
+    try:
+        change_the_flake(flake, "named")
+        host.run("hostname nixos", check=True)
+        fresh = deploy(lab, tmp_path, flake, "host1", deploy_flake_limits=QUICK)
+        assert fresh.of("host1", "system_test")["reason"] == "other-hostname"
+        assert "allow 'other_hostname'" in fresh.failure("host1")["msg"]
+        host.run("hostname HOST1.example.org", check=True)
+        assert deploy(lab, tmp_path, flake, "host1", deploy_flake_limits=QUICK).code == 0
+    finally:
+        host.run("hostname host1", check=True)
+
+
 def test_untested_boot_default(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     assert deploy(lab, tmp_path, flake, "host1", deploy_flake_test=False).code == 0
     before = systems(host)

@@ -27,6 +27,14 @@ def test_what_nix_said_is_in_the_last_message(lab: Lab, hosts: dict[str, Host], 
     assert said not in before, played.output
 
 
+def test_what_git_and_ssh_said_is_told(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """Of a flake that can be fetched neither by this machine nor by a host."""
+    reference = "git+ssh://nobody@localhost/none?ref=main"
+    played = play(lab, tmp_path, DEPLOY, ["host1"], deploy_flake_flake=reference)
+    assert played.code != 0
+    assert "Could not read from remote repository." in played.failure("host1")["msg"], played.output
+
+
 def test_connection_that_can_never_work(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
     """Neither a stranger's host key nor a key that the host does not know is tried again for minutes."""
     key, known = tmp_path / "key", tmp_path / "known_hosts"

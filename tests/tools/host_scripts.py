@@ -91,7 +91,7 @@ _OTHER_WORDS = _each(
     " xfs msdos vfat fat tmpfs grub systemd-boot extlinux default preferred linux initrd options"
     " maintenance initializing starting live boot kept theirs broken shutdown soft-reboot"
     " toplevel previous preparing armed supervise undo guard guard-again prune garbage"
-    " authorizedkeyscommand authorizedkeysfile"
+    " authorizedkeyscommand authorizedkeysfile nixos localhost"
 )
 
 

@@ -20,6 +20,7 @@ from .evaluate import evaluate, fetch_hint, refuse_shut_out, which_there_are
 from .nix_errors import ADVICE, LOCK_IT, NixError, recognised
 from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
+from .shortage import free_space, memory
 from .transfer import Sources
 from .unit_build import End, UnitBuild
 
@@ -134,9 +135,9 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
     what = f"{unit.host.name} could not build '{configuration}'; its system is untouched"
     end = End.read(answer)
     if end.result is BuildResult.TIMEOUT:
-        return f"{what}. The build did not end within {unit.settings.build_timeout} s ('build_timeout')."
-    if killed := _killed(end):
-        return f"{what}. The build was {killed}."
+        return f"{what}. {_took_too_long(unit, 'The build')}"
+    if killed := _killed(end, answer):
+        return f"{what}. The build was {killed}"
     log = unit.log
     errors = recognised(log.error, log.log_tail)
     parts = [f"{what}.", log.error or f"nix ended with {end.status}"]
@@ -149,7 +150,9 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
     if log.log_tail:
         parts.append("\n".join(("Its last lines:", *(f"  {line}" for line in log.log_tail))))
     if NixError.DISK_FULL in errors:
-        parts.append(_free_space(answer))
+        parts.append(free_space(answer))
+    if NixError.OUT_OF_MEMORY in errors:
+        parts.append(memory(answer))
     if NixError.INCOMPLETE_LOCK_FILE in errors:
         parts.append(LOCK_IT)
     parts += [advice for error, advice in ADVICE.items() if error in errors]
@@ -169,12 +172,12 @@ def _why_not_fetched(unit: UnitBuild, answer: Answer) -> str:
     host, path, log, end = unit.host, unit.settings.toplevel, unit.log, End.read(answer)
     what = f"{host.name} does not have {path}, and could not get it; its system is untouched"
     if end.result is BuildResult.TIMEOUT:
-        return f"{what}. Fetching it did not end within {unit.settings.build_timeout} s ('build_timeout')."
-    if killed := _killed(end):
-        return f"{what}. Fetching it was {killed}."
+        return f"{what}. {_took_too_long(unit, 'Fetching it')}"
+    if killed := _killed(end, answer):
+        return f"{what}. Fetching it was {killed}"
     parts = [f"{what}.", log.error or f"nix ended with {end.status}", *log.warnings]
     if NixError.DISK_FULL in recognised(log.error, log.log_tail):
-        parts.append(_free_space(answer))
+        parts.append(free_space(answer))
     else:
         parts.append(
             f"Copy it there ('nix copy --to ssh://{host.address or host.name} {path}'), or name a substituter that has"
@@ -183,18 +186,23 @@ def _why_not_fetched(unit: UnitBuild, answer: Answer) -> str:
     return "\n".join(parts)
 
 
-def _killed(end: End) -> str:
+def _took_too_long(unit: UnitBuild, what: str) -> str:
+    """Where it stood when its time was up."""
+    at = unit.log.progress()
+    stood = f" It was {at}." if at else ""
+    return (
+        f"{what} did not end within {unit.settings.build_timeout} s.{stood} Raise build_timeout (deploy_flake_build_timeout);"
+        " what is done already is not done again."
+    )
+
+
+def _killed(end: End, answer: Answer) -> str:
     """By whom, as far as it is known; "" where it has ended by itself."""
     match end.result:
         case BuildResult.KILLED:
-            return "killed, or could not write its result to /run, or the host was restarted before it could end"
+            return "killed, or could not write its result to /run, or the host was restarted before it could end."
         case BuildResult.OUT_OF_MEMORY:
-            return "killed, since the host is out of memory; give it more, or swap, or less to do at a time"
+            return f"killed by the kernel, since the host was out of memory (oom-kill).\n{memory(answer)}"
         case BuildResult.SIGNAL:
-            return f"killed (signal {end.status}; out of memory?)"
+            return f"killed (signal {end.status}), perhaps for want of memory.\n{memory(answer)}"
     return ""
-
-
-def _free_space(answer: Answer) -> str:
-    """What to do about a full disk."""
-    return f"There are {int(answer.get('free') or 0) // 1024} MiB free on /nix; free some space there."

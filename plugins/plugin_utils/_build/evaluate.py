@@ -19,8 +19,11 @@ from .._host.connection import Host
 from .nix_command import eval_arguments, snapshot_of
 from .nix_errors import ADVICE, LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings
+from .shortage import free_space, memory
 
 _NAMES = 20
+_KILLED = ("9", "137", "247")
+"""What systemd-run and a shell make of signal 9."""
 _LISTING = 120
 """Seconds for the names of the configurations."""
 
@@ -69,6 +72,10 @@ def evaluate(
     parts += [advice for known, advice in ADVICE.items() if known in recognised(error)]
     if NixError.INCOMPLETE_LOCK_FILE in recognised(error):
         raise HostError("\n".join((*parts, LOCK_IT)), Refusal.NOT_LOCKED)
+    if NixError.OUT_OF_MEMORY in recognised(error) or answer.get("status") in _KILLED:
+        parts.append(memory(answer))
+    if NixError.DISK_FULL in recognised(error):
+        parts.append(free_space(answer))
     if NixError.CANNOT_FETCH in recognised(error):
         raise HostError("\n".join((*parts, fetch_hint(settings))), Refusal.INPUT_NOT_FETCHED)
     raise HostError("\n".join(parts), Refusal.EVALUATION_FAILED)

@@ -27,6 +27,8 @@ class NixError(Enum):
     INCOMPLETE_LOCK_FILE = auto()
     """The lock file does not name every input, and cannot be written where the flake is."""
     DISK_FULL = auto()
+    OUT_OF_MEMORY = auto()
+    """Or probably so: a builder was killed."""
     PROGRAM_FAILED = auto()
     """git or ssh, mostly, which has said why before."""
     CANNOT_FETCH = auto()
@@ -58,6 +60,11 @@ _KNOWN = {
         r"|\w+ing file '[^'\n]*flake\.lock[^'\n]*': (?:Permission denied|Read-only file system)"
     ),
     NixError.DISK_FULL: re.compile(r"No space left|disk is full"),
+    NixError.OUT_OF_MEMORY: re.compile(
+        r"failed due to signal 9\b|out of memory|std::bad_alloc|Cannot allocate memory|Killed signal terminated program"
+        r"|GC Warning: Failed to expand heap|memory exhausted",
+        re.IGNORECASE,
+    ),
     NixError.PROGRAM_FAILED: re.compile(
         r"program '[^'\n]*' failed|[Ff]ailed to fetch git repository"
         # It goes on with what it has of the repository, and there is nothing.
@@ -73,10 +80,10 @@ _KNOWN = {
 
 
 def recognised(message: str, build_log: Iterable[str] = ()) -> frozenset[NixError]:
-    """What a message of Nix says. Of a full disk the log of the build that failed may tell as well."""
+    """What a message of Nix says. Of a shortage the log of the build that failed may tell as well."""
     found = {error for error, words in _KNOWN.items() if words.search(message)}
-    if any(_KNOWN[NixError.DISK_FULL].search(line) for line in build_log):
-        found.add(NixError.DISK_FULL)
+    said = "\n".join(build_log)
+    found |= {error for error in (NixError.DISK_FULL, NixError.OUT_OF_MEMORY) if _KNOWN[error].search(said)}
     if NixError.DISK_FULL in found:
         # That is why, then.
         found.discard(NixError.CANNOT_FETCH)

@@ -58,6 +58,8 @@ class BuildSettings(CopySettings):
     on_older: OnOlder
     check_builds: bool
     build_timeout: int
+    min_free_nix: int
+    """MiB that there must be on /nix before the build."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -81,6 +83,7 @@ class BuildSettings(CopySettings):
             on_older=OnOlder(options["on_older"]),
             check_builds=options["check_builds"],
             build_timeout=options["build_timeout"],
+            min_free_nix=options["min_free_space"]["nix"],
         )
 
 

@@ -31,6 +31,7 @@ from .._host.connection import Host
 from .known_secrets import known_secrets
 from .lock import lock
 from .settings import CopySettings
+from .shortage import in_time
 
 @dataclass(frozen=True)
 class Nar:
@@ -142,7 +143,8 @@ class Sources:
                 nar_size=str(nar.size),
                 packed=nar.packed,
             )
-            self._host.persist(self._settings.reconnect_timeout, receive, "copying the flake")
+            sent = partial(in_time, self._host, len(nar.data), self._settings.copy_timeout, receive)
+            self._host.persist(self._settings.reconnect_timeout, sent, "copying the flake")
             self.bytes_sent += len(nar.data)
 
     def read(self, path: str) -> Nar:

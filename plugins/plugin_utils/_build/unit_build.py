@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from .._codes import BuildResult, Refusal
 from .._host.answer import Answer, HostError, number
@@ -20,6 +21,7 @@ from .nix_command import build_arguments, snapshot_of
 from .nix_log import BuildLog
 from .older import compared
 from .settings import BuildSettings
+from .shortage import in_time
 from .transfer import Sources
 
 _QUIET = 3
@@ -110,15 +112,17 @@ class UnitBuild:
         patience = quiet + _POLL
         # With a reference, somebody has spoken with the host before.
         wait_for = host.persist if settings.reference else host.contact
+        ask = partial(in_time, host, len(data), settings.copy_timeout) if data else _at_once
         answer = wait_for(
             settings.reconnect_timeout,
-            lambda: host.run(
+            lambda: ask(lambda: host.run(
                 "build",
                 limit=patience + 120 + (settings.copy_timeout if data else 0),
                 data=data,
                 name=self._name,
                 login_user=self._user,
                 build_limit=str(settings.build_timeout),
+                need_nix_kib=str(settings.min_free_nix * 1024),
                 nix_arguments=self._arguments,
                 at_end=program("build_ended"),
                 bound_log=program("bound_log"),
@@ -132,7 +136,7 @@ class UnitBuild:
                 ask_committed="yes" if compared(settings, self._sources) else "no",
                 **{"nar_size": "", **snapshot},
                 **({"look": "yes", **self._look} if self._look else {"look": "no"}),
-            ),
+            )),
             f"{'copying the flake and ' if data else ''}building (a build that has begun goes on there)",
             begun=may_start == "no",
         )
@@ -162,3 +166,7 @@ class UnitBuild:
             else:
                 self.host.tell(line)
             self._told = (line, time.monotonic())
+
+
+def _at_once(ask: Callable[[], Answer]) -> Answer:
+    return ask()

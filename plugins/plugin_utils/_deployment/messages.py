@@ -142,6 +142,15 @@ def after_refusal(why_code: str, again: str) -> str:
             "wait until it is up (limits.health gives it longer), or end what it still starts ('systemctl list-jobs'"
             f" and 'systemctl stop' on the host), and {again} again"
         )
+    if why_code == Why.PRE_ACTIVATE_SCRIPT:
+        return (
+            f"see its output, mend what it names and {again} again; pre_activate_script, where it is empty"
+            " (deploy_flake_pre_activate_script), leaves it out"
+        )
+    if why_code == Why.PRE_SWITCH_CHECKS:
+        return f"see its output, mend what it names or the check in system.preSwitchChecks, and {again} again"
+    if why_code == Why.SWITCH_LOCKED:
+        return f"wait until whoever switches the host has ended ('nixos-rebuild' by hand, perhaps), and {again} again"
     return f"fix what is named above and {again} again"
 
 

@@ -28,8 +28,11 @@ def wait_while_busy(host: Host, patience: float, attempt: Callable[[], T]) -> T:
         try:
             return attempt()
         except HostError as error:
-            if error.reason != Refusal.BUSY or time.monotonic() >= ends:
+            if error.reason != Refusal.BUSY:
                 raise
+            if time.monotonic() >= ends:
+                said = f"{error}. It was waited for {patience} s; lock_timeout (deploy_flake_lock_timeout) is how long"
+                raise HostError(said, error.reason, error.answer) from None
             if (text := who_is_busy(error)) != told:
                 host.tell(f"waits up to {patience} s: {text}")
                 told = text

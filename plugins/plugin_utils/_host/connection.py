@@ -48,6 +48,10 @@ _ELSEWHERE = re.compile(r"ProxyJump|ProxyCommand|-J\b", re.IGNORECASE)
 T = TypeVar("T")
 
 
+class TimeUpError(AnsibleConnectionFailure):
+    """A command did not end within its limit, over a connection that may be well."""
+
+
 class Connection(Protocol):
     """What is used of a connection plugin."""
 
@@ -341,7 +345,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
     """Turn a wait that does not end into a lost connection. A task's own `timeout` stays in charge where it is set."""
 
     def give_up(_signal: int, _frame: FrameType | None) -> Any:
-        raise AnsibleConnectionFailure(f"no answer within {seconds:.0f} s")
+        raise TimeUpError(f"no answer within {seconds:.0f} s")
 
     if signal.getitimer(signal.ITIMER_REAL)[0] > 0:
         yield

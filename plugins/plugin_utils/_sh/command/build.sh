@@ -3,12 +3,12 @@
 # may_start: whether to start one. sources: what was kept for it, one a line. paths: those that the controller could send. nar_size: of
 # one that comes on standard input, whose path is path; or nothing. look: whether to look as well if anything is to be done.
 # ask_committed: whether to say what the boot default was made from, where it is another system.
-# inputs: name login_user build_limit nix_arguments at_end bound_log nix_config offset patience quiet may_start sources paths nar_size look
+# inputs: name login_user build_limit need_nix_kib nix_arguments at_end bound_log nix_config offset patience quiet may_start sources paths nar_size look
 # inputs: ask_committed
 # inputs where nar_size: path packed
 # inputs where look=yes: specialisation mode over_ssh allow
 # needs: base cache_directory free_space interpreter last_committed nix_access nix_config old_builds own_directory quote receive_snapshot root_snapshots
-# needs: roots system tools wait_for_line
+# needs: roots shortage system tools wait_for_line
 # shellcheck shell=sh
 
 # refuse_build REASON MESSAGE: nothing will come of this flake.
@@ -64,6 +64,9 @@ in_progress() {
 start_build() {
     local bound said tries
     [ ! -e "$build" ] || rm -rf "$build"
+    free_kib /nix
+    [ "${free:-$need_nix_kib}" -ge "$need_nix_kib" ] ||
+        refuse_unbegun no-space "has $free KiB free on /nix, and needs $need_nix_kib KiB before it builds. Nothing was begun: $space_helps, or ask for less (deploy_flake_min_free_space.nix)"
     mkdir -m 0700 "$build" && : >"$build/events" || refuse_unbegun no-space "cannot make $build: is /run full?"
     # Whoever waits for a directory of users holds up all others.
     timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_unbegun no-user "has no user $login_user to build as, or did not say so within 20 s"
@@ -148,8 +151,7 @@ hand_out() {
     "success "*) answer_success ;;
     *)
         drop_roots "$sources"
-        free_kib /nix
-        answer free "$free"
+        answer_shortage
         case $result in exit-code*) answer_shut_out ;; esac
         ;;
     esac

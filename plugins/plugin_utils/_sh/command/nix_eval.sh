@@ -2,7 +2,7 @@
 # nix_arguments: quoted for a shell. sources: what was kept for it, one a line. If the value is store paths, it says which of them the host
 # has. ask_committed: whether to say as well what the boot default was made from.
 # inputs: login_user nix_arguments eval_limit sources ask_committed
-# needs: base cache_directory last_committed nix_access nix_config own_directory roots tools
+# needs: base cache_directory last_committed nix_access nix_config own_directory roots shortage tools
 # shellcheck shell=sh
 
 # shellcheck disable=SC2120 # `set` gives them
@@ -30,6 +30,7 @@ main() {
     rm -rf "$temporary"
     # Nothing will come of this flake.
     [ "$status" = 0 ] || drop_roots "$sources"
+    [ "$status" = 0 ] || answer_shortage
     [ "$status" = 0 ] || answer_shut_out
     [ "$ask_committed" = no ] || answer_last_committed
     set -f

@@ -39,6 +39,7 @@ boot_files_fit() {
     kernels_on_boot || return 0
     needed=$(boot_files_kib "$new")
     free_kib /boot
-    [ "$needed" = 0 ] || [ "$free" -ge "$needed" ] || complain no-space "has $free KiB free on /boot, and needs \
-$needed KiB for the kernel and the initrd of the new system; old generations can be removed with the module system_generations"
+    [ "$needed" = 0 ] || [ "${free:-$needed}" -ge "$needed" ] || complain no-space "has $free KiB free on /boot, and needs \
+$needed KiB for the kernel and the initrd of the new system; old generations can be removed with the module system_generations \
+(the playbook generations); deploy_flake_min_free_space.boot, where it is 0, leaves it to the commit, which rolls back if they do not fit"
 }

@@ -1,7 +1,10 @@
 # Free space on the file systems that a system needs.
-# sets: free total
+# sets: free space_helps total
 # needs: base
 # shellcheck shell=sh
+
+# shellcheck disable=SC2034 # not every script that looks says so
+space_helps="free some with the playbook generations, with deploy_flake_collect_garbage"
 
 # free_kib DIRECTORY: what is free there, in $free, and what there is, in $total; nothing in $free, where that is not known. A
 # name with /. at its end is mounted first, where that is done on demand; but not everybody may look into it.

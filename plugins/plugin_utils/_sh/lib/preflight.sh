@@ -39,7 +39,7 @@ preflight() {
 require_free_space() {
     [ -d "$1" ] || return 0
     free_kib "$1"
-    [ "$free" -ge "$2" ] || refuse_system no-space "has $free KiB free on $1, and needs $2 KiB"
+    [ "${free:-$2}" -ge "$2" ] || refuse_system no-space "has $free KiB free on $1, and needs $2 KiB; $space_helps, or ask for less (deploy_flake_min_free_space.${1#/})"
 }
 
 # look_at_host: whether a deployment can begin on it.
@@ -48,7 +48,7 @@ look_at_host() {
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
     # Its installer would write into a directory that the firmware does not know, and say that all is well.
     ask_loader
-    [ -z "$loader_lacks" ] || allowed boot_not_mounted || refuse_system boot-not-mounted "refuses a new system: $loader_lacks should be mounted, and is not, so the boot loader cannot be written"
+    [ -z "$loader_lacks" ] || allowed boot_not_mounted || refuse_system boot-not-mounted "refuses a new system: $loader_lacks should be mounted, and is not, so the boot loader cannot be written; mount it ('systemctl start' of its unit, or 'mount'), or allow 'boot_not_mounted' (deploy_flake_allow)"
     require_free_space /nix "$need_nix_kib"
     # Unless the operator has said how much there must be.
     if [ -n "$need_boot_kib" ]; then require_free_space /boot "$need_boot_kib"; else boot_files_fit || refuse_system "$code" "$complaint"; fi

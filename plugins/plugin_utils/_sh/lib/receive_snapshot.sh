@@ -24,7 +24,7 @@ receive_snapshot() {
     free_kib /nix
     # Once unpacked, once in the store.
     needed=$((nar_size / 512 + 1024))
-    [ "$free" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for $path"
+    [ "${free:-$needed}" -ge "$needed" ] || lost_snapshot no-space "has $free KiB free on /nix, and needs $needed KiB for $path; $space_helps, or leave out of the flake what is large"
     temporary=$(mktemp -d "$copies.XXXXXXXX") || lost_snapshot no-space "cannot make a temporary directory in /nix/var/nix"
     # Not local: this is done when the shell ends.
     trap 'rm -rf "$temporary"' EXIT

@@ -1,6 +1,6 @@
 # Whether a system may be tried here, and whether there is anything to do. Before it: $new.
 # inputs: specialisation mode over_ssh allow
-# needs: base allowed boot_loader profile roots
+# needs: base allowed boot_loader profile roots same_name
 # shellcheck shell=sh
 
 # yes where it is only asked whether a system would be refused: then that is the status, and nothing is said or dropped.
@@ -63,7 +63,7 @@ choose_live_system() {
 
 # look_at_toplevel SYSTEM: refuses one that is not for this host.
 look_at_toplevel() {
-    local hostname_file its_name its_system our_system part unit_file wanted
+    local hostname_file its_name its_system no_name our_system part unit_file wanted
     for part in nixos-version bin/switch-to-configuration; do
         [ -e "$1/$part" ] || refuse_system not-a-system "refuses $1: it is not a NixOS system, it has no $part"
     done
@@ -71,7 +71,10 @@ look_at_toplevel() {
     if [ -e "$hostname_file" ] && ! allowed other_hostname; then
         read -r its_name <"$hostname_file"
         read_line /proc/sys/kernel/hostname
-        [ "$its_name" = "$line" ] || refuse_system other-hostname "refuses the new system: it is for a host named $its_name, and this one is $line"
+        no_name=
+        case $line in nixos | localhost | '') no_name=", which may be no name of its own yet" ;; esac
+        same_name "$its_name" "$line" || refuse_system other-hostname "refuses the new system: it is for a host named $its_name, and this one is $line$no_name. \
+Name the configuration that is meant (deploy_flake_configuration), or allow 'other_hostname' (deploy_flake_allow), as for a fresh host, which is $its_name from then on"
     fi
     if [ "$over_ssh" = yes ] && ! allowed no_ssh && [ -d "$1/etc/systemd/system" ]; then
         wanted=no
@@ -79,11 +82,13 @@ look_at_toplevel() {
             "$1"/etc/systemd/system/*.wants/sshd.socket "$1"/etc/systemd/system/*.wants/ssh.socket; do
             [ ! -e "$unit_file" ] && [ ! -L "$unit_file" ] || wanted=yes
         done
-        [ "$wanted" = yes ] || refuse_system no-ssh "refuses the new system: it starts no ssh unit, and this host is deployed over ssh"
+        [ "$wanted" = yes ] || refuse_system no-ssh "refuses the new system: it starts no ssh unit, and this host is deployed over ssh. \
+Set services.openssh.enable in its configuration, or allow 'no_ssh' (deploy_flake_allow) where a unit of another name starts it"
     fi
     if [ -r "$1/system" ] && [ -r /run/current-system/system ] && ! allowed other_architecture; then
         read -r its_system <"$1/system" || :
         read -r our_system </run/current-system/system || :
-        [ "$its_system" = "$our_system" ] || refuse_system other-architecture "refuses the new system: it is for $its_system, and this host is $our_system"
+        [ "$its_system" = "$our_system" ] || refuse_system other-architecture "refuses the new system: it is for $its_system, and this host is $our_system; set nixpkgs.hostPlatform, \
+or allow 'other_architecture' (deploy_flake_allow) where this host can run it"
     fi
 }

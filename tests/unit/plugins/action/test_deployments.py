@@ -274,7 +274,7 @@ def test_options_are_checked(run: Runner) -> None:
 @pytest.mark.parametrize(
     ("failure", "result"),
     [
-        (HostError("host1 x", Refusal.BUSY), {"msg": "host1 x", "reason": "busy"}),
+        (HostError("host1 x", Refusal.NOT_VALID), {"msg": "host1 x", "reason": "not-valid"}),
         (
             HostError("host1 x", Refusal.NOT_ROOT),
             {"msg": "host1 x; set 'become: true' for the task or log in as root", "reason": "not-root"},

@@ -121,8 +121,8 @@ def test_one_that_somebody_else_tidied_up_is_begun_again(tmp_path: Path) -> None
         ("timeout 15", "could not build 'host1'; its system is untouched. The build did not end within 7 s"),
         ("killed", "The build was killed, or could not write its result to /run, or the host was restarted"),
         ("exit-code 127", "\nnix ended with 127"),
-        ("oom-kill KILL", "The build was killed, since the host is out of memory"),
-        ("signal KILL", "The build was killed (signal KILL; out of memory?)"),
+        ("oom-kill KILL", "The build was killed by the kernel, since the host was out of memory (oom-kill).\nThe host needs more memory"),
+        ("signal KILL", "The build was killed (signal KILL), perhaps for want of memory.\nThe host needs"),
         ("core-dump ABRT", "\nnix ended with ABRT"),
         # An end without a system is none.
         ("success 0", "\nnix ended with 0"),
@@ -171,11 +171,51 @@ def test_a_name_that_the_flake_does_not_have(tmp_path: Path, value: str, words: 
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    _reason, text = refused(FakeHost([failed(log("disk-full"))]), tmp_path)
-    assert text.endswith("No space left on device\nThere are 2 MiB free on /nix; free some space there.")
+    _reason, text = refused(FakeHost([failed(log("disk-full"), total="40960")]), tmp_path)
+    assert "No space left on device\nThere are 2 MiB free on /nix, of 40 MiB. Free some: the playbook generations" in text
+    assert "deploy_flake_collect_garbage" in text
     # It may be unknown how much there is.
     assert "There are 0 MiB free" in refused(FakeHost([failed(log("disk-full"), free="")]), tmp_path)[1]
     assert "MiB free" not in refused(FakeHost([failed(log("failure"))]), tmp_path)[1]
+
+
+MEMORY: dict[str, Any] = {"memory": "2097152", "memory_available": "10240", "swap": "0"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        failed(result="oom-kill KILL", **MEMORY),
+        failed(result="signal KILL", **MEMORY),
+        failed(b'@nix {"action":"msg","level":0,"msg":"error: builder for x failed due to signal 9 (Killed)"}\n', **MEMORY),
+        failed(b"terminate called after throwing an instance of 'std::bad_alloc'\n", **MEMORY),
+    ],
+    ids=["oom-kill", "signal", "builder", "nix itself"],
+)
+def test_too_little_memory(tmp_path: Path, answer: dict[str, Any]) -> None:
+    _reason, text = refused(FakeHost([answer]), tmp_path)
+    assert "The host has 2048 MiB of memory and no swap, and 10 MiB of the memory are free now." in text
+    assert "'--max-jobs=1' and '--cores=1' in build_args" in text
+    assert "MiB of memory" not in refused(FakeHost([failed(log("failure"), **MEMORY)]), tmp_path)[1]
+
+
+def test_too_little_memory_to_evaluate(tmp_path: Path) -> None:
+    for said, status in (("error: out of memory", "1"), ("", "137")):
+        with pytest.raises(HostError, match=r"The host has 2048 MiB of memory and 4 MiB of swap"):
+            host = FakeHost([{"status": status, "error": said, **MEMORY, "swap": "4096"}])
+            built(host, tmp_path, check_mode=True, check_builds=False)
+
+
+def test_room_is_looked_at_before_the_build(tmp_path: Path) -> None:
+    host = FakeHost([done()])
+    built(host, tmp_path, min_free_space={"nix": 7})
+    assert host.asked[0].inputs["need_nix_kib"] == str(7 * 1024)
+
+
+def test_time_that_was_too_short(tmp_path: Path) -> None:
+    _reason, text = refused(FakeHost([failed(log("substitution")[:-1], result="timeout 15")]), tmp_path, build_timeout=7)
+    assert "did not end within 7 s. It was " in text
+    assert "Raise build_timeout (deploy_flake_build_timeout)" in text
 
 
 def test_a_lock_file_that_is_not_whole(tmp_path: Path) -> None:
@@ -233,8 +273,8 @@ def test_a_system_that_was_built_already(tmp_path: Path) -> None:
     [
         (failed(result="timeout 15"), "Fetching it did not end within 7200 s", False),
         (failed(result="killed"), "Fetching it was killed, or could not write its result to /run, or the host", False),
-        (failed(result="oom-kill KILL"), "Fetching it was killed, since the host is out of memory", False),
-        (failed(result="signal KILL"), "Fetching it was killed (signal KILL; out of memory?)", False),
+        (failed(result="oom-kill KILL"), "Fetching it was killed by the kernel, since the host was out of memory (oom-kill)", False),
+        (failed(result="signal KILL"), "Fetching it was killed (signal KILL), perhaps for want of memory", False),
         (failed(log("disk-full")), "There are 2 MiB free on /nix", False),
         (failed(log("download-error")), "error: unable to download", True),
         (failed(result="exit-code 1"), "\nnix ended with 1\n", True),

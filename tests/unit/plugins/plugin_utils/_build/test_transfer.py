@@ -31,7 +31,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.snapshot
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import source_store_path, sri
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.unlocked import Unlocked
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host, TimeUpError
 from unit.actions import options_of
 from unit.building import DERIVATION, SYSTEM, built, done, failed, log
 from unit.fake_host import FakeHost
@@ -317,6 +317,19 @@ def test_an_input_that_has_changed_since_it_was_locked(flake: Path, tmp_path: Pa
     with sources(host, f"path:{flake}", tmp_path) as found, pytest.raises(FlakeError, match="is not what the lock file"):
         found.bring()
     assert host.commands == ["copy_ask", "copy_drop"]
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["by itself", "with the build"])
+def test_link_that_is_too_slow(flake: Path, tmp_path: Path, alone: bool) -> None:
+    """To try the same again would take as long: it is told with figures, and the option that helps."""
+    other, own = paths(flake)
+    missing = [other, own] if alone else [own]
+    host = FakeHost([{"missing": missing}, TimeUpError("no answer within 7 s")])
+    with pytest.raises(HostError, match="link to host1 is too slow: 0.0 MiB did not get there within 7 s") as caught:
+        built(host, tmp_path, flake=f"path:{flake}", copy_timeout=7)
+    assert caught.value.reason == Refusal.TOO_SLOW
+    assert "deploy_flake_copy_timeout" in str(caught.value)
+    assert host.done()
 
 
 def test_the_last_one_goes_with_the_build(flake: Path, tmp_path: Path) -> None:

@@ -160,3 +160,18 @@ def test_answers_are_read_behind_the_marker() -> None:
 def test_cut_off_answers_are_none(output: str) -> None:
     with pytest.raises(ValueError, match="not an answer"):
         Answer.parse(output)
+
+
+@pytest.mark.parametrize(
+    ("why", "word"),
+    [
+        (Why.REBOOT_REQUIRED, "on_reboot_required"),
+        (Why.UNITS_FAILED_BEFORE, "health_policy"),
+        (Why.NOT_UP, "limits.health"),
+        (Why.PRE_ACTIVATE_SCRIPT, "deploy_flake_pre_activate_script"),
+        (Why.PRE_SWITCH_CHECKS, "system.preSwitchChecks"),
+        (Why.SWITCH_LOCKED, "wait until whoever switches the host has ended"),
+    ],
+)
+def test_refusals_of_the_supervisor_name_what_helps(why: Why, word: str) -> None:
+    assert word in messages.after_refusal(why, "deploy")

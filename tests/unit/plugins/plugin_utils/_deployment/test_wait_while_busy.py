@@ -63,6 +63,7 @@ def test_patience_has_an_end(clock: Clock) -> None:
     with pytest.raises(HostError) as caught:
         wait_while_busy(FakeHost(), 60, attempts)
     assert (caught.value.reason, clock.now - began, attempts.made) == (Refusal.BUSY, 60, 31)
+    assert "lock_timeout (deploy_flake_lock_timeout)" in str(caught.value)
 
 
 def test_without_patience_it_is_tried_once(clock: Clock) -> None:
