@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.flake_nix import declared_inputs
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import toplevel
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.unlocked import unlocked_inputs
 from lab import Host
 
 NIX = "nix --extra-experimental-features 'nix-command flakes'"
@@ -94,46 +90,6 @@ def test_the_locked_reference_is_what_nix_takes(nix: Host, tmp_path: Path) -> No
         reference = flake.locked_reference(snapshot)
         done = nix.run(f"{NIX} eval {shlex.quote(reference)}#is", check=True)
         assert done.stdout.strip() == f'[ "{flake.revision}" {flake.last_modified} "{snapshot.nar_hash}" ]'
-
-
-INPUTS = r"""
-# inputs.commented.url = "x";
-{ /* { */
-  description = ''a ''' ''${x} ''\n } inputs = { };'';
-  inputs = {
-    whole.url = "path:PLACE/input";
-    files = { url = path:PLACE/input?dir=.; flake = false; };
-    sub = { url = "path:./sub"; inputs.deeper.follows = "whole"; inputs.unknown.follows = "whole"; };
-  };
-  inputs.same.follows = "sub/deeper";
-  inputs."a-b" = { type = "path"; path = "PLACE/input"; };
-  nixConfig.x = let y = 1; in with { z = y; }; assert y == 1; "${ { b = "1"; }.b }";
-  outputs = { self, whole, files ? { x = [ 1 ]; }, sub, ... }@inputs:
-    let z = { }; s = "''"; in rec { inherit (z) y; a = x: x; b = inputs: ./a/${s}/c; };
-}
-"""
-
-
-def test_inputs_are_read_and_compared_as_nix_does(nix: Host) -> None:
-    """What Nix makes of the text, and a lock file that it has written."""
-    for name in ("flake/sub", "input"):
-        (nix.root / PLACE.lstrip("/") / name).mkdir(parents=True)
-    files = {
-        "flake/flake.nix": INPUTS.replace("PLACE", PLACE),
-        "flake/sub/flake.nix": f'{{ inputs.deeper.url = "path:{PLACE}/input"; outputs = _: {{ }}; }}',
-        "input/flake.nix": "{ outputs = _: { }; }",
-    }
-    for name, text in files.items():
-        (nix.root / PLACE.lstrip("/") / name).write_text(text, encoding="utf-8")
-    expression = f"let f = import {PLACE}/flake/flake.nix; in [ f.inputs (builtins.functionArgs f.outputs) ]"
-    said = nix.run(f"touch {PLACE}/added; nix-instantiate --eval --strict --json -E '{expression}'", check=True).stdout
-    inputs, arguments = json.loads(said)
-    others: dict[str, Any] = {name: {} for name in arguments if name != "self"}
-    assert declared_inputs(files["flake/flake.nix"]) == {**others, **inputs}
-
-    nix.run(f"cd {PLACE}/flake && {NIX} flake lock", check=True)
-    lock = (nix.root / PLACE.lstrip("/") / "flake/flake.lock").read_bytes()
-    assert unlocked_inputs(files["flake/flake.nix"].encode(), lock) == ()
 
 
 def test_every_name_finds_its_configuration(nix: Host, tmp_path: Path) -> None:
