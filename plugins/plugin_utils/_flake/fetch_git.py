@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from . import git, nar
+from . import git, git_program, nar
 from .credentials import Credentials
 from .reference import FlakeError
 
@@ -88,27 +88,21 @@ class _Fetch:
         """Run git; how it ended, and its last words."""
         left = self._ends - time.monotonic()
         try:
-            # In a session of its own it has no terminal, so nothing in it can ask a question and wait for the answer.
-            done = subprocess.run(
-                ["git", "-c", "protocol.ext.allow=never", "-C", os.fspath(directory), *arguments],
-                env=self._environment(directory, url),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=max(left, 1),
-                start_new_session=True,
-                check=False,
+            status, said = git_program.run(
+                directory,
+                self._environment(directory, url),
+                max(left, 1),
+                *("-c", "protocol.ext.allow=never"),
+                *arguments,
             )
         except subprocess.TimeoutExpired as error:
             raise FlakeError(f"git has not fetched it within {self._limit:.0f} s ('copy_timeout')") from error
         except FileNotFoundError as error:
             raise FlakeError("the program git is not on this machine") from error
-        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        return done.returncode, "; ".join(lines[-_LINES:])
+        return status, "; ".join(said[-_LINES:])
 
     def _environment(self, directory: Path, url: str) -> dict[str, str]:
         environment = git.environment(directory)
-        environment["SSH_ASKPASS_REQUIRE"] = "never"
         own = subprocess.run(["git", "config", "--get", "core.sshCommand"], capture_output=True, check=False)
         if "GIT_SSH" not in environment and "GIT_SSH_COMMAND" not in environment and own.returncode != 0:
             environment["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes -o ConnectTimeout=30"

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
-from . import git, nar
+from . import git, git_program, nar
 from .flake_nix import declared_inputs
 from .local import LocalFlake
 from .reference import FlakeError, split_query
@@ -69,27 +67,11 @@ def _asks_for_more(flake_nix: bytes) -> bool:
 
 
 def _run(where: Path, limit: float, *arguments: str) -> None:
-    """Run git where nobody can be asked for a password."""
-    environment = git.environment(where) | {"SSH_ASKPASS_REQUIRE": "never"}
-    process = subprocess.Popen(
-        # Nothing goes on in the background in a directory that is about to be removed.
-        ["git", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-C", os.fspath(where), *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        # Without a terminal ssh asks nobody; and all of it can be ended.
-        start_new_session=True,
-    )
+    # Nothing goes on in the background in a directory that is about to be removed.
+    quiet = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
     try:
-        _output, errors = process.communicate(timeout=limit)
+        status, said = git_program.run(where, git.environment(where), limit, *quiet, *arguments)
     except subprocess.TimeoutExpired:
         raise git.GitError(f"git did not fetch it within {limit:.0f} s") from None
-    finally:
-        if process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-    if process.returncode != 0:
-        said = [line for line in errors.decode(errors="replace").splitlines() if line.strip()]
-        raise git.GitError("\n".join(said[-6:]) or f"git ended with {process.returncode}")
+    if status != 0:
+        raise git.GitError("\n".join(said[-6:]) or f"git ended with {status}")

@@ -272,10 +272,17 @@ def test_a_repository_without_a_flake(repository: Path, tmp_path: Path) -> None:
 
 
 def test_git_has_a_limit(repository: Path, source: Source, programs: Path, tmp_path: Path) -> None:
-    (programs / "ssh").write_text("#!/bin/sh\nexec cat /dev/zero >/dev/null\n")
+    """git has ended by then, since it hears no more of ssh, which goes on."""
+    (programs / "ssh").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 100 >/dev/null\n")
     host = FakeHost(source.answers())
     fetched(host, tmp_path, f"git+ssh://example.org{repository}", copy_timeout=1)
     assert host.commands == ["nix_eval", "read_source"]
+    # One that has ended, and that nobody has waited for yet, has no words.
+    words = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
+    deadline = time.monotonic() + 10
+    while words.exists() and words.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_copy_alone(source: Source, tmp_path: Path) -> None:
