@@ -273,7 +273,7 @@ def test_a_repository_without_a_flake(repository: Path, tmp_path: Path) -> None:
 
 def test_git_has_a_limit(repository: Path, source: Source, programs: Path, tmp_path: Path) -> None:
     """git has ended by then, since it hears no more of ssh, which goes on."""
-    (programs / "ssh").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 100 >/dev/null\n")
+    (programs / "ssh").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec /bin/sleep 100 >/dev/null\n")
     host = FakeHost(source.answers())
     fetched(host, tmp_path, f"git+ssh://example.org{repository}", copy_timeout=1)
     assert host.commands == ["nix_eval", "read_source"]
