@@ -125,7 +125,9 @@ class Sources:
             return False
         self._sources = {**more, **self._sources}
         missing = self._host.run("copy_ask", paths="\n".join(more), limit=60).all("missing")
-        if any([self._is_here(path) for path in missing]):
+        # Each is looked at.
+        here = [self._is_here(path) for path in missing]
+        if any(here):
             return True
         self._forget(more)
         return False

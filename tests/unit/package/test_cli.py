@@ -173,6 +173,8 @@ def test_password_of_sudo(monkeypatch: pytest.MonkeyPatch, more: list[str], sett
 def test_signal_ends_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
+    # nohup, which may have started the tests, has it ignored.
+    inherited = signal.signal(number, signal.SIG_DFL)
     before = signal.getsignal(number)
 
     def script(playing: Playing) -> None:
@@ -185,9 +187,12 @@ def test_signal_ends_the_run(
             pass
 
     plays(monkeypatch, script)
-    assert cli.main([*DEPLOY, "--instrumentation", "plain"]) == 130
-    assert f"{number.name}: stopping" in capsys.readouterr().out
-    assert signal.getsignal(number) == before
+    try:
+        assert cli.main([*DEPLOY, "--instrumentation", "plain"]) == 130
+        assert f"{number.name}: stopping" in capsys.readouterr().out
+        assert signal.getsignal(number) == before
+    finally:
+        signal.signal(number, inherited)
 
 
 def test_whoever_reads_may_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
