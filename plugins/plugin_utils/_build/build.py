@@ -108,9 +108,7 @@ def _built(unit: UnitBuild, answer: Answer, configuration: str, what: str) -> di
     }
 
 
-def _evaluate(
-    host: Host, settings: BuildSettings, reference: str, sources: Sources | None = None
-) -> dict[str, Any]:
+def _evaluate(host: Host, settings: BuildSettings, reference: str, sources: Sources | None = None) -> dict[str, Any]:
     """The return values, where a configuration is evaluated and not built."""
     configuration = settings.configuration or host.on_behalf_of
     flake = compared(settings, sources)
@@ -191,8 +189,8 @@ def _took_too_long(unit: UnitBuild, what: str) -> str:
     at = unit.log.progress()
     stood = f" It was {at}." if at else ""
     return (
-        f"{what} did not end within {unit.settings.build_timeout} s.{stood} Raise build_timeout (deploy_flake_build_timeout);"
-        " what is done already is not done again."
+        f"{what} did not end within {unit.settings.build_timeout} s.{stood} Raise build_timeout"
+        " (deploy_flake_build_timeout); what is done already is not done again."
     )
 
 

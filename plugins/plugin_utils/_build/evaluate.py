@@ -86,8 +86,8 @@ def fetch_hint(settings: BuildSettings) -> str:
     if not settings.flake or settings.copy_inputs == CopyInputs.ALL:
         return "Let the host fetch it, as with access-tokens in nix_config."
     return (
-        "Let the host fetch it, as with access-tokens in nix_config; or, for a flake on the controller, have that fetch it"
-        " for the host: 'all' for copy_inputs (deploy_flake_copy_inputs)."
+        "Let the host fetch it, as with access-tokens in nix_config; or, for a flake on the controller, have that fetch"
+        " it for the host: 'all' for copy_inputs (deploy_flake_copy_inputs)."
     )
 
 

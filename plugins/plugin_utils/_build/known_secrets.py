@@ -10,7 +10,12 @@ from pathlib import Path
 
 from ansible import constants, context
 
-_SETTINGS = ("DEFAULT_VAULT_PASSWORD_FILE", "BECOME_PASSWORD_FILE", "CONNECTION_PASSWORD_FILE", "DEFAULT_PRIVATE_KEY_FILE")
+_SETTINGS = (
+    "DEFAULT_VAULT_PASSWORD_FILE",
+    "BECOME_PASSWORD_FILE",
+    "CONNECTION_PASSWORD_FILE",
+    "DEFAULT_PRIVATE_KEY_FILE",
+)
 _ARGUMENTS = ("become_password_file", "connection_password_file", "private_key_file")
 
 

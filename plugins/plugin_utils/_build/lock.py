@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,7 +32,7 @@ from .._flake.shared import unlocked_of
 from .._flake.snapshot import Snapshot
 from .._flake.store_path import parse_sha256, source_store_path, sri
 from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
-from .._host.answer import HostError
+from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .nix_command import FEATURES, quoted
 from .nix_errors import LOCK_IT, NixError, message_in, recognised
@@ -177,8 +178,8 @@ def _metadata(nix: Nix, settings: CopySettings, reference: str) -> tuple[LockedF
         names = ", ".join(f"'{name}'" for name in dict.fromkeys(_INPUT.findall(would)))
         about = f" It is about {names}." if names else ""
         raise HostError(
-            f"the flake {reference!r} is not locked. {LOCK_IT}{about} Nothing was built. (With '--no-write-lock-file' in"
-            " build_args each host resolves by itself what the lock file lacks.)",
+            f"the flake {reference!r} is not locked. {LOCK_IT}{about} Nothing was built. (With '--no-write-lock-file'"
+            " in build_args each host resolves by itself what the lock file lacks.)",
             Refusal.NOT_LOCKED,
         )
     if status != 0:
@@ -202,16 +203,15 @@ def _wishes(build_args: Sequence[str]) -> list[str]:
 
 def _read_source(host: Host, settings: CopySettings, path: str, file: BinaryIO) -> None:
     """Read a source out of a host's store, in parts of bounded size."""
+
+    def read(offset: int) -> Answer:
+        limit = settings.copy_timeout
+        return host.run("read_source", limit=limit, path=path, offset=str(offset), size=str(_PART))
+
     offset = 0
     unpack = zlib.decompressobj(wbits=31)
     while True:
-        answer = host.persist(
-            settings.reconnect_timeout,
-            lambda: host.run(
-                "read_source", limit=settings.copy_timeout, path=path, offset=str(offset), size=str(_PART)
-            ),
-            "reading the flake",
-        )
+        answer = host.persist(settings.reconnect_timeout, partial(read, offset), "reading the flake")
         part = base64.b64decode(answer.get("part"))
         try:
             file.write(unpack.decompress(part) if answer.get("packed") == "gzip" else part)

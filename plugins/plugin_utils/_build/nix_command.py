@@ -27,7 +27,7 @@ def eval_arguments(settings: BuildSettings, arguments: Iterable[str]) -> str:
 
 
 def snapshot_of(reference: str) -> str:
-    """The store path that a root on the host is named by; something that none is, for a flake that it fetches itself."""
+    """The store path that a root on the host is named by; for a flake that the host fetches, something that none is."""
     return reference.partition("?")[0].removeprefix("path:")
 
 

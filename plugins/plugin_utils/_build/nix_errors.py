@@ -41,12 +41,12 @@ class NixError(Enum):
 
 ADVICE = {
     NixError.NO_DIRTY_REVISION: (
-        "The flake reads self.dirtyRev, which hosts do not have: they get a copy of the tree, and Nix takes no dirtyRev for"
-        " one. Commit the changes, or write 'self.rev or self.dirtyRev or null'."
+        "The flake reads self.dirtyRev, which hosts do not have: they get a copy of the tree, and Nix takes no dirtyRev"
+        " for one. Commit the changes, or write 'self.rev or self.dirtyRev or null'."
     ),
     NixError.UNKNOWN_OF_SELF: (
-        "The flake asks for submodules or Git LFS with 'inputs.self', which the host's Nix does not know: it needs Nix 2.27"
-        " or newer, or '?submodules=1' in the flake reference in its place."
+        "The flake asks for submodules or Git LFS with 'inputs.self', which the host's Nix does not know: it needs Nix"
+        " 2.27 or newer, or '?submodules=1' in the flake reference in its place."
     ),
 }
 """What to do about an error, where that is always the same."""
@@ -72,7 +72,8 @@ _KNOWN = {
     ),
     NixError.CANNOT_FETCH: re.compile(
         r"[Uu]nable to (?:download|fetch)|[Ff]ailed to (?:open archive|fetch)|[Cc]annot find [Gg]it revision"
-        r"|while (?:fetching|updating) the (?:flake )?input|program 'git' failed|executing 'git'|resolving Git reference '"
+        r"|while (?:fetching|updating) the (?:flake )?input|program 'git' failed|executing 'git'"
+        r"|resolving Git reference '"
     ),
     NixError.NO_DIRTY_REVISION: re.compile(r"attribute '(?:dirtyRev|dirtyShortRev)' missing"),
     NixError.UNKNOWN_OF_SELF: re.compile(r"unexpected flake input attribute '(?:submodules|lfs)'"),

@@ -80,7 +80,7 @@ class BuildLog:
         self.other_lines: deque[str] = deque(maxlen=_LINES)
         """The last lines that are not Nix's: of a shell that does not find it, for example."""
         self.printed: list[str] = []
-        """What builds have printed, each line with the name of its derivation; for who takes it out after each piece."""
+        """What builds have printed, each line with its derivation's name; for who takes it out after each piece."""
         self._errors: list[str] = []
         self._unread = b""
         self._cut = False

@@ -66,9 +66,7 @@ class BuildSettings(CopySettings):
         """Read the options of a module; HostError where the toplevel is none."""
         path = options["toplevel"] or ""
         if path and (not is_store_path(path) or path.endswith(".drv")):
-            raise HostError(
-                f"toplevel must be the store path of a system, and is {path!r}", Refusal.NOT_A_STORE_PATH
-            )
+            raise HostError(f"toplevel must be the store path of a system, and is {path!r}", Refusal.NOT_A_STORE_PATH)
         return cls(
             flake=options["flake"] or "",
             copy_timeout=options["copy_timeout"],

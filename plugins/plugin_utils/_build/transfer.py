@@ -33,6 +33,7 @@ from .lock import lock
 from .settings import CopySettings
 from .shortage import in_time
 
+
 @dataclass(frozen=True)
 class Nar:
     """A NAR as it is sent."""
@@ -57,9 +58,7 @@ class Sources:
     def __init__(self, host: Host, settings: CopySettings, shared_file: Path) -> None:
         self._host = host
         self._settings = settings
-        shared = shared_flake(
-            settings.flake, Path.cwd(), shared_file, partial(lock, host, settings), known_secrets()
-        )
+        shared = shared_flake(settings.flake, Path.cwd(), shared_file, partial(lock, host, settings), known_secrets())
         self.flake = shared.flake
         self._snapshot = shared.snapshot
         self._unlocked = shared.unlocked
@@ -92,14 +91,16 @@ class Sources:
         lock = self.flake.root / self.flake.directory / "flake.lock"
         if any(self.flake.root / file == lock for file in self.flake.untracked_nix_files):
             return f"git does not track {lock}, so the flake does not contain it, and {lacks}. Run 'git add' for it"
-        return f"{lock.parent} is not locked: {lacks}. Run 'nix flake lock' there, and 'git add flake.lock' if it is new"
+        return (
+            f"{lock.parent} is not locked: {lacks}. Run 'nix flake lock' there, and 'git add flake.lock' if it is new"
+        )
 
     def refuse_unlocked(self, build_args: Sequence[str]) -> None:
         """HostError where every host would have to resolve inputs by itself, each perhaps to something else."""
         if lacks := self.not_locked(build_args):
             raise HostError(
-                f"{lacks}; then deploy again. {self._host.name} was not asked to do anything. (With '--no-write-lock-file'"
-                " in build_args each host resolves by itself what the lock file lacks.)",
+                f"{lacks}; then deploy again. {self._host.name} was not asked to do anything. (With"
+                " '--no-write-lock-file' in build_args each host resolves by itself what the lock file lacks.)",
                 Refusal.NOT_LOCKED,
             )
 
@@ -259,9 +260,9 @@ class Sources:
             self._host.warn(f"git does not track these files, so the flake does not contain them: {files}")
         if shared.is_first and isinstance(shared.flake, LocalFlake) and shared.flake.left_out:
             self._host.warn(
-                f"the flake in {shared.flake.root} is copied without the submodules {', '.join(shared.flake.left_out[:5])}."
-                " Nix leaves them out unless the flake asks for them ('inputs.self.submodules = true' with Nix 2.27 or"
-                " newer on the hosts, or '?submodules=1' in the reference), and what .gitmodules does not name always"
+                f"the flake in {shared.flake.root} is copied without the submodules"
+                f" {', '.join(shared.flake.left_out[:5])}. Nix leaves them out unless the flake asks for them"
+                " ('inputs.self.submodules = true' with Nix 2.27 or newer on the hosts, or '?submodules=1' in the reference), and what .gitmodules does not name always"
             )
         if shared.is_first and isinstance(shared.flake, LocalFlake) and shared.flake.dirty:
             self._host.warn(

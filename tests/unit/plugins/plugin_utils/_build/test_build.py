@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
+from unit.building import DERIVATION, REFERENCE, SYSTEM, built, done, failed, log, said, settings
+from unit.fake_host import FakeHost
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import unit_build
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
-from unit.building import DERIVATION, REFERENCE, SYSTEM, built, done, failed, log, said, settings
-from unit.fake_host import FakeHost
 
 EVAL_ERRORS = Path(__file__).parent / "eval_errors"
 
@@ -62,7 +62,12 @@ def test_start_and_success(tmp_path: Path) -> None:
         f"{REFERENCE}#nixosConfigurations.%22host1%22.config.system.build.toplevel",
     ]
     expected = {"may_start": "yes", "offset": "0", "login_user": "admin", "build_limit": "9", "nix_config": "cores = 1"}
-    expected |= {"sources": REFERENCE.partition("?")[0].removeprefix("path:"), "paths": "", "nar_size": "", "look": "no"}
+    expected |= {
+        "sources": REFERENCE.partition("?")[0].removeprefix("path:"),
+        "paths": "",
+        "nar_size": "",
+        "look": "no",
+    }
     assert {name: given[name] for name in expected} == expected
     assert (asked.data, asked.limit) == (b"", 3 + 5 + 120)
 
@@ -121,7 +126,13 @@ def test_one_that_somebody_else_tidied_up_is_begun_again(tmp_path: Path) -> None
         ("timeout 15", "could not build 'host1'; its system is untouched. The build did not end within 7 s"),
         ("killed", "The build was killed, or could not write its result to /run, or the host was restarted"),
         ("exit-code 127", "\nnix ended with 127"),
-        ("oom-kill KILL", "The build was killed by the kernel, since the host was out of memory (oom-kill).\nThe host needs more memory"),
+        (
+            "oom-kill KILL",
+            (
+                "The build was killed by the kernel, since the host was out of memory (oom-kill).\n"
+                "The host needs more memory"
+            ),
+        ),
         ("signal KILL", "The build was killed (signal KILL), perhaps for want of memory.\nThe host needs"),
         ("core-dump ABRT", "\nnix ended with ABRT"),
         # An end without a system is none.
@@ -172,7 +183,9 @@ def test_a_name_that_the_flake_does_not_have(tmp_path: Path, value: str, words: 
 
 def test_a_full_disk(tmp_path: Path) -> None:
     _reason, text = refused(FakeHost([failed(log("disk-full"), total="40960")]), tmp_path)
-    assert "No space left on device\nThere are 2 MiB free on /nix, of 40 MiB. Free some: the playbook generations" in text
+    assert (
+        "No space left on device\nThere are 2 MiB free on /nix, of 40 MiB. Free some: the playbook generations" in text
+    )
     assert "deploy_flake_collect_garbage" in text
     # It may be unknown how much there is.
     assert "There are 0 MiB free" in refused(FakeHost([failed(log("disk-full"), free="")]), tmp_path)[1]
@@ -187,7 +200,9 @@ MEMORY: dict[str, Any] = {"memory": "2097152", "memory_available": "10240", "swa
     [
         failed(result="oom-kill KILL", **MEMORY),
         failed(result="signal KILL", **MEMORY),
-        failed(b'@nix {"action":"msg","level":0,"msg":"error: builder for x failed due to signal 9 (Killed)"}\n', **MEMORY),
+        failed(
+            b'@nix {"action":"msg","level":0,"msg":"error: builder for x failed due to signal 9 (Killed)"}\n', **MEMORY
+        ),
         failed(b"terminate called after throwing an instance of 'std::bad_alloc'\n", **MEMORY),
     ],
     ids=["oom-kill", "signal", "builder", "nix itself"],
@@ -200,9 +215,9 @@ def test_too_little_memory(tmp_path: Path, answer: dict[str, Any]) -> None:
 
 
 def test_too_little_memory_to_evaluate(tmp_path: Path) -> None:
-    for said, status in (("error: out of memory", "1"), ("", "137")):
+    for words, status in (("error: out of memory", "1"), ("", "137")):
+        host = FakeHost([{"status": status, "error": words, **MEMORY, "swap": "4096"}])
         with pytest.raises(HostError, match=r"The host has 2048 MiB of memory and 4 MiB of swap"):
-            host = FakeHost([{"status": status, "error": said, **MEMORY, "swap": "4096"}])
             built(host, tmp_path, check_mode=True, check_builds=False)
 
 
@@ -213,7 +228,9 @@ def test_room_is_looked_at_before_the_build(tmp_path: Path) -> None:
 
 
 def test_time_that_was_too_short(tmp_path: Path) -> None:
-    _reason, text = refused(FakeHost([failed(log("substitution")[:-1], result="timeout 15")]), tmp_path, build_timeout=7)
+    _reason, text = refused(
+        FakeHost([failed(log("substitution")[:-1], result="timeout 15")]), tmp_path, build_timeout=7
+    )
     assert "did not end within 7 s. It was " in text
     assert "Raise build_timeout (deploy_flake_build_timeout)" in text
 
@@ -273,7 +290,11 @@ def test_a_system_that_was_built_already(tmp_path: Path) -> None:
     [
         (failed(result="timeout 15"), "Fetching it did not end within 7200 s", False),
         (failed(result="killed"), "Fetching it was killed, or could not write its result to /run, or the host", False),
-        (failed(result="oom-kill KILL"), "Fetching it was killed by the kernel, since the host was out of memory (oom-kill)", False),
+        (
+            failed(result="oom-kill KILL"),
+            "Fetching it was killed by the kernel, since the host was out of memory (oom-kill)",
+            False,
+        ),
         (failed(result="signal KILL"), "Fetching it was killed (signal KILL), perhaps for want of memory", False),
         (failed(log("disk-full")), "There are 2 MiB free on /nix", False),
         (failed(log("download-error")), "error: unable to download", True),
@@ -324,7 +345,10 @@ def test_evaluation(tmp_path: Path, valid: bool) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"status": "1", "error": "warning: x\nerror: boom"}, "could not evaluate 'host1'; its system is untouched.\nerror: boom"),
+        (
+            {"status": "1", "error": "warning: x\nerror: boom"},
+            "could not evaluate 'host1'; its system is untouched.\nerror: boom",
+        ),
         ({"status": "124"}, "\nnix eval ended with 124"),
         ({"status": "0", "value": "garbage"}, "\nnix eval ended with 0"),
         ({"status": "1", "value": f"{SYSTEM} {DERIVATION}"}, "\nnix eval ended with 1"),

@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
+from unit.actions import options_of
+from unit.building import settings
+from unit.fake_host import FakeHost
+from unit.fetching import PATH, URL, Source, part
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import lock as module
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.lock import lock
@@ -22,10 +26,6 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import R
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked import Fetched
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
-from unit.actions import options_of
-from unit.building import settings
-from unit.fake_host import FakeHost
-from unit.fetching import PATH, URL, Source, part
 
 NOT_WHOLE = "error:\n       error: cannot write modified lock file of flake 'https://x' (use …)"
 
@@ -67,7 +67,11 @@ def test_by_a_host(source: Source, tmp_path: Path) -> None:
     assert arguments[:2] == ["flake", "metadata"] and arguments[-1] == URL
     # Past the caches, and without a lock file that is made up.
     assert {"--refresh", "--json", "--no-update-lock-file"} <= set(arguments)
-    assert (asked.command, asked.inputs["login_user"], asked.inputs["nix_config"]) == ("nix_eval", "admin", "secret = 1")
+    assert (asked.command, asked.inputs["login_user"], asked.inputs["nix_config"]) == (
+        "nix_eval",
+        "admin",
+        "secret = 1",
+    )
     assert (read.command, read.inputs["path"], read.inputs["offset"], read.limit) == ("read_source", PATH, "0", 7)
     assert host.told == [
         "resolves the flake for all hosts",
@@ -124,8 +128,10 @@ def test_nobody_can(source: Source, tmp_path: Path) -> None:
         fetched(FakeHost([{"status": "1", "error": said}]), tmp_path)
     assert (error.value.reason, str(error.value)) == (
         Refusal.NOT_FETCHED,
-        f"the flake {URL!r} could not be fetched; host1 is untouched.\n"
-        "host1: git@x.org: Permission denied (publickey).\nerror:\n       error: no",
+        (
+            f"the flake {URL!r} could not be fetched; host1 is untouched.\n"
+            "host1: git@x.org: Permission denied (publickey).\nerror:\n       error: no"
+        ),
     )
 
 
@@ -135,7 +141,9 @@ def test_a_host_that_is_not_there_is_unreachable(source: Source, tmp_path: Path)
 
 
 def test_inputs_that_are_not_locked_are_named(source: Source, tmp_path: Path) -> None:
-    would = "warning: not writing modified lock file of flake 'x':\n• Added input 'a':\n    'x'\n• Updated input 'b/c':\n"
+    would = (
+        "warning: not writing modified lock file of flake 'x':\n• Added input 'a':\n    'x'\n• Updated input 'b/c':\n"
+    )
     host = FakeHost([{"status": "1", "error": NOT_WHOLE}, {"status": "0", "error": would}])
     with pytest.raises(HostError, match=r"It is about 'a', 'b/c'\.") as error:
         fetched(host, tmp_path)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Nix's words for an error are known in one place: recorded from Nix 2.26.3 (names replaced), and those of its sources."""
+"""Nix's words for an error are known in one place: recorded from Nix 2.26.3 (names replaced), and its sources'."""
 
 from __future__ import annotations
 

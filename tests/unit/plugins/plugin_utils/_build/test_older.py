@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.building import DERIVATION, SYSTEM, built, done
+from unit.fake_host import FakeHost
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git import Relation, relation
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
-from unit.building import DERIVATION, SYSTEM, built, done
-from unit.fake_host import FakeHost
 
 NOWHERE = "f" * 40
 
@@ -92,7 +92,10 @@ def test_an_older_revision_is_said(repository: Path, commits: list[str], tmp_pat
     git(repository, "checkout", "--quiet", commits[0])
     host = deployed(repository, tmp_path, record(revision=commits[2]))
     (warning,) = host.warned
-    for part in (f"host1 last committed {commits[2]} (deployed by somebody from laptop at 20261128T072334Z)", "is older"):
+    for part in (
+        f"host1 last committed {commits[2]} (deployed by somebody from laptop at 20261128T072334Z)",
+        "is older",
+    ):
         assert part in warning
     assert f"{commits[0]} is older" in warning
 

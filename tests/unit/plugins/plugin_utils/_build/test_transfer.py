@@ -16,13 +16,21 @@ from typing import Any, BinaryIO
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure
+from unit.actions import options_of
+from unit.building import DERIVATION, SYSTEM, built, done, failed, log
+from unit.fake_host import FakeHost
+from unit.fetching import URL, Source
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import transfer
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import CopySettings
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.transfer import Sources
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import nar
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake, local_inputs
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import (
+    LocalFlake,
+    find_flake,
+    local_inputs,
+)
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked import Fetched, LockedFlake
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.nar import directory_tree
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
@@ -32,10 +40,6 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_pa
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.unlocked import Unlocked
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host, TimeUpError
-from unit.actions import options_of
-from unit.building import DERIVATION, SYSTEM, built, done, failed, log
-from unit.fake_host import FakeHost
-from unit.fetching import URL, Source
 
 
 @pytest.fixture(autouse=True)
@@ -167,16 +171,14 @@ def test_a_remote_repository_with_what_looks_like_a_secret(
     assert ("git:x" in hosts[0].warned[0], ".vault_pass" in hosts[0].warned[0], hosts[1].warned) == (True, True, [])
 
 
-def test_a_remote_flake_that_is_not_locked(
-    remote: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_remote_flake_that_is_not_locked(remote: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(_host: Host, _settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
         snapshot = take_snapshot(directory_tree(tmp_path / "remote"), tmp_path, file)
         return Fetched(LockedFlake(reference, "git:x", snapshot.nar_hash), snapshot, (Unlocked("a", "is not locked"),))
 
     monkeypatch.setattr(transfer, "lock", fetch)
     host = FakeHost()
-    with pytest.raises(HostError, match="git:x is not locked: the input 'a' is not locked. Run 'nix flake lock'"):
+    with pytest.raises(HostError, match=r"git:x is not locked: the input 'a' is not locked\. Run 'nix flake lock'"):
         built(host, tmp_path, flake=URL)
     assert host.asked == []
 
@@ -189,8 +191,10 @@ def test_warnings(flake: Path, tmp_path: Path) -> None:
     with sources(host, f"path:{flake}", tmp_path):
         pass
     assert host.warned == [
-        "the input 'other' is local to the controller and cannot be sent along: there is no /nowhere/at/all on this"
-        " machine"
+        (
+            "the input 'other' is local to the controller and cannot be sent along: there is no /nowhere/at/all on this"
+            " machine"
+        )
     ]
 
 
@@ -314,7 +318,10 @@ def test_an_input_that_has_changed_since_it_was_locked(flake: Path, tmp_path: Pa
     other, _own = paths(flake)
     (tmp_path / "input/flake.nix").write_text("{ changed = 1; }")
     host = FakeHost([{"missing": [other]}, {}])
-    with sources(host, f"path:{flake}", tmp_path) as found, pytest.raises(FlakeError, match="is not what the lock file"):
+    with (
+        sources(host, f"path:{flake}", tmp_path) as found,
+        pytest.raises(FlakeError, match="is not what the lock file"),
+    ):
         found.bring()
     assert host.commands == ["copy_ask", "copy_drop"]
 
@@ -325,7 +332,7 @@ def test_link_that_is_too_slow(flake: Path, tmp_path: Path, alone: bool) -> None
     other, own = paths(flake)
     missing = [other, own] if alone else [own]
     host = FakeHost([{"missing": missing}, TimeUpError("no answer within 7 s")])
-    with pytest.raises(HostError, match="link to host1 is too slow: 0.0 MiB did not get there within 7 s") as caught:
+    with pytest.raises(HostError, match=r"link to host1 is too slow: 0\.0 MiB did not get there within 7 s") as caught:
         built(host, tmp_path, flake=f"path:{flake}", copy_timeout=7)
     assert caught.value.reason == Refusal.TOO_SLOW
     assert "deploy_flake_copy_timeout" in str(caught.value)
@@ -361,7 +368,7 @@ def test_a_flake_that_is_not_locked_goes_to_no_host(tmp_path: Path) -> None:
     asking.mkdir()
     (asking / "flake.nix").write_text("{ outputs = { self, other }: { }; }")
     host = FakeHost()
-    with pytest.raises(HostError, match="the input 'other' is not locked. Run 'nix flake lock' there") as error:
+    with pytest.raises(HostError, match=r"the input 'other' is not locked\. Run 'nix flake lock' there") as error:
         built(host, tmp_path, flake=f"path:{asking}")
     assert (error.value.reason, host.asked) == (Refusal.NOT_LOCKED, [])
     for wish in (["--override-input", "other", "path:/x"], ["--recreate-lock-file"]):
@@ -398,6 +405,8 @@ def test_a_remote_flake_is_built_from_its_source(remote: Source, tmp_path: Path,
     build = host.asked[2].inputs
     assert (build["sources"], build["paths"]) == (remote.store_path, remote.store_path)
     assert f"path:{remote.store_path}" in build["nix_arguments"]
+
+
 def test_the_first_contact_with_a_flake(flake: Path, tmp_path: Path) -> None:
     with pytest.raises(AnsibleConnectionFailure):
         built(FakeHost([AnsibleConnectionFailure("x"), done()]), tmp_path, flake=f"path:{flake}")
@@ -474,7 +483,7 @@ def test_an_input_goes_packed(elsewhere: dict[str, RemoteInput], tmp_path: Path)
 def test_an_input_that_is_fetched_by_nobody(elsewhere: dict[str, RemoteInput], tmp_path: Path) -> None:
     old, own = elsewhere["old"].store_path, own_path(tmp_path)
     host = FakeHost([{"missing": [old, own]}, {}])
-    with pytest.raises(HostError, match="input 'old' .* host1 lacks it, and nothing was built there") as error:
+    with pytest.raises(HostError, match=r"input 'old' .* host1 lacks it, and nothing was built there") as error:
         built(host, tmp_path, flake=f"path:{tmp_path}/flake", copy_inputs="all")
     assert error.value.reason == Refusal.INPUT_NOT_FETCHED
     # It keeps nothing for a build that will not be.
