@@ -262,7 +262,8 @@ class Sources:
             self._host.warn(
                 f"the flake in {shared.flake.root} is copied without the submodules"
                 f" {', '.join(shared.flake.left_out[:5])}. Nix leaves them out unless the flake asks for them"
-                " ('inputs.self.submodules = true' with Nix 2.27 or newer on the hosts, or '?submodules=1' in the reference), and what .gitmodules does not name always"
+                " ('inputs.self.submodules = true' with Nix 2.27 or newer on the hosts, or '?submodules=1' in the"
+                " reference), and what .gitmodules does not name always"
             )
         if shared.is_first and isinstance(shared.flake, LocalFlake) and shared.flake.dirty:
             self._host.warn(
