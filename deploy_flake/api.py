@@ -247,9 +247,20 @@ def _from_flake(
         # What the command line says goes before an inventory's own systems.
         source = {"deploy_flake_flake": reference(flake), "deploy_flake_toplevel": ""}
     else:
-        source = {} if run.inventory else {"deploy_flake_flake": reference(".")}
+        source = {} if run.inventory else _flake_here(run)
     variables = options.role_variables() | source
     return _begin(operation, destinations, run, variables, options.arguments(), on_event, wait)
+
+
+def _flake_here(run: RunOptions) -> dict[str, str]:
+    """The flake of the current directory; what a variable names wins over it, and then there need be none."""
+    try:
+        return {"deploy_flake_flake": reference(".")}
+    except OptionError:
+        named = {"deploy_flake_flake", "deploy_flake_toplevel"} & run.variables.keys()
+        if named or any(text[:1] in ("@", "{", "[") or "deploy_flake_" in text for text in run.extra_vars):
+            return {}
+        raise
 
 
 def _chosen(options: DeployOptions | None) -> DeployOptions:

@@ -23,12 +23,13 @@ def must_be_there(sources: Iterable[str]) -> None:
     for one in sources:
         if not isinstance(one, str):
             raise OptionError(f"an inventory is str, and not of type {type(one).__name__}")
-        # What has a comma is a list of hosts.
-        if "," not in one and not os.path.exists(one):
+        # What has a comma is a list of hosts. Ansible expands a path itself.
+        path = os.path.expanduser(os.path.expandvars(one))
+        if "," not in one and not os.path.exists(path):
             raise OptionError(
                 f"the inventory {one!r} is not there; hosts are given as destinations, or as 'host1,host2,'"
             )
-        if "," not in one and not os.access(one, os.R_OK):
+        if "," not in one and not os.access(path, os.R_OK):
             raise OptionError(f"the inventory {one!r} cannot be read")
 
 

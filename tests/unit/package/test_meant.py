@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from unit.package.faking import Playing, deployed, plays, stats
 
 import deploy_flake
-from deploy_flake import DestinationError, OptionError, cli, first_word
+from deploy_flake import DestinationError, OptionError, cli, first_word, inventory
 from deploy_flake.arguments import COMMANDS
 from deploy_flake.first_word import refuse_a_command
 from deploy_flake.flake import reference
@@ -145,3 +146,31 @@ def test_no_flake(given: str) -> None:
 def test_flake_is_no_destination(word: str) -> None:
     with pytest.raises(DestinationError, match="--flake"):
         deploy_flake.Destination.parse(word)
+
+
+def test_flake_that_a_variable_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current directory need be none then."""
+    told: list[dict[str, Any]] = []
+
+    def script(playing: Playing) -> None:
+        told.append(dict(playing.variables))
+        playing.play(*deployed("web1"), stats("web1"))
+
+    plays(monkeypatch, script, script, script)
+    assert cli.main(["web1", "--yes"]) == 2
+    assert told == []
+    for given in ("deploy_flake_flake=github:me/hosts", '{"deploy_flake_toplevel": "/nix/store/x"}'):
+        assert cli.main(["web1", "--yes", "-e", given]) == 0
+        assert "deploy_flake_flake" not in told[-1]
+    variables = {"deploy_flake_flake": "github:me/hosts"}
+    deploy_flake.deploy(["web1"], run=deploy_flake.RunOptions(variables=variables))
+    assert told[-1]["deploy_flake_flake"] == "github:me/hosts"
+
+
+def test_inventory_in_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A shell does not expand it after `--inventory=`, and Ansible does."""
+    (tmp_path / "hosts.yml").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    inventory.must_be_there(["~/hosts.yml", "$HOME/hosts.yml"])
+    with pytest.raises(OptionError, match="is not there"):
+        inventory.must_be_there(["~/others.yml"])
