@@ -50,7 +50,7 @@ def test_disk_full_while_copying(lab: Lab, roomy: dict[str, Host], flake: Path) 
     host.fill_disk(300 << 10)
     with Deploying(lab, host, DEPLOY, deploy_flake_flake=str(flake)) as deployment:
         assert deployment.end() != 0
-        assert re.search(r"has \d+ KiB free on /nix, and needs \d+ KiB for the flake", deployment.output), (
+        assert re.search(r"has \d+ KiB free on /nix, and needs \d+ KiB for /nix/store/", deployment.output), (
             deployment.output
         )
     host.free_disk()
