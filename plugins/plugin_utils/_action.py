@@ -81,7 +81,8 @@ class HostAction(ActionBase):
         result.update(self.attempt(host, lambda: self.act(host, options)))
         plain: dict[str, Any] = _plain(result)
         if plain.get("failed") and self.task_vars.get(TOLD_IN_THE_END):
-            _reason.keep_for_the_end(host.name, plain)
+            # Whoever tells it knows the host that the task is for, wherever it is delegated to.
+            _reason.keep_for_the_end(task_for or host.name, plain)
         return plain
 
     def _options(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ def keep_for_the_end(host: str, result: dict[str, Any]) -> None:
     """Leave the first line in the result, and the rest for `in_full`."""
     text = str(result.get("msg") or "").strip()
     first, _newline, rest = text.partition("\n")
+    first = first.rstrip()
     # Where it cannot be kept, it is told now.
     with contextlib.suppress(OSError):
         if rest:

@@ -101,6 +101,11 @@ def test_reason_is_told_in_the_end_and_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert run("fleet_outcome", FakeHost(), {"failure": {"msg": "it is late"}})["msg"] == "it is late"
     assert failed(HostError(text, Refusal.BUILD_FAILED), {})["msg"] == text
     assert failed(HostError("in a line", Refusal.NOT_VALID), in_the_role)["msg"] == "in a line"
+    # The task was delegated, so another host was asked.
+    elsewhere = FakeHost([HostError(text, Refusal.BUILD_FAILED)])
+    elsewhere.name = "builder"
+    begun = run("system_test", elsewhere, {"toplevel": NEW}, in_the_role | {"inventory_hostname": "host1"})
+    assert run("fleet_outcome", FakeHost(), {"failure": begun})["msg"] == text
 
 
 def test_reason_that_cannot_be_kept_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
