@@ -43,7 +43,9 @@ def fetch_git_flake(reference: str, into: Path, limit: float) -> LocalFlake | No
     options = ["--quiet", "--no-tags", "--no-recurse-submodules", *(["--depth=1"] if shallow else [])]
     _run(into, limit, "fetch", *options, "--", base.removeprefix("git+"), *refs)
     found = git.commit(into, query.get("rev", _WANTED))
-    directory = os.path.normpath(query.get("dir", "").strip("/") or ".").removeprefix(".")
+    directory = os.path.normpath(query.get("dir", "").strip("/") or ".")
+    if directory == ".":
+        directory = ""
     flake = LocalFlake(
         into,
         directory,

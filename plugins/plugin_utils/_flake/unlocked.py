@@ -122,7 +122,8 @@ def _follows_within(said: Mapping[str, Any], node: Mapping[str, Any]) -> str:
 def _wanted(name: str, said: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """What flake.nix says, in the lock file's form; None where only Nix knows."""
     if "type" in said:
-        return said
+        # Nix makes URLs of what ssh and the shell write otherwise.
+        return None if said["type"] == "git" and "://" not in str(said.get("url", "")) else said
     if "url" not in said:
         return {"type": "indirect", "id": name}
     url = said["url"]
@@ -145,7 +146,7 @@ def _parse(url: str) -> Mapping[str, Any] | None:
     if base.startswith(_GIT):
         return {"type": "git", "url": base.removeprefix("git+"), **named}
     if scheme in ("https", "http", "tarball+https", "tarball+http", "file+https", "file+http"):
-        return {"url": base.rpartition("+")[2]}
+        return {"url": base.removeprefix("tarball+").removeprefix("file+")}
     return {"type": "path", "path": rest} if scheme == "path" else None
 
 

@@ -92,14 +92,16 @@ class Host:
     @property
     def over_ssh(self) -> bool:
         """Whether a broken sshd on the host would shut us out."""
-        return self._transport in ("ssh", "paramiko_ssh", "libssh")
+        return self._transport in ("ssh", "paramiko", "paramiko_ssh", "libssh")
 
     @property
     def unproven(self) -> str:
         """Why an answer over this connection is no proof that anybody can come in from outside; "" where it is one."""
         if not self.over_ssh:
             return f"the connection '{self._transport}' does not come from there"
-        options = (str(self._connection.get_option(name) or "") for name in _SSH_OPTIONS)
+        # Other plugins do not have them, and say so with an exception.
+        names = _SSH_OPTIONS if self._transport == "ssh" else ()
+        options = (str(self._connection.get_option(name) or "") for name in names)
         if any(_ELSEWHERE.search(option) for option in options):
             return ""
         if is_own(self.address, self._connection.get_option("port")):

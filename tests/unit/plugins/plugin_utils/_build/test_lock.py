@@ -279,6 +279,14 @@ def test_a_repository_without_a_flake(repository: Path, tmp_path: Path) -> None:
         fetched(FakeHost(), tmp_path, f"git+ssh://example.org{repository}?dir=sub")
 
 
+def test_a_flake_in_a_directory(repository: Path, tmp_path: Path) -> None:
+    (repository / ".hosts").mkdir()
+    (repository / ".hosts/flake.nix").write_text("{ outputs = _: { }; }")
+    commit(repository, "{ outputs = _: { }; }")
+    found, _nar = fetched(FakeHost(), tmp_path, f"git+ssh://example.org{repository}?dir=.hosts")
+    assert found.flake.directory == ".hosts"
+
+
 def test_git_has_a_limit(repository: Path, source: Source, programs: Path, tmp_path: Path) -> None:
     """git has ended by then, since it hears no more of ssh, which goes on."""
     (programs / "ssh").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec /bin/sleep 100 >/dev/null\n")

@@ -43,6 +43,8 @@ class FakeConnection:
         self.become: FakeBecome | None = None
 
     def get_option(self, option: str) -> Any:
+        if option.startswith("ssh_") and self.transport != "ssh":
+            raise KeyError(option)
         return self.options.get(option)
 
     def set_option(self, option: str, value: Any) -> None:
@@ -417,6 +419,12 @@ def test_fresh_connections_and_shared_ones_again() -> None:
     assert action._connection.options["ssh_args"] == "-o ControlMaster=auto"
     one.give_up_soon()
     assert action._connection.options["timeout"] == 5
+
+
+@pytest.mark.parametrize("transport", ["ansible.netcommon.libssh", "paramiko", "paramiko_ssh"])
+def test_every_connection_by_ssh_proves_a_way_in(transport: str) -> None:
+    """Those that are not ssh itself know nothing of its options."""
+    assert host(FakeAction(transport=transport)).unproven == ""
 
 
 @pytest.mark.parametrize(("transport", "over_ssh"), [("ansible.netcommon.libssh", True), ("local", False)])
