@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ansible.errors import AnsibleError
 from ansible.playbook.helpers import load_list_of_blocks
+
+
+_IMPORT: Final = {"import_tasks", "ansible.builtin.import_tasks", "ansible.legacy.import_tasks"}
 
 
 class ChecksFileError(Exception):
@@ -39,7 +42,23 @@ def load(file: str, loader: Any, task: Any, variable_manager: Any) -> None:
         tasks = loader.load_from_file(file, trusted_as_template=True)
         if not isinstance(tasks, list) or not tasks:
             raise ChecksFileError(f"{file} has no list of tasks")
+        if _imports(tasks):
+            raise ChecksFileError(
+                f"{file} has 'import_tasks', and Ansible does not find what a file imports that is itself included for a"
+                " host; write 'include_tasks'"
+            )
         known = {"role": task._role, "loader": loader, "variable_manager": variable_manager}
         load_list_of_blocks(tasks, play=task.get_play(), **known)
     except (AnsibleError, OSError, ValueError) as error:
         raise ChecksFileError(f"{file} cannot be loaded: {error}") from error
+
+
+def _imports(tasks: Any) -> bool:
+    """Whether some task imports others, in whatever block."""
+    if not isinstance(tasks, list):
+        return False
+    return any(
+        isinstance(one, dict)
+        and (_IMPORT & one.keys() or any(map(_imports, map(one.get, ("block", "rescue", "always")))))
+        for one in tasks
+    )

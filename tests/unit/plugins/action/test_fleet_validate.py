@@ -86,6 +86,7 @@ WRONG: dict[str, tuple[Mapping[str, Any], str]] = {
     "nowhere": ({"deploy_flake_checks": "none.yml"}, "none.yml is not there; it is a file of tasks"),
     "module": ({"deploy_flake_checks": "module.yml"}, "couldn't resolve module/action 'no_such_module'"),
     "keyword": ({"deploy_flake_checks": "keyword.yml"}, "keyword.yml cannot be loaded"),
+    "import": ({"deploy_flake_checks": "import.yml"}, "import.yml has 'import_tasks'"),
     "nolist": ({"deploy_flake_checks": "nolist.yml"}, "nolist.yml has no list of tasks"),
     "undefined": ({"deploy_flake_message": "{{ nobody }}"}, "deploy_flake_message: 'nobody' is undefined"),
 }
@@ -97,6 +98,7 @@ def directory(tmp_path: Path) -> Path:
     """Where the user's files are."""
     (tmp_path / "module.yml").write_text("[{no_such_module: {}}]", "utf-8")
     (tmp_path / "keyword.yml").write_text("[{debug: {}, whenn: true}]", "utf-8")
+    (tmp_path / "import.yml").write_text("[{block: [{import_tasks: more.yml}]}]", "utf-8")
     (tmp_path / "nolist.yml").write_text("debug:", "utf-8")
     return tmp_path
 
