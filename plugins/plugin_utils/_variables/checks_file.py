@@ -12,7 +12,6 @@ from typing import Any, Final
 from ansible.errors import AnsibleError
 from ansible.playbook.helpers import load_list_of_blocks
 
-
 _IMPORT: Final = {"import_tasks", "ansible.builtin.import_tasks", "ansible.legacy.import_tasks"}
 
 
@@ -44,8 +43,8 @@ def load(file: str, loader: Any, task: Any, variable_manager: Any) -> None:
             raise ChecksFileError(f"{file} has no list of tasks")
         if _imports(tasks):
             raise ChecksFileError(
-                f"{file} has 'import_tasks', and Ansible does not find what a file imports that is itself included for a"
-                " host; write 'include_tasks'"
+                f"{file} has 'import_tasks', and Ansible does not find what a file imports that is itself included for"
+                " a host; write 'include_tasks'"
             )
         known = {"role": task._role, "loader": loader, "variable_manager": variable_manager}
         load_list_of_blocks(tasks, play=task.get_play(), **known)
