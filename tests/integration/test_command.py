@@ -305,7 +305,7 @@ try:
 except asyncio.CancelledError:
     assert begun[-1].exit_code == 130, begun
 try:
-    d.deploy(["host1:22"])
+    d.deploy(["host1:22"], flake="github:me/hosts")
 except d.DestinationError:
     print("fine")
 """
