@@ -107,8 +107,10 @@ def test_names_of_one_host_deploy_it_once(lab: Lab, fresh: dict[str, Host], chan
         lab, tmp_path, limit=names, options=options, deploy_flake_flake=str(changed), deploy_flake_limits=QUICK
     )
     assert played.code == 0, played.output
-    assert sorted(played.of(name, "system_test")["state"] for name in names) == ["unchanged", "unchanged", "window"]
-    assert list(outcomes(host).values()) == ["committed"]
+    states = [played.of(name, "system_test")["state"] for name in names]
+    # A look that falls between a commit and the end of its deployment still finds something to do: the same system once more.
+    assert set(states) == {"unchanged", "window"}, played.output
+    assert list(outcomes(host).values()) == ["committed"] * states.count("window")
     assert systems(host).running == systems(host).boot_default != first
     assert remains(host) == ""
 
