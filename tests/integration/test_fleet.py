@@ -108,8 +108,8 @@ def test_names_of_one_host_deploy_it_once(lab: Lab, fresh: dict[str, Host], chan
     )
     assert played.code == 0, played.output
     states = [played.of(name, "system_test")["state"] for name in names]
-    # A look that falls between a commit and the end of its deployment still finds something to do: the same system once more.
-    assert set(states) == {"unchanged", "window"}, played.output
+    # A look that falls between a commit and the end of its deployment finds something to do: the same system once more.
+    assert {"window"} <= set(states) <= {"unchanged", "window"}, played.output
     assert list(outcomes(host).values()) == ["committed"] * states.count("window")
     assert systems(host).running == systems(host).boot_default != first
     assert remains(host) == ""
