@@ -41,20 +41,7 @@ options:
       - Empty, or not given, for a host that has ended.
     type: dict
     default: {}
-attributes:
-  action:
-    description: The module runs on the controller.
-    support: full
-  check_mode:
-    description: Changes nothing in either mode.
-    support: full
-  diff_mode:
-    description: Has nothing to show.
-    support: none
-  platform:
-    description: What the host must be; it is not looked at.
-    support: full
-    platforms: nixos
+extends_documentation_fragment: [deploy_flake.nixos.controller]
 seealso:
   - module: deploy_flake.nixos.system_revoke
 """
