@@ -28,10 +28,12 @@ main() {
     answer value "$value"
     answer error "$(tail -c 16384 "$temporary/error")"
     rm -rf "$temporary"
-    # Nothing will come of this flake.
-    [ "$status" = 0 ] || drop_roots "$sources"
-    [ "$status" = 0 ] || answer_shortage
-    [ "$status" = 0 ] || answer_shut_out
+    if [ "$status" != 0 ]; then
+        # Nothing will come of this flake.
+        drop_roots "$sources"
+        answer_shortage
+        answer_shut_out
+    fi
     [ "$ask_committed" = no ] || answer_last_committed
     set -f
     case $value in

@@ -18,6 +18,7 @@ from unit.actions import options_of
 from unit.building import settings
 from unit.fake_host import FakeHost
 from unit.fetching import PATH, URL, Source, part
+from unit.repository import git
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import lock as module
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.lock import lock
@@ -212,11 +213,6 @@ def repository(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     git(directory, "init", "--quiet", "-b", "main")
     commit(directory, "{ outputs = _: { }; }")
     return directory
-
-
-def git(root: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def commit(root: Path, text: str) -> str:

@@ -6,31 +6,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from unit.building import DERIVATION, SYSTEM, built, done
 from unit.fake_host import FakeHost
+from unit.repository import commit, git
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git import Relation, relation
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
 NOWHERE = "f" * 40
-
-
-def git(root: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def commit(root: Path, content: str) -> str:
-    (root / "flake.nix").write_text(content, encoding="utf-8")
-    git(root, "add", "flake.nix")
-    git(root, "commit", "--quiet", "-m", content)
-    return git(root, "rev-parse", "HEAD")
 
 
 @pytest.fixture(autouse=True)

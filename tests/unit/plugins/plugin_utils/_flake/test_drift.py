@@ -5,28 +5,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
+from unit.repository import commit, git
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.drift import Drift, DriftState, compare
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, find_flake
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked import LockedFlake
 
 NEVER = "f" * 40
-
-
-def git(root: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def commit(root: Path, content: str) -> str:
-    (root / "flake.nix").write_text(content, encoding="utf-8")
-    git(root, "add", "flake.nix")
-    git(root, "commit", "--quiet", "-m", content)
-    return git(root, "rev-parse", "HEAD")
 
 
 @pytest.fixture
