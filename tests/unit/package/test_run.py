@@ -202,12 +202,16 @@ def test_listener_that_raises_keeps_nobody_waiting(
 def test_listener_that_waits_for_its_own_run(monkeypatch: pytest.MonkeyPatch) -> None:
     plays(monkeypatch, that_plays(*deployed("web1"), stats("web1")))
     runs: list[Run] = []
+    begun = threading.Event()
 
     def listener(event: deploy_flake.Event) -> None:
         if event.event == "result":
+            # The run may be ahead of whoever began it.
+            assert begun.wait(5)
             runs[0].wait()
 
     runs.append(begin(on_event=listener))
+    begun.set()
     assert "on_event waits for the run that calls it" in runs[0].wait(5).error
 
 
