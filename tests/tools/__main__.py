@@ -16,15 +16,21 @@ from tools.shell import BUILD, ROOT, Background, Failed, forget_git, need_progra
 
 
 def test() -> list[str]:
-    """The newest pair's tests wait for the hosts most of the time, so everything else is done meanwhile.
+    """The tests in the lab wait for the hosts most of the time, so everything else is done meanwhile.
 
     What they say comes last, so that the run ends with the closing line that counts the most tests.
     """
     install()
     need_programs(suite.PROGRAMS | checks.PROGRAMS | model.PROGRAMS)
-    with Background([sys.executable, "-m", "tools", "newest"], BUILD / "newest.log") as newest:
-        failed = checks.every_check() + model.model() + suite.beside_the_newest_pair()
-        return failed + ([] if newest.follow() else ["the tests with the newest ansible-core and Python"])
+    with _behind("with-faults") as with_faults, _behind("without-faults") as without_faults:
+        failed = checks.every_check() + model.model() + suite.beside_the_integration_tests()
+        for behind, title in ((with_faults, "with faults"), (without_faults, "without faults")):
+            failed += [] if behind.follow() else [f"the tests in the lab {title}"]
+        return failed
+
+
+def _behind(target: str) -> Background:
+    return Background([sys.executable, "-m", "tools", target], BUILD / f"{target}.log")
 
 
 def unit() -> list[str]:
@@ -47,7 +53,7 @@ def generate() -> list[str]:
 
 def clean() -> list[str]:
     # Only root has started any.
-    labs: list[dict[str, str]] = [{}, {"DEPLOY_FLAKE_LAB_DIR": suite.OTHER_LAB}]
+    labs: list[dict[str, str]] = [{}, *({"DEPLOY_FLAKE_LAB_DIR": lab} for lab in (suite.FAULTS_LAB, suite.CORE_LAB))]
     for lab in labs if os.geteuid() == 0 else []:
         if not run([ROOT / "tests/lab/lab", "down"], env=lab):
             return ["stopping the lab"]
@@ -69,11 +75,12 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
     "integration": integration,
     "lint": checks.every_check,
     "model": model.model,
-    "newest": suite.newest_pair,
     "picture": picture.picture,
     "soak": soak.soak,
     "test": test,
     "unit": unit,
+    "with-faults": suite.with_faults,
+    "without-faults": suite.without_faults,
 }
 
 

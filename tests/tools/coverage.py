@@ -5,24 +5,35 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from pathlib import Path
 
 from tools.environments import Environment
-from tools.shell import ROOT, run, say
+from tools.shell import BUILD, ROOT, run, say
 
 # Goes before what is measured: python -m coverage run -m ...
 RUN = ("coverage", "run", "-m")
+# Where pyproject.toml finds this checkout.
+ENVIRONMENT = {"CHECKOUT": str(ROOT)}
+
+
+def forget() -> None:
+    """Forget what was measured before: each process leaves a file of its own."""
+    shutil.rmtree(BUILD / "coverage", ignore_errors=True)
 
 
 def report(environment: Environment) -> list[str]:
     """Show the table; say which floors of pyproject.toml it falls below."""
     say("coverage by the unit tests: the files that are not covered whole")
-    program: list[str | Path] = [environment.bin / "python", "-m", "coverage", "report"]
-    failed = [] if run(program) else ["coverage of all files"]
+    python: list[str | Path] = [environment.bin / "python", "-m", "coverage"]
+    # A process that a test killed leaves a file that cannot be read.
+    run([*python, "combine", "--quiet"], env=ENVIRONMENT, quiet=True)
+    program = [*python, "report"]
+    failed = [] if run(program, env=ENVIRONMENT) else ["coverage of all files"]
     for pattern, floor in _floors().items():
         title = f"coverage of {pattern}, at least {floor} %"
-        if not run([*program, f"--include={pattern}", f"--fail-under={floor}", "--format=total"], quiet=True):
+        if not run([*program, f"--include={pattern}", f"--fail-under={floor}", "--format=total"], env=ENVIRONMENT, quiet=True):
             failed.append(title)
     return failed
 

@@ -17,47 +17,44 @@ from tools.shell import ROOT, need_programs, run, say
 SHELLS = {shell: shell for shell in ("busybox", "dash", "fish", "zsh")}
 PROGRAMS = {**SHELLS, "shellcheck": "shellcheck", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
 
-# A second lab, beside the one that is used where none is named.
-OTHER_LAB = "/var/cache/deploy-flake-lab-2"
-
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
-# The newest pair's integration tests of these files run in the other lab: so both take about as long.
-BESIDE = ("test_command*.py", "test_fault_emergency.py", "test_l*.py", "test_s*.py")
+FAULTS = "test_fault_*.py"
+
+# Labs beside the one that is used where none is named.
+FAULTS_LAB = "/var/cache/deploy-flake-lab-2"
+CORE_LAB = "/var/cache/deploy-flake-lab-3"
 
 
-def beside_the_newest_pair() -> list[str]:
-    """What `newest_pair` leaves: every other pair, and some of the newest pair's integration tests."""
-    files = [str(file.relative_to(ROOT)) for beside in BESIDE for file in sorted((ROOT / INTEGRATION).glob(beside))]
-    return other_pairs() + _pytest(environments.newest(), files, lab=OTHER_LAB)
+def without_faults() -> list[str]:
+    """The newest pair's integration tests but those with faults, which take as long."""
+    return _pytest(environments.newest(), [INTEGRATION, f"--ignore-glob=*/{FAULTS}"])
 
 
-def other_pairs() -> list[str]:
-    """The unit tests with every pair but the newest, and the core integration tests; say what failed.
+def with_faults() -> list[str]:
+    """The newest pair's integration tests with faults, in a lab of their own."""
+    files = [str(file.relative_to(ROOT)) for file in sorted((ROOT / INTEGRATION).glob(FAULTS))]
+    return _pytest(environments.newest(), files, lab=FAULTS_LAB)
 
-    Without pytest-ansible, as all will have to run once it is no more. They have a lab of their own:
-    the newest pair's tests may be running in the other.
+
+def beside_the_integration_tests() -> list[str]:
+    """The unit tests with every pair, and the core integration tests with every other ansible-core; say what failed.
+
+    Other pairs without pytest-ansible, as all will have to run once it is no more.
     """
     possible, impossible = environments.pairs()
     for pair in impossible:
         say(f"skipped: {pair}: no such Python here")
     *others, newest = possible
-    failed = []
+    failed = _pytest(newest, [UNIT], measured=True)
     cores: set[str] = set()
     for pair in others:
         failed += _pytest(pair, ["-m", "not shell", UNIT, f"--ignore={UNIT}/tools"], plugin=False)
         # Of each ansible-core, with the oldest Python.
         if pair.core not in {*cores, newest.core}:
-            failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False, lab=OTHER_LAB)
+            failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False, lab=CORE_LAB)
         cores.add(pair.core)
     return failed
-
-
-def newest_pair() -> list[str]:
-    """All tests with the newest pair but those that run beside it."""
-    newest = environments.newest()
-    ignored = [f"--ignore-glob=*/{beside}" for beside in BESIDE]
-    return _pytest(newest, [UNIT], measured=True) + _pytest(newest, [INTEGRATION, *ignored])
 
 
 def unit(pair: Pair) -> list[str]:
@@ -85,7 +82,10 @@ def _pytest(
         "PATH": environment.path_variable(),
         "PYTHONDONTWRITEBYTECODE": "1",
         **({"DEPLOY_FLAKE_LAB_DIR": lab} if lab else {}),
+        **(coverage.ENVIRONMENT if measured else {}),
     }
+    if measured:
+        coverage.forget()
     python: list[str | Path] = [environment.bin / "python", "-m", *(coverage.RUN if measured else []), "pytest"]
     failed = [] if run([*python, *options, *arguments], cwd=ROOT, env=env) else [title]
     return failed + (coverage.report(environment) if measured else [])
