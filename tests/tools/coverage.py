@@ -33,7 +33,8 @@ def report(environment: Environment) -> list[str]:
     failed = [] if run(program, env=ENVIRONMENT) else ["coverage of all files"]
     for pattern, floor in _floors().items():
         title = f"coverage of {pattern}, at least {floor} %"
-        if not run([*program, f"--include={pattern}", f"--fail-under={floor}", "--format=total"], env=ENVIRONMENT, quiet=True):
+        of_these = [*program, f"--include={pattern}", f"--fail-under={floor}", "--format=total"]
+        if not run(of_these, env=ENVIRONMENT, quiet=True):
             failed.append(title)
     return failed
 
