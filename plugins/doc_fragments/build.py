@@ -46,7 +46,10 @@ options:
         host last committed, that has diverged from it, or whose repository does not have that one, as a stale checkout.
       - V(warn) says so. V(refuse) fails after the build, before anything of the host's system is changed. V(allow) does
         not look.
-      - For a flake in a git repository on the controller. Of a tree with changes the commit counts that is checked out.
+      - For a flake in a git repository. Of a tree with changes the commit counts that is checked out. Of a remote flake
+        the controller's git has the commits where it has fetched the flake. Where Nix has, V(refuse) has git fetch them
+        once a run if the host last committed another revision, and fails where it cannot or where the flake has no
+        revision; V(warn) says nothing then.
         What the host last committed is what its boot default was made from, as the record of its deployment or the
         system itself says. In a shallow clone git cannot always tell, and then nothing is said.
     type: str

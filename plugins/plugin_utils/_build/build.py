@@ -75,8 +75,8 @@ def _build(
         raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit))
     result = _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which")
     # Where the host runs it already, nothing goes backwards.
-    if (flake := compared(settings, sources)) and not answer.get("unchanged"):
-        refuse_older(host, flake, settings.on_older, answer)
+    if (of := compared(settings, sources)) and not answer.get("unchanged"):
+        refuse_older(host, of, settings.on_older, answer)
     return result, answer
 
 
@@ -111,11 +111,11 @@ def _built(unit: UnitBuild, answer: Answer, configuration: str, what: str) -> di
 def _evaluate(host: Host, settings: BuildSettings, reference: str, sources: Sources | None = None) -> dict[str, Any]:
     """The return values, where a configuration is evaluated and not built."""
     configuration = settings.configuration or host.on_behalf_of
-    flake = compared(settings, sources)
+    of = compared(settings, sources)
     rooted = sources.paths if sources else ""
-    found = evaluate(host, settings, reference, configuration, rooted, ask_committed=flake is not None)
-    if flake:
-        refuse_older(host, flake, settings.on_older, found.answer)
+    found = evaluate(host, settings, reference, configuration, rooted, ask_committed=of is not None)
+    if of:
+        refuse_older(host, of, settings.on_older, found.answer)
     return {
         "changed": not found.valid,
         "toplevel": found.toplevel,

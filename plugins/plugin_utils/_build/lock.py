@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,11 +23,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .._codes import Refusal
+from .._flake.credentials import Credentials
 from .._flake.git import GitError
 from .._flake.git_remote import fetch_git_flake
 from .._flake.locked import Fetched, LockedFlake, read_metadata
 from .._flake.reference import FlakeError, add_parameters
-from .._flake.shared import unlocked_of
+from .._flake.shared import history_of, unlocked_of
 from .._flake.snapshot import Snapshot
 from .._flake.store_path import parse_sha256, source_store_path, sri
 from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
@@ -117,16 +117,23 @@ def _with_nix(settings: CopySettings, reference: str, file: BinaryIO) -> Fetched
 
 
 def _with_git(settings: CopySettings, reference: str, file: BinaryIO) -> Fetched | None:
-    with tempfile.TemporaryDirectory(prefix="deploy-flake-", dir=Path(file.name).parent) as directory:
-        try:
-            found = fetch_git_flake(reference, Path(directory, "repository"), settings.copy_timeout)
-            if found is None:
-                return None
+    # It stays for as long as the run: it can tell which revision comes after which.
+    repository = history_of(Path(file.name))
+    credentials = Credentials.read(settings.nix_config, os.environ)
+    try:
+        found = fetch_git_flake(reference, repository, credentials, settings.copy_timeout)
+        if found is not None:
             unlocked = unlocked_of(found)
             # Not closed: the file is whoever's who opened it.
             snapshot = found.snapshot(file)
-        except GitError as error:
+    except BaseException as error:
+        shutil.rmtree(repository, ignore_errors=True)
+        if isinstance(error, GitError):
             raise _CannotError(f"its git failed: {error}") from error
+        raise
+    if found is None:
+        shutil.rmtree(repository, ignore_errors=True)
+        return None
     named = {} if "rev=" in reference else {"rev": found.revision or ""}
     flake = LockedFlake(
         reference,

@@ -23,7 +23,7 @@ from .._flake.local import LocalFlake, LocalInput
 from .._flake.locked import LockedFlake
 from .._flake.reference import FlakeError
 from .._flake.remote_input import RemoteInput
-from .._flake.shared import SharedFlake, SharedInput, shared_flake, shared_input
+from .._flake.shared import SharedFlake, SharedInput, shared_flake, shared_history, shared_input
 from .._flake.snapshot import Snapshot
 from .._flake.unlocked import given_otherwise
 from .._host.answer import HostError
@@ -60,6 +60,7 @@ class Sources:
         self._settings = settings
         shared = shared_flake(settings.flake, Path.cwd(), shared_file, partial(lock, host, settings), known_secrets())
         self.flake = shared.flake
+        self._history = shared.history
         self._snapshot = shared.snapshot
         self._unlocked = shared.unlocked
         self._shared_directory = shared_file.parent
@@ -75,6 +76,17 @@ class Sources:
         where = f"in {shared.flake.root}" if isinstance(shared.flake, LocalFlake) else shared.flake.url
         whole = isinstance(shared.flake, LocalFlake) and shared.flake.is_whole_directory
         self._look_for_secrets(shared.snapshot, f"the flake {where}", whole, shared.is_first)
+
+    def history(self, fetch: bool) -> Path | None:
+        """A repository with the commits that led to the flake, fetched if need be; None where there is none.
+
+        FlakeError where it cannot be fetched.
+        """
+        if isinstance(self.flake, LocalFlake) or self._history is None:
+            return self.flake.root if isinstance(self.flake, LocalFlake) else None
+        if fetch:
+            shared_history(self.flake, self._history, self._credentials, self._settings.copy_timeout)
+        return self._history if self._history.exists() else None
 
     @property
     def reference(self) -> str:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import posixpath
 import re
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from . import git, git_program, nar
+from . import git, git_login, git_program, nar
 from .credentials import Credentials
 from .reference import FlakeError
 
@@ -61,10 +60,11 @@ class _Fetch:
             self._directory, url, "init", "--quiet", "--bare", f"--object-format={hash_format}", os.fspath(repository)
         )
         said = ""
-        attempts = [["--depth=1", url, revision]]
+        where = git_login.without_login(url)
+        attempts = [["--depth=1", where, revision]]
         if ref and not ref.startswith("-"):
-            attempts.append([url, ref])
-        attempts.append([url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
+            attempts.append([where, ref])
+        attempts.append([where, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"])
         for arguments in attempts:
             code, errors = self._git(repository, url, "fetch", "--quiet", "--no-tags", *arguments)
             said = said or errors
@@ -90,7 +90,7 @@ class _Fetch:
         try:
             status, said = git_program.run(
                 directory,
-                self._environment(directory, url),
+                git_login.environment(directory, url, self._credentials),
                 max(left, 1),
                 *("-c", "protocol.ext.allow=never"),
                 *arguments,
@@ -100,24 +100,6 @@ class _Fetch:
         except FileNotFoundError as error:
             raise FlakeError("the program git is not on this machine") from error
         return status, "; ".join(said[-_LINES:])
-
-    def _environment(self, directory: Path, url: str) -> dict[str, str]:
-        environment = git.environment(directory)
-        own = subprocess.run(["git", "config", "--get", "core.sshCommand"], capture_output=True, check=False)
-        if "GIT_SSH" not in environment and "GIT_SSH_COMMAND" not in environment and own.returncode != 0:
-            environment["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes -o ConnectTimeout=30"
-        parts = urlsplit(url)
-        login = self._credentials.logins.get(parts.hostname or "")
-        # curl knows one netrc file alone. In the environment nobody else can read it.
-        if login and parts.scheme in ("http", "https") and not parts.username:
-            basic = base64.b64encode(":".join(login).encode()).decode()
-            count = int(environment.get("GIT_CONFIG_COUNT") or 0)
-            environment |= {
-                "GIT_CONFIG_COUNT": str(count + 1),
-                f"GIT_CONFIG_KEY_{count}": f"http.{parts.scheme}://{parts.netloc}/.extraHeader",
-                f"GIT_CONFIG_VALUE_{count}": f"Authorization: Basic {basic}",
-            }
-        return environment
 
 
 def _beside(url: str, where: str) -> str:

@@ -124,6 +124,15 @@ def apart(root: Path, one: str, other: str) -> tuple[int, int] | None:
     return int(counts[0]), int(counts[1])
 
 
+def has_commit(root: Path, revision: str) -> bool:
+    """Whether the repository has this commit."""
+    try:
+        _git(root, "cat-file", "-e", f"{revision}^{{commit}}")
+    except GitError:
+        return False
+    return True
+
+
 def relation(root: Path, revision: str, other: str) -> Relation | None:
     """How a revision of this repository stands to another one; None where git cannot tell."""
     if revision == other:

@@ -12,9 +12,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from . import git, git_program, nar
+from . import git, git_login, git_program, nar
+from .credentials import Credentials
 from .flake_nix import declared_inputs
 from .local import LocalFlake
 from .reference import FlakeError, split_query
@@ -24,7 +26,7 @@ _KNOWN = {"dir", "ref", "rev", "shallow", "allRefs"}
 _WANTED = "refs/deploy-flake/wanted"
 
 
-def fetch_git_flake(reference: str, into: Path, limit: float) -> LocalFlake | None:
+def fetch_git_flake(reference: str, into: Path, credentials: Credentials, limit: float) -> LocalFlake | None:
     """Fetch the commit that a reference means now into a new repository; None where Nix alone knows how.
 
     Raises GitError with what git and ssh have said.
@@ -34,14 +36,16 @@ def fetch_git_flake(reference: str, into: Path, limit: float) -> LocalFlake | No
     if scheme not in _SCHEMES or not query.keys() <= _KNOWN or shutil.which("git") is None:
         return None
     shallow = query.get("shallow") == "1" and "rev" not in query
-    _run(into.parent, limit, "init", "--quiet", "--bare", os.fspath(into))
+    url = base.removeprefix("git+")
+    environment = git_login.environment(into, url, credentials)
+    _run(into.parent, environment, limit, "init", "--quiet", "--bare", os.fspath(into))
     wanted = query.get("ref", "HEAD")
     if wanted != "HEAD" and not wanted.startswith("refs/"):
         wanted = f"refs/heads/{wanted}"
     everything = query.get("allRefs") == "1"
     refs = [f"+{wanted}:{_WANTED}", *(["+refs/*:refs/deploy-flake/all/*"] if everything else [])]
     options = ["--quiet", "--no-tags", "--no-recurse-submodules", *(["--depth=1"] if shallow else [])]
-    _run(into, limit, "fetch", *options, "--", base.removeprefix("git+"), *refs)
+    _run(into, environment, limit, "fetch", *options, "--", git_login.without_login(url), *refs)
     found = git.commit(into, query.get("rev", _WANTED))
     directory = os.path.normpath(query.get("dir", "").strip("/") or ".")
     if directory == ".":
@@ -68,11 +72,11 @@ def _asks_for_more(flake_nix: bytes) -> bool:
     return any(value is not False for value in declared.get("self", {}).values())
 
 
-def _run(where: Path, limit: float, *arguments: str) -> None:
+def _run(where: Path, environment: Mapping[str, str], limit: float, *arguments: str) -> None:
     # Nothing goes on in the background in a directory that is about to be removed.
     quiet = ("-c", "gc.auto=0", "-c", "maintenance.auto=false")
     try:
-        status, said = git_program.run(where, git.environment(where), limit, *quiet, *arguments)
+        status, said = git_program.run(where, environment, limit, *quiet, *arguments)
     except subprocess.TimeoutExpired:
         raise git.GitError(f"git did not fetch it within {limit:.0f} s") from None
     if status != 0:

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, cast
 
 from . import nar
 from .credentials import Credentials
+from .history import fetch_history
 from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs, remote_inputs
 from .locked import Fetched, LockedFlake
 from .reference import FlakeError
@@ -45,6 +46,8 @@ class SharedFlake:
     """Whether this process has read it: what there is to say of it need not be said for each host."""
     unlocked: tuple[Unlocked, ...] = ()
     """Inputs that the flake's lock file lacks."""
+    history: Path | None = None
+    """Of a remote flake: where its repository is, once it was fetched."""
 
 
 Fetch = Callable[[str, BinaryIO], Fetched]
@@ -69,9 +72,34 @@ def shared_flake(
                 written.replace(file)
         # Nobody but this run of Ansible writes there.
         flake, inputs, unlocked, facts = pickle.loads(file.read_bytes())
-        return SharedFlake(flake, inputs, Snapshot(nar_file.open("rb"), *facts), is_first, unlocked)
+        history = history_of(nar_file) if isinstance(flake, LockedFlake) else None
+        return SharedFlake(flake, inputs, Snapshot(nar_file.open("rb"), *facts), is_first, unlocked, history)
     except OSError as error:
         raise FlakeError(f"the flake {reference!r} cannot be copied: {error}") from error
+
+
+def history_of(nar_file: Path) -> Path:
+    """Where the repository of a remote flake is kept, if it was fetched: beside the NAR of its source."""
+    return nar_file.with_suffix(".git")
+
+
+def shared_history(flake: LockedFlake, history: Path, credentials: Credentials, limit: float) -> None:
+    """Fetch the repository of a remote flake, unless another process has; FlakeError where it, or that, could not."""
+    failed = history.with_suffix(".git-failed")
+    try:
+        with history.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if history.exists():
+                return
+            if failed.exists():
+                raise FlakeError(failed.read_text(encoding="utf-8"))
+            try:
+                fetch_history(flake.url, flake.revision or "", history, credentials, limit)
+            except FlakeError as error:
+                failed.write_text(str(error), encoding="utf-8")
+                raise
+    except OSError as error:
+        raise FlakeError(f"it cannot be kept on the controller: {error}") from error
 
 
 def _read(reference: str, cwd: Path, nar_file: Path, fetch: Fetch, known_secrets: Collection[Path]) -> tuple[Any, ...]:

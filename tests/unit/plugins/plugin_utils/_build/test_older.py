@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from unit.building import DERIVATION, SYSTEM, built, done
 from unit.fake_host import FakeHost
+from unit.fetching import Source
 from unit.repository import commit, git
 
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import lock
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git import Relation, relation
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.history import repository_url
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
 NOWHERE = "f" * 40
@@ -151,3 +154,94 @@ def test_without_git_there_is_nothing_to_compare(repository: Path, commits: list
     host = FakeHost([done(**record(revision=NOWHERE))])
     built(host, tmp_path, flake=f"path:{repository}", on_older="refuse")
     assert (host.warned, host.asked[0].inputs["ask_committed"]) == ([], "no")
+
+
+@pytest.fixture
+def elsewhere(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository is what git finds at some URLs, and the controller has no Nix."""
+    monkeypatch.setattr(lock, "_with_nix", lambda *_arguments: None)
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "2")
+    for number, url in enumerate(("https://example.org/flake", "https://github.com/me/hosts")):
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", f"url.file://{repository}.insteadOf")
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", url)
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("on_older", ["refuse", "warn"])
+def test_a_remote_flake_that_git_has_fetched(
+    repository: Path, commits: list[str], tmp_path: Path, on_older: str
+) -> None:
+    reference = "git+https://example.org/flake"
+    for number, revision in enumerate(commits):
+        host = FakeHost([done(**record(revision=revision))])
+        built(host, tmp_path / str(number), flake=reference, on_older=on_older)
+        assert (host.warned, host.asked[0].inputs["ask_committed"]) == ([], "yes")
+    older = FakeHost([done(**record(revision=commits[2]))])
+    directory = tmp_path / "older"
+    directory.mkdir()
+    given: dict[str, Any] = {"flake": f"{reference}?rev={commits[1]}", "on_older": on_older}
+    if on_older == "refuse":
+        with pytest.raises(HostError, match=f"{commits[1]} is older") as error:
+            built(older, directory, **given)
+        assert error.value.reason == Refusal.OLDER_FLAKE
+    else:
+        built(older, directory, **given)
+        assert f"{commits[1]} is older" in older.warned[0]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_remote_flake_that_a_host_has_resolved(
+    repository: Path, commits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commits are fetched by the controller, once a run, and only where it would be refused."""
+    source = Source(tmp_path / "source")
+    url = f"github:me/hosts/{commits[1]}"
+    answers = source.answers(type="github", rev=commits[1])
+    answers[0]["value"] = json.dumps({**json.loads(answers[0]["value"]), "url": url})
+    given: dict[str, Any] = {"flake": "github:me/hosts", "on_older": "refuse"}
+
+    with pytest.raises(HostError, match=f"{commits[1]} is older"):
+        built(FakeHost([*answers, done(**record(revision=commits[2]))]), tmp_path / "0", **given)
+    forwards = FakeHost([done(**record(revision=commits[0]))])
+    (tmp_path / "repository").rename(tmp_path / "gone")
+    built(forwards, tmp_path / "0", **given)
+    assert forwards.warned == []
+
+    # Nobody can fetch them now.
+    warned = FakeHost([*answers, done(**record(revision=commits[2]))])
+    built(warned, tmp_path / "1", flake="github:me/hosts", on_older="warn")
+    assert (warned.warned, warned.done()) == ([], True)
+    for _time in range(2):
+        with pytest.raises(HostError, match=r"nobody can tell whether .* comes after it: its commits") as error:
+            built(FakeHost([done(**record(revision=commits[2]))]), tmp_path / "1", **given)
+        assert error.value.reason == Refusal.OLDER_FLAKE
+        assert "deploy_flake_on_older" in str(error.value)
+        (tmp_path / "gone").rename(tmp_path / "repository") if (tmp_path / "gone").exists() else None
+    # The same revision needs no commits.
+    built(FakeHost([done(**record(revision=commits[1]))]), tmp_path / "1", **given)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_remote_flake_without_a_revision(tmp_path: Path) -> None:
+    source = Source(tmp_path / "source")
+    given: dict[str, Any] = {"flake": "https://example.org/flake.tar.gz", "on_older": "refuse"}
+    with pytest.raises(HostError, match="it has no revision"):
+        built(FakeHost([*source.answers(), done(**record(revision=NOWHERE))]), tmp_path / "0", **given)
+    built(FakeHost([done()]), tmp_path / "0", **given)
+
+
+@pytest.mark.parametrize(
+    ("reference", "url"),
+    [
+        ("git+ssh://git@example.org/a?rev=1", "ssh://git@example.org/a"),
+        ("git://example.org/a", "git://example.org/a"),
+        ("github:me/hosts/123?narHash=x", "https://github.com/me/hosts"),
+        ("github:me/hosts?host=git.example.org", "https://git.example.org/me/hosts"),
+        ("gitlab:a%2Fb/c/main", "https://gitlab.com/a/b/c"),
+        ("sourcehut:~me/c", "https://git.sr.ht/~me/c"),
+        ("https://example.org/a.tar.gz", ""),
+        ("github:me", ""),
+    ],
+)
+def test_where_the_repository_of_a_remote_flake_is(reference: str, url: str) -> None:
+    assert repository_url(reference) == url
