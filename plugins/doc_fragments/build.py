@@ -63,27 +63,4 @@ options:
       - Does nothing without check mode.
     type: bool
     default: true
-  copy_inputs:
-    description:
-      - Which inputs of the flake the controller fetches for a host that lacks them. It fetches each once for all hosts,
-        as whoever runs Ansible (with their keys, ssh agent and git configuration, C(.netrc), and the C(access-tokens)
-        and C(netrc-file) of O(nix_config) and of the controller's C(nix.conf)), compares it with the lock file and
-        sends it. It needs no Nix for that, and a host that has an input is not sent it again.
-      - V(missing), those that one has to log in for, which are those over ssh and those that there is a token or login
-        for; and all others once the host could not fetch one by itself. What the controller cannot fetch either is
-        left to the host.
-      - V(all), every one, so that the host need not reach anything but the controller. One that the controller cannot
-        fetch is an error. For hosts without internet, which would otherwise wait for every server first.
-      - V(none), those alone that lie on the controller.
-      - The types C(git), C(github), C(gitlab), C(sourcehut), C(tarball) and C(file), submodules included.
-      - Every user of the host can read what is in its store, as they can where the host itself fetches it.
-    type: str
-    choices: [missing, all, none]
-    default: missing
-  copy_timeout:
-    description:
-      - How many seconds one attempt to send the snapshot of O(flake) may take, or an input of it; and how many the
-        controller may take to fetch one.
-    type: int
-    default: 600
 """

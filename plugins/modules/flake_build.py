@@ -61,6 +61,7 @@ options:
     default: []
 extends_documentation_fragment:
   - deploy_flake.nixos.build
+  - deploy_flake.nixos.copy
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.host
 attributes:

@@ -50,29 +50,6 @@ options:
       - A flake that is not there, or that git does not track, is an error and leaves the host untouched.
     type: str
     required: true
-  copy_inputs:
-    description:
-      - Which inputs of the flake the controller fetches for a host that lacks them. It fetches each once for all hosts,
-        as whoever runs Ansible (with their keys, ssh agent and git configuration, C(.netrc), and the C(access-tokens)
-        and C(netrc-file) of the controller's C(nix.conf)), compares it with the lock file and
-        sends it. It needs no Nix for that, and a host that has an input is not sent it again.
-      - V(missing), those that one has to log in for, which are those over ssh and those that there is a token or login
-        for here. What the controller cannot fetch either is left to
-        the host.
-      - V(all), every one, so that the host need not reach anything but the controller. One that the controller cannot
-        fetch is an error. For hosts without internet, which would otherwise wait for every server first.
-      - V(none), those alone that lie on the controller.
-      - The types C(git), C(github), C(gitlab), C(sourcehut), C(tarball) and C(file), submodules included.
-      - Every user of the host can read what is in its store, as they can where the host itself fetches it.
-    type: str
-    choices: [missing, all, none]
-    default: missing
-  copy_timeout:
-    description:
-      - How many seconds one attempt to send the snapshot may take, or an input; and how many the controller may take to
-        fetch one.
-    type: int
-    default: 600
   allow:
     description:
       - What to allow that is refused otherwise.
@@ -83,6 +60,7 @@ options:
     choices: [secrets_in_flake]
     default: []
 extends_documentation_fragment:
+  - deploy_flake.nixos.copy
   - deploy_flake.nixos.host
 attributes:
   check_mode:

@@ -47,6 +47,7 @@ options:
     default: true
 extends_documentation_fragment:
   - deploy_flake.nixos.build
+  - deploy_flake.nixos.copy
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits

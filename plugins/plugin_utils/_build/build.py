@@ -52,13 +52,14 @@ def build(
             sources.bring()
             return _evaluate(host, settings, sources.reference, sources), Answer()
 
-        try:
-            result, answer = attempt()
-        except HostError as error:
-            if error.reason != Refusal.INPUT_NOT_FETCHED or not sources.offer_all():
-                raise
-            host.tell("could not fetch an input of the flake; it gets those that it lacks, and tries again")
-            result, answer = attempt()
+        while True:
+            try:
+                result, answer = attempt()
+                break
+            except HostError as error:
+                if error.reason != Refusal.INPUT_NOT_FETCHED or not sources.offer_more():
+                    raise
+                host.tell("could not fetch an input of the flake; it gets those that it lacks, and tries again")
         return {**result, **sources.facts(), "changed": result["changed"] or sources.bytes_sent > 0}, answer
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +26,7 @@ from .._flake.remote_input import RemoteInput
 from .._flake.shared import SharedFlake, SharedInput, shared_flake, shared_history, shared_input
 from .._flake.snapshot import Snapshot
 from .._flake.unlocked import given_otherwise
-from .._host.answer import HostError
+from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .known_secrets import known_secrets
 from .lock import lock
@@ -71,6 +71,8 @@ class Sources:
             **{one.store_path: one for one in shared.inputs.found},
         }
         self.bytes_sent = 0
+        self._too_large: int | None = None
+        """So many bytes of an input did not get there in time."""
         self._sources[shared.snapshot.store_path] = shared.snapshot
         self._warn(shared)
         where = f"in {shared.flake.root}" if isinstance(shared.flake, LocalFlake) else shared.flake.url
@@ -131,11 +133,18 @@ class Sources:
         with self._or_forget():
             return [path for path in missing if self._is_here(path)]
 
-    def offer_all(self) -> bool:
-        """Offer the inputs too that the host was to fetch; False where it lacks none of them, or none is to be sent."""
-        more = {path: one for path, one in self._remote.items() if path not in self._sources}
-        if not more or self._settings.copy_inputs is not CopyInputs.MISSING:
+    def offer_more(self) -> bool:
+        """Offer inputs too that the host was to fetch, those first that may be private.
+
+        False where it lacks none of them, or none is to be sent.
+        """
+        if self._settings.copy_inputs is not CopyInputs.MISSING:
             return False
+        more = {path: one for path, one in self._remote.items() if path not in self._sources}
+        first = {path: one for path, one in more.items() if one.may_be_private(self._credentials)}
+        return any(self._offer(some) for some in (first, more) if some)
+
+    def _offer(self, more: Mapping[str, RemoteInput]) -> bool:
         self._sources = {**more, **self._sources}
         missing = self._host.run("copy_ask", paths="\n".join(more), limit=60).all("missing")
         # Each is looked at.
@@ -159,8 +168,32 @@ class Sources:
                 packed=nar.packed,
             )
             sent = partial(in_time, self._host, len(nar.data), self._settings.copy_timeout, receive)
-            self._host.persist(self._settings.reconnect_timeout, sent, "copying the flake")
-            self.bytes_sent += len(nar.data)
+            self.sent(
+                path, nar, partial(self._host.persist, self._settings.reconnect_timeout, sent, "copying the flake")
+            )
+
+    def sent(self, path: str, nar: Nar, send: Callable[[], Answer]) -> Answer | None:
+        """The answer to what is sent; None where the link is too slow for an input, which is left to the host."""
+        source = self._sources[path]
+        try:
+            answer = send()
+        except HostError as error:
+            if error.reason != Refusal.TOO_SLOW or not isinstance(source, RemoteInput):
+                raise
+            what = f"the input '{source.name}' of the flake: {error}"
+            if self._settings.copy_inputs is not CopyInputs.MISSING:
+                raise HostError(
+                    f"{what}. If the host can fetch its inputs by itself: 'missing' or 'none' for copy_inputs"
+                    " (deploy_flake_copy_inputs)",
+                    Refusal.TOO_SLOW,
+                ) from error
+            self._too_large = len(nar.data)
+            self._host.warn(
+                f"{what}. So the host has to fetch it. ('none' for copy_inputs, deploy_flake_copy_inputs, sends none)"
+            )
+            return None
+        self.bytes_sent += len(nar.data)
+        return answer
 
     def read(self, path: str) -> Nar:
         """The NAR of one of them, which is about to be sent."""
@@ -202,7 +235,9 @@ class Sources:
         if not isinstance(source, RemoteInput):
             return True
         try:
-            self._fetch(source)
+            fetched = self._fetch(source)
+            # What is larger than what was too slow is not tried.
+            return self._too_large is None or fetched.file.stat().st_size < self._too_large
         except FlakeError as error:
             if self._settings.copy_inputs is CopyInputs.ALL:
                 raise HostError(
@@ -212,7 +247,6 @@ class Sources:
                 ) from error
             self._host.warn(f"the controller cannot fetch it, so the host has to: {error}")
             return False
-        return True
 
     def _fetch(self, one: RemoteInput) -> SharedInput:
         return shared_input(one, self._shared_directory, self._credentials, self._settings.copy_timeout)

@@ -97,9 +97,10 @@ class UnitBuild:
         # Whatever is not there, the host fetches by itself.
         for last in there[-1:]:
             sent = sources.read(last)
-            answer = self._start(data=sent.data, path=last, nar_size=str(sent.size), packed=sent.packed)
-            sources.bytes_sent += len(sent.data)
-            return answer
+            start = partial(self._start, data=sent.data, path=last, nar_size=str(sent.size), packed=sent.packed)
+            answer = sources.sent(last, sent, start)
+            if answer is not None:
+                return answer
         return self._start()
 
     def _start(self, data: bytes = b"", **snapshot: str) -> Answer:

@@ -51,7 +51,11 @@ class Credentials:
 
     def token(self, host: str, owner: str, repository: str) -> str:
         """The token for a repository; the one that is meant for the least goes first. "" where there is none."""
-        places = (f"{host}/{owner}/{repository}", f"{host}/{owner}", host)
+        return self.own_token(host, owner, repository) or self.tokens.get(host, "")
+
+    def own_token(self, host: str, owner: str, repository: str) -> str:
+        """The same, but none that is for all that the host has."""
+        places = (f"{host}/{owner}/{repository}", f"{host}/{owner}")
         return next((self.tokens[place] for place in places if place in self.tokens), "")
 
 

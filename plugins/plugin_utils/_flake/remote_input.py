@@ -61,8 +61,15 @@ class RemoteInput:
         """Whether one has to log in for it: over ssh, or where there is a token, a login or a password for it here."""
         url = urlsplit(self._at("url"))
         if self._at("type") in _DEFAULT_HOST:
+            if self.host in _DEFAULT_HOST.values():
+                # Most have a token for all of a forge that everybody can read, which lets them ask it more often.
+                return bool(credentials.own_token(self.host, self._at("owner"), self._at("repo")))
             return bool(self._token(credentials))
-        return url.scheme == "ssh" or bool(url.password) or self.host in credentials.logins
+        return url.scheme == "ssh" or bool(url.username or url.password) or self.host in credentials.logins
+
+    def may_be_private(self, credentials: Credentials) -> bool:
+        """Whether what the operator logs in with is good for it, though it may be open to all."""
+        return self.is_private(credentials) or bool(self._token(credentials))
 
     def fetch(self, credentials: Credentials, file: BinaryIO, limit: float) -> Snapshot:
         """Fetch it into a NAR, and make sure that it is what the lock file says; FlakeError where it cannot be."""

@@ -11,6 +11,7 @@ import json
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -505,6 +506,64 @@ def test_a_host_that_could_not_fetch_gets_what_it_lacks(elsewhere: dict[str, Rem
     assert set(first.inputs["sources"].splitlines()) == {elsewhere["private"].store_path, own}
     assert result["bytes_sent"] == len(last.data)
     assert len([warning for warning in host.warned if "input 'old'" in warning]) == 2
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["by itself", "with the build"])
+def test_an_input_that_a_slow_link_does_not_take_is_left_to_the_host(
+    elsewhere: dict[str, RemoteInput], tmp_path: Path, alone: bool
+) -> None:
+    private, opened, own = elsewhere["private"].store_path, elsewhere["open"].store_path, own_path(tmp_path)
+    missing = [private, own] if alone else [private]
+    host = FakeHost([{"missing": missing}, TimeUpError("no answer"), done()])
+    result, _answer = built(host, tmp_path, flake=f"path:{tmp_path}/flake", copy_timeout=7)
+    assert host.commands == ["build", "copy_receive" if alone else "build", "build"]
+    (warning,) = [said for said in host.warned if "too slow" in said]
+    for part in ("the input 'private'", "within 7 s", "the host has to fetch it", "deploy_flake_copy_inputs"):
+        assert part in warning
+    assert result["bytes_sent"] == len(host.asked[-1].data)
+
+    # It is not tried again where the host cannot fetch either, nor is what is larger.
+    (tmp_path / "again").mkdir()
+    host = FakeHost(
+        [
+            {"missing": [private]},
+            TimeUpError("no answer"),
+            failed(log("download-error")),
+            {"missing": [private, opened]},
+            {"missing": [private, opened]},
+            done(),
+        ]
+    )
+    built(host, tmp_path / "again", flake=f"path:{tmp_path}/flake", copy_timeout=7)
+    assert host.asked[-1].inputs["path"] == opened
+    assert host.done()
+
+
+def test_an_input_that_a_slow_link_does_not_take_is_an_error_where_all_are_sent(
+    elsewhere: dict[str, RemoteInput], tmp_path: Path
+) -> None:
+    host = FakeHost([{"missing": [elsewhere["private"].store_path]}, TimeUpError("no answer")])
+    with pytest.raises(HostError, match="'none' for copy_inputs") as error:
+        built(host, tmp_path, flake=f"path:{tmp_path}/flake", copy_inputs="all")
+    assert error.value.reason == Refusal.TOO_SLOW
+
+
+def test_what_may_be_private_is_offered_before_the_rest(elsewhere: dict[str, RemoteInput], tmp_path: Path) -> None:
+    file = tmp_path / "flake/flake.lock"
+    lock = json.loads(file.read_text())
+    forge = {"type": "github", "owner": "me", "repo": "x", "rev": "1" * 40, "narHash": sri(bytes([1] * 32))}
+    lock["nodes"]["forge"] = {"locked": forge}
+    file.write_text(json.dumps(lock))
+    host = FakeHost([{"missing": []}, {}, {"missing": []}, {}])
+    with sources(host, f"path:{tmp_path}/flake", tmp_path) as found:
+        settings = replace(found._settings, nix_config="access-tokens = github.com=t")
+    with Sources(FakeHost(), settings, tmp_path / "shared") as found:
+        assert source_store_path(bytes([1] * 32)) not in found.paths
+        found._host = host
+        assert not found.offer_more()
+    first, _drop, second, _dropped = host.asked
+    assert first.inputs["paths"] == source_store_path(bytes([1] * 32))
+    assert elsewhere["open"].store_path in second.inputs["paths"].splitlines()
 
 
 @pytest.mark.parametrize("lacks", [[], ["old"]])

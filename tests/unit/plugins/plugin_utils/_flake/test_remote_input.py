@@ -268,7 +268,32 @@ def test_where_forges_have_archives(
     one = remote(archive[1], **{"owner": "me", "repo": "x", "rev": "1", **locked})
     assert fetched(one, Credentials(tokens)) == archive[1]
     assert asked == [(url, headers)]
-    assert one.is_private(Credentials(tokens)) == bool(tokens)
+    assert one.may_be_private(Credentials(tokens)) == bool(tokens)
+
+
+@pytest.mark.parametrize(
+    ("locked", "tokens", "private", "maybe"),
+    [
+        ({"type": "github"}, {}, False, False),
+        # It is there to ask more often, and most of what is there is open to all.
+        ({"type": "github"}, {"github.com": "t"}, False, True),
+        ({"type": "gitlab"}, {"gitlab.com": "PAT:t"}, False, True),
+        ({"type": "github"}, {"github.com/me": "t"}, True, True),
+        ({"type": "github"}, {"github.com/me/x": "t"}, True, True),
+        ({"type": "github"}, {"github.com/you": "t"}, False, False),
+        ({"type": "github", "host": "ghe.org"}, {"ghe.org": "t"}, True, True),
+        ({"type": "git", "url": "ssh://git@example.org/x"}, {}, True, True),
+        ({"type": "git", "url": "https://token@example.org/x"}, {}, True, True),
+        ({"type": "git", "url": "https://netrc.org/x"}, {}, True, True),
+        ({"type": "tarball", "url": "https://example.org/x"}, {"example.org": "t"}, False, True),
+    ],
+)
+def test_which_go_before_the_host_has_tried(
+    locked: dict[str, str], tokens: dict[str, str], private: bool, maybe: bool
+) -> None:
+    one = remote("x", **{"owner": "me", "repo": "x", **locked})
+    credentials = Credentials(tokens, {"netrc.org": ("a", "b")})
+    assert (one.is_private(credentials), one.may_be_private(credentials)) == (private, maybe)
 
 
 def test_other_types_are_nixs_matter() -> None:
