@@ -47,6 +47,8 @@ options:
     description:
       - The flake, as on Nix's command line; a directory (V(.)), V(path:…), V(git+file:…), or a remote reference.
       - A relative directory is taken from where C(ansible-playbook) was started.
+      - A password or token in a URL is left out of what is said and of the record on the host, and git gets it through
+        its environment. Nix does not, so keep it out of the URL where only Nix can fetch the flake, as a tarball.
       - A flake that is not there, or that git does not track, is an error and leaves the host untouched.
     type: str
     required: true

@@ -5,6 +5,7 @@
 """Text of others as a terminal may show it: what a host, a journal, a build or a unit says is anything at all.
 
 All that is told goes through here, and so does every result. The package deploy_flake has the same for what it shows.
+What a URL has to log in with is left out here, too: programs repeat the URLs that they were given.
 """
 
 from __future__ import annotations
@@ -20,6 +21,28 @@ CONTROL = re.compile(
 )
 
 
+_LOGIN = re.compile(r"(?<![a-zA-Z0-9+.-])([a-zA-Z][a-zA-Z0-9+.-]*)://([^\s/?#'\"<>]*)@")
+_NAME = r"[^=&\s#?'\"<>]{0,40}"
+_IN_QUERY = re.compile(
+    rf"([?&]{_NAME}(?:token|secret|passw|signature|\bsig\b|credential|auth|key){_NAME}=)[^&\s#'\"<>]+", re.IGNORECASE
+)
+_HIDDEN = "***"
+
+
+def without_logins(text: str) -> str:
+    """The text without passwords and tokens in URLs. A name alone stays where it is no token, as in those of ssh."""
+    if "://" in text:
+        text = _LOGIN.sub(_without_login, text)
+    return _IN_QUERY.sub(rf"\1{_HIDDEN}", text) if "=" in text else text
+
+
+def _without_login(url: re.Match[str]) -> str:
+    scheme, login = url.groups()
+    if ":" not in login and not scheme.lower().endswith(("http", "https")):
+        return url[0]
+    return f"{scheme}://{_HIDDEN}@"
+
+
 def printable(text: str) -> str:
-    """The text without control characters and what they begin; itself where it has none."""
-    return CONTROL.sub("", text) if CONTROL.search(text) else text
+    """The text without control characters and what they begin, and without logins; itself where it has none."""
+    return without_logins(CONTROL.sub("", text) if CONTROL.search(text) else text)

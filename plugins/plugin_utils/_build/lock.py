@@ -34,6 +34,7 @@ from .._flake.store_path import parse_sha256, source_store_path, sri
 from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
+from .._printable import without_logins
 from .nix_command import FEATURES, quoted
 from .nix_errors import LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings, CopySettings
@@ -57,7 +58,12 @@ def lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> 
     Raises HostError with what each machine that was asked has said.
     """
     why = []
-    for who, resolve in (("this machine", _with_nix), ("this machine", _with_git)):
+    ways: list[Callable[..., Fetched | None]] = [_with_nix, _with_git]
+    if has_login := without_logins(reference) != reference:
+        # It is an argument of Nix, which other users can read.
+        ways.reverse()
+    who = "this machine"
+    for resolve in ways:
         _empty(file)
         try:
             found = resolve(settings, reference, file)
@@ -65,8 +71,12 @@ def lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> 
             why.append(f"{who}: {error}")
         else:
             if found:
+                if has_login and resolve is _with_nix:
+                    _warn_of_login(host, who)
                 return _told(host, found, who)
     _empty(file)
+    if has_login:
+        _warn_of_login(host, host.name)
     try:
         return _told(host, _on_host(host, settings, reference, file), host.name)
     except _CannotError as error:
@@ -74,6 +84,13 @@ def lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> 
     raise HostError(
         "\n".join((f"the flake {reference!r} could not be fetched; {host.name} is untouched.", *why)),
         Refusal.NOT_FETCHED,
+    )
+
+
+def _warn_of_login(host: Host, who: str) -> None:
+    host.warn(
+        f"the URL of the flake has a login in it, which every user of {who} could read among the arguments of Nix. Keep"
+        " it out of the URL: as access-tokens or netrc-file in nix_config (deploy_flake_nix_config), or in a netrc file"
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 from .._codes import HealthPolicy, LastResortReboot, OnRebootRequired, Refusal
 from .._flake.store_path import is_store_path
 from .._host.answer import HostError
+from .._printable import without_logins
 from .limits import Limits
 
 
@@ -37,7 +38,8 @@ class Source:
     def from_options(cls, options: Mapping[str, Any]) -> Self:
         """What is known of it; the result of a build says it by the same names."""
         return cls(
-            flake=options.get("flake") or "",
+            # Other programs read the record.
+            flake=without_logins(options.get("flake") or ""),
             revision=options.get("revision") or "",
             configuration=options.get("configuration") or "",
             nar_hash=options.get("nar_hash") or "",

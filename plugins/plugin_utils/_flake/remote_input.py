@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
+from .._printable import without_logins
 from . import git, nar
 from .archive import unpacked
 from .credentials import Credentials
@@ -40,16 +41,13 @@ class RemoteInput:
 
     @property
     def reference(self) -> str:
-        """Where it comes from, for people, without a password that may be in it."""
+        """Where it comes from, for people, without a login that may be in it."""
         kind, revision = str(self.locked.get("type", "")), str(self.locked.get("rev", ""))
         if kind in _DEFAULT_HOST:
             where = f"{kind}:{self._at('owner')}/{self._at('repo')}/{revision}"
             return f"{where}?host={self._at('host')}" if self._at("host") else where
         url = self._at("url")
-        user, at, rest = urlsplit(url).netloc.rpartition("@")
-        if ":" in user:
-            url = url.replace(f"{user}{at}{rest}", rest, 1)
-        return f"{kind}+{url}{f'?rev={revision}' if revision else ''}" if url else kind
+        return f"{kind}+{without_logins(url)}{f'?rev={revision}' if revision else ''}" if url else kind
 
     @property
     def host(self) -> str:

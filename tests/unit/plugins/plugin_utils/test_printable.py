@@ -17,6 +17,7 @@ from unit.fake_host import FakeHost
 from unit.settings import NEW
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.settings import Source
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._printable import printable
@@ -37,6 +38,30 @@ def test_nothing_else_is_lost() -> None:
     assert printable(EVIL) == "abcdef"
     text = "grün\t→ 1 µs\nnext\N{NO-BREAK SPACE}line"
     assert printable(text) is text
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("cannot open 'https://me:s3cret@example.org/x': 404", "cannot open 'https://***@example.org/x': 404"),
+        ("git+https://s3cret@example.org/x?rev=1", "git+https://***@example.org/x?rev=1"),
+        ("git+ssh://me:s3@cret@example.org/x", "git+ssh://***@example.org/x"),
+        ("git+ssh://git@example.org/x", "git+ssh://git@example.org/x"),
+        ("https://example.org/x?a=1&private_token=s3cret&b=2", "https://example.org/x?a=1&private_token=***&b=2"),
+        ("https://example.org/x?X-Amz-Signature=s3cret#y", "https://example.org/x?X-Amz-Signature=***#y"),
+        ("https://example.org/x@y?narHash=sha256-z&lastModified=1", None),
+        ("me@example.org: https://example.org and a:b@c", None),
+    ],
+)
+def test_what_a_url_has_to_log_in_with(said: str, shown: str | None) -> None:
+    assert printable(said) == (shown or said)
+    assert printable(printable(said)) == printable(said)
+
+
+def test_the_record_on_the_host_has_no_login() -> None:
+    assert (
+        Source.from_options({"flake": "git+https://me:s3cret@example.org/x"}).flake == "git+https://***@example.org/x"
+    )
 
 
 def test_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

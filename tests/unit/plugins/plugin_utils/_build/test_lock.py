@@ -136,6 +136,22 @@ def test_nobody_can(source: Source, tmp_path: Path) -> None:
     )
 
 
+def test_a_login_in_the_url_is_no_argument_of_nix_where_git_can(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(module, "_with_nix", lambda *_given: asked.append("nix"))
+    monkeypatch.setattr(module, "_with_git", lambda *_given: asked.append("git"))
+    host = FakeHost([*source.answers(), *source.answers()])
+    fetched(host, tmp_path, "git+https://me:s3cret@example.org/x")
+    assert asked == ["git", "nix"]
+    # Only Nix could: it is said.
+    (warning,) = host.warned
+    assert "every user of host1 could read" in warning and "netrc" in warning
+    fetched(host, tmp_path, "git+https://example.org/x")
+    assert (asked[2:], len(host.warned)) == (["nix", "git"], 1)
+
+
 def test_a_host_that_is_not_there_is_unreachable(source: Source, tmp_path: Path) -> None:
     with pytest.raises(AnsibleConnectionFailure):
         fetched(FakeHost([AnsibleConnectionFailure("x")]), tmp_path)

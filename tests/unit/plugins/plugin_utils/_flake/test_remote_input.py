@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import subprocess
 import tarfile
 import threading
@@ -19,6 +20,9 @@ import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import nar, remote_input
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.credentials import Credentials
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git import GitError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git_remote import fetch_git_flake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.history import fetch_history
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.remote_input import RemoteInput
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import shared_input
@@ -269,6 +273,39 @@ def test_where_forges_have_archives(
     assert fetched(one, Credentials(tokens)) == archive[1]
     assert asked == [(url, headers)]
     assert one.may_be_private(Credentials(tokens)) == bool(tokens)
+
+
+@pytest.mark.parametrize(
+    ("login", "key", "value"),
+    [
+        ("me:s3cret%2F", ".extraHeader", "Authorization: Basic bWU6czNjcmV0Lw=="),
+        ("s3cret:", ".extraHeader", "Authorization: Basic czNjcmV0Og=="),
+        # git's own helpers are asked for the password.
+        ("s3cret", ".username", "s3cret"),
+    ],
+)
+def test_git_has_no_login_among_its_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str, key: str, value: str
+) -> None:
+    program = tmp_path / "git"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/arguments\nenv >>{tmp_path}/environment\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    url, into = f"https://{login}@example.org:7/x.git", tmp_path / "into"
+    for fetch in (
+        lambda: fetched(remote(type="git", url=url, rev="1" * 40)),
+        lambda: fetch_git_flake(f"git+{url}", into, NOBODY, 30),
+        lambda: fetch_history(f"git+{url}", "1" * 40, into, NOBODY, 30),
+    ):
+        with pytest.raises((FlakeError, GitError)) as error:
+            fetch()
+        assert "s3cret" not in str(error.value)
+        arguments, environment = ((tmp_path / name).read_text() for name in ("arguments", "environment"))
+        assert "s3cret" not in arguments
+        settings = re.findall(r"GIT_CONFIG_(?:KEY|VALUE)_0=(.*)", environment)
+        assert {f"{kind}.https://example.org:7/{key}" for kind in ("http", "credential")} & set(settings)
+        assert value in settings
+        (tmp_path / "environment").unlink()
 
 
 @pytest.mark.parametrize(
