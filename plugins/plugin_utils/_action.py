@@ -27,6 +27,7 @@ from . import _reason
 from ._codes import Refusal
 from ._deployment import messages
 from ._deployment.context import Context
+from ._deployment.other_names import OtherNames
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
 from ._host.connection import BEGUN, Host
@@ -103,7 +104,9 @@ class HostAction(ActionBase):
         """What the work has to know of the run."""
         hosts, forks = len(self.task_vars.get("ansible_play_hosts_all", ())), self.task_vars.get("ansible_forks")
         batches = math.ceil(hosts / int(forks or _FORKS))
-        return Context(self.check_mode, self.diff_mode, batches, self._strategy_without_step())
+        # Ansible makes its constants as it starts.
+        others = OtherNames(Path(constants.DEFAULT_LOCAL_TMP))  # type: ignore[attr-defined]
+        return Context(self.check_mode, self.diff_mode, batches, self._strategy_without_step(), others)
 
     def _strategy_without_step(self) -> str:
         """ "" for linear, and for what is derived from it, such as debug and mitogen_linear."""

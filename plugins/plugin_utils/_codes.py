@@ -180,6 +180,8 @@ class Refusal(StrEnum):
     NO_ROOT = "no-root"
     """No garbage collector root could be made."""
     BUSY = "busy"
+    SAME_HOST = "same-host"
+    """It has another name in the inventory, under which this run deploys to it already."""
     # The connection.
     LOST = "lost"
     NO_ANSWER = "no-answer"

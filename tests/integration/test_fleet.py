@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -95,23 +96,71 @@ def test_batches_get_the_same_flake(lab: Lab, whole: dict[str, Host], changed: P
     assert len(set(paths[0])) == 2
 
 
+def names_of_one_host(lab: Lab, directory: Path, *names: str) -> str:
+    """The option for an inventory in which host1 has these names."""
+    known = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))["nixos"]["hosts"]["host1"]
+    twins = {name: known | {"deploy_flake_configuration": "host1"} for name in names}
+    (directory / "twins.yml").write_text(yaml.safe_dump({"all": {"hosts": twins}}), encoding="utf-8")
+    return f"-i {directory / 'twins.yml'}"
+
+
 def test_names_of_one_host_deploy_it_once(lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path) -> None:
     """Whoever comes later looks again, and changes nothing."""
     host = fresh["host1"]
     first, names = systems(host).running, ["twin1", "twin2", "twin3"]
-    known = yaml.safe_load(lab.inventory.read_text(encoding="utf-8"))["nixos"]["hosts"]["host1"]
-    twins = {name: known | {"deploy_flake_configuration": "host1"} for name in names}
-    (tmp_path / "twins.yml").write_text(yaml.safe_dump({"all": {"hosts": twins}}), encoding="utf-8")
-    options = f"-i {tmp_path / 'twins.yml'}"
-    played = play(
-        lab, tmp_path, limit=names, options=options, deploy_flake_flake=str(changed), deploy_flake_limits=QUICK
-    )
+    given: dict[str, Any] = {"deploy_flake_flake": str(changed), "deploy_flake_limits": QUICK}
+    played = play(lab, tmp_path, limit=names, options=names_of_one_host(lab, tmp_path, *names), **given)
     assert played.code == 0, played.output
     states = [played.of(name, "system_test")["state"] for name in names]
-    # A look that falls between a commit and the end of its deployment finds something to do: the same system once more.
-    assert {"window"} <= set(states) <= {"unchanged", "window"}, played.output
-    assert list(outcomes(host).values()) == ["committed"] * states.count("window")
+    assert sorted(states) == ["unchanged", "unchanged", "window"], played.output
+    assert list(outcomes(host).values()) == ["committed"]
     assert systems(host).running == systems(host).boot_default != first
+    assert remains(host) == ""
+
+
+# What a deployment looks like that has made its last step and not ended: until another one has its directory.
+NEARLY_OVER = """
+mkdir -p -m 0700 /run/deploy-flake/ours /var/lib/deploy-flake
+echo committed >/run/deploy-flake/ours/state
+echo ours >/run/deploy-flake/current
+systemd-run --quiet --collect --service-type=exec --unit=deploy-flake.service sh -c '
+    until ls -d /run/deploy-flake/*-*/settings; do sleep 0.05; done
+    sleep 0.3
+    rm -r /run/deploy-flake/current /run/deploy-flake/ours
+    sleep 0.3'
+"""
+
+
+@pytest.mark.parametrize("options", ["", "--diff"], ids=["one-step", "two-steps"])
+def test_look_between_a_commit_and_its_end_deploys_nothing_twice(
+    lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path, options: str
+) -> None:
+    host = fresh["host1"]
+    given: dict[str, Any] = {"deploy_flake_flake": str(changed), "deploy_flake_limits": QUICK}
+    assert play(lab, tmp_path, limit=["host1"], **given).code == 0
+    before = systems(host)
+    host.run(NEARLY_OVER, check=True)
+    played = play(lab, tmp_path, limit=["host1"], options=options, **given)
+    assert played.code == 0, played.output
+    assert (played.of("host1", "system_test")["state"], played.changed("host1")) == ("unchanged", [])
+    assert (list(outcomes(host).values()), systems(host)) == (["committed"], before)
+    assert remains(host) == ""
+
+
+def test_names_of_one_host_that_would_wait_for_each_other_are_named(
+    lab: Lab, fresh: dict[str, Host], changed: Path, tmp_path: Path
+) -> None:
+    """Step by step: no name is confirmed before all have been tested."""
+    host, names = fresh["host1"], ["twin1", "twin2"]
+    before = systems(host)
+    given: dict[str, Any] = {"deploy_flake_flake": str(changed), "deploy_flake_all_or_nothing": True}
+    began = time.monotonic()
+    played = play(lab, tmp_path, limit=names, options=names_of_one_host(lab, tmp_path, *names), **given)
+    assert time.monotonic() - began < 60
+    assert played.code != 0
+    assert {played.failure(name)["reason"] for name in names} == {"same-host", "another-host-failed"}
+    assert "another name in the inventory" in played.output
+    assert (list(outcomes(host).values()), systems(host)) == (["rolled-back"], before)
     assert remains(host) == ""
 
 

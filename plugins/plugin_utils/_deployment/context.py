@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from .other_names import OtherNames
 
 
 @dataclass(frozen=True)
@@ -19,3 +21,5 @@ class Context:
     """In how many batches of forks all hosts of the play are served."""
     strategy: str = ""
     """The strategy of the play, if it is one that does not keep step: a host goes on though others are not as far."""
+    other_names: OtherNames = field(default_factory=OtherNames)
+    """Which deployments this run has begun, where one host may have several names in the inventory."""

@@ -85,6 +85,10 @@ class Deployment:
             if error.answer is not None and sent == 1:
                 self.host.undecided = before
             raise
+        if answer.get("unchanged"):
+            # None was begun.
+            self.decides_by, self.host.undecided = "", before
+            return answer
         # The directory of a deployment that has ended may be gone between two looks at it; its line is not.
         record = read_record(answer.get("record"))
         state = str(record.get("outcome") or answer.get("state"))

@@ -104,11 +104,33 @@ class _Start:
         built_in = iter([since_boot])
         try:
             # After a wait for others the build is not that recent any more.
-            return wait_while_busy(self._host, settings.lock_timeout, lambda: self._attempt(next(built_in, "")))
+            return wait_while_busy(self._host, settings.lock_timeout, lambda: self._attempt_once(next(built_in, "")))
         except HostError as error:
             if self._context.check_mode and error.answer is not None:
                 error.result = check_mode.refused(settings, error.answer)
             raise
+
+    def _attempt_once(self, since_boot: str) -> Started:
+        """An attempt, and no wait for what waits for this host under another name."""
+        try:
+            return self._attempt(since_boot)
+        except HostError as error:
+            holder = error.answer.get("holder") if error.reason == Refusal.BUSY and error.answer is not None else ""
+            other = self._context.other_names.of(holder) if holder and self._waits_for_a_later_task else ""
+            if other in ("", self._host.on_behalf_of):
+                raise
+            raise HostError(
+                f"{self._host.name} is the same host as {other}, another name in the inventory, for which deployment"
+                f" {holder} waits for confirmation by a later task; each would wait for the other. Deploy to it under"
+                " one of its names alone (--limit, or the inventory)",
+                Refusal.SAME_HOST,
+                error.answer,
+            ) from None
+
+    @property
+    def _waits_for_a_later_task(self) -> bool:
+        """Whether it, and whatever else this task begins, is confirmed by a task that all hosts begin together."""
+        return self._mode == Mode.TEST and not self._settings.confirm and not self._context.strategy
 
     def _attempt(self, since_boot: str) -> Started:
         host, context, deployment = self._host, self._context, self._deployment
@@ -129,7 +151,11 @@ class _Start:
         if context.diff_mode:
             activated = before.get("new_live") if self._mode == Mode.TEST else toplevel
             deployment.changes = diff.look(host, activated, self._mode, self._settings.reconnect_timeout)
-        return Started(deployment, before, self._launch(toplevel, before))
+        answer = self._launch(toplevel, before)
+        if answer.get("unchanged"):
+            # Whoever had made it so has ended meanwhile.
+            return Started(None, Answer([*answer.fields, *before.fields]), answer)
+        return Started(deployment, before, answer)
 
     def _keep_target(self, before: Answer) -> None:
         """Whoever came before, and was waited for, may have rolled back too: the generation before that one's would be
@@ -183,6 +209,8 @@ class _Start:
     def _ask_to_start(self, toplevel: str, since_boot: str, about_it: str, look: dict[str, str]) -> Answer:
         """Start the supervisor, and wait for first news in the same go."""
         limits = self._limits
+        if self._waits_for_a_later_task:
+            self._context.other_names.note(self._deployment.id, self._host.on_behalf_of)
         return self._deployment.ask(
             "start",
             limit=_LIMIT,
@@ -190,7 +218,7 @@ class _Start:
             awaited=(State.WINDOW,) if self._mode == Mode.TEST else (),
             since_boot=since_boot,
             new=toplevel,
-            **look,
+            **{"mode": self._mode, **look},
             install_bootloader="yes" if self._settings.install_bootloader else "",
             login_user=self._host.login_user,
             runtime_limit=str(limits.whole_run),

@@ -18,18 +18,24 @@ from .messages import who_is_busy
 T = TypeVar("T")
 _PAUSE = 2
 """Seconds between two attempts."""
+_LOOKS = 3
+"""So often it is looked at again at once where it was switched between look and start: nobody holds it up then."""
 
 
 def wait_while_busy(host: Host, patience: float, attempt: Callable[[], T]) -> T:
     """Try again while the host says that it is busy, for `patience` seconds; says for whom it waits."""
     ends = time.monotonic() + patience
     told = ""
+    looks = 0
     while True:
         try:
             return attempt()
         except HostError as error:
             if error.reason != Refusal.BUSY:
                 raise
+            if error.answer is not None and error.answer.get("switched") and looks < _LOOKS:
+                looks += 1
+                continue
             if time.monotonic() >= ends:
                 said = f"{error}. It was waited for {patience} s; lock_timeout (deploy_flake_lock_timeout) is how long"
                 raise HostError(said, error.reason, error.answer) from None

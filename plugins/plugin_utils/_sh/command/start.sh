@@ -2,11 +2,11 @@
 # since_boot: the boot id of when the host was looked at, or the system built. preflight: whether to look now. program, settings: what the
 # units run, and what it has to know, as assignments. about: how the record begins. install_bootloader: yes or nothing.
 # seen_live, seen_boot: what ran and what booted when the host was looked at.
-# inputs: since_boot new preflight program settings about login_user allow install_bootloader runtime_limit stop_limit
-# inputs where preflight=yes: check_mode just_built rollback_to specialisation mode over_ssh need_nix_kib need_boot_kib expected_system
+# inputs: since_boot new preflight program settings about login_user allow mode install_bootloader runtime_limit stop_limit
+# inputs where preflight=yes: check_mode just_built rollback_to specialisation over_ssh need_nix_kib need_boot_kib expected_system
 # inputs where preflight=no: new_live seen_live seen_boot
 # facts: previous_live previous_boot
-# needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight profile quote states
+# needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight quote states
 # needs: system
 # shellcheck shell=sh
 
@@ -78,29 +78,47 @@ make_directory() {
     return 0
 }
 
-# refuse_if_switched: whoever came before may have ended meanwhile, perhaps with this very system. Then it has to be looked at again.
+# refuse_if_switched: whoever came before may have ended meanwhile, perhaps with this very system. Then it has to be looked at again; or
+# nothing is left to do, where the host was there already when it was looked at, and only the end of that deployment was not. $may_start:
+# not where that end is still to come.
 refuse_if_switched() {
+    may_start=yes
     # This very script again, which has begun before.
     [ ! -e "$dir/state" ] || return 0
-    [ "$(readlink -f /run/current-system)" != "$seen_live" ] || [ "$(boot_default)" != "$seen_boot" ] || return 0
-    remove_directory "$dir"
-    refuse busy "was switched by somebody else since it was looked at"
+    # Asked first: the unit ends after all that is looked at below.
+    if [ "$seen_boot" = "$new" ] && { [ "$seen_live" = "$new_live" ] || [ "$mode" = boot ]; }; then
+        case $(sc show -p ActiveState --value "$unit") in inactive | failed) ;; *) may_start=no ;; esac
+    fi
+    note_systems
+    if [ "$live" != "$seen_live" ] || [ "$default" != "$seen_boot" ]; then
+        remove_directory "$dir"
+        answer switched yes
+        refuse busy "was switched by somebody else since it was looked at"
+    fi
+    if is_unchanged; then
+        remove_directory "$dir"
+        answer_unchanged
+        exit 0
+    fi
 }
 
 # The unit's name is the lock.
 start_supervisor() {
-    local active holder said tries
+    local active holder may_start said tries
     tries=0
+    said=
     while :; do
         refuse_if_switched
-        # shellcheck disable=SC2086 # the interpreter and the properties are words
-        said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
-            --description="deploys $new ($id)" \
-            $lasting -p KillMode=control-group -p Restart=no -p Delegate=yes \
-            -p RuntimeMaxSec="$runtime_limit" -p TimeoutStopSec="$stop_limit" \
-            -p ExecStopPost="$interpreter $dir/program undo $dir" \
-            -E DEPLOY_FLAKE_ID="$id" ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
-            $interpreter "$dir/program" supervise "$dir" 2>&1) && break
+        if [ "$may_start" = yes ]; then
+            # shellcheck disable=SC2086 # the interpreter and the properties are words
+            said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$unit" \
+                --description="deploys $new ($id)" \
+                $lasting -p KillMode=control-group -p Restart=no -p Delegate=yes \
+                -p RuntimeMaxSec="$runtime_limit" -p TimeoutStopSec="$stop_limit" \
+                -p ExecStopPost="$interpreter $dir/program undo $dir" \
+                -E DEPLOY_FLAKE_ID="$id" ${LOCALE_ARCHIVE:+-E LOCALE_ARCHIVE} ${install_bootloader:+-E NIXOS_INSTALL_BOOTLOADER=1} \
+                $interpreter "$dir/program" supervise "$dir" 2>&1) && break
+        fi
         # It began, or has even ended and tidied up.
         if [ -e "$dir/state" ] || [ ! -e "$dir/settings" ]; then break; fi
         tries=$((tries + 1))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from unit.settings import NEW, OLD, settings
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Mode, Refusal, State
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import boot_default, wait_while_busy
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.context import Context
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.other_names import OtherNames
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.start import about, preflight, start
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
@@ -163,6 +166,59 @@ def test_host_is_told_what_it_was_when_it_was_looked_at() -> None:
     assert host.commands == ["preflight", "start", "preflight"]
     seen = host.asked[1].inputs
     assert (seen["seen_live"], seen["seen_boot"]) == (LOOKED["previous_live"], LOOKED["previous_boot"])
+
+
+@pytest.mark.parametrize("mode", [Mode.TEST, Mode.BOOT])
+def test_host_that_was_there_already_when_it_was_looked_at_may_have_nothing_left_to_do(mode: Mode) -> None:
+    """The look fell between the commit of another deployment and its end."""
+    look = LOOKED | {"previous_live": NEW, "previous_boot": NEW, "generation_to": "7"}
+    host = FakeHost([look, UNCHANGED])
+    started = start(host, settings(), mode, Context())
+    assert (started.deployment, host.undecided) == (None, {})
+    assert host.asked[1].inputs["mode"] == mode
+    assert [started.before.get(each) for each in ("unchanged", "generation", "generation_to")] == ["yes", "7", "7"]
+
+
+@pytest.mark.parametrize("lock_timeout", [0, 60])
+def test_host_that_was_switched_meanwhile_is_looked_at_again_at_once(clock: Clock, lock_timeout: int) -> None:
+    """Nobody holds it up any more, so that is no wait."""
+    host = FakeHost([LOOKED, {"refused": "busy", "message": "x", "switched": "yes"}, UNCHANGED])
+    began = clock.now
+    assert start(host, settings(lock_timeout=lock_timeout), Mode.TEST, Context()).deployment is None
+    assert clock.now == began
+
+
+def test_host_that_is_switched_again_and_again_is_busy() -> None:
+    switched = {"refused": "busy", "message": "x", "switched": "yes"}
+    host = FakeHost([LOOKED, switched] * 4)
+    with pytest.raises(HostError) as caught:
+        start(host, settings(lock_timeout=0), Mode.TEST, Context())
+    assert (caught.value.reason, host.done()) == (Refusal.BUSY, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "strategy", "again_as", "reason"),
+    [
+        ({}, "", "twin2", Refusal.SAME_HOST),
+        # Confirmed by the same task, or by one that does not wait for this one.
+        ({"confirm": True}, "", "twin2", Refusal.BUSY),
+        ({}, "free", "twin2", Refusal.BUSY),
+        # Of an earlier play.
+        ({}, "", "twin1", Refusal.BUSY),
+    ],
+)
+def test_names_of_one_host_do_not_wait_for_each_other_for_ever(
+    tmp_path: Path, given: dict[str, Any], strategy: str, again_as: str, reason: Refusal
+) -> None:
+    context = Context(strategy=strategy, other_names=OtherNames(tmp_path))
+    made = replace(settings(lock_timeout=6), **given)
+    first = start(FakeHost([LOOKED, {"state": "window"}], name="twin1"), made, Mode.TEST, context).deployment
+    assert first is not None
+    busy = BUSY | {"holder": first.id}
+    with pytest.raises(HostError) as caught:
+        start(FakeHost([LOOKED, *[busy, LOOKED] * 4], name=again_as), made, Mode.TEST, context)
+    assert caught.value.reason == reason
+    assert ("twin2 is the same host as twin1" in str(caught.value)) == (reason == Refusal.SAME_HOST)
 
 
 @pytest.mark.parametrize(
