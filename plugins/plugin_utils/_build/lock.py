@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .._codes import Refusal
+from .._flake import program
 from .._flake.credentials import Credentials
 from .._flake.git import GitError
 from .._flake.git_remote import fetch_git_flake
@@ -55,8 +57,28 @@ class _CannotError(Exception):
 def lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
     """Resolve a reference, and write the NAR of its source into the file.
 
-    Raises HostError with what each machine that was asked has said.
+    Raises HostError with what each machine that was asked has said. That is kept beside the file: the other hosts of
+    the run need not wait for the same once more.
     """
+    # Other credentials, or other wishes about inputs, may well lead to something.
+    asked = ascii((Credentials.read(settings.nix_config, os.environ).key, settings.nix_config, _wishes_of(settings)))
+    kept = Path(file.name).with_suffix(f".failed-{hashlib.sha256(asked.encode()).hexdigest()[:16]}")
+    if kept.exists():
+        reason, message = json.loads(kept.read_text(encoding="utf-8"))
+        raise HostError(message, Refusal(reason)) if reason else FlakeError(message)
+    try:
+        return _lock(host, settings, reference, file)
+    except HostError as error:
+        # What else a host may say is of itself alone.
+        if error.reason in (Refusal.NOT_FETCHED, Refusal.NOT_LOCKED):
+            kept.write_text(json.dumps([error.reason, str(error)]), encoding="utf-8")
+        raise
+    except FlakeError as error:
+        kept.write_text(json.dumps(["", str(error)]), encoding="utf-8")
+        raise
+
+
+def _lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
     why = []
     ways: list[Callable[..., Fetched | None]] = [_with_nix, _with_git]
     if has_login := without_logins(reference) != reference:
@@ -82,7 +104,7 @@ def lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> 
     except _CannotError as error:
         why.append(f"{host.name}: {error}")
     raise HostError(
-        "\n".join((f"the flake {reference!r} could not be fetched; {host.name} is untouched.", *why)),
+        "\n".join((f"the flake {reference!r} could not be fetched; no host was asked to build it.", *why)),
         Refusal.NOT_FETCHED,
     )
 
@@ -108,28 +130,21 @@ def _told(host: Host, found: Fetched, who: str) -> Fetched:
 def _with_nix(settings: CopySettings, reference: str, file: BinaryIO) -> Fetched | None:
     if shutil.which("nix") is None or shutil.which("nix-store") is None:
         return None
-    nix_config = settings.nix_config if isinstance(settings, BuildSettings) else ""
     # Not in a process list.
-    environment = os.environ | {"NIX_CONFIG": f"{os.environ.get('NIX_CONFIG', '')}\n{nix_config}"}
+    environment = os.environ | {"NIX_CONFIG": f"{os.environ.get('NIX_CONFIG', '')}\n{settings.nix_config}"}
+    limit = settings.copy_timeout
 
     def run(arguments: Sequence[str]) -> tuple[int, str, str]:
-        done = subprocess.run(
-            ["nix", *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=settings.copy_timeout,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
+        status, answer, said = program.run(["nix", *arguments], environment, limit)
+        return status, answer.decode(errors="replace"), said
 
     try:
         flake, path = _metadata(run, settings, reference)
-        subprocess.run(["nix-store", "--dump", path], stdout=file, stderr=subprocess.PIPE, check=True)
+        status, _answer, said = program.run(["nix-store", "--dump", path], environment, limit, file)
     except (OSError, subprocess.SubprocessError) as error:
         raise _CannotError(f"its Nix failed: {error}") from error
+    if status != 0:
+        raise _CannotError(f"its Nix failed: {_last(said) or f'nix-store ended with {status}'}")
     return _checked(flake, file)
 
 
@@ -166,7 +181,6 @@ def _with_git(settings: CopySettings, reference: str, file: BinaryIO) -> Fetched
 
 def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
     host.tell("resolves the flake for all hosts")
-    nix_config = settings.nix_config if isinstance(settings, BuildSettings) else ""
 
     def run(arguments: Sequence[str]) -> tuple[int, str, str]:
         limit = settings.copy_timeout
@@ -178,7 +192,7 @@ def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO)
                 eval_limit=str(limit),
                 login_user=host.login_user,
                 nix_arguments=quoted(*arguments),
-                nix_config=nix_config,
+                nix_config=settings.nix_config,
                 sources="",
                 ask_committed="no",
             ),
@@ -193,8 +207,7 @@ def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO)
 
 def _metadata(nix: Nix, settings: CopySettings, reference: str) -> tuple[LockedFlake, str]:
     """Resolve with Nix, past its caches. A lock file that is not whole is an error for every host."""
-    build_args = settings.build_args if isinstance(settings, BuildSettings) else ()
-    wishes = _wishes(build_args)
+    wishes = _wishes_of(settings)
     command = ("flake", "metadata", *FEATURES, "--refresh", "--json")
     status, text, said = nix([*command, *(wishes or ("--no-update-lock-file",)), reference])
     if status != 0 and not wishes and NixError.INCOMPLETE_LOCK_FILE in recognised(message_in(said)):
@@ -214,8 +227,9 @@ def _metadata(nix: Nix, settings: CopySettings, reference: str) -> tuple[LockedF
         raise _CannotError(str(error)) from error
 
 
-def _wishes(build_args: Sequence[str]) -> list[str]:
+def _wishes_of(settings: CopySettings) -> list[str]:
     """What build_args say about inputs and the lock file, which `nix flake metadata` has to know as well."""
+    build_args = settings.build_args if isinstance(settings, BuildSettings) else ()
     found: list[str] = []
     for place, argument in enumerate(build_args):
         if argument in OVERRIDING:

@@ -10,6 +10,7 @@ find the operator's keys and agent by themselves.
 
 from __future__ import annotations
 
+import hashlib
 import netrc
 import os
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,13 @@ class Credentials:
         for file in files:
             logins |= _logins(file)
         return cls(tokens, logins)
+
+    @property
+    def key(self) -> str:
+        """A name that tells them from others, and tells nothing of them."""
+        return hashlib.sha256(repr((sorted(self.tokens.items()), sorted(self.logins.items()))).encode()).hexdigest()[
+            :16
+        ]
 
     def token(self, host: str, owner: str, repository: str) -> str:
         """The token for a repository; the one that is meant for the least goes first. "" where there is none."""

@@ -85,18 +85,18 @@ def history_of(nar_file: Path) -> Path:
 
 def shared_history(flake: LockedFlake, history: Path, credentials: Credentials, limit: float) -> None:
     """Fetch the repository of a remote flake, unless another process has; FlakeError where it, or that, could not."""
-    failed = history.with_suffix(".git-failed")
+    failed = history.with_suffix(f".git-failed-{credentials.key}")
     try:
         with history.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if history.exists():
                 return
             if failed.exists():
-                raise FlakeError(failed.read_text(encoding="utf-8"))
+                raise FlakeError(failed.read_text(encoding="utf-8", errors="surrogateescape"))
             try:
                 fetch_history(flake.url, flake.revision or "", history, credentials, limit)
             except FlakeError as error:
-                failed.write_text(str(error), encoding="utf-8")
+                failed.write_text(str(error), encoding="utf-8", errors="surrogateescape")
                 raise
     except OSError as error:
         raise FlakeError(f"it cannot be kept on the controller: {error}") from error
@@ -133,32 +133,39 @@ class SharedInput:
 
 
 def shared_input(one: RemoteInput, directory: Path, credentials: Credentials, limit: float) -> SharedInput:
-    """Fetch an input, or find what another process has fetched; FlakeError where it, or that process, could not."""
+    """Fetch an input, or find what another process has fetched; FlakeError where it, or that process, could not.
+
+    The other hosts' processes need not wait for a failure once more; one with other credentials may well succeed.
+    """
     file = directory / f"deploy-flake-input-{one.store_path.rpartition('/')[2]}"
+    failed = file.with_suffix(f".failed-{credentials.key}")
     try:
         with file.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not file.exists():
+                if failed.exists():
+                    raise FlakeError(failed.read_text(encoding="utf-8", errors="surrogateescape"))
+                try:
+                    found = _fetch(one, file.with_suffix(".nar.gz"), credentials, limit)
+                except FlakeError as error:
+                    failed.write_text(str(error), encoding="utf-8", errors="surrogateescape")
+                    raise
                 written = file.with_suffix(".new")
-                written.write_bytes(pickle.dumps(_fetch(one, file.with_suffix(".nar.gz"), credentials, limit)))
+                written.write_bytes(pickle.dumps(found))
                 written.replace(file)
         # Nobody but this run of Ansible writes there.
-        found: SharedInput | str = pickle.loads(file.read_bytes())
+        return cast(SharedInput, pickle.loads(file.read_bytes()))
     except OSError as error:
         raise FlakeError(f"input '{one.name}' cannot be kept on the controller: {error}") from error
-    if isinstance(found, str):
-        raise FlakeError(found)
-    return found
 
 
-def _fetch(one: RemoteInput, file: Path, credentials: Credentials, limit: float) -> SharedInput | str:
-    """What was fetched, or why it was not: the other hosts' processes need not wait for that once more."""
+def _fetch(one: RemoteInput, file: Path, credentials: Credentials, limit: float) -> SharedInput:
     try:
         with file.open("wb") as whole, gzip.GzipFile("", "wb", _LEVEL, cast(BinaryIO, whole), 0) as packed:
             snapshot = one.fetch(credentials, cast(BinaryIO, _Packing(packed)), limit)
-    except FlakeError as error:
+    except BaseException:
         file.unlink(missing_ok=True)
-        return str(error)
+        raise
     return SharedInput(file, snapshot.nar_size)
 
 

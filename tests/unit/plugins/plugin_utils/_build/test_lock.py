@@ -28,6 +28,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked i
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
+REAL_SLEEP = time.sleep
 NOT_WHOLE = "error:\n       error: cannot write modified lock file of flake 'https://x' (use …)"
 
 
@@ -50,6 +51,8 @@ def source(programs: Path, tmp_path: Path) -> Source:
 
 
 def fetched(host: FakeHost, directory: Path, reference: str = URL, **given: Any) -> tuple[Fetched, bytes]:
+    for kept in directory.glob("nar.failed-*"):
+        kept.unlink()
     with (directory / "nar").open("w+b") as file:
         found = lock(host, settings(flake=reference, **given), reference, file)
         return found, file.read()
@@ -130,7 +133,7 @@ def test_nobody_can(source: Source, tmp_path: Path) -> None:
     assert (error.value.reason, str(error.value)) == (
         Refusal.NOT_FETCHED,
         (
-            f"the flake {URL!r} could not be fetched; host1 is untouched.\n"
+            f"the flake {URL!r} could not be fetched; no host was asked to build it.\n"
             "host1: git@x.org: Permission denied (publickey).\nerror:\n       error: no"
         ),
     )
@@ -150,6 +153,50 @@ def test_a_login_in_the_url_is_no_argument_of_nix_where_git_can(
     assert "every user of host1 could read" in warning and "netrc" in warning
     fetched(host, tmp_path, "git+https://example.org/x")
     assert (asked[2:], len(host.warned)) == (["nix", "git"], 1)
+
+
+def test_what_nobody_can_fetch_is_asked_for_once_a_run(
+    repository: Path, source: Source, programs: Path, tmp_path: Path
+) -> None:
+    (programs / "ssh").write_text(f"#!/bin/sh\necho >>{tmp_path}/tried\nexit 255\n")
+    url = f"git+ssh://example.org{repository}"
+
+    def attempt(host: FakeHost, **given: Any) -> Fetched:
+        with (tmp_path / "once").open("w+b") as file:
+            return lock(host, settings(flake=url, **given), url, file)
+
+    # Whether a host answers says nothing of the flake.
+    with pytest.raises(AnsibleConnectionFailure):
+        attempt(FakeHost([AnsibleConnectionFailure("x")]))
+    no = {"status": "1", "error": "error: no"}
+    with pytest.raises(HostError) as first:
+        attempt(FakeHost([no]))
+    with pytest.raises(HostError) as second:
+        attempt(FakeHost())
+    assert (str(second.value), second.value.reason) == (str(first.value), Refusal.NOT_FETCHED)
+    assert len((tmp_path / "tried").read_text()) == 2
+    # With other credentials it may be another matter.
+    assert attempt(FakeHost(source.answers()), nix_config="access-tokens = github.com=x")
+
+
+def test_a_reference_without_a_flake_is_read_once_a_run(repository: Path, tmp_path: Path) -> None:
+    url = f"git+ssh://example.org{repository}?dir=sub"
+    for host in range(2):
+        with pytest.raises(FlakeError, match=r"there is no flake\.nix"), (tmp_path / "once").open("w+b") as file:
+            lock(FakeHost(), settings(flake=url), url, file)
+        if host == 0:
+            repository.rename(tmp_path / "gone")
+
+
+def test_nix_ends_with_all_that_it_has_started(source: Source, programs: Path, tmp_path: Path) -> None:
+    nix(programs, "", b"", tmp_path)
+    (programs / "nix").write_text(f"#!/bin/sh\n/bin/sleep 100 &\necho $! >{tmp_path}/pid\nwait\n")
+    fetched(FakeHost(source.answers()), tmp_path, copy_timeout=1)
+    words = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
+    deadline = time.monotonic() + 10
+    while words.exists() and words.read_bytes():
+        assert time.monotonic() < deadline
+        REAL_SLEEP(0.02)
 
 
 def test_a_host_that_is_not_there_is_unreachable(source: Source, tmp_path: Path) -> None:

@@ -359,3 +359,7 @@ def test_what_cannot_be_fetched_is_asked_for_once(server: HTTPServer, tmp_path: 
             shared_input(one, tmp_path, NOBODY, 30)
     assert len(Handler.asked) == 1
     assert not list(tmp_path.glob("*.nar.gz"))
+    # Somebody else may know the password.
+    with pytest.raises(FlakeError, match="answers 404"):
+        shared_input(one, tmp_path, Credentials(logins={"127.0.0.1": ("me", "x")}), 30)
+    assert len(Handler.asked) == 2
