@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from integration.faulting import (
     build,
     deploying,
     deploys_again,
+    directory,
     is_whole,
     journal,
     last_record,
@@ -283,6 +285,44 @@ def test_last_resort(lab: Lab, whole: dict[str, Host], first: int) -> None:
         )
     finally:
         lab.reset(whole.values())
+
+
+def test_last_resort_after_undoes_that_were_killed(lab: Lab, whole: dict[str, Host]) -> None:
+    """Whoever undoes it again goes on where the one before was killed: the host reboots no later for it."""
+    host = whole["host1"]
+    boot, limits = host.leader, SHORT | {"rollback": 20}
+    counted: list[str] = []
+    told: set[str] = set()
+
+    def kept(name: str) -> str:
+        with contextlib.suppress(OSError):
+            if found := directory(host):
+                return (found / name).read_text().strip()
+        return ""
+
+    def counts() -> bool:
+        if (rounds := kept("ways-rounds")) and counted[-1:] != [rounds]:
+            counted.append(rounds)
+        told.add(kept("ways-until"))
+        return host.leader != boot or bool(rounds)
+
+    try:
+        with deploying(lab, host, build(host, "breaks-sshd-mount-fails"), limits=limits, reconnect_timeout=60) as run:
+            wait_for(counts, 60)
+            for _ in range(2):
+                # The supervisor's unit, and the guard's after that.
+                host.run(f"systemctl kill -s KILL {UNIT} 'deploy-flake-guard-*'")
+                time.sleep(2)
+                counts()
+            wait_for(lambda: counts() and host.leader not in (None, boot), 200)
+            host.wait_running()
+            assert run.end(120) != 0, run.output
+        assert counted == [str(number + 1) for number in range(len(counted))], counted
+        assert len(counted) >= 3, counted
+        assert len(told - {""}) == 1, told
+        assert last_record(host)["rung"] == "reboot"
+    finally:
+        lab.reset([host])
 
 
 def test_last_resort_needs_the_system_that_ran(lab: Lab, whole: dict[str, Host]) -> None:

@@ -78,8 +78,8 @@ class Limits:
 
     @property
     def undo(self) -> int:
-        """The undo: three ways back, and the boot side."""
-        return 3 * self.rollback + 3 * self.commit + 90
+        """The undo: three ways back, for which the host keeps a time of its own (`begin_ways`), and the boot side."""
+        return 3 * self.rollback + 3 * self.commit + 240
 
     @property
     def unconfirmed(self) -> int:

@@ -3,14 +3,28 @@
 # shellcheck shell=sh
 
 child=
+# By when, in seconds since the boot, all that is limited should have ended; nothing where each command has its own time.
+all_until=
+
+# time_for SECONDS: in $time, no more than is left until $all_until. Half a minute in any case: what nothing hinders is done by then.
+time_for() {
+    local uptime
+    time=$1
+    [ -n "$all_until" ] || return 0
+    clock
+    [ "$time" -le $((all_until - uptime)) ] || time=$((all_until - uptime))
+    [ "$time" -ge 30 ] || time=30
+    [ "$time" -le "$1" ] || time=$1
+}
 
 # limited SECONDS COMMAND…: the command in the background with `wait`, since a trap does not run while a foreground child
 # does; -k, since a child that ignores TERM would never end. 124 is the limit's, whatever `timeout` says then (137 where it
 # had to kill, 143 where it is busybox's). A signal of somebody else's, such as the kernel's where memory is short, makes the
 # same two; only the time tells. The status is in $status too, and the process in $child while it runs.
 limited() {
-    local began limited_by uptime
-    limited_by=$1
+    local began limited_by time uptime
+    time_for "$1"
+    limited_by=$time
     shift
     clock
     began=$uptime

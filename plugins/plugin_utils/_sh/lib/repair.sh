@@ -29,6 +29,8 @@ repair_one() {
     local tries
     read_line "$1/state"
     is_final "$line" || note "an earlier deployment (${1##*/}) was left unfinished while $line, and was undone first"
+    # The time that was told is over, and was of no use while nobody was at it: what is begun now has all of it.
+    rm -f "$1/ways-until" "$1/ways-rounds"
     tries=0
     while [ -e "$1/settings" ]; do
         limited "$rollback_limit" systemd-run --quiet --collect --wait --no-ask-password --service-type=exec $lasting \

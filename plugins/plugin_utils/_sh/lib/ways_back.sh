@@ -5,13 +5,37 @@
 
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
 go_back() {
-    local begun
+    local rounds
     prune_lists
-    begun=0
+    begin_ways
     # A start that was refused, since something was still being stopped, is not yet a no.
-    until try_ways || [ "$begun" -ge 3 ]; do begun=$((begun + 1)); done
+    while
+        rounds=$((rounds + 1))
+        keep ways-rounds "$rounds"
+        ! try_ways && [ "$rounds" -lt 4 ] && clock && [ "$uptime" -lt "$all_until" ]
+    do :; done
     [ "$way" != none ] || reboot_as_last_resort
 }
+
+# begin_ways: how long all ways may take, the controller counts on (`Limits.undo`). An undo that is killed begins with none of it again, and yet
+# whoever comes after it tries each way once.
+begin_ways() {
+    read_line "$dir/ways-rounds"
+    is_number "$line" || line=0
+    rounds=$line
+    read_line "$dir/ways-until"
+    all_until=$line
+    is_number "$all_until" || {
+        clock
+        all_until=$((uptime + 3 * rollback_limit + 120))
+        keep ways-until "$all_until"
+    }
+}
+
+# keep NAME NUMBER: where it cannot be written, the way back is as good.
+keep() { { printf '%s\n' "$2" >"$dir/$1.new"; } 2>/dev/null && mv -f "$dir/$1.new" "$dir/$1" || :; }
+
+is_number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
 
 # try_ways: no, if they should be tried once more.
 try_ways() {
@@ -72,12 +96,14 @@ stop_new_units() {
 # read_previous_units: until then whatever is started is the new system's, by a socket say. While /run is nearly full systemd refuses, so it is
 # asked again, for a minute.
 read_previous_units() {
-    local tries
-    tries=0
+    local ask_until time
+    time_for 60
+    clock
+    ask_until=$((uptime + time))
     note_invocations "$dir/invocations-new"
     until sc daemon-reload; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 20 ] && ! machine_stopping || return 1
+        clock
+        [ "$uptime" -lt "$ask_until" ] && ! machine_stopping || return 1
         pause 3
         note_invocations "$dir/invocations-new"
     done
@@ -128,7 +154,7 @@ way_restart_bus() {
 }
 
 way_by_hand() {
-    local service
+    local service start_until time
     switch_status=none
     stop_new_units
     # That took its time.
@@ -137,8 +163,14 @@ way_by_hand() {
     [ "$status" = 0 ] || reap_logged
     read_previous_units || return 0
     sc reset-failed
+    time_for "$rollback_limit"
+    clock
+    start_until=$((uptime + time))
     # The way in first.
     for service in $(grep -E '^(systemd-networkd|network|dhcpcd|NetworkManager|wpa_supplicant|sshd?)' "$dir/active") $(cat "$dir/active"); do
+        # Where systemd does not answer, each takes it a minute.
+        clock
+        [ "$uptime" -lt "$start_until" ] || break
         sc --quiet is-active -- "$service" || sc start --no-block -- "$service" 2>/dev/null
     done
 }

@@ -299,6 +299,74 @@ def test_last_resort_is_a_reboot_only_where_it_may_help(shell: list[str], tmp_pa
     assert reboots == {"auto, and nobody gets in", "always, and somebody gets in"}
 
 
+# An undo for each list of how long its rounds take, of which the last one is killed, or finds that nothing helps.
+ROUNDS = """
+dir=. rollback_limit=100 now=1000
+clock() { uptime=$now; }
+prune_lists() { :; }
+reboot_as_last_resort() { echo reboots; }
+try_ways() {
+    local time
+    way=none
+    time_for 100
+    echo "$rounds: $time"
+    read -r now <now
+    echo $((now + ${rounds_take%% *})) >now
+    read -r now <now
+    case $rounds_take in
+    *" "*) rounds_take=${rounds_take#* } ;;
+    *) exit ;;
+    esac
+    return 1
+}
+undo() { rounds_take=$*; (go_back); }
+echo $now >now
+"""
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("undoes", "expected"),
+    [
+        (("1 1 1 1 1",), "1: 100, 2: 100, 3: 100, 4: 100, reboots"),
+        # The first two are killed. Whoever comes after the last round tries once.
+        (("1", "1", "1 1 1"), "1: 100, 2: 100, 3: 100, 4: 100, reboots"),
+        (("1", "1 1 1 1", "1 1", "1 1"), "1: 100, 2: 100, 3: 100, 4: 100, reboots, 5: 100, reboots, 6: 100, reboots"),
+        # There are 420 s, and half a minute for what nothing hinders.
+        (("150 210 70 1",), "1: 100, 2: 100, 3: 60, reboots"),
+        (("150", "210", "70", "1 1"), "1: 100, 2: 100, 3: 60, 4: 30, reboots"),
+        (("5000", "1 1"), "1: 100, 2: 30, reboots"),
+    ],
+    ids=["whole", "killed", "killed-often", "hangs", "hangs-and-killed", "late"],
+)
+def test_rounds_and_their_time_outlast_a_kill(
+    shell: list[str], tmp_path: Path, undoes: tuple[str, ...], expected: str
+) -> None:
+    """An undo that is begun again has no more rounds than the first one, nor more time; but it tries each way once."""
+    script = f"{join('lib/ways_back')}\n{ROUNDS}"
+    script += "".join(f"undo {rounds}\nread -r now <now\n" for rounds in undoes)
+    assert ", ".join(run(shell, script, tmp_path).splitlines()) == expected
+
+
+@pytest.mark.shell
+@every_shell
+def test_what_is_limited_ends_with_all_of_it(shell: list[str]) -> None:
+    """Where there is less time left than a command may take by itself; and never less than half a minute."""
+    script = f"{join('lib/process')}\nclock() {{ uptime=100; }}\ntimeout() {{ echo $3; }}\n"
+    script += "for all_until in '' 1000 170 110 50; do limited 90 true; limited 20 true; done"
+    assert run(shell, script).split() == ["90", "20", "90", "20", "70", "20", "30", "20", "30", "20"]
+
+
+@every_shell
+def test_way_by_hand_ends_where_systemd_does_not_answer(shell: list[str], tmp_path: Path) -> None:
+    """With many units, each would be waited for."""
+    script = f"{join('lib/ways_back')}\ndir=. rollback_limit=60 previous_live=/old now=0 all_until=1000\n"
+    script += "clock() { uptime=$now; }\nsc() { now=$((now + 30)); [ $1 != start ] || echo $4; return 124; }\n"
+    script += "live_is_ours() { :; }\nstop_new_units() { :; }\nread_previous_units() { :; }\nlogged() { status=0; }\n"
+    script += "for unit in $(seq 50); do echo $unit.service; done >active\necho sshd.service >>active\nway_by_hand"
+    assert run(shell, script, tmp_path).split() == ["sshd.service"]
+
+
 @every_shell
 def test_a_kernel_that_was_built_again(shell: list[str], tmp_path: Path) -> None:
     """Its version says nothing of it, and the host needs a reboot for it all the same."""
