@@ -64,13 +64,13 @@ make_directory() {
     printf '%s\n' "$about" >"$dir/about.$$" && mv -f "$dir/about.$$" "$dir/about" &&
         printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
         {
-            printf '%s\n' "$settings"
-            fact new "$new"
-            fact new_live "$new_live"
-            fact interpreter "$interpreter"
-            fact login_user "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}"
-            fact guard_deadline "$guard_deadline"
-            fact allow "$allow"
+            printf '%s\n' "$settings" &&
+                fact new "$new" &&
+                fact new_live "$new_live" &&
+                fact interpreter "$interpreter" &&
+                fact login_user "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}" &&
+                fact guard_deadline "$guard_deadline" &&
+                fact allow "$allow"
         } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
         remove_directory "$dir"
         refuse_system no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"

@@ -53,11 +53,11 @@ run_check_mode() {
     find_interpreter
     # shellcheck disable=SC2086 # the interpreter may be two words
     {
-        printf '%s\n' "$settings"
-        fact new "$new"
-        fact new_live "$activated"
-        fact dir "/run/$check_unit"
-        printf '%s\n' "$check_mode_program"
+        printf '%s\n' "$settings" &&
+            fact new "$new" &&
+            fact new_live "$activated" &&
+            fact dir "/run/$check_unit" &&
+            printf '%s\n' "$check_mode_program"
     } |
         timeout -k 5 $((check_mode_limit + 45)) systemd-run --quiet --collect --wait --pipe --no-ask-password --service-type=exec \
             --unit="$check_unit" --description="looks at what a deployment of $new would do" \

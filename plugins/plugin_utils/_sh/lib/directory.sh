@@ -33,7 +33,7 @@ wanted_units() {
     for wanted_unit in $wanted; do
         case $wanted_unit in
         user@* | user-runtime-dir@* | run-user-* | run-credentials* | session-* | ssh@* | sshd@*) ;;
-        *.socket) printf '%s\n' "$wanted_unit" ;;
+        *.socket) printf '%s\n' "$wanted_unit" || return 1 ;;
         *) others="$others$wanted_unit$newline" ;;
         esac
     done
@@ -54,21 +54,21 @@ note_facts() {
     host_keys >"$dir/host-keys"
     login_keys >"$dir/login-keys"
     tools=$previous_live/sw/bin:$previous_live/systemd/bin:$PATH
-    # In one piece, so that a write which fails is seen.
+    # In one piece, so that a write which fails is seen; and whole, or not at all.
     text=$(
-        fact previous_live "$previous_live"
-        fact previous_boot "$previous_boot"
-        fact previous_generation "$(current_generation)"
-        fact highest_generation "$(highest_generation)"
-        fact tools "$tools"
-        own_cgroup
-        fact cgroup "$line"
-        fact invocation "${INVOCATION_ID-}"
-        fact main_process "$$"
-        fact started "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-        read_line /proc/sys/kernel/random/boot_id
-        fact boot_id "$line"
-    )
+        fact previous_live "$previous_live" &&
+            fact previous_boot "$previous_boot" &&
+            fact previous_generation "$(current_generation)" &&
+            fact highest_generation "$(highest_generation)" &&
+            fact tools "$tools" &&
+            own_cgroup &&
+            fact cgroup "$line" &&
+            fact invocation "${INVOCATION_ID-}" &&
+            fact main_process "$$" &&
+            fact started "$(date -u +%Y-%m-%dT%H:%M:%SZ)" &&
+            read_line /proc/sys/kernel/random/boot_id &&
+            fact boot_id "$line"
+    ) || return 1
     { printf '%s\n' "$text" >"$dir/facts.new"; } && mv -f "$dir/facts.new" "$dir/facts" || return 1
     load "$dir"
 }
@@ -87,18 +87,18 @@ open_durably() {
     # shellcheck disable=SC2086 # words
     limited 60 nix-store --check-validity $systems || return 1
     {
-        printf '{\n'
-        json_field id "$id" && printf ',\n'
-        json_field boot_id "$boot_id" && printf ',\n'
-        json_field started "$started" && printf ',\n'
-        json_field previous_live "$previous_live" && printf ',\n'
-        json_field previous_boot "$previous_boot" && printf ',\n'
-        json_field previous_generation "$previous_generation" && printf ',\n'
-        json_field highest_generation "$highest_generation" && printf ',\n'
-        json_field new "$new" && printf ',\n'
-        json_field new_live "$new_live" && printf ',\n'
-        read_line "$dir/about"
-        printf '"about": {%s}\n}\n' "$line"
+        printf '{\n' &&
+            json_field id "$id" && printf ',\n' &&
+            json_field boot_id "$boot_id" && printf ',\n' &&
+            json_field started "$started" && printf ',\n' &&
+            json_field previous_live "$previous_live" && printf ',\n' &&
+            json_field previous_boot "$previous_boot" && printf ',\n' &&
+            json_field previous_generation "$previous_generation" && printf ',\n' &&
+            json_field highest_generation "$highest_generation" && printf ',\n' &&
+            json_field new "$new" && printf ',\n' &&
+            json_field new_live "$new_live" && printf ',\n' &&
+            read_line "$dir/about" &&
+            printf '"about": {%s}\n}\n' "$line"
     } >"$var_dir/open.json.new" && sync -f "$var_dir/open.json.new" && mv -f "$var_dir/open.json.new" "$var_dir/open.json" &&
         sync -f "$var_dir" "$roots"
 }

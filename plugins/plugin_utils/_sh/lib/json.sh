@@ -1,4 +1,5 @@
-# What is written as JSON.
+# What is written as JSON. What could not be written whole is a failure, also where only something in the middle is missing: a disk that was full
+# for a moment, a process that could not be started.
 # shellcheck shell=sh
 
 # json TEXT: most texts are what they are in JSON too, and start no process.
@@ -14,10 +15,8 @@ json() {
 # json_text: the same of standard input, whatever bytes that has: control characters (C0, DEL and C1) and what is no UTF-8 are
 # left out, as half a character at a place where somebody has cut it off.
 json_text() {
-    utf8_only
-    printf '"'
-    tr -d '\000-\010\013-\037\177' | sed -E -e "$utf8_only" -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'
-    printf '"'
+    utf8_only && printf '"' || return 1
+    tr -d '\000-\010\013-\037\177' | sed -E -e "$utf8_only" -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }' && printf '"'
 }
 
 # utf8_only: what makes sed leave out of a line what is no UTF-8, and C1, in $utf8_only. A line is bytes to it. Of what fits at
@@ -29,9 +28,7 @@ utf8_only() {
 
 # One line a field, so that repair after a power loss can read it back with sed.
 json_field() {
-    json "$1"
-    printf ': '
-    json "$2"
+    json "$1" && printf ': ' && json "$2"
 }
 
 # json_file NAME FILE: the content of a file, which mostly is not there; then no process is started.

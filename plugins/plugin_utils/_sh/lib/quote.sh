@@ -9,9 +9,7 @@ quote() {
     esac
 }
 
-# fact NAME VALUE: as an assignment, for a file that a shell reads.
+# fact NAME VALUE: as an assignment, for a file that a shell reads. No, if it could not be written whole.
 fact() {
-    printf '%s=' "$1"
-    quote "$2"
-    echo
+    printf '%s=' "$1" && quote "$2" && echo
 }

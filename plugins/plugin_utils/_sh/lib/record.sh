@@ -21,31 +21,24 @@ reboot_required() {
     if [ -n "$(other_parts "$new_live")" ]; then echo yes; else echo no; fi
 }
 
+# record OUTCOME: no, where it could not be made whole.
 record() {
     local field rung
     read_line "$dir/rung"
     rung=$line
     read_line "$dir/about"
-    printf '{%s, ' "$line"
+    printf '{%s, ' "$line" || return 1
     for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "reboot_required $(reboot_required)" \
         "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" "to_live $new_live" \
         "live $(readlink -f /run/current-system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
-        json_field "${field%% *}" "${field#* }"
-        printf ', '
+        json_field "${field%% *}" "${field#* }" && printf ', ' || return 1
     done
     for field in why_code why notes failed_units:failed journal; do
-        json_file "${field%:*}" "$dir/${field#*:}"
-        printf ', '
+        json_file "${field%:*}" "$dir/${field#*:}" && printf ', ' || return 1
     done
     ask_loader
-    json_field loader "$loader"
-    printf ', '
-    json_field loader_default "$loader_starts"
-    printf ', '
-    json log
-    printf ': '
-    log_end | json_text
-    printf '}\n'
+    json_field loader "$loader" && printf ', ' && json_field loader_default "$loader_starts" && printf ', ' &&
+        json log && printf ': ' && log_end | json_text && printf '}\n'
 }
 
 # write_line: the record in deployments.jsonl, once, and whole or not at all: a full disk takes half a line.
@@ -77,10 +70,16 @@ recorded_outcome() {
 
 # finish OUTCOME: the line first, which decides, then the state that tells everybody that it is over.
 finish() {
-    local text
-    # In one piece, so that a record which did not fit is seen.
-    text=$(record "$1")
-    { printf '%s\n' "$text" >"$dir/record.new.$$"; } 2>/dev/null && mv -f "$dir/record.new.$$" "$dir/record" || rm -f "$dir/record"
+    local text tries
+    tries=0
+    # In one piece, so that a record which did not fit is seen. One that was cut off was so by a lack of memory or of processes, which mostly is
+    # over soon.
+    until text=$(record "$1"); do
+        tries=$((tries + 1))
+        [ "$tries" -lt 10 ] || { text= && break; }
+        sleep 1
+    done
+    [ -n "$text" ] && { printf '%s\n' "$text" >"$dir/record.new.$$"; } 2>/dev/null && mv -f "$dir/record.new.$$" "$dir/record" || rm -f "$dir/record"
     write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
     close "$1"
 }

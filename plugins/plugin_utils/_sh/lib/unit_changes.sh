@@ -4,12 +4,12 @@
 # shellcheck shell=sh
 
 # note_invocations FILE: which run of each unit it is now. systemd keeps that as links, which costs less than to ask it; but not of what starts
-# others.
+# others. Whole, or as it was: what is not in it was not changed.
 note_invocations() {
-    if [ -d /run/systemd/units ]; then ls -l /run/systemd/units >"$1"; else : >"$1"; fi
+    if [ -d /run/systemd/units ]; then ls -l /run/systemd/units >"$1.new"; else : >"$1.new"; fi || return 1
     ask_systemd show --all -p Id -p InvocationID -- '*.socket' '*.timer' '*.path' || return 1
-    its_name='' its_run=''
-    each_first_word note_invocation "$told" >>"$1"
+    noted=yes its_name='' its_run=''
+    each_first_word note_invocation "$told" >>"$1.new" && [ "$noted" = yes ] && mv -f "$1.new" "$1"
 }
 
 # note_invocation NAME=VALUE: in the order that systemd chooses.
@@ -19,7 +19,7 @@ note_invocation() {
     InvocationID=*) its_run=${1#*=} && its_run=${its_run:-none} ;;
     esac
     [ -n "$its_name" ] && [ -n "$its_run" ] || return 0
-    printf '%s -> %s\n' "$its_name" "$its_run"
+    printf '%s -> %s\n' "$its_name" "$its_run" || noted=no
     its_name='' its_run=''
 }
 
@@ -69,7 +69,7 @@ mounts() { [ -r "$1/etc/fstab" ] && awk -v want="$2" '$1 !~ /^#/ && $2 == want {
 # list_changed: units that were started while the new system was live, were not started again since, and that it made something else of.
 list_changed() {
     local name
-    note_invocations "$dir/invocations-now"
+    note_invocations "$dir/invocations-now" || return 1
     awk 'FNR == 1 { file++ }
         $(NF - 1) == "->" { name = $(NF - 2); sub(/^invocation:/, "", name); run[file, name] = $NF; if (file == 3) names[name] }
         END { for (name in names) if (run[3, name] == run[2, name] && run[3, name] != run[1, name]) print name }' \

@@ -54,7 +54,7 @@ units_are_as_before() {
     grep -F -x -f "$dir/active" "$dir/starting.all" >"$dir/starting"
     lines_without "$dir/failed-before" <"$dir/failed-all" >"$dir/failed-now"
     list_only_new
-    list_changed
+    list_changed || { complain no-answer-from-systemd "systemd does not say which run of each unit it is"; return; }
     [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || [ -s "$dir/only-new" ] || [ -s "$dir/changed" ] || return 0
     complain units-failed "units are not as before: $(cat "$dir/missing" "$dir/failed-now" "$dir/only-new" "$dir/changed" | sort -u | tr '\n' ' ')"
 }

@@ -206,6 +206,6 @@ reboot_as_last_resort() {
 way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
     list_only_new
-    list_changed
+    list_changed || return 0
     ssh_is_up && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ]
 }
