@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,16 @@ class ActionModule(HostAction):
         self._checks: dict[str, str] = {}
         hosts = self._hosts(host.name)
         found: dict[str, list[str]] = {}
+        looked_at = []
         for name in hosts:
-            for error in self._errors(name, self._variables(name, host.name)):
+            variables = self._variables(name, host.name)
+            if name != host.name and self._is_left_out(name, variables):
+                continue
+            looked_at.append(name)
+            for error in self._errors(name, variables):
                 found.setdefault(error, []).append(name)
         if found:
-            lines = [f"  {error}{_where(its, hosts)}" for error, its in found.items()]
+            lines = [f"  {error}{_where(its, looked_at)}" for error, its in found.items()]
             raise HostError(
                 "\n".join(["the variables are wrong, and no host was touched:", *lines]), Refusal.BAD_OPTION
             )
@@ -53,11 +59,34 @@ class ActionModule(HostAction):
     def _hosts(self, own: str) -> Sequence[str]:
         """Those to look at: all of the play with its first batch, since none may be touched if one is wrong."""
         self._batch: Sequence[str] = self.task_vars.get("ansible_play_batch") or [own]
-        if self._context.strategy:
+        if self._context.strategy or not self._task.run_once:
             # Ansible runs it for every host then.
             return [own]
         play = self.task_vars.get("ansible_play_hosts") or self._batch
         return list(play if play[0] in self._batch else self._batch)
+
+    def _is_left_out(self, name: str, variables: Mapping[str, Any]) -> bool:
+        """Whether the task's own conditions, which are the role's, leave another host out."""
+        templar = Templar(loader=self._loader, variables=dict(variables))
+        for one in self._conditions:
+            try:
+                if not templar.evaluate_conditional(one):
+                    return True
+            except AnsibleError:
+                # What decides it is not known of a later batch, which is looked at when its turn comes. Of one of this batch
+                # Ansible itself will say so.
+                return name not in self._batch
+        return False
+
+    @cached_property
+    def _conditions(self) -> Sequence[Any]:
+        """Those of the task, of what it is in, and of all that includes it for some hosts only."""
+        found: list[Any] = []
+        part = self._task
+        while part is not None:
+            found += part.when
+            part = part.get_first_parent_include()
+        return found
 
     def _variables(self, name: str, own: str) -> Mapping[str, Any]:
         """The variables of a host, as this task would have them there."""

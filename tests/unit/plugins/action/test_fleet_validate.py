@@ -127,6 +127,64 @@ def test_play_of_the_user_s_own(directory: Path) -> None:
     )
 
 
+ONLY = {"when": "inventory_hostname in wanted"}
+ROLES: dict[str, dict[str, Any]] = {
+    "role": {"roles": [{"role": DEPLOY, **ONLY}]},
+    "imported": {"tasks": [{"import_role": {"name": DEPLOY}, **ONLY}]},
+    "included": {"tasks": [{"include_role": {"name": DEPLOY}, **ONLY}]},
+    "in-a-block": {"tasks": [{"block": [{"include_role": {"name": DEPLOY}}], **ONLY}]},
+}
+LEFT_OUT = {"deploy_flake_tset": 1}
+
+
+@pytest.mark.parametrize("how", ROLES)
+@pytest.mark.parametrize(
+    ("hosts", "wanted", "wrong"),
+    [
+        ({"a": {}, "left": LEFT_OUT}, ["a"], False),
+        ({"left": LEFT_OUT, "z": {}}, ["z"], False),
+        # The first one, for which Ansible would run what it runs once, is not of those that are wrong.
+        ({"left": {}, "y": {}, "z": LEFT_OUT}, ["y", "z"], True),
+        ({"a": {}, "left": {}, "z": LEFT_OUT}, ["a", "z"], True),
+    ],
+    ids=["later", "first", "wrong-without-the-first", "wrong"],
+)
+def test_hosts_that_the_role_leaves_out_are_not_judged_and_all_others_are(
+    directory: Path, how: str, hosts: dict[str, Any], wanted: list[str], wrong: bool
+) -> None:
+    known = {"wanted": wanted, "deploy_flake_toplevel": f"/nix/store/{'0' * 32}-x"}
+    plays = [{"hosts": "all", "gather_facts": False, "vars": known, **ROLES[how]}]
+    code, said = play(directory, hosts, plays)
+    assert ("deploy_flake_tset: there is no such variable" in said) == wrong
+    assert code == (2 if wrong else 4), said
+    # Nobody is touched where anybody is wrong.
+    assert ("unreachable=1" in said) != wrong
+
+
+def test_checks_are_found_where_the_first_host_is_left_out(directory: Path) -> None:
+    (directory / "tasks").mkdir()
+    (directory / "tasks/more.yml").write_text("[{debug: {msg: theirs}}]", "utf-8")
+    given = {"deploy_flake_tested": {"state": "window"}, "deploy_flake_checks": "more.yml", "wanted": ["z"]}
+    tasks = [
+        {"import_role": {"name": DEPLOY, "tasks_from": each, "rolespec_validate": False}, **ONLY}
+        for each in ("validate.yml", "checks.yml")
+    ]
+    plays = [
+        {"hosts": "all", "gather_facts": False, "tasks": tasks, "vars": {**given, "deploy_flake_entry_point": "main"}}
+    ]
+    code, said = play(directory, {"left": {}, "z": {}}, plays)
+    assert (code, said.count('"msg": "theirs"')) == (0, 1), said
+
+
+def test_only_hosts_of_the_deploy_are_asked_for_their_names(directory: Path) -> None:
+    asked: dict[str, Any] = {"all": {"children": {"deploy_flake_own_hostname": {"hosts": {"a": {}, "b": {}}}}}}
+    (directory / "own.yml").write_text(yaml.safe_dump(asked), "utf-8")
+    its = {"deploy_flake_configuration": "{{ deploy_flake_asked.hostname }}"}
+    given = ("-i", str(directory / "own.yml"), "-e", "deploy_flake_hosts=a")
+    _code, said = play(directory, {"a": its, "b": {**its, **LEFT_OUT}}, f"{DEPLOY}_by_hostname", *given)
+    assert ("b   " in said, said.count("unreachable=1")) == (False, 1), said
+
+
 def test_error_of_all_hosts_is_told_once_and_names_none(directory: Path) -> None:
     code, said = play(directory, {"a": {}, "b": {}}, DEPLOY, "-e", "deploy_flake_mesage=x")
     assert code == 2
