@@ -38,6 +38,18 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZIP = b"PK\3\4"
 
 
+_UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    lzma.LZMAError,
+    zlib.error,
+    ValueError,
+    # A zip file that is encrypted, or compressed in a way that Python does not know.
+    RuntimeError,
+)
+
+
 @contextmanager
 def unpacked(archive: Path, directory: Path) -> Iterator[nar.Node]:
     """The tree of an archive; its files are read when it is their turn. The directory is for what is not compressed."""
@@ -50,7 +62,7 @@ def unpacked(archive: Path, directory: Path) -> Iterator[nar.Node]:
         else:
             with tarfile.open(_uncompressed(archive, magic, directory / "archive.tar"), "r:") as tar:
                 yield _top(_tar_tree(tar))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, lzma.LZMAError, zlib.error, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise FlakeError(f"its archive cannot be read: {error}") from error
 
 

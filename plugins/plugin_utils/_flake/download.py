@@ -15,6 +15,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
 
+from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import open_url
 
 from .reference import FlakeError, decode_path
@@ -64,7 +65,7 @@ def download(url: str, headers: Mapping[str, str], login: tuple[str, str] | None
             else ""
         )
         raise FlakeError(f"{_plain(url)} answers {error.code} {error.reason}{hint}") from error
-    except (OSError, ValueError, HTTPException) as error:
+    except (OSError, ValueError, HTTPException, AnsibleConnectionError) as error:
         raise FlakeError(f"{_plain(url)} cannot be fetched: {error}") from error
 
 

@@ -108,7 +108,8 @@ def _beside(url: str, where: str) -> str:
         parts = urlsplit(url)
         return urlunsplit(parts._replace(path=posixpath.normpath(posixpath.join(parts.path, where))))
     scheme = re.match(r"([a-z][a-z0-9+.-]*)://", where)
-    if scheme is None and re.match(r"(?![/-])[^/]+:", where):
+    # What stands before two colons is a program of its own to git.
+    if scheme is None and re.match(r"(?![/-]|[\w+.-]*::)[^/]+:", where):
         # As scp has it.
         return where
     if scheme is None or scheme[1] not in SCHEMES:

@@ -58,8 +58,9 @@ def fetch_git_flake(reference: str, into: Path, credentials: Credentials, limit:
         revision_count=found.count,
         tree=git.commit_tree(into, found.name),
     )
-    text = nar.find(flake.tree, os.fsencode(f"{directory}/flake.nix"))
-    if text is None:
+    name = os.fsencode(f"{directory}/flake.nix")
+    text = nar.find_followed(flake.tree, name)
+    if nar.find(flake.tree, name) is None:
         raise FlakeError(f"there is no flake.nix in {reference!r}, commit {found.name}; say with '?dir=…' where it is")
     if isinstance(text, nar.RegularFile) and _asks_for_more(nar.read(text)):
         return None

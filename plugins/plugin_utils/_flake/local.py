@@ -330,7 +330,7 @@ def _read_git(root: Path, directory: str, name: str | None, reference: str, aske
 
 def _asked_of_itself(flake: LocalFlake) -> dict[str, bool]:
     """What flake.nix asks of its own source, as `inputs.self.submodules`."""
-    file = nar.find(flake.tree, os.fsencode(_below(flake.directory, "flake.nix")))
+    file = nar.find_followed(flake.tree, os.fsencode(_below(flake.directory, "flake.nix")))
     if not isinstance(file, nar.RegularFile):
         return {}
     text = nar.read(file).decode(errors="replace")

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 _CHUNK = 1 << 16
+_LINKS = 40
+"""So many are followed, one after the other."""
 
 
 class NarError(Exception):
@@ -69,6 +71,32 @@ def find(tree: Node, path: bytes) -> Node | None:
             continue
         node = node.entries.get(name) if isinstance(node, Directory) else None
     return node
+
+
+def find_followed(tree: Node, path: bytes) -> Node | None:
+    """The same with links followed, as far as they stay in the tree; None where they do not."""
+    names = path.split(b"/")
+    above: list[bytes] = []
+    for _link in range(_LINKS):
+        while names:
+            name = names.pop(0)
+            if name in (b"", b"."):
+                continue
+            if name == b"..":
+                if not above:
+                    return None
+                above.pop()
+                continue
+            node = find(tree, b"/".join((*above, name)))
+            if isinstance(node, Symlink):
+                if node.target.startswith(b"/"):
+                    return None
+                names = node.target.split(b"/") + names
+                break
+            above.append(name)
+        else:
+            return find(tree, b"/".join(above))
+    return None
 
 
 def read(file: RegularFile) -> bytes:

@@ -93,7 +93,7 @@ class RemoteInput:
             for option in ("lfs", "exportIgnore"):
                 if self.locked.get(option):
                     raise FlakeError(f"the controller cannot fetch it with '{option}'")
-            if urlsplit(self._at("url")).scheme not in SCHEMES:
+            if urlsplit(self._at("url")).scheme not in SCHEMES or "://" not in self._at("url"):
                 raise FlakeError("the controller cannot fetch it over this protocol")
             submodules = bool(self.locked.get("submodules"))
             yield fetched_commit(

@@ -183,10 +183,9 @@ class _Packing:
 
 
 def unlocked_of(flake: LocalFlake) -> tuple[Unlocked, ...]:
-    """What flake.nix asks for and the lock file does not have, where both are files and no links."""
-    text, lock = (
-        nar.find(flake.tree, os.fsencode(f"{flake.directory}/{name}")) for name in ("flake.nix", "flake.lock")
-    )
+    """What flake.nix asks for and the lock file does not have, where that is a file and no link."""
+    text = nar.find_followed(flake.tree, os.fsencode(f"{flake.directory}/flake.nix"))
+    lock = nar.find(flake.tree, os.fsencode(f"{flake.directory}/flake.lock"))
     if not isinstance(text, nar.RegularFile) or not isinstance(lock, nar.RegularFile | None):
         return ()
     return unlocked_inputs(nar.read(text), None if lock is None else nar.read(lock))

@@ -98,6 +98,18 @@ def test_zip(source: Path, tmp_path: Path) -> None:
     assert hash_of(archive, tmp_path) == nar_hash(nar.directory_tree(source))
 
 
+def test_an_encrypted_zip(tmp_path: Path) -> None:
+    archive = tmp_path / "file"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("top/flake.nix", "{ }")
+    data = bytearray(archive.read_bytes())
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        data[data.index(header) + flags] |= 1
+    archive.write_bytes(data)
+    with pytest.raises(FlakeError, match=r"cannot be read: .*encrypted"):
+        hash_of(archive, tmp_path)
+
+
 def test_what_is_not_in_one_directory(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "file", "w") as file:
         for name in ("a", "b"):

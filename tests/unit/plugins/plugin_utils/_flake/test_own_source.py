@@ -109,6 +109,27 @@ def test_flake_nix_asks_for_submodules(with_submodule: Path, text: str) -> None:
         find(f"git+file:{with_submodule}?ref=main")
 
 
+@pytest.mark.parametrize("target", ["nix/flake.nix", "./nix/../lib.nix/../nix/flake.nix", "link/flake.nix"])
+def test_flake_nix_may_be_a_link(with_submodule: Path, target: str) -> None:
+    for name in ("nix", "lib.nix"):
+        (with_submodule / name).mkdir()
+        (with_submodule / name / "file").write_text("x")
+    (with_submodule / "nix/flake.nix").write_text("{ inputs.self.submodules = true; outputs = self: { }; }")
+    (with_submodule / "link").symlink_to("nix")
+    (with_submodule / "flake.nix").unlink()
+    (with_submodule / "flake.nix").symlink_to(target)
+    commit(with_submodule)
+    assert content(find(str(with_submodule)), "lib/file") == b"lib\n"
+
+
+@pytest.mark.parametrize("target", ["../outside", "/etc/passwd", "flake.nix", "nowhere"])
+def test_a_link_that_leads_nowhere_asks_for_nothing(with_submodule: Path, target: str) -> None:
+    (with_submodule / "flake.nix").unlink()
+    (with_submodule / "flake.nix").symlink_to(target)
+    commit(with_submodule)
+    assert find(str(with_submodule)).left_out == ("lib",)
+
+
 def test_flake_nix_goes_before_the_reference(with_submodule: Path) -> None:
     commit(with_submodule, flake_nix="{ inputs.self.submodules = false; outputs = self: { }; }")
     flake = find(f"git+file:{with_submodule}?submodules=1")

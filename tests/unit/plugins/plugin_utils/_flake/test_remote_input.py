@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.urls import SSLValidationError
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import nar, remote_input
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import download, fetch_git, nar, remote_input
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.credentials import Credentials
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git import GitError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git_remote import fetch_git_flake
@@ -107,11 +108,45 @@ def test_git_submodules(tmp_path: Path) -> None:
     assert fetched(remote(nar_hash(outer), **locked)) == nar_hash(outer)
 
 
+@pytest.mark.parametrize("url", ["foo::bar", "foo::https://example.org/x", "ext::sh -c evil", "ftp://example.org/x"])
+def test_git_runs_no_program_that_a_submodule_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git-remote-foo").write_text(f"#!/bin/sh\ntouch {tmp_path}/evil\n")
+    (tmp_path / "bin/git-remote-foo").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    commit(inner, b="1")
+    commit(outer, a="1")
+    git(outer, "submodule", "--quiet", "add", "../inner", "inner")
+    (outer / ".gitmodules").write_text(f'[submodule "inner"]\npath = inner\nurl = "{url}"\n')
+    revision = commit(outer)
+    with pytest.raises(FlakeError, match="cannot fetch its submodule from"):
+        fetched(remote(type="git", url=f"file://{outer}", rev=revision, submodules=True))
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["git@example.org:me/x", "example.org:x", "git@[::1]:me/x", "[::1]:x", "../x", "ssh://[::1]/x"]
+)
+def test_where_submodules_may_be(url: str) -> None:
+    assert fetch_git._beside("https://example.org/a/b", url) == (url if url != "../x" else "https://example.org/a/x")
+
+
+def test_a_connection_that_ansible_cannot_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_given: Any, **_options: Any) -> None:
+        raise SSLValidationError("no certificate")
+
+    monkeypatch.setattr(download, "open_url", refuse)
+    with pytest.raises(FlakeError, match=r"input 'one' .* cannot be fetched: no certificate"):
+        fetched(remote(type="tarball", url="https://example.org/x?token=s3cret"))
+
+
 @pytest.mark.parametrize(
     ("locked", "words"),
     [
         ({"url": "ext::sh -c touch% /evil", "rev": "1" * 40}, "over this protocol"),
         ({"url": "--upload-pack=evil", "rev": "1" * 40}, "over this protocol"),
+        ({"url": "http::evil", "rev": "1" * 40}, "over this protocol"),
         ({"url": "file:///nowhere", "rev": "-x"}, "not locked to a commit"),
         ({"url": "file:///nowhere", "rev": "1" * 40, "ref": "--upload-pack=evil"}, "git cannot fetch it"),
         ({"url": "file:///nowhere", "rev": "1" * 40, "lfs": True}, "cannot fetch it with 'lfs'"),
