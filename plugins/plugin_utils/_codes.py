@@ -309,5 +309,7 @@ class RemovalResult(StrEnum):
     BUSY = "busy"
     NO_PROFILE = "no-profile"
     BOOT_FAILED = "boot-failed"
+    SUPERSEDED = "superseded"
+    """Somebody else has made another system the boot default meanwhile."""
     NO_GARBAGE_UNIT = "no-garbage-unit"
     KILLED = "killed"

@@ -158,6 +158,24 @@ def test_not_while_a_deployment_is_in_progress_and_the_other_way_round(lab: Lab,
     assert remains(host) == ""
 
 
+def test_boot_default_moves_while_a_removal_waits(lab: Lab, host: Host) -> None:
+    """Whoever held the lock has moved it: the boot loader is theirs, and nothing is removed."""
+    old, new = systems(host).loader, next_system(host)
+    with Deploying(lab, host, tasks(keep=1, collect_garbage=True)) as removal:
+        with locked(host, SWITCH_LOCK):
+            wait_for(lambda: inside(host, ASIDE).is_dir())
+            host.run(f"nix-env -p {PROFILE} --set {new}", check=True)
+            # Without a word in the boot loader of what is not its default.
+            written = {path: path.read_text() for path in (host.boot / "loader").rglob("*.conf")}
+        assert removal.end() != 0
+        assert "somebody else has made another system the boot default meanwhile" in removal.output, removal.output
+    assert {path: path.read_text() for path in (host.boot / "loader").rglob("*.conf")} == written
+    assert (systems(host).boot_default, systems(host).loader) == (new, old)
+    assert generations(host) == [1, 2, 3, 4, 5, 6]
+    assert not inside(host, ASIDE).exists()
+    assert remains(host) == ""
+
+
 def test_full_boot_partition(lab: Lab, host: Host, tmp_path: Path) -> None:
     """A new kernel is refused before anything is changed; old generations free some space, if they can."""
     new = build(host, "new-kernel")

@@ -377,6 +377,28 @@ def test_trial_that_is_refused_or_cut_short(lab: Lab, whole: dict[str, Host]) ->
     at_once({host1: wrong_host, host2: power_lost, host3: wrong_boot_partition})
 
 
+def test_boot_default_moves_while_a_trial_waits(lab: Lab, whole: dict[str, Host]) -> None:
+    """Whoever held the lock has moved it: what they chose stays."""
+    host = whole["host3"]
+    old, new, other = systems(host).running, build(host, "new-kernel"), build(host, version="other")
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": [task(toplevel=new, trial=True)]}]
+    links = generations(host)
+    try:
+        with Deploying(lab, host, plays) as trial:
+            with locked(host, SWITCH_LOCK):
+                wait_for(lambda: len(generations(host)) > len(links))
+                host.run(f"nix-env -p /nix/var/nix/profiles/system --set {other}", check=True)
+            assert trial.end() == 0
+            assert "reason: superseded" in trial.output or '"reason": "superseded"' in trial.output, trial.output
+            assert f"it boots {other}, and no more {old}" in trial.output
+        now = systems(host)
+        assert (now.running, now.booted, now.boot_default, now.loader) == (old, old, other, other)
+        assert not (host.root / TRIAL_FILE).exists()
+        assert chosen_once(host) == ""
+    finally:
+        lab.reset([host])
+
+
 def test_module_for_nixos(hosts: dict[str, Host]) -> None:
     """The unit of the lab's systems is what the NixOS module makes of its option."""
     host = hosts["host1"]

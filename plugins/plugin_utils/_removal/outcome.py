@@ -110,6 +110,11 @@ def _problem(answer: Answer, garbage: Garbage | None) -> tuple[Refusal, str] | N
                 " generations are there again and no garbage was collected. Look what the boot loader offers before the"
                 f" host is rebooted; free some space on the boot partition by hand, and run this again{_tail(answer)}"
             )
+        case RemovalResult.SUPERSEDED:
+            return Refusal.SUPERSEDED, (
+                "somebody else has made another system the boot default meanwhile, so the boot loader was left to them,"
+                " all generations are there again and no garbage was collected. Find out who it was, and run this again"
+            )
         case RemovalResult.KILLED:
             return Refusal.KILLED, (
                 "the removal of generations was ended by somebody before it was done. Nothing that a boot loader entry"

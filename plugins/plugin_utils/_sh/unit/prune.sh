@@ -71,6 +71,9 @@ is_needed() {
     return 1
 }
 
+# is_still_default: the look before the boot loader is written. Whoever held the lock may have made another system the boot default.
+is_still_default() { [ "$(boot_default)" = "$default" ]; }
+
 # The entries of generations that are gone have to go as well: they would start what garbage collection takes away. Twice, since a
 # lock may be held. If it can't be done, there are the generations again.
 write_boot_entries() {
@@ -84,8 +87,8 @@ write_boot_entries() {
     # This is no switch, so what forbids one does not matter.
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
-    switch_to "$boot_limit" "$starts" boot :
-    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$starts" boot :
+    switch_to "$boot_limit" "$starts" boot is_still_default
+    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$starts" boot is_still_default
     if [ "$switch_status" != 0 ]; then
         for link in "$aside"/*; do
             # One that an interrupted removal left may have its number taken by now.
@@ -94,6 +97,7 @@ write_boot_entries() {
         rm -rf "$aside"
         sync -f "${profile%/*}"
         : >"$dir/removed"
+        [ "$switch_status" != "$taken" ] || end_with superseded
         end_with "boot-failed $switch_status"
     fi
     : >"$dir/boot-written"

@@ -10,7 +10,9 @@
 stop_here() {
     if [ "${begun-}" = yes ]; then
         forget_trial
-        write_entries_again || set -- "$1" "$2; and its boot loader could not be written again as it was (status $switch_status): before a reboot, mend it and run '$trial_old/bin/switch-to-configuration boot'"
+        # Somebody else may have moved the boot default meanwhile.
+        trial_old=$(boot_default)
+        write_entries_again || set -- "$1" "$2; and its boot loader could not be written again as it was (status $switch_status): before a reboot, mend it and run '$profile/bin/switch-to-configuration boot'"
     fi
     refuse "$@"
 }
@@ -19,10 +21,13 @@ stop_here() {
 write_entries_again() {
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
-    switch_to "$commit_limit" "$trial_old" boot :
+    switch_to "$commit_limit" "$trial_old" boot is_still_default
     sync_boot_side "$commit_limit"
     [ "$switch_status" = 0 ]
 }
+
+# is_still_default: the look before the boot loader is written. Whoever held the lock may have made another system the boot default.
+is_still_default() { [ "$(boot_default)" = "$trial_old" ]; }
 
 # look: what has to be so before a system can be booted once. Changes nothing.
 look() {
@@ -49,7 +54,10 @@ prepare() {
     trial_host_limit=$host_limit
     root_systems || refuse no-space "could not write to $roots, or has lost $new or $trial_old meanwhile"
     make_generation
-    write_entries_again || stop_here no-entry "could not write a boot entry for $new: switch-to-configuration boot of $trial_old exited $switch_status; $(last_words)"
+    write_entries_again || {
+        [ "$switch_status" != "$taken" ] || stop_here superseded "was switched by somebody else meanwhile: it boots $(boot_default), and no more $trial_old"
+        stop_here no-entry "could not write a boot entry for $new: switch-to-configuration boot of $trial_old exited $switch_status; $(last_words)"
+    }
     is_default "$trial_old" || stop_here no-entry "would not boot $trial_old by default any more once there is an entry for $new (does the boot loader keep one entry alone?)"
     trial_entry=$(entry_of "$new" "$trial_generation")
     [ -n "$trial_entry" ] || stop_here no-entry "has no boot entry for $new, though switch-to-configuration boot of $trial_old has succeeded"
@@ -125,7 +133,7 @@ over() {
     note_trial failed "$why"
     # The boot default may have moved since; it is what goes on.
     trial_old=$(boot_default)
-    write_entries_again || answer entries "its boot loader still has an entry for $trial_new (switch-to-configuration boot of $trial_old exited $switch_status)"
+    write_entries_again || answer entries "its boot loader still has an entry for $trial_new (switch-to-configuration boot of $trial_old $(ended "$switch_status" "$commit_limit"))"
 }
 
 main() {
