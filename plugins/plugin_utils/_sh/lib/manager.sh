@@ -1,12 +1,21 @@
 # What systemd is about.
-# needs: base process
+# needs: base process units
 # shellcheck shell=sh
 
 # machine_stopping: emergency and rescue are no shutdown; everything can be started there, as soon as what was to be stopped has stopped.
 machine_stopping() { [ "$(sc is-system-running 2>/dev/null)" = stopping ]; }
 
-# soft_reboot_begins: what lives on in /run is not over then.
-soft_reboot_begins() { [ -n "$(sc list-jobs --plain --no-legend soft-reboot.target systemd-soft-reboot.service 2>/dev/null)" ]; }
+# soft_reboot_begins: what lives on in /run is not over then. 2 where systemd does not answer, and nobody knows.
+soft_reboot_begins() {
+    ask_systemd list-jobs --plain --no-legend soft-reboot.target systemd-soft-reboot.service || return 2
+    [ -n "$told" ]
+}
+
+# ends_in_a_boot: of a host that is stopping. Only a no for certain is one: after a soft-reboot that was taken for a shutdown nobody would undo.
+ends_in_a_boot() {
+    soft_reboot_begins
+    [ "$?" = 1 ]
+}
 
 in_emergency() { [ "$(sc is-system-running 2>/dev/null)" = maintenance ]; }
 

@@ -43,16 +43,16 @@ undo() {
     end_call || :
     [ -e "$dir/invocations-new" ] || note_invocations "$dir/invocations-new"
     why stopped "the supervisor ended without a result while the deployment was $phase (${SERVICE_RESULT-killed})"
-    # What comes after it goes on.
+    # What comes after it goes on. Where nobody knows, the boot side is worth more, and may be cut off anywhere.
     ! soft_reboot_begins || return 75
     ! go_forward || return 0
     boot_side_back
     if ! machine_stopping; then
         undo_live
-    elif soft_reboot_begins; then
-        return 75
-    else
+    elif ends_in_a_boot; then
         end_at_shutdown
+    else
+        return 75
     fi
 }
 

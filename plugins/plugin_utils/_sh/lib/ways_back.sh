@@ -65,7 +65,7 @@ try_ways() {
         # Nothing can be started any more, and the host comes up with what it boots; but for a soft-reboot, which looks the same.
         if machine_stopping; then
             way=shutdown
-            ! soft_reboot_begins || way=soft-reboot
+            ends_in_a_boot || way=soft-reboot
             return 0
         fi
         if in_emergency; then

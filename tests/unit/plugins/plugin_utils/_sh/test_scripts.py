@@ -368,6 +368,39 @@ def test_way_by_hand_ends_where_systemd_does_not_answer(shell: list[str], tmp_pa
 
 
 @every_shell
+def test_last_resort_where_the_boot_default_wraps_what_ran(shell: list[str], tmp_path: Path) -> None:
+    """Its init is that of the system inside; another system's is not."""
+    for system in ("ran", "other", "joined", "wrong"):
+        (tmp_path / system).mkdir()
+    for system in ("ran", "other"):
+        (tmp_path / system / "init").touch()
+    (tmp_path / "joined/init").symlink_to("../ran/init")
+    (tmp_path / "wrong/init").symlink_to("../other/init")
+    script = f"{join('lib/ways_back')}\nprevious_live={tmp_path}/ran\n"
+    script += "for each in ran joined wrong other nowhere; do\n"
+    script += f"previous_boot={tmp_path}/$each\n! boots_what_ran || echo $each\ndone"
+    assert run(shell, script, tmp_path).split() == ["ran", "joined"]
+
+
+@every_shell
+def test_soft_reboot_that_nobody_knows_of_is_no_shutdown(shell: list[str], tmp_path: Path) -> None:
+    """systemd says yes, no, or nothing; the deployment ends for good only after a no."""
+    script = f"{join('lib/undo')}\ndir=. phase=window mode=test facts=yes cgroup=/x previous_live=/old\n"
+    script += "sleep() { :; }\nclock() { uptime=$((${uptime:-0} + 30)); }\n"
+    script += "end_at_shutdown() { echo ended; }\nmachine_stopping() { :; }\nboot_side_back() { boot=kept; }\n"
+    script += "prune_lists() { :; }\nwait_for_jobs() { :; }\nlive_is_ours() { :; }\nend_new_automounts() { :; }\n"
+    script += "leave_emergency() { :; }\nway_test() { switch_status=0; }\nverify_previous() { return 1; }\n"
+    script += "for answer in 'echo 1 soft-reboot.target start waiting' : 'return 1' 'return 124'; do\n"
+    script += 'eval "sc() { $answer; }"\ntry_ways\necho "$way"\nends_in_a_boot && echo boot || echo unsure\ndone'
+    assert run(shell, script, tmp_path).split() == [
+        *("soft-reboot", "unsure"),
+        *("shutdown", "boot"),
+        *("soft-reboot", "unsure"),
+        *("soft-reboot", "unsure"),
+    ]
+
+
+@every_shell
 def test_a_kernel_that_was_built_again(shell: list[str], tmp_path: Path) -> None:
     """Its version says nothing of it, and the host needs a reboot for it all the same."""
     for system, version, file in (("a", "6.12", "x"), ("b", "6.12", "y"), ("c", "6.13", "z"), ("d", "6.12", "x")):
