@@ -346,3 +346,30 @@ def test_last_resort_needs_the_system_that_ran(lab: Lab, whole: dict[str, Host])
         assert (now.running, now.boot_default, now.loader) == (before, other, other)
     finally:
         lab.reset([host])
+
+
+def test_last_resort_of_a_system_that_wraps_another(lab: Lab, whole: dict[str, Host]) -> None:
+    """What runs is called otherwise than what boots, and is the same: the host reboots into it."""
+
+    def case(host: Host, shape: str) -> None:
+        wrapping, boot = build(host, shape), host.leader
+        with deploying(lab, host, wrapping) as first:
+            assert first.end() == 0, first.output
+        before = systems(host)
+        assert (before.boot_default, before.loader) == (wrapping, before.running)
+        assert before.running != wrapping
+        settings: dict[str, Any] = {"limits": SHORT | {"rollback": 20}, "reconnect_timeout": 60}
+        with deploying(lab, host, build(host, "breaks-sshd"), **settings) as deployment:
+            boots_again(host, boot, 240)
+            assert deployment.end(180) != 0, deployment.output
+        record, now = last_record(host), systems(host)
+        assert (record["outcome"], record["rung"], record["boot"]) == ("rollback-failed", "reboot", wrapping), record
+        assert (now.running, now.booted) == (before.running, before.running)
+        assert (now.boot_default, now.loader) == (wrapping, before.running)
+        wait_for(lambda: host.ssh("true").returncode == 0, 20, 0.2)
+
+    hosts = list(whole.values())[:2]
+    try:
+        at_once({host: partial(case, shape=shape) for host, shape in zip(hosts, ("joined", "wrapped"), strict=True)})
+    finally:
+        lab.reset(hosts)

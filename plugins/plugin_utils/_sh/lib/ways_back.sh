@@ -178,7 +178,7 @@ way_by_hand() {
 # reboot_as_last_resort: where that is allowed, and helps. It is asked for before the state is final: whoever dies in between, somebody asks
 # again, and after the boot the open record tells.
 reboot_as_last_resort() {
-    [ "$boot" = kept ] && ! boot_is_theirs && [ "$previous_boot" = "$previous_live" ] || return 0
+    [ "$boot" = kept ] && ! boot_is_theirs && boots_what_ran || return 0
     case $last_resort_reboot in
     never) return 0 ;;
     auto) ! way_in || return 0 ;;
@@ -200,6 +200,9 @@ reboot_as_last_resort() {
         exit 1
     }
 }
+
+# boots_what_ran: a system that wraps another one boots that, which is then called by its own name.
+boots_what_ran() { [ "$previous_boot" = "$previous_live" ] || [ "$(readlink -f "$previous_boot/init")" = "$previous_live/init" ]; }
 
 # way_in: whether somebody can still come in, as far as can be seen from here: ssh is up, and nothing of the new system is in the way. Where
 # systemd does not answer, or the way in was something else, nobody knows.
