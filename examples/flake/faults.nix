@@ -406,6 +406,19 @@ rec {
   # Where all deployments have their state.
   fills-run = service "filler.service" "[Service]\nExecStart=/bin/sh -c 'cat /dev/zero >/run/filler; exec sleep infinity'\n";
 
+  # --- directories that are mounted when somebody looks into them: nothing is there ---
+
+  automount = c: {
+    units = c.units // {
+      "srv-data.mount" = mount "none" "nosuchfs";
+      "srv-data.automount" = "[Automount]\nWhere=/srv/data\n";
+    };
+  };
+
+  automount-fstab = _: {
+    lastBuildCommands = "echo 'none /srv/data nosuchfs noauto,x-systemd.automount 0 0' >etc/fstab";
+  };
+
   # --- emergency mode ---
 
   # What NixOS makes of a file system without nofail: with it local-fs.target fails, and that ends in emergency mode.

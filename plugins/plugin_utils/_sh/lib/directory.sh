@@ -28,7 +28,7 @@ load() {
 wanted_units() {
     local others wanted wanted_unit
     # Not what comes and goes with a login, a connection or a mount of systemd's own.
-    wanted=$(units_in "$1" --type=service,socket,timer,mount,path) || return 1
+    wanted=$(units_in "$1" --type=service,socket,timer,mount,automount,swap,path) || return 1
     others=
     for wanted_unit in $wanted; do
         case $wanted_unit in

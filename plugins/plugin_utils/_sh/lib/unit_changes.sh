@@ -1,6 +1,6 @@
 # Which units the new system brought, and which still run what it made of them: told by systemd's own number of each run of a unit.
 # facts: new_live previous_live
-# needs: base each_first_word lines units
+# needs: base each_first_word fstab lines process units
 # shellcheck shell=sh
 
 # note_invocations FILE: which run of each unit it is now. systemd keeps that as links, which costs less than to ask it; but not of what starts
@@ -32,20 +32,19 @@ unit_file_in() {
 }
 
 # list_only_new: units that are active, were not before, and that the previous system does not have. From a list of those that are active now.
+# Automounts come first: as long as they are there their mounts come again. One that has ended is there as long as it keeps its directory.
 list_only_new() {
     local name
-    lines_without "$dir/active" <"$dir/active-now" | while read -r name; do
+    { autofs_here | sed -n 's/^bare \([^ ]*\) .*/\1/p' && cat "$dir/active-now"; } | awk '!seen[$0]++' | lines_without "$dir/active" | while read -r name; do
         ! came_with_the_new_system "$name" || printf '%s\n' "$name"
     done >"$dir/only-new"
 }
 
 came_with_the_new_system() {
-    local where
     case $1 in
-    *.mount)
-        # Of the list of mounts a unit is made.
-        where=$(sc show -p Where --value -- "$1" 2>/dev/null)
-        if mounts "$new_live" "$where" && ! mounts "$previous_live" "$where"; then return 0; fi
+    *.mount | *.automount | *.swap)
+        # Of that list units are made.
+        if in_fstab "$new_live" "$1" && ! in_fstab "$previous_live" "$1"; then return 0; fi
         ;;
     esac
     unit_file_in "$new_live" "$1" || return 1
@@ -63,9 +62,6 @@ is_wanted_in() {
     return 1
 }
 
-# mounts SYSTEM DIRECTORY: whether its /etc/fstab does.
-mounts() { [ -r "$1/etc/fstab" ] && awk -v want="$2" '$1 !~ /^#/ && $2 == want { found = 1 } END { exit !found }' "$1/etc/fstab"; }
-
 # list_changed: units that were started while the new system was live, were not started again since, and that it made something else of.
 list_changed() {
     local name
@@ -74,7 +70,7 @@ list_changed() {
         $(NF - 1) == "->" { name = $(NF - 2); sub(/^invocation:/, "", name); run[file, name] = $NF; if (file == 3) names[name] }
         END { for (name in names) if (run[3, name] == run[2, name] && run[3, name] != run[1, name]) print name }' \
         "$dir/invocations" "$dir/invocations-new" "$dir/invocations-now" | grep -F -x -f "$dir/active-now" | while read -r name; do
-        ! is_another_unit "$name" || printf '%s\n' "$name"
+        if is_another_unit "$name" || is_other_mount "$name"; then printf '%s\n' "$name"; fi
     done >"$dir/changed"
 }
 
@@ -91,4 +87,18 @@ is_another_unit() {
         cmp -s "$its_new_file.d/${part##*/}" "$unit_file.d/${part##*/}" || return 0
     done
     return 1
+}
+
+# end_new_automounts: each before the mount that it asks for, which would be asked for again.
+end_new_automounts() {
+    local each name where
+    autofs_here >"$dir/autofs" || return 0
+    set --
+    while read -r each name where; do
+        grep -q -F -x -e "$name" "$dir/active" || ! came_with_the_new_system "$name" || set -- "$@" "$name"
+    done <"$dir/autofs"
+    [ "$#" != 0 ] || return 0
+    # And nothing else: local-fs.target requires them.
+    limited 60 systemctl --no-pager --job-mode=ignore-dependencies stop -- "$@" 2>/dev/null
+    for name; do drop_autofs "$name"; done
 }

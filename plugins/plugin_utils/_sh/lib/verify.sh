@@ -50,7 +50,7 @@ units_are_as_before() {
         { complain no-answer-from-systemd "systemd does not answer"; return; }
     # One that fails again and again is activating, too.
     lines_without "$dir/restarting-now" <"$dir/active-now" >"$dir/up"
-    lines_without "$dir/up" <"$dir/active" >"$dir/missing"
+    lines_without "$dir/up" <"$dir/active" | not_mounted_otherwise >"$dir/missing"
     grep -F -x -f "$dir/active" "$dir/starting.all" >"$dir/starting"
     lines_without "$dir/failed-before" <"$dir/failed-all" >"$dir/failed-now"
     list_only_new
@@ -59,9 +59,18 @@ units_are_as_before() {
     complain units-failed "units are not as before: $(cat "$dir/missing" "$dir/failed-now" "$dir/only-new" "$dir/changed" | sort -u | tr '\n' ' ')"
 }
 
+# not_mounted_otherwise: filters a list of units that are not up. Who looks into a directory finds the same, whether it is mounted or will be then.
+not_mounted_otherwise() {
+    awk -v list="$dir/up" 'BEGIN { while ((getline name <list) > 0) up[name] }
+        { other = $0 }
+        sub(/\.automount$/, ".mount", other) || sub(/\.mount$/, ".automount", other) { if (other in up) next }
+        { print }'
+}
+
 mend_units() {
     local service
     # What only the new system has may be what keeps everybody out.
+    end_new_automounts
     while read -r service; do sc stop --no-block -- "$service" 2>/dev/null; done <"$dir/only-new"
     while read -r service; do
         if gone "$service"; then

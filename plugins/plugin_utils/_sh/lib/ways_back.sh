@@ -47,6 +47,8 @@ try_ways() {
         fi
         printf '%s\n' "$way" >"$dir/rung"
         units_are_read=no
+        # switch-to-configuration knows nothing of them, and whoever is to come back may want what is there.
+        end_new_automounts
         leave_emergency
         "way_$(printf '%s' "$way" | tr - _)"
         # What was cut off is over with it.
