@@ -183,6 +183,22 @@ def test_somebody_else_holds_the_lock(lab: Lab, whole: dict[str, Host]) -> None:
     is_whole(host, system, "committed")
 
 
+def test_guard_is_stopped_before_anything_is_activated(lab: Lab, whole: dict[str, Host]) -> None:
+    """Nobody would undo it then: it goes no further."""
+    host = whole["host3"]
+    before, system = systems(host).running, next_system(host)
+    with locked(host, SWITCH_LOCK) as let_go, deploying(lab, host, system) as deployment:
+        deployment.wait_for("checking")
+        log = wait_for(lambda: directory(host)) / "log"
+        wait_for(lambda: log.exists() and "Could not acquire lock" in log.read_text())
+        host.run(f"systemctl stop {guard(host)}", check=True)
+        let_go()
+        assert deployment.end() != 0
+        assert f"{host.name}" in deployment.output and "does not run any more" in deployment.output, deployment.output
+    is_whole(host, before, "refused")
+    assert last_record(host)["why_code"] == "no-guard"
+
+
 def test_stray_units_of_the_name(lab: Lab, whole: dict[str, Host]) -> None:
     """A unit of the supervisor's name that has failed does not lock the host for ever."""
     host = whole["host1"]

@@ -52,9 +52,12 @@ make_directory() {
     if is_recorded; then return 1; fi
     if mkdir -m 0700 "$dir" 2>/dev/null; then
         # Without it, it works as long as nobody else fills /run.
-        mount_own_storage "$dir" || :
+        mount_own_storage "$dir" || no_storage
+        : >"$dir/storage-is-settled"
     else
         [ ! -e "$dir/state" ] || return 1
+        wait_for_storage || no_storage
+        [ ! -e "$dir/state" ] && ! is_recorded || return 1
     fi
     clock
     guard_deadline=$((uptime + runtime_limit + 2 * stop_limit + 30))
@@ -76,6 +79,23 @@ make_directory() {
         refuse_system no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
     }
     return 0
+}
+
+# wait_for_storage: the first run may still be at it, and what is written before its mount comes is hidden by it. It takes two minutes at most.
+wait_for_storage() {
+    local wait_until
+    clock
+    wait_until=$((uptime + 120))
+    until [ -e "$dir/storage-is-settled" ] || is_recorded; do
+        clock
+        [ "$uptime" -lt "$wait_until" ] || return 1
+        sleep 0.2
+    done
+}
+
+no_storage() {
+    rm -rf "$dir"
+    refuse_system no-unit "systemd did not say whether it has mounted a file system at $dir, so nothing was begun; look at 'systemctl status $dir' and deploy again"
 }
 
 # refuse_if_switched: whoever came before may have ended meanwhile, perhaps with this very system. Then it has to be looked at again; or

@@ -20,10 +20,12 @@ supervise() {
     tested_boot_default "$previous_live" "$previous_boot" ||
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"
     open_durably || stop_unchanged cannot-record "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
-    start_guard && outlast_soft_reboot || stop_unchanged no-guard "could not start $guard_unit, or write $generator"
+    start_guard && guard_runs && outlast_soft_reboot || stop_unchanged no-guard "could not start $guard_unit, or write $generator"
     ready || stop_unchanged "$code" "$complaint"
     asked_for=$mode
     check_before_switch
+    # Somebody may have stopped it meanwhile.
+    guard_runs || stop_unchanged no-guard "$guard_unit does not run any more"
     [ "$mode" = boot ] || try_live
     if [ "$asked_for" = test ]; then wait_for_confirmation; else state confirmed; fi
     commit
@@ -37,6 +39,29 @@ start_guard() {
         --description="undoes deployment $id if its supervisor is gone" $lasting \
         -p Restart=on-failure -p RestartSec=200ms -p StartLimitIntervalSec=0 -p TimeoutStopSec=30 \
         $interpreter -c "[ ! -e $dir/program ] || exec $interpreter $dir/program guard $dir"
+}
+
+# guard_runs: it says so itself, with the id of a process that its unit has. One that was killed is started again in a moment.
+guard_runs() {
+    local tries
+    tries=0
+    read_line "$dir/guard"
+    guard_process=$line
+    until [ -n "$guard_process" ] && guard_process_there; do
+        tries=$((tries + 1))
+        [ "$tries" -le 100 ] || return 1
+        pause 0.1
+        read_line "$dir/guard"
+        guard_process=$line
+    done
+}
+
+guard_process_there() {
+    local process
+    while read -r process; do
+        [ "$process" != "$guard_process" ] || return 0
+    done 2>/dev/null <"/sys/fs/cgroup${cgroup%/*}/$guard_unit/cgroup.procs"
+    return 1
 }
 
 try_live() {

@@ -67,7 +67,7 @@ refuse_system() { exit 1; }
 remove_directory() { :; }
 program=a settings=b about=c login_user=d allow=e runtime_limit=1 stop_limit=1
 begins() { dir=./x; make_directory; }
-mkdir -p x
+mkdir -p x && : >x/storage-is-settled
 """
 UNITS = "lists() { wanted_units active >units.new && mv units.new units; }\n"
 OPEN = "limited() { :; }\nmkdir -p roots\nprevious_live='/ä' previous_boot=/c boot_id=d\n"
