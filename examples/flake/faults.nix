@@ -382,6 +382,9 @@ rec {
   # Up, and failed, and up again: well at most moments at which somebody looks.
   loops = loop "sleep 1; exit 1" "0.1";
 
+  # No fault: it ends once, and is well from then on.
+  ends-once = loop "[ -e /run/ended-once ] && exec sleep infinity; touch /run/ended-once; sleep 0.5" "0.1";
+
   # It waits to be started again at most moments.
   loops-slowly = loop "sleep 1; exit 1" "60";
 

@@ -73,8 +73,8 @@ class ActionModule(HostAction):
                 if not templar.evaluate_conditional(one):
                     return True
             except AnsibleError:
-                # What decides it is not known of a later batch, which is looked at when its turn comes. Of one of this batch
-                # Ansible itself will say so.
+                # What decides it may not be known of a later batch yet, which is looked at when its turn comes. Of this
+                # batch Ansible itself will say so.
                 return name not in self._batch
         return False
 
@@ -82,7 +82,7 @@ class ActionModule(HostAction):
     def _conditions(self) -> Sequence[Any]:
         """Those of the task, of what it is in, and of all that includes it for some hosts only."""
         found: list[Any] = []
-        part = self._task
+        part: Any = self._task
         while part is not None:
             found += part.when
             part = part.get_first_parent_include()

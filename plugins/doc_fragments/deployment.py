@@ -36,7 +36,8 @@ options:
       - V(no_new_failures) accepts units that had failed before.
       - A service that systemd starts again and again counts as failed, from the end of the test until the commit,
         though it may be up whenever one looks. One that ended well and waited to be started again before the
-        deployment is meant to do so.
+        deployment is meant to do so. One that was started again once is looked at for ten seconds more, and is well
+        where it stays up; terminals (C(getty@.service) and the like) end whenever somebody logs out.
       - A host on which something fails is deployed to with V(no_new_failures), or with O(ignore_units), also where the
         new system is what mends it.
       - Otherwise the host refuses the system, or rolls back.

@@ -163,9 +163,17 @@ def test_crash_loops(lab: Lab, whole: dict[str, Host]) -> None:
             assert "services end and are started again and again: loop.service" in deployment.output, deployment.output
         is_whole(host, running, "rolled-back")
 
-    at_once(
-        {host: partial(case, fault) for host, fault in zip(whole.values(), ("loops", "loops-slowly"), strict=False)}
-    )
+    def ends_once(host: Host) -> None:
+        system = build(host, "ends-once")
+        with deploying(lab, host, system, limits=LIMITS) as deployment:
+            assert deployment.end() == 0, deployment.output
+        is_whole(host, system, "committed")
+        assert property_of(host, "loop.service", "NRestarts") == "1"
+        host.run("rm /run/ended-once", check=True)
+
+    first, second, third = whole.values()
+    at_once({first: partial(case, "loops"), second: partial(case, "loops-slowly"), third: ends_once})
+    lab.reset([third])
 
 
 def test_crash_loop_that_there_was_before(lab: Lab, whole: dict[str, Host]) -> None:

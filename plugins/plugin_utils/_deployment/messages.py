@@ -158,4 +158,9 @@ def _next(state: str, record: Mapping[str, Any]) -> str:
     if state == State.REFUSED:
         # Records of earlier releases have no code.
         return after_refusal(record.get("why_code") or "", "deploy")
+    if state == State.ROLLED_BACK and record.get("why_code") == Why.UNITS_FAILED:
+        return (
+            "fix the configuration, or name the units that may fail, or end and be started again, in ignore_units"
+            " (deploy_flake_ignore_units), and deploy again; nothing has to be done on the host"
+        )
     return _NEXT.get(state, "look with the module system_info")

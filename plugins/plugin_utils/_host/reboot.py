@@ -211,7 +211,7 @@ def _ask(
 ) -> Answer:
     return host.run(
         "reboot",
-        limit=patience + settle + 15,
+        limit=patience + settle + 30,
         boot_id=boot_id,
         may_reboot=may_reboot,
         toplevel=toplevel,

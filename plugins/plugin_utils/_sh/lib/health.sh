@@ -1,6 +1,6 @@
 # The health policy: what must hold before a system is tried, and after.
 # inputs: health_limit policy ignore_units
-# needs: base complain lines restarts units
+# needs: base complain lines process restarts units
 # shellcheck shell=sh
 
 # not_ignored: filters a list of units by the operator's list of shell patterns, one a line.
@@ -46,20 +46,27 @@ ready() {
 }
 
 # restarting: the services that systemd starts again and again, one a line, with "forgiven" behind those that did so before the
-# deployment. Between a failure and the next start a service has not failed; so a look at any one moment may find it well.
+# deployment, and "once" behind those of which a later look has to tell: one that ends once, be it because what it needs was started
+# after it, is in no loop. Between a failure and the next start a service has not failed; so a look at any one moment may find it well.
 restarting() {
     local since
     since=$dir/restarts
     # Without a note from the end of `test` only what waits to be started again is known.
     [ -e "$since" ] || since=$dir/restarts.now
     # One that ends well, to be started again after a while, is meant so, if it was the same before. Of one that was only started
-    # again shortly before, that is known as long as nobody else has started it since, whereby the count begins again.
+    # again shortly before, that is known as long as nobody else has started it since, whereby the count begins again. One that was
+    # started again once, and has been up since then for long enough, is well.
     awk -v policy="$policy" '
         part == 1 { before[$1] = $2; was[$1] = $3 }
         part == 2 { since[$1] = $2 }
-        part == 3 && ($3 == "failing" || $3 == "recurring" || $2 > since[$1] + 0) {
-            same = was[$1] == "recurring" || (was[$1] == "lately" && since[$1] >= before[$1])
-            print $1, same && ($3 != "failing" || policy == "no_new_failures") ? "forgiven" : ""
+        part == 3 {
+            grown = $2 - since[$1]
+            if ($3 == "terminal" ? grown <= 4 : grown <= 0 && $3 != "failing" && $3 != "recurring") next
+            lately = was[$1] == "lately" || was[$1] == "just"
+            same = was[$1] == "recurring" || (lately && since[$1] >= before[$1])
+            if (same && ($3 != "failing" || policy == "no_new_failures")) print $1, "forgiven"
+            else if (grown > 1 || $3 == "failing") print $1
+            else if ($3 == "just" || $3 == "recurring") print $1, "once"
         }' part=1 "$dir/restarts-before" part=2 "$since" part=3 "$dir/restarts.now"
 }
 
@@ -70,10 +77,16 @@ not_forgiven() {
 
 # healthy STATUS: whether the new system is well; complains where not. The status is what `test` ended with.
 healthy() {
-    local forgiven service
+    local forgiven looks service
+    looks=0
+    while :; do
+        note_restarts "$dir/restarts.now" || return
+        restarting >"$dir/restarting" || { complain cannot-record "could not write $dir/restarting"; return; }
+        looks=$((looks + 1))
+        grep -q ' once$' "$dir/restarting" && [ "$looks" -lt 20 ] || break
+        pause 1
+    done
     failed_units >"$dir/failed.all" || { complain no-answer-from-systemd "systemd does not say which units have failed"; return; }
-    note_restarts "$dir/restarts.now" || return
-    restarting >"$dir/restarting" || { complain cannot-record "could not write $dir/restarting"; return; }
     not_forgiven <"$dir/failed.all" >"$dir/failed"
     while read -r service forgiven; do
         printf '%s\n' "$service" >>"$dir/failed.all"

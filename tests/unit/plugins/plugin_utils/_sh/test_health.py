@@ -18,7 +18,7 @@ SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--po
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
 
 UPTIME = 5000
-LONG_AGO, LATELY = 100, UPTIME - 20
+LONG_AGO, LATELY, JUST = 100, UPTIME - 20, UPTIME - 3
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ def look(
     before: Moment = WELL,
     tested: Moment | None = WELL,
     after: Moment = WELL,
+    later: Moment | None = None,
     policy: str = "strict",
     ignored: str = "",
     status: int = 0,
@@ -72,10 +73,11 @@ def look(
     bin_directory = directory / "bin"
     bin_directory.mkdir()
     script = f"policy={policy} ignore_units={ignored!r} health_limit=9 dir={directory}\n{join('lib/health')}\n"
-    script += f"clock() {{ uptime={UPTIME}; }}\n"
+    script += f"passed=0\nclock() {{ uptime=$(({UPTIME} + passed)); }}\n"
     script += f"sc() {{ cat {directory}/$now.$1 2>/dev/null; }}\ntimeout() {{ echo $says; }}\n"
+    script += f"pause() {{ passed=$((passed + $1)); now={'later' if later else '$now'}; }}\n"
     script += 'say() { echo "$code: $complaint"; exit; }\n'
-    for name, moment in (("before", before), ("tested", tested), ("after", after)):
+    for name, moment in (("before", before), ("tested", tested), ("later", later), ("after", after)):
         if moment is None:
             continue
         (directory / f"{name}.show").write_text("\n".join(service.shown() for service in moment.services))
@@ -84,6 +86,7 @@ def look(
         script += {
             "before": "ready || say\n",
             "tested": "note_restarts $dir/restarts || say\n",
+            "later": "",
             "after": f"{function} {status} || say\necho well",
         }[name]
     assert shutil.which(shell[0]), f"{shell[0]} is not installed"
@@ -109,9 +112,12 @@ WAITS = service(restarts=7, sub_state="auto-restart", changed=LATELY)
     [
         # Restarted before, and steady since.
         (service(restarts=7), service(restarts=7), "well"),
-        (service(restarts=7), service(restarts=8), LOOPS),
+        (service(restarts=7), service(restarts=9), LOOPS),
+        # Once, and it has been up for long enough since.
+        (service(restarts=7), service(restarts=8, changed=LATELY), "well"),
         # Nobody has seen it before.
-        (None, service(restarts=1), LOOPS),
+        (None, service(restarts=2), LOOPS),
+        (None, service(restarts=1), "well"),
         (None, service(), "well"),
         # It waits, and has not been started again in the time that was looked at.
         (WAITS_FAILED, WAITS_FAILED, LOOPS),
@@ -127,6 +133,59 @@ def test_a_crash_loop(shell: list[str], tmp_path: Path, tested: Service | None, 
     assert look(shell, tmp_path, tested=noted, after=Moment((after, GOOD))) == expected
 
 
+@every_shell
+@pytest.mark.parametrize(
+    ("after", "later", "expected"),
+    [
+        (service(restarts=8, changed=JUST), service(restarts=8, changed=JUST), "well"),
+        (service(restarts=8, changed=JUST), service(restarts=9, changed=UPTIME), LOOPS),
+        (service(restarts=8, changed=JUST), WAITS_FAILED, LOOPS),
+        # It has ended well, and is up again, or waits for a long time.
+        (WAITS, service(restarts=8, changed=UPTIME), "well"),
+        (WAITS, service(restarts=9, changed=UPTIME), LOOPS),
+        (WAITS, WAITS, LOOPS),
+    ],
+)
+def test_what_was_started_again_once_is_looked_at_again(
+    shell: list[str], tmp_path: Path, after: Service, later: Service, expected: str
+) -> None:
+    """A worker that has ended once is in no loop; what is up whenever somebody looks may be in one."""
+    tested = Moment((service(restarts=7),))
+    assert look(shell, tmp_path, tested=tested, after=Moment((after,)), later=Moment((later,))) == expected
+
+
+@every_shell
+def test_what_fails_while_it_is_looked_again_has_failed(shell: list[str], tmp_path: Path) -> None:
+    later = Moment((service(restarts=8, changed=JUST),), failed=("late.service",), manager="degraded")
+    after = Moment((service(restarts=8, changed=JUST),))
+    said = look(shell, tmp_path, tested=Moment((service(restarts=7),)), after=after, later=later)
+    assert said == "units-failed: units have failed: late.service"
+
+
+@every_shell
+@pytest.mark.parametrize("name", ["getty@tty1", "serial-getty@ttyS0", "autovt@tty2", "console-getty"])
+def test_somebody_logs_out(shell: list[str], tmp_path: Path, name: str) -> None:
+    """A terminal's service ends then, and is started again; one that fails is in a loop as any other."""
+
+    def terminal(**values: int | str) -> Moment:
+        return Moment((Service(f"{name}.service", **values),))  # type: ignore[arg-type]
+
+    for number, (after, well) in enumerate(
+        (
+            (terminal(restarts=4, changed=JUST), True),
+            (terminal(sub_state="auto-restart", restarts=3), True),
+            (terminal(sub_state="auto-restart", result="exit-code", restarts=3), False),
+            (terminal(restarts=8, changed=JUST), False),
+        )
+    ):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        said = look(shell, directory, tested=terminal(restarts=3), after=after)
+        assert said == (
+            "well" if well else f"units-failed: services end and are started again and again: {name}.service"
+        )
+
+
 LATE = service(restarts=7, changed=LATELY)
 
 
@@ -140,7 +199,7 @@ LATE = service(restarts=7, changed=LATELY)
         ("no_new_failures", LATE, service(restarts=8), service(restarts=9), "well"),
         ("no_new_failures", LATE, service(restarts=8), WAITS_FAILED, "well"),
         # It was started again for another reason, long ago, or the new system has one of its own.
-        ("no_new_failures", service(restarts=7), service(restarts=7), service(restarts=8), LOOPS),
+        ("no_new_failures", service(restarts=7), service(restarts=7), service(restarts=9), LOOPS),
         ("no_new_failures", LATE, service(), service(restarts=2), LOOPS),
         ("no_new_failures", service(), service(), WAITS_FAILED, LOOPS),
         # Not while nothing is allowed to fail.
@@ -236,7 +295,9 @@ def test_a_note_without_an_answer(shell: list[str], tmp_path: Path) -> None:
         (LATE, service(restarts=8, changed=LATELY), False, f"{NAME} again"),
         (LATE, LATE, False, ""),
         # It has not failed for the first time yet; nobody looks twice for that on a host that is up for long.
-        (service(), service(restarts=1, changed=LATELY), True, f"{NAME} again"),
+        (service(), service(restarts=2, changed=LATELY), True, f"{NAME} again"),
+        # Once is not again and again, where there is time for another look.
+        (service(), service(restarts=1, changed=LATELY), True, ""),
         (service(restarts=3), None, False, ""),
     ],
 )
@@ -249,7 +310,8 @@ def test_who_is_started_again_and_again(
             (tmp_path / name).write_text(f"{GOOD.shown()}\n{one.shown()}")
     script = f"{join('lib/restarts')}\nclock() {{ uptime={UPTIME}; }}\n"
     script += (
-        f"sleep() {{ rm {tmp_path}/first; }}\nsc() {{ cat {tmp_path}/first 2>/dev/null || cat {tmp_path}/second; }}\n"
+        f"sleep() {{ rm -f {tmp_path}/first; }}\n"
+        f"sc() {{ cat {tmp_path}/first 2>/dev/null || cat {tmp_path}/second; }}\n"
     )
     script += f"looping 2 {'always' if always else ''}\n"
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
