@@ -113,7 +113,7 @@ class _Settings:
         """With every entry absolute: relative ones are meant from where the file is."""
         given = self.get("collections_path") or self.get("collections_paths")
         entries = [entry.replace("{{CWD}}", str(Path.cwd())) for entry in given.split(os.pathsep) if entry]
-        return os.pathsep.join(str(self._directory / Path(entry).expanduser()) for entry in entries)
+        return os.pathsep.join(str(self._directory / os.path.expanduser(entry)) for entry in entries)
 
 
 def _settings(path: Path | None) -> _Settings:
@@ -137,7 +137,7 @@ def _config_file(environ: Mapping[str, str]) -> Path | None:
 def _candidates(environ: Mapping[str, str]) -> list[Path]:
     found = []
     if given := environ.get("ANSIBLE_CONFIG"):
-        path = Path(given).expanduser()
+        path = Path(os.path.expanduser(given))
         found.append(path / "ansible.cfg" if path.is_dir() else path)
     # Ansible passes over one that anybody may have put there.
     if not Path.cwd().stat().st_mode & stat.S_IWOTH:

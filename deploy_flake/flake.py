@@ -41,7 +41,7 @@ def reference(flake: str | Path) -> str:
     if isinstance(flake, str) and _SCHEME.match(given) and not Path(given).is_dir():
         return given
     path, mark, query = (given, "", "") if isinstance(flake, Path) else given.partition("?")
-    where = Path(path).expanduser()
+    where = Path(os.path.expanduser(path))
     if isinstance(flake, str) and _REGISTRY.fullmatch(path) and not where.exists():
         return given
     _must_be_a_flake(given, where)

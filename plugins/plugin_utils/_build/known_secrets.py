@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ansible import constants, context
@@ -27,4 +28,4 @@ def known_secrets() -> list[Path]:
     # The label of an identity is before the at sign; `prompt` is no file.
     identities = (*(arguments.get("vault_ids") or ()), *(getattr(constants, "DEFAULT_VAULT_IDENTITY_LIST", None) or ()))
     named += [str(one).rpartition("@")[2] for one in identities]
-    return [path for path in (Path(str(one)).expanduser() for one in named if one) if path.is_file()]
+    return [path for path in (Path(os.path.expanduser(str(one))) for one in named if one) if path.is_file()]

@@ -450,6 +450,6 @@ def _below(directory: str, name: str) -> str:
 
 def _absolute(path: str, cwd: Path) -> Path:
     try:
-        return Path(os.path.realpath(cwd / Path(path).expanduser()))
+        return Path(os.path.realpath(cwd / os.path.expanduser(path)))
     except RuntimeError as error:
         raise FlakeError(f"there is no home directory for {path!r}") from error

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ def find(given: str, playbook: Path, is_ours: bool) -> Path:
 
     Who runs a playbook of the collection has none of their own: it is then looked for in the current directory.
     """
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))
     places = [Path.cwd()] if is_ours else [playbook, playbook / "tasks"]
     candidates = [path] if path.is_absolute() else [place / path for place in places]
     for one in candidates:

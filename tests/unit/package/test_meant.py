@@ -29,8 +29,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".ssh").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(first_word, "_CONFIGS", (tmp_path / ".ssh/config",))
-    monkeypatch.setattr(first_word, "_resolves", lambda word: word == "checks")
-    monkeypatch.setattr(first_word, "_leads_elsewhere", lambda *_given: False)
+    monkeypatch.setattr(first_word, "_addresses", lambda word: {"192.0.2.1"} if word == "checks" else set())
+    monkeypatch.setattr(first_word, "_leads_to", lambda word, _args: word.lower())
     return tmp_path
 
 
@@ -47,6 +47,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("switch", "deploy-flake deploy HOST"),
         ("undo", "deploy-flake rollback HOST"),
         ("help", "deploy-flake --help"),
+        ("confirm", "deploy-flake deploy HOST"),
+        ("gc", "deploy-flake generations HOST --collect-garbage"),
+        ("prune", "deploy-flake generations HOST"),
+        ("restart", "deploy-flake reboot HOST"),
+        ("log", "deploy-flake status HOST"),
     ],
 )
 def test_command_that_was_meant_is_named(word: str, meant: str) -> None:
@@ -58,7 +63,11 @@ def test_command_that_was_meant_is_named(word: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["web1", "host1", "router", "builder1", "build1", "checks", "nixos://check/x", "admin@check", "192.0.2.1"]
+    "word",
+    [
+        *("web1", "host1", "router", "builder1", "build1", "checks", "nixos://check/x", "admin@check", "192.0.2.1"),
+        *("blog", "web.example.org", "admin@x.yml", "nixos://x.yml", "nixos.example", "deploy_flake.example.org"),
+    ],
 )
 def test_host_is_a_host(word: str) -> None:
     refuse_a_command(word, COMMANDS)
@@ -74,9 +83,61 @@ def test_host_that_ssh_knows_is_a_host(home: Path) -> None:
         refuse_a_command("status", COMMANDS)
 
 
+@pytest.mark.parametrize("word", ["site.yml", "hosts.YAML", "flake.nix", "flake.lock", "./x/hosts.ini"])
+def test_file_is_no_host(home: Path, word: str) -> None:
+    with pytest.raises(ValueError, match="an inventory is told with --inventory"):
+        refuse_a_command(word, COMMANDS)
+    (home / ".ssh/config").write_text(f"Host {word}\n", "utf-8")
+    refuse_a_command(word, COMMANDS)
+
+
+def test_playbook_is_no_host() -> None:
+    with pytest.raises(ValueError, match=r"is a playbook, and no host: 'deploy-flake status …'"):
+        refuse_a_command("deploy_flake.nixos.status", COMMANDS)
+    with pytest.raises(ValueError, match=r"'deploy-flake deploy …'"):
+        refuse_a_command("deploy_flake.nixos.deploy_by_hostname", COMMANDS)
+    with pytest.raises(ValueError, match=r"'deploy-flake COMMAND …'"):
+        refuse_a_command("deploy_flake.nixos.nothing", COMMANDS)
+
+
+def test_what_every_word_leads_to_makes_no_host_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Host *` with a HostName, and a domain of whose names all are there."""
+    monkeypatch.setattr(first_word, "_leads_to", lambda word, _args: f"{word}.example.org")
+    monkeypatch.setattr(first_word, "_addresses", lambda _word: {"192.0.2.1"})
+    with pytest.raises(ValueError, match="did you mean"):
+        refuse_a_command("statsu", COMMANDS)
+    monkeypatch.setattr(first_word, "_leads_to", lambda _word, _args: "gateway")
+    with pytest.raises(ValueError, match="did you mean"):
+        refuse_a_command("Statsu", COMMANDS)
+    monkeypatch.setattr(first_word, "_leads_to", lambda word, _args: {"statsu": "192.0.2.7"}.get(word, word))
+    refuse_a_command("statsu", COMMANDS)
+    monkeypatch.setattr(first_word, "_leads_to", lambda word, _args: word)
+    monkeypatch.setattr(first_word, "_addresses", lambda word: {"192.0.2.7" if word == "statsu" else "192.0.2.1"})
+    refuse_a_command("statsu", COMMANDS)
+
+
+def test_real_ssh_says_where_a_word_leads(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    config = home / "config"
+    config.write_text("Host statsu\n  HostName 192.0.2.7\nHost *\n  HostName %h.example.org\n", "utf-8")
+    assert first_word._leads_to("statsu", f"-F {config}") == "192.0.2.7"
+    assert first_word._leads_to("Check", f"-F {config}") == "check.example.org"
+    config.write_text("", "utf-8")
+    assert first_word._leads_to("check", f"-F {config}") == "check"
+
+
+@pytest.mark.parametrize("included", ["~nobody-of-that-name/x", "", "/", "**x/[", '"~" \\', "\0"])
+def test_include_that_leads_nowhere_is_passed_over(home: Path, included: str) -> None:
+    (home / ".ssh/config").write_text(f"Include {included}\nHost statsu\n", "utf-8")
+    refuse_a_command("statsu", COMMANDS)
+    with pytest.raises(ValueError, match="did you mean"):
+        refuse_a_command("chekc", COMMANDS)
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
+        (["site.yml"], "an inventory is told with --inventory"),
         (["check", "host1"], "'check' is no command"),
         (["--yes", "statsu", "host1"], "'deploy-flake status HOST'"),
         (["--yes", "status", "host1"], "the command comes first"),
@@ -133,7 +194,19 @@ def test_current_directory(home: Path) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["", "/nowhere", "./nowhere", "~/nowhere", "path:/nowhere", "git+file:///nowhere", "file", ".#x", "empty", 3],
+    [
+        "",
+        "/nowhere",
+        "./nowhere",
+        "~/nowhere",
+        "~nobody-of-that-name/x",
+        "path:/nowhere",
+        "git+file:///nowhere",
+        "file",
+        ".#x",
+        "empty",
+        3,
+    ],
 )
 def test_no_flake(given: str) -> None:
     with pytest.raises(OptionError):
