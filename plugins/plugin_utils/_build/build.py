@@ -72,7 +72,7 @@ def _build(
     answer = unit.follow()
     path = answer.get("toplevel")
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
-        refuse_shut_out(host, answer)
+        refuse_shut_out(host, answer, unit.log.error)
         raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit))
     result = _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which")
     # Where the host runs it already, nothing goes backwards.

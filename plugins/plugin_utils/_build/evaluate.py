@@ -61,8 +61,8 @@ def evaluate(
     path, _space, derivation = answer.get("value").partition(" ")
     if answer.get("status") == "0" and is_store_path(path):
         return Evaluated(path, derivation, path in answer.all("valid"), answer)
-    refuse_shut_out(host, answer)
     error = message_in(answer.get("error"))
+    refuse_shut_out(host, answer, error)
     parts = [
         f"{host.name} could not evaluate '{configuration}'; its system is untouched.",
         error or f"nix eval ended with {answer.get('status')}",
@@ -91,10 +91,13 @@ def fetch_hint(settings: BuildSettings) -> str:
     )
 
 
-def refuse_shut_out(host: Host, answer: Answer) -> None:
-    """Say so where Nix's daemon does not let the login user in: Nix itself only says that the connection ended."""
+def refuse_shut_out(host: Host, answer: Answer, error: str) -> None:
+    """Say so where Nix's daemon does not let the login user in: Nix itself only says that the connection ended.
+
+    What else Nix has said goes before it: the host asks the daemon once more, and may just be slow then.
+    """
     user, allowed = answer.get("shut_out"), answer.get("allowed_users").split()
-    if not user:
+    if not user or (error and NixError.DAEMON_GONE not in recognised(error)):
         return
     why = "the directory of its socket is closed to them"
     mend = f"let '{user}' read the directory of the daemon's socket"

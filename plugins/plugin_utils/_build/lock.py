@@ -37,6 +37,7 @@ from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .._printable import without_logins
+from .evaluate import refuse_shut_out
 from .nix_command import FEATURES, quoted
 from .nix_errors import LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings, CopySettings
@@ -198,6 +199,7 @@ def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO)
             ),
             "resolving the flake",
         )
+        refuse_shut_out(host, answer, message_in(answer.get("error")))
         return int(answer.get("status") or 1), answer.get("value"), answer.get("error")
 
     flake, path = _metadata(run, settings, reference)

@@ -35,6 +35,8 @@ class NixError(Enum):
     """A source could not be fetched: an input, or what a derivation is made from."""
     NO_DIRTY_REVISION = auto()
     """The flake reads what Nix sets only of a tree with changes that it reads itself."""
+    DAEMON_GONE = auto()
+    """Nix's daemon ended the connection, or there was none."""
     UNKNOWN_OF_SELF = auto()
     """The host's Nix is too old for what the flake asks of its own source."""
 
@@ -76,6 +78,11 @@ _KNOWN = {
         r"|resolving Git reference '"
     ),
     NixError.NO_DIRTY_REVISION: re.compile(r"attribute '(?:dirtyRev|dirtyShortRev)' missing"),
+    NixError.DAEMON_GONE: re.compile(
+        r"cannot open connection to remote store|[Nn]ix daemon disconnected|cannot connect to (?:socket|daemon) "
+        r"|(?:reading from|writing to) file: (?:Connection reset|Broken pipe)|\breset by peer|\b[Bb]roken pipe"
+        r"|unexpected end-of-file",
+    ),
     NixError.UNKNOWN_OF_SELF: re.compile(r"unexpected flake input attribute '(?:submodules|lfs)'"),
 }
 
@@ -85,6 +92,9 @@ def recognised(message: str, build_log: Iterable[str] = ()) -> frozenset[NixErro
     found = {error for error, words in _KNOWN.items() if words.search(message)}
     said = "\n".join(build_log)
     found |= {error for error in (NixError.DISK_FULL, NixError.OUT_OF_MEMORY) if _KNOWN[error].search(said)}
+    if NixError.CANNOT_FETCH in found:
+        # The connection was another one.
+        found.discard(NixError.DAEMON_GONE)
     if NixError.DISK_FULL in found:
         # That is why, then.
         found.discard(NixError.CANNOT_FETCH)

@@ -457,6 +457,31 @@ def test_a_user_whom_nix_does_not_let_in(tmp_path: Path, allowed: str, words: st
     assert "ansible_user" in message
 
 
+@pytest.mark.parametrize("evaluates", [False, True])
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("error: undefined variable 'x'", {Refusal.BUILD_FAILED, Refusal.EVALUATION_FAILED}),
+        ("error: unable to download 'https://x': Recv failure: Connection reset by peer", {Refusal.INPUT_NOT_FETCHED}),
+        ("error: cannot open connection to remote store 'daemon': error: Broken pipe", {Refusal.SHUT_OUT}),
+        (
+            "error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Permission denied",
+            {Refusal.SHUT_OUT},
+        ),
+    ],
+)
+def test_what_nix_has_said_goes_before_whom_it_lets_in(
+    tmp_path: Path, said: str, reason: set[Refusal], evaluates: bool
+) -> None:
+    """The host asks the daemon once more after a failure, and may get no answer then."""
+    shut_out: dict[str, Any] = {"shut_out": "admin", "allowed_users": "*"}
+    line = b"@nix " + json.dumps({"action": "msg", "level": 0, "msg": said}).encode() + b"\n"
+    answer = {"status": "1", "error": said, **shut_out} if evaluates else failed(line, **shut_out)
+    found, message = refused(FakeHost([answer]), tmp_path, check_builds=not evaluates, check_mode=evaluates)
+    assert found in reason
+    assert (said in message) == (found != Refusal.SHUT_OUT)
+
+
 def test_another_hosts_task_builds_the_system_of_its_own(tmp_path: Path) -> None:
     host = FakeHost([done()], name="builder")
     host.on_behalf_of = "web1"

@@ -155,6 +155,15 @@ def test_a_login_in_the_url_is_no_argument_of_nix_where_git_can(
     assert (asked[2:], len(host.warned)) == (["nix", "git"], 1)
 
 
+def test_a_host_whose_nix_does_not_let_the_user_in(source: Source, tmp_path: Path) -> None:
+    answer = {"status": "1", "error": "error: reset by peer", "shut_out": "admin", "allowed_users": "root"}
+    with pytest.raises(HostError, match="its allowed-users are: root") as error:
+        fetched(FakeHost([answer]), tmp_path)
+    assert error.value.reason == Refusal.SHUT_OUT
+    # The next host may let them in.
+    assert not list(tmp_path.glob("nar.failed-*"))
+
+
 def test_what_nobody_can_fetch_is_asked_for_once_a_run(
     repository: Path, source: Source, programs: Path, tmp_path: Path
 ) -> None:
