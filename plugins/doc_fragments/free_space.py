@@ -15,7 +15,8 @@ options:
   min_free_space:
     description:
       - How much free space there must be before a build or a deployment begins, in MiB. The host refuses otherwise.
-      - Before a build only C(/nix) is looked at, since it is not known yet what the system needs on C(/boot).
+      - Before a build only C(/nix) is looked at, since it is not known yet what the system needs on C(/boot). Where
+        there is less, nothing is built or fetched, and a system that the host has already is deployed all the same.
     type: dict
     default: {}
     suboptions:

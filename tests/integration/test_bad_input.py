@@ -85,9 +85,16 @@ def test_build_that_takes_too_long(lab: Lab, hosts: dict[str, Host], flake: Path
 def test_room_is_looked_at_before_the_build(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:
     change_the_flake(flake, "roomy")
     said = refused(lab, hosts["host1"], tmp_path, flake, deploy_flake_min_free_space={"nix": 1 << 30})
-    assert re.search(r"has \d+ KiB free on /nix, and needs \d+ KiB before it builds. Nothing was begun", said), said
+    assert re.search(r"has \d+ KiB free on /nix, and needs \d+ KiB before it builds. Nothing was built", said), said
     assert "deploy_flake_min_free_space.nix" in said
     assert remains(hosts["host1"]) == ""
+    # What is built already needs no room.
+    for room in (0, 1 << 30):
+        task = {"deploy_flake.nixos.flake_build": {"flake": str(flake), "min_free_space": {"nix": room}}}
+        play_of = {"hosts": "host1", "gather_facts": False, "become": True, "tasks": [task]}
+        played = play(lab, tmp_path, [play_of])
+        assert played.code == 0, played.output
+        assert played.of("host1", "flake_build")["toplevel"].endswith(".roomy")
 
 
 def test_name_that_nix_cannot_express(lab: Lab, hosts: dict[str, Host], flake: Path, tmp_path: Path) -> None:

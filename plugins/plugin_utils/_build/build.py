@@ -24,6 +24,16 @@ from .shortage import free_space, memory
 from .transfer import Sources
 from .unit_build import End, UnitBuild
 
+_OF_THE_FLAKE = frozenset(
+    {
+        NixError.NO_SUCH_ATTRIBUTE,
+        NixError.INCOMPLETE_LOCK_FILE,
+        NixError.NO_DIRTY_REVISION,
+        NixError.UNKNOWN_OF_SELF,
+    }
+)
+"""Errors that have nothing to do with what the host has."""
+
 
 def build(
     host: Host, settings: BuildSettings, context: BuildContext, look: Mapping[str, str] | None = None
@@ -73,6 +83,7 @@ def _build(
     path = answer.get("toplevel")
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
         refuse_shut_out(host, answer, unit.log.error)
+        _refuse_without_room(unit, answer)
         raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit))
     result = _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which")
     # Where the host runs it already, nothing goes backwards.
@@ -86,6 +97,7 @@ def _fetch(host: Host, settings: BuildSettings, look: Mapping[str, str]) -> tupl
     unit = UnitBuild(host, settings, "", settings.toplevel, None, look)
     answer = unit.follow()
     if End.read(answer).result is not BuildResult.SUCCESS or not answer.get("toplevel"):
+        _refuse_without_room(unit, answer)
         raise HostError(_why_not_fetched(unit, answer), Refusal.NOT_THERE)
     return _built(unit, answer, "", answer.get("toplevel")), answer
 
@@ -128,6 +140,20 @@ def _evaluate(host: Host, settings: BuildSettings, reference: str, sources: Sour
         "downloaded_bytes": 0,
         "attached": False,
     }
+
+
+def _refuse_without_room(unit: UnitBuild, answer: Answer) -> None:
+    """HostError where there was too little room on /nix to build, so that only what is there already could be taken."""
+    error = unit.log.error
+    if not answer.get("short") or recognised(error) & _OF_THE_FLAKE:
+        return
+    needs = unit.settings.min_free_nix * 1024
+    raise HostError(
+        f"{unit.host.name} has {answer.get('short')} KiB free on /nix, and needs {needs} KiB before it builds. Nothing"
+        f" was built, and what is there already was not enough{f': {error}' if error else '.'}\nFree some with the"
+        " playbook generations, with deploy_flake_collect_garbage, or ask for less (deploy_flake_min_free_space.nix)",
+        Refusal.NO_SPACE,
+    )
 
 
 def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: Answer) -> str:

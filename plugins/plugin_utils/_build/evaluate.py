@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .._codes import CopyInputs, Refusal
@@ -18,7 +18,7 @@ from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .nix_command import eval_arguments, snapshot_of
 from .nix_errors import ADVICE, LOCK_IT, NixError, message_in, recognised
-from .settings import BuildSettings
+from .settings import BuildSettings, CopySettings
 from .shortage import free_space, memory
 
 _NAMES = 20
@@ -135,16 +135,31 @@ def _eval(
     rooted: str = "",
     ask_committed: bool = False,
 ) -> Answer:
-    return host.persist(
+    nix_arguments, rooted = eval_arguments(settings, arguments), rooted or snapshot_of(reference)
+    return run_nix(host, host.persist, settings, nix_arguments, doing, limit, rooted, ask_committed)
+
+
+def run_nix(
+    host: Host,
+    wait: Callable[[int, Callable[[], Answer], str], Answer],
+    settings: CopySettings,
+    nix_arguments: str,
+    doing: str,
+    limit: int,
+    rooted: str = "",
+    ask_committed: bool = False,
+) -> Answer:
+    """Run Nix on the host for something small, as the login user; `wait` is how the host is waited for."""
+    return wait(
         settings.reconnect_timeout,
         lambda: host.run(
             "nix_eval",
             limit=limit + 60,
             eval_limit=str(limit),
             login_user=host.login_user,
-            nix_arguments=eval_arguments(settings, arguments),
+            nix_arguments=nix_arguments,
             nix_config=settings.nix_config,
-            sources=rooted or snapshot_of(reference),
+            sources=rooted,
             ask_committed="yes" if ask_committed else "no",
         ),
         doing,

@@ -37,10 +37,11 @@ from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .._printable import without_logins
-from .evaluate import refuse_shut_out
+from .evaluate import refuse_shut_out, run_nix
 from .nix_command import FEATURES, quoted
 from .nix_errors import LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings, CopySettings
+from .waiting import telling
 
 _PART = 8 << 20
 """Bytes of a packed source that one command of a host hands out."""
@@ -89,7 +90,8 @@ def _lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) ->
     for resolve in ways:
         _empty(file)
         try:
-            found = resolve(settings, reference, file)
+            with telling(host, "waits for the flake, which the controller fetches"):
+                found = resolve(settings, reference, file)
         except _CannotError as error:
             why.append(f"{who}: {error}")
         else:
@@ -184,21 +186,8 @@ def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO)
     host.tell("resolves the flake for all hosts")
 
     def run(arguments: Sequence[str]) -> tuple[int, str, str]:
-        limit = settings.copy_timeout
-        answer = host.contact(
-            settings.reconnect_timeout,
-            lambda: host.run(
-                "nix_eval",
-                limit=limit + 60,
-                eval_limit=str(limit),
-                login_user=host.login_user,
-                nix_arguments=quoted(*arguments),
-                nix_config=settings.nix_config,
-                sources="",
-                ask_committed="no",
-            ),
-            "resolving the flake",
-        )
+        doing, limit = "resolving the flake", settings.copy_timeout
+        answer = run_nix(host, host.contact, settings, quoted(*arguments), doing, limit)
         refuse_shut_out(host, answer, message_in(answer.get("error")))
         return int(answer.get("status") or 1), answer.get("value"), answer.get("error")
 

@@ -53,6 +53,8 @@ ADVICE = {
 }
 """What to do about an error, where that is always the same."""
 
+_DAEMON = r"cannot open connection to remote store|[Nn]ix daemon disconnected|cannot connect to (?:socket|daemon) "
+
 _KNOWN = {
     NixError.NO_SUCH_ATTRIBUTE: re.compile(r"does not provide attribute"),
     NixError.INCOMPLETE_LOCK_FILE: re.compile(
@@ -79,9 +81,8 @@ _KNOWN = {
     ),
     NixError.NO_DIRTY_REVISION: re.compile(r"attribute '(?:dirtyRev|dirtyShortRev)' missing"),
     NixError.DAEMON_GONE: re.compile(
-        r"cannot open connection to remote store|[Nn]ix daemon disconnected|cannot connect to (?:socket|daemon) "
-        r"|(?:reading from|writing to) file: (?:Connection reset|Broken pipe)|\breset by peer|\b[Bb]roken pipe"
-        r"|unexpected end-of-file",
+        rf"{_DAEMON}|(?:reading from|writing to) file: (?:Connection reset|Broken pipe)|\breset by peer"
+        r"|\b[Bb]roken pipe|unexpected end-of-file",
     ),
     NixError.UNKNOWN_OF_SELF: re.compile(r"unexpected flake input attribute '(?:submodules|lfs)'"),
 }
@@ -92,9 +93,9 @@ def recognised(message: str, build_log: Iterable[str] = ()) -> frozenset[NixErro
     found = {error for error, words in _KNOWN.items() if words.search(message)}
     said = "\n".join(build_log)
     found |= {error for error in (NixError.DISK_FULL, NixError.OUT_OF_MEMORY) if _KNOWN[error].search(said)}
-    if NixError.CANNOT_FETCH in found:
-        # The connection was another one.
-        found.discard(NixError.DAEMON_GONE)
+    if {NixError.CANNOT_FETCH, NixError.DAEMON_GONE} <= found:
+        # The connection was that to a server, unless Nix says which one it was.
+        found.discard(NixError.CANNOT_FETCH if re.search(_DAEMON, message) else NixError.DAEMON_GONE)
     if NixError.DISK_FULL in found:
         # That is why, then.
         found.discard(NixError.CANNOT_FETCH)

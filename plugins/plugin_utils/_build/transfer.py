@@ -32,6 +32,7 @@ from .known_secrets import known_secrets
 from .lock import lock
 from .settings import CopySettings
 from .shortage import in_time
+from .waiting import telling
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ class Sources:
         """The answer to what is sent; None where the link is too slow for an input, which is left to the host."""
         source = self._sources[path]
         try:
-            answer = send()
+            with telling(self._host, f"gets {path}, {_size(len(nar.data))}"):
+                answer = send()
         except HostError as error:
             if error.reason != Refusal.TOO_SLOW or not isinstance(source, RemoteInput):
                 raise
@@ -249,7 +251,8 @@ class Sources:
             return False
 
     def _fetch(self, one: RemoteInput) -> SharedInput:
-        return shared_input(one, self._shared_directory, self._credentials, self._settings.copy_timeout)
+        with telling(self._host, f"waits for the input '{one.name}', which the controller fetches"):
+            return shared_input(one, self._shared_directory, self._credentials, self._settings.copy_timeout)
 
     def _read_input(self, source: LocalInput) -> Snapshot:
         snapshot = source.snapshot(known_secrets())

@@ -7,7 +7,7 @@
 # inputs: ask_committed
 # inputs where nar_size: path packed
 # inputs where look=yes: specialisation mode over_ssh allow
-# needs: base cache_directory free_space interpreter last_committed nix_access nix_config old_builds own_directory quote receive_snapshot root_snapshots
+# needs: base free_space interpreter last_committed nix_access nix_config nix_unit old_builds own_directory quote receive_snapshot root_snapshots
 # needs: roots shortage system tools wait_for_line
 # shellcheck shell=sh
 
@@ -64,13 +64,16 @@ in_progress() {
 start_build() {
     local bound said tries
     [ ! -e "$build" ] || rm -rf "$build"
-    free_kib /nix
-    [ "${free:-$need_nix_kib}" -ge "$need_nix_kib" ] ||
-        refuse_unbegun no-space "has $free KiB free on /nix, and needs $need_nix_kib KiB before it builds. Nothing was begun: $space_helps, or ask for less (deploy_flake_min_free_space.nix)"
     mkdir -m 0700 "$build" && : >"$build/events" || refuse_unbegun no-space "cannot make $build: is /run full?"
     # Whoever waits for a directory of users holds up all others.
     timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_unbegun no-user "has no user $login_user to build as, or did not say so within 20 s"
     eval "set -- $nix_arguments"
+    free_kib /nix
+    if [ "${free:-$need_nix_kib}" -lt "$need_nix_kib" ]; then
+        # Nothing is built or fetched: what is there already needs no room.
+        set -- "$@" --max-jobs 0 --builders "" --option substitute false
+        echo "$free" >"$build/short" || refuse_unbegun no-space "cannot write to $build: is /run full?"
+    fi
     find_interpreter
     bound=$(tool fallocate) || bound=:
     cat >"$build/ended" 2>/dev/null <<END || refuse_unbegun no-space "cannot write to $build: is /run full?"
@@ -88,13 +91,11 @@ END
     # The log is opened by systemd, in a directory that only root can write: a link put there by the login user would be read
     # out as root.
     tries=0
-    until said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$build_unit" \
-        --description="builds a system for deploy-flake" -p User="$login_user" -p RuntimeDirectory="deploy-flake-build-$name" \
-        -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=20 \
+    until said=$(nix_unit 60 --service-type=exec --unit="$build_unit" \
+        --description="builds a system for deploy-flake" -p RuntimeDirectory="deploy-flake-build-$name" \
+        -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" \
         -p ExecStartPost="+$interpreter -c '$interpreter $build/bound $build 3 >/dev/null 2>&1 </dev/null &'" \
-        -p ExecStopPost="+$interpreter $build/ended $build $roots $name" -E PATH="$PATH" \
-        ${cache_name:+-p CacheDirectory="$cache_name" -p CacheDirectoryMode=0700 -E XDG_CACHE_HOME="/var/cache/$cache_name"} \
-        ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
+        -p ExecStopPost="+$interpreter $build/ended $build $roots $name" \
         "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1); do
         # This script may run a second time, after a connection that was lost.
         if in_progress || [ -e "$build/result" ]; then return; fi
@@ -152,6 +153,8 @@ hand_out() {
     *)
         drop_roots "$sources"
         answer_shortage
+        read_line "$build/short"
+        [ -z "$line" ] || answer short "$line"
         case $result in exit-code*) answer_shut_out ;; esac
         ;;
     esac

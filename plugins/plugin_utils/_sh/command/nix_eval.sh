@@ -2,7 +2,7 @@
 # nix_arguments: quoted for a shell. sources: what was kept for it, one a line. If the value is store paths, it says which of them the host
 # has. ask_committed: whether to say as well what the boot default was made from.
 # inputs: login_user nix_arguments eval_limit sources ask_committed
-# needs: base cache_directory last_committed nix_access nix_config own_directory roots shortage tools
+# needs: base last_committed nix_access nix_config nix_unit own_directory roots shortage tools
 # shellcheck shell=sh
 
 # shellcheck disable=SC2120 # `set` gives them
@@ -18,10 +18,7 @@ main() {
     lend_nix_config "$temporary" "$eval_unit"
     choose_cache
     eval "set -- $nix_arguments"
-    value=$(timeout -k 5 $((eval_limit + 30)) systemd-run --quiet --collect --wait --pipe --no-ask-password --unit="$eval_unit" \
-        -p RuntimeMaxSec="$eval_limit" -p TimeoutStopSec=20 \
-        -p User="$login_user" -E PATH="$PATH" ${cache_name:+-p CacheDirectory="$cache_name" -p CacheDirectoryMode=0700 -E XDG_CACHE_HOME="/var/cache/$cache_name"} \
-        ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} \
+    value=$(nix_unit $((eval_limit + 30)) --wait --pipe --unit="$eval_unit" -p RuntimeMaxSec="$eval_limit" \
         "$(tool nix)" "$@" 2>"$temporary/error")
     status=$?
     answer status "$status"

@@ -227,6 +227,19 @@ def test_room_is_looked_at_before_the_build(tmp_path: Path) -> None:
     assert host.asked[0].inputs["need_nix_kib"] == str(7 * 1024)
 
 
+def test_too_little_room_for_more_than_what_is_there(tmp_path: Path) -> None:
+    said = "error: Unable to start any build"
+    line = b"@nix " + json.dumps({"action": "msg", "level": 0, "msg": said}).encode() + b"\n"
+    reason, text = refused(FakeHost([failed(line, short="7")]), tmp_path)
+    assert reason == Refusal.NO_SPACE
+    assert "host1 has 7 KiB free on /nix, and needs 32768 KiB before it builds. Nothing was built" in text
+    assert said in text and "deploy_flake_min_free_space.nix" in text
+    # Another reason goes first.
+    assert refused(FakeHost([failed(log("lock-file"), short="7")]), tmp_path)[0] == Refusal.NOT_LOCKED
+    reason, _text = refused(FakeHost([failed(line, short="7")]), tmp_path, toplevel=SYSTEM)
+    assert reason == Refusal.NO_SPACE
+
+
 def test_time_that_was_too_short(tmp_path: Path) -> None:
     _reason, text = refused(
         FakeHost([failed(log("substitution")[:-1], result="timeout 15")]), tmp_path, build_timeout=7
@@ -463,7 +476,10 @@ def test_a_user_whom_nix_does_not_let_in(tmp_path: Path, allowed: str, words: st
     [
         ("error: undefined variable 'x'", {Refusal.BUILD_FAILED, Refusal.EVALUATION_FAILED}),
         ("error: unable to download 'https://x': Recv failure: Connection reset by peer", {Refusal.INPUT_NOT_FETCHED}),
-        ("error: cannot open connection to remote store 'daemon': error: Broken pipe", {Refusal.SHUT_OUT}),
+        (
+            "error: … while fetching the input 'x'\n error: cannot open connection to remote store 'daemon': error: x",
+            {Refusal.SHUT_OUT},
+        ),
         (
             "error: cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Permission denied",
             {Refusal.SHUT_OUT},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -22,7 +23,7 @@ from unit.building import DERIVATION, SYSTEM, built, done, failed, log
 from unit.fake_host import FakeHost
 from unit.fetching import URL, Source
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import transfer
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import transfer, waiting
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import CopySettings
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.transfer import Sources
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
@@ -36,11 +37,14 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked i
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.nar import directory_tree
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.remote_input import RemoteInput
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import shared_input
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.snapshot import take_snapshot
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import source_store_path, sri
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.unlocked import Unlocked
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError, HostLostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host, TimeUpError
+
+REAL_SLEEP = time.sleep
 
 
 @pytest.fixture(autouse=True)
@@ -338,6 +342,47 @@ def test_link_that_is_too_slow(flake: Path, tmp_path: Path, alone: bool) -> None
     assert caught.value.reason == Refusal.TOO_SLOW
     assert "deploy_flake_copy_timeout" in str(caught.value)
     assert host.done()
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["by itself", "with the build"])
+def test_what_takes_long_is_told_while_it_goes_on(
+    flake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    other, own = paths(flake)
+    monkeypatch.setattr(waiting, "_EVERY", 0.02)
+    host = FakeHost([{"missing": [other, own]}, {}, done()] if alone else [{"missing": [own]}, done()])
+    slow = other if alone else own
+    run = host.run
+
+    def take_long(command: str, /, **inputs: Any) -> Any:
+        if inputs.get("path") == slow:
+            deadline = time.monotonic() + 10
+            while not any(told.startswith("still ") for told in host.told) and time.monotonic() < deadline:
+                REAL_SLEEP(0.01)
+        return run(command, **inputs)
+
+    monkeypatch.setattr(host, "run", take_long)
+    built(host, tmp_path, flake=f"path:{flake}")
+    still = [told for told in host.told if told.startswith("still ")]
+    assert still and all(re.fullmatch(rf"still gets {slow}, \d+ KiB, for \d+ s", told) for told in still)
+
+
+def test_an_input_that_is_being_fetched_is_told_of(
+    elsewhere: dict[str, RemoteInput], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_EVERY", 0.02)
+    fetch, host = shared_input, FakeHost([{"missing": [elsewhere["private"].store_path]}, {}])
+
+    def take_long(*given: Any) -> Any:
+        deadline = time.monotonic() + 10
+        while not any(told.startswith("still ") for told in host.told) and time.monotonic() < deadline:
+            REAL_SLEEP(0.01)
+        return fetch(*given)
+
+    monkeypatch.setattr(transfer, "shared_input", take_long)
+    with sources(host, f"path:{tmp_path}/flake", tmp_path) as found:
+        found.bring()
+    assert any("waits for the input 'private', which the controller fetches, for 0 s" in told for told in host.told)
 
 
 def test_the_last_one_goes_with_the_build(flake: Path, tmp_path: Path) -> None:
