@@ -23,6 +23,7 @@ from integration.faulting import (
     kill_both_units,
     last_record,
     locked,
+    next_system,
     settled,
 )
 from integration.playing import systems
@@ -68,3 +69,23 @@ def test_automounts_of_the_new_system_end(lab: Lab, whole: dict[str, Host]) -> N
 
     faults = (("automount", "test"), ("automount-fstab", "by-hand"), ("automount-fstab", "test"))
     at_once({host: partial(case, fault=f, way=w) for host, (f, w) in zip(whole.values(), faults, strict=True)})
+
+
+def test_automounts_that_ran_are_there_again(lab: Lab, whole: dict[str, Host]) -> None:
+    """The new system lacks it, so it was stopped; nothing of the previous system wants it, but it was there."""
+    host = whole["host1"]
+    can_mount_by_looking(host)
+    try:
+        with deploying(lab, host, build(host, "automount")) as first:
+            assert first.end() == 0, first.output
+        host.run("systemctl start srv-data.automount", check=True)
+        before = systems(host).running
+        with deploying(lab, host, next_system(host), confirm=False, limits=SHORT | {"confirm": 4}) as deployment:
+            deployment.wait_for("window")
+            assert "/srv/data" not in autofs(host)
+            settled(host)
+        is_whole(host, before, "rolled-back")
+        assert "/srv/data" in autofs(host)
+        assert "srv-data.automount" in active_units(host)
+    finally:
+        lab.reset([host])
