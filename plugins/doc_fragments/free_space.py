@@ -16,7 +16,8 @@ options:
     description:
       - How much free space there must be before a build or a deployment begins, in MiB. The host refuses otherwise.
       - Before a build only C(/nix) is looked at, since it is not known yet what the system needs on C(/boot). Where
-        there is less, nothing is built or fetched, and a system that the host has already is deployed all the same.
+        there is less, nothing is built or fetched; what is built already is found all the same, so a host that runs
+        the system is no failure.
     type: dict
     default: {}
     suboptions:

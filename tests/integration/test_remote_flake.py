@@ -132,3 +132,22 @@ def test_git_over_ssh_that_changes(lab: Lab, hosts: dict[str, Host], server: Hos
     again = play(lab, tmp_path, [{"hosts": "host1", "tasks": [build], **BUILD}])
     assert again.of("host1", "flake_build")["toplevel"].endswith(".ssh.2")
     assert again.of("host1", "flake_build")["revision"] != before
+
+
+def test_an_older_commit_of_a_remote_flake(
+    lab: Lab, whole: dict[str, Host], server: Host, flake: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(server.root / "srv/flake.git", ignore_errors=True)
+    older = commit(server, flake, "git.1")
+    newer = commit(server, flake, "git.2")
+    url = f"git+ssh://deploy@{server.address}:2222/srv/flake.git"
+    given = {"deploy_flake_limits": QUICK, "deploy_flake_on_older": "refuse"}
+    deployed = deploy(lab, tmp_path, url, "host1", **given)
+    assert deployed.code == 0, deployed.output
+    before = systems(whole["host1"])
+    assert before.running.endswith(".git.2")
+    refused = deploy(lab, tmp_path, f"{url}?rev={older}", "host1", **given)
+    failure = refused.failure("host1")
+    assert failure["reason"] == "older-flake", refused.output
+    assert f"host1 last committed {newer}" in failure["msg"] and f"{older} is older" in failure["msg"]
+    assert systems(whole["host1"]) == before

@@ -391,7 +391,13 @@ def _answers(scripts: Scripts, controller: Controller) -> Iterator[str]:
 
 def _codes(scripts: Scripts, enums: Mapping[str, set[str]]) -> Iterator[str]:
     commands = [command for script in scripts.syntax.values() for command in script.commands]
-    refusers = {each.function for each in commands if each.name == "refuse" and each.arguments == ('"$@"',)}
+    refusers: set[str] = set()
+    while more := {
+        each.function
+        for each in commands
+        if each.name in {"refuse", *refusers} and each.arguments == ('"$@"',) and each.function not in refusers
+    }:
+        refusers |= more
     takes = {**_TAKES, **dict.fromkeys(refusers, _TAKES["refuse"])}
     for name, script in scripts.syntax.items():
         blocks = any(each.name == "answer" and each.arguments[:1] == ("blocked",) for each in script.commands)

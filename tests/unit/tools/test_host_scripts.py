@@ -94,6 +94,7 @@ DEFECTS = [
     (f"{SH}/lib/supervise.sh", "stop_unchanged no-guard", "stop_unchanged no-unit", "no-unit is no Why"),
     (f"{SH}/lib/supervise.sh", "'why stopped", "'why stoped", "why stoped: stoped is no Why"),
     (f"{SH}/lib/repair.sh", "why power-lost", "why no-root", "why no-root: no-root is no Why"),
+    (f"{SH}/command/build.sh", "refuse_unbegun no-user", "refuse_unbegun profile", "profile is no Refusal"),
     (f"{SH}/lib/preflight.sh", "refuse_system not-valid", "refuse_system profile", "profile is no Refusal"),
     (f"{SH}/lib/receive_snapshot.sh", "lost_snapshot not-added", "lost_snapshot added", "added is no Refusal"),
     (f"{SH}/lib/verify.sh", "complain not-live", "complain in-progress", "in-progress is no Why or Refusal of"),

@@ -20,8 +20,7 @@ refuse_build() {
 # refuse_unbegun REASON MESSAGE: it could not begin, and leaves nothing.
 refuse_unbegun() {
     rm -rf "$build"
-    drop_roots "$sources"
-    refuse "$@"
+    refuse_build "$@"
 }
 
 main() {
