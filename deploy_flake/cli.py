@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import queue
 import signal
 import sys
 import threading
@@ -32,6 +33,10 @@ USAGE = 2
 INTERRUPTED = 130
 _TO_LEAVE = 15.0
 """Seconds after the second signal; the run itself needs a few."""
+_TO_READ = 3.0
+"""Seconds that somebody has to read the rest after a signal, once the run is over."""
+_UNREAD = 10_000
+"""So many events wait for somebody to read them, before mere progress is left out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,17 +109,22 @@ def _operate(chosen: argparse.Namespace) -> int:
         return INTERRUPTED
     run = _with_password(chosen, run)
     shown = display.choose(chosen.instrumentation)
-    begun = _begin(chosen, run, how, shown)
+    teller = _Teller(shown.show)
+    begun = _begin(chosen, run, how, teller.tell)
+    teller.start()
     with _interruptible(begun, shown) as signals, shown.showing(begun):
-        _wait(begun, signals)
+        _wait(begun, teller, signals)
+    begun.error = begun.error or teller.error
     shown.finish(begun)
     return int(begun.exit_code)
 
 
-def _begin(chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | None, shown: Display) -> Run:
+def _begin(
+    chosen: argparse.Namespace, run: RunOptions, how: DeployOptions | None, tell: Callable[[Event], None]
+) -> Run:
     from deploy_flake import api
 
-    common: dict[str, Any] = {"run": run, "on_event": _reads(shown.show), "wait": False}
+    common: dict[str, Any] = {"run": run, "on_event": tell, "wait": False}
     if chosen.command in ("deploy", "trial", "build"):
         begin = {"deploy": api.deploy, "trial": api.trial, "build": api.build}[chosen.command]
         return begin(chosen.destinations, chosen.flake, toplevel=chosen.toplevel, options=how, **common)
@@ -175,8 +185,8 @@ def _agreed(chosen: argparse.Namespace, run: RunOptions) -> bool:
     return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _wait(run: Run, signals: list[float]) -> None:
-    """Wait, and let signals in meanwhile. `signals` is when they came."""
+def _wait(run: Run, teller: _Teller, signals: list[float]) -> None:
+    """Wait, and let signals in meanwhile, until all was told. `signals` is when they came."""
     while not run.done:
         try:
             run.wait(0.5)
@@ -184,6 +194,11 @@ def _wait(run: Run, signals: list[float]) -> None:
             if len(signals) > 1 and time.monotonic() - signals[1] > _TO_LEAVE:
                 # It cannot tell of anything: whoever reads its output does not. ansible-playbook ends with us.
                 os._exit(INTERRUPTED)
+    over = time.monotonic()
+    while not teller.has_told_all(0.5):
+        # Nobody reads it, and who has interrupted us does not wait for that; the run is over.
+        if signals and time.monotonic() - max(over, signals[0]) > _TO_READ:
+            os._exit(INTERRUPTED)
 
 
 @contextmanager
@@ -211,17 +226,44 @@ def _interruptible(run: Run, shown: Display) -> Iterator[list[float]]:
             signal.signal(number, handler)
 
 
-def _reads(show: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Whoever read our output may go, as `head` does. The hosts are not to feel it."""
+class _Teller(threading.Thread):
+    """Shows what happens, in a thread of its own: whoever reads our output may go, as `head` does, or not read on.
 
-    def tell(event: Event) -> None:
-        try:
-            show(event)
-        except OSError:
-            # A pipe, a terminal that was closed, or a disk that is full.
-            _read_no_more()
+    The hosts are not to feel it, nor is a signal to wait for it.
+    """
 
-    return tell
+    def __init__(self, show: Callable[[Event], None]) -> None:
+        super().__init__(name="deploy-flake output", daemon=True)
+        self.error = ""
+        """What went wrong with showing it, beside that nobody reads it."""
+        self._show = show
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+
+    def tell(self, event: Event) -> None:
+        """Show it when its turn comes. What is mere progress is left out where too much of it waits."""
+        from deploy_flake.events import Progress
+
+        if not isinstance(event, Progress) or self._events.qsize() < _UNREAD:
+            self._events.put(event)
+
+    def has_told_all(self, timeout: float) -> bool:
+        """Wait for that; nothing more is to come."""
+        if self.is_alive():
+            self._events.put(None)
+            self.join(timeout)
+        return not self.is_alive()
+
+    def run(self) -> None:
+        """The work of the thread."""
+        while (event := self._events.get()) is not None:
+            try:
+                self._show(event)
+            except OSError:
+                # A pipe, a terminal that was closed, or a disk that is full.
+                _read_no_more()
+            except Exception as error:
+                self.error = f"its output failed with {type(error).__name__}: {error}"
+                return
 
 
 def _say(shown: Display, name: str) -> None:

@@ -27,24 +27,28 @@ def run(**given):
     tell(started("web1", "flake_build"))
     while {endless} and not given["cancel_callback"]():
         tell(shown("web1: building " + "x" * 1000))
+    for number in range({many}):
+        tell(shown("web1: building " + str(number) + "x" * 1000))
     for event in [*deployed("web1"), stats("web1")]:
         tell(event)
+    open({mark!r}, "w").close()
     return types.SimpleNamespace(rc=0, config=types.SimpleNamespace(artifact_dir="/nowhere"))
 
 sys.modules["ansible_runner"] = types.SimpleNamespace(run=run)
-cli._TO_LEAVE = 0.5
+cli._TO_LEAVE = cli._TO_READ = 0.5
+cli._UNREAD = 100
 sys.argv[1:] = ["nixos://web1/x", "--flake", "github:me/x", "--instrumentation", {how!r}]
 cli.run()
 """
 
 
-def program(endless: bool = False, how: str = "plain") -> list[str]:
+def program(endless: bool = False, how: str = "plain", many: int = 0, mark: str | Path = os.devnull) -> list[str]:
     paths = [str(ROOT), str(ROOT / "tests")]
-    return [sys.executable, "-c", PROGRAM.format(paths=paths, endless=endless, how=how)]
+    return [sys.executable, "-c", PROGRAM.format(paths=paths, endless=endless, how=how, many=many, mark=str(mark))]
 
 
 @pytest.mark.parametrize("how", ["plain", "json"])
-@pytest.mark.parametrize("numbers", [[signal.SIGTERM] * 2, [signal.SIGINT] * 3, [signal.SIGHUP] * 3])
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM] * 2, [signal.SIGHUP] * 3])
 def test_signals_end_it_though_nobody_reads_its_output(numbers: list[signal.Signals], how: str) -> None:
     process = subprocess.Popen(program(endless=True, how=how), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
@@ -77,6 +81,29 @@ def _is_in_write(task: Path) -> bool:
         return (task / "syscall").read_text().startswith(("1 0x1 ", "64 0x1 "))
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("how", ["plain", "json"])
+def test_hosts_do_not_wait_for_somebody_to_read(tmp_path: Path, how: str) -> None:
+    """What has filled a pipe holds up no run; once it is read on, all is there but for progress that was too much."""
+    done = tmp_path / "done"
+    process = subprocess.Popen(
+        program(many=300, how=how, mark=done), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    try:
+        deadline = time.monotonic() + 20
+        while not done.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert done.exists()
+        assert _waits_to_write(process.pid)
+        said = process.stdout.read()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert 100 <= said.count("x" * 1000) < 300
+    assert ("1 deployed in" if how == "plain" else '"event": "ended"') in said, said[-500:]
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full"])
