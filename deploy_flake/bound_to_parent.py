@@ -20,6 +20,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 _LOOK = 0.5
 """Seconds between two looks for the parent."""
@@ -27,6 +29,7 @@ _TO_END = 4.0
 """Seconds that the program gets to end what it has started, and to tidy up."""
 _AGAIN = 1.0
 """Seconds until it is told again: one signal may be lost while it starts a process."""
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _HAS_PROC = os.path.exists("/proc/self/stat")
 """Whether this is Linux."""
@@ -40,7 +43,7 @@ class Bound:
         self._directory = directory
         _adopt_orphans()
         # Kept, since it would be waited for where nobody has it any more.
-        self._popen = subprocess.Popen(command)
+        self._popen = subprocess.Popen(command, preexec_fn=_ends_with(os.getpid()))
         self._child = self._popen.pid
         self._watch = threading.Thread(target=self._look, daemon=True)
         self._over = threading.Event()
@@ -115,6 +118,29 @@ def _adopt_orphans() -> None:
             import ctypes
 
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _ends_with(starter: int) -> Callable[[], None]:
+    """What the program does before it is one: it is to be told where whoever starts it is killed, and to hear of it.
+
+    Nobody else could tell it then. Only Linux has that.
+    """
+    prctl: Any = None
+    if _HAS_PROC:
+        with contextlib.suppress(Exception):
+            import ctypes
+
+            prctl = ctypes.CDLL(None).prctl
+
+    def before() -> None:
+        # Who was started in the background by a shell ignores it, and so would the program.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
+            if os.getppid() != starter:
+                os._exit(127)
+
+    return before
 
 
 def _descendants() -> set[int]:

@@ -226,6 +226,8 @@ class Run:
             status_handler=_forget_the_environment,
             cancel_callback=self._must_kill,
         )
+        if run.rc is None or run.rc < 0:
+            _end_what_is_left(reports.pid)
         self.output += _read(Path(run.config.artifact_dir) / "stdout")
         if not reports.finished and not self.interrupted:
             self.error = _why(run.rc, self.output)
@@ -293,6 +295,24 @@ class Run:
     def _write(self, file: Path, values: Mapping[str, Any]) -> None:
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
             json.dump(values, opened)
+
+
+def _end_what_is_left(pid: int | None) -> None:
+    """End ansible-playbook where what bound it to us was killed: it would go on, and nobody would hear of it."""
+    began = time.monotonic()
+    # It is told as Ctrl-C does, and ends its workers itself.
+    while pid and _is_ansible(pid) and (waited := time.monotonic() - began) < _TO_END:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGINT if waited < _TO_LEAVE else signal.SIGKILL)
+        time.sleep(_AGAIN)
+
+
+def _is_ansible(pid: int) -> bool:
+    """Whether the process is still what it was; its number may be another one's by now."""
+    try:
+        return b"ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 _WELL = HostResult("", Outcome.UNCHANGED)

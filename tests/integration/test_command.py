@@ -251,6 +251,7 @@ def test_killed_ansible_playbook_is_told(command: Command, lab: Lab, whole: dict
     output, _nothing = process.communicate(timeout=60)
     assert process.returncode == 1, output
     assert "ansible-playbook was killed" in output
+    assert _running(command) == []
     assert "finishes or undoes by itself" in output
     deadline = time.monotonic() + 150
     while remains(host) and time.monotonic() < deadline:

@@ -148,8 +148,16 @@ class ActionModule(ActionBase):
 """
 
 
-def test_ansible_playbook_ends_with_the_command(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real one, whose workers have sessions of their own and wait for programs that they have started."""
+@pytest.mark.parametrize("background", [False, True], ids=["", "in-the-background"])
+@pytest.mark.parametrize("killed", ["command", "starter", "both"])
+def test_ansible_playbook_ends_with_the_command(
+    tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch, killed: str, background: bool
+) -> None:
+    """The real one, whose workers have sessions of their own and wait for programs that they have started.
+
+    Also where what binds it to the command is killed, by whoever kills what takes memory; and where all of them ignore
+    Ctrl-C, as what a shell has started in the background does.
+    """
     root = tmp_path / "ansible_collections/deploy_flake/nixos"
     tasks: list[Any] = [{"deploy_flake.nixos.flake_deploy": {}}]
     for name, text in {
@@ -164,7 +172,9 @@ def test_ansible_playbook_ends_with_the_command(tmp_path: Path, mark: str, monke
     monkeypatch.setenv("PYTHONPATH", str(Path(ansible.__file__).parents[1]))
     variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     script = COMMAND.format(collections=str(tmp_path), variables=variables)
-    command = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    ignoring = ["env", "--ignore-signal=INT", "--ignore-signal=QUIT"] if background else []
+    python = [*ignoring, sys.executable, "-c", script]
+    command = subprocess.Popen(python, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     assert command.stdout is not None
     works = 0
     while works < 2:
@@ -176,11 +186,15 @@ def test_ansible_playbook_ends_with_the_command(tmp_path: Path, mark: str, monke
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert list(tmp_path.glob("deploy-flake-*/deploy-variables.json"))
-    command.kill()
+    starters = [pid for pid in marked(mark) if b"bound_to_parent.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(starters) == 1
+    for pid in [command.pid] * (killed != "starter") + starters * (killed != "command"):
+        os.kill(pid, signal.SIGKILL)
+    command.stdout.read()
     command.wait()
     assert gone_within(mark, 10), [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(mark)]
-    # Nor is what it was given left on the disk.
-    assert list(tmp_path.glob("deploy-flake-*")) == []
+    # Nor is what it was given left on the disk, where somebody could remove it.
+    assert killed == "both" or list(tmp_path.glob("deploy-flake-*")) == []
 
 
 def test_it_is_started_by_this_interpreter() -> None:
