@@ -37,8 +37,8 @@ refuse() { answer refused "$1"; answer message "$2"; exit 0; }
 # clock: whole seconds since the boot, in $uptime. No wall clock, which may be set meanwhile; no fork.
 clock() { read -r uptime _ </proc/uptime && uptime=${uptime%.*}; }
 
-# With PID 1 frozen, systemctl blocks for ever.
-sc() { timeout -k 5 30 systemctl --no-pager "$@"; }
+# With PID 1 frozen, systemctl blocks for ever. It holds no lock of ours (9), which would outlive the shell.
+sc() { timeout -k 5 30 systemctl --no-pager "$@" 8>&- 9>&-; }
 
 # read_line FILE: its first line, nothing if it is not there; no fork.
 read_line() { line=; if [ -e "$1" ]; then read -r line <"$1" || :; fi; }

@@ -43,10 +43,11 @@ commit() {
     finish_commit || exit 1
 }
 
-# is_generation: then systemd-boot's installer makes it the default at once, too.
+# is_generation: then systemd-boot's installer makes it the default at once, too; also where it is one of another profile, of which it writes
+# entries as well.
 is_generation() {
     local link
-    for link in "$profile"-*-link; do
+    for link in "$profile"-*-link "$profile"-profiles/*-link; do
         # shellcheck disable=SC3013 # of POSIX since 2024, and of every shell that is tested
         [ ! "$link" -ef "$new" ] || return 0
     done

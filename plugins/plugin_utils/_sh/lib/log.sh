@@ -51,8 +51,12 @@ reap_logged() {
     read_log
 }
 
-# logged SECONDS COMMAND…: limited, with what it prints in the log, and nothing to read.
-logged() { limited "$@" >&7 2>&1 </dev/null 7>&-; }
+# logged SECONDS COMMAND…: limited, with what it prints in the log, and nothing to read. Whoever has repaired an earlier deployment has ended the
+# reader with all that it had started.
+logged() {
+    read_log
+    limited "$@" >&7 2>&1 </dev/null 7>&-
+}
 
 # log_line TEXT: and waits a moment, until what was printed before it can be read.
 log_line() {

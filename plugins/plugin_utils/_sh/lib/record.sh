@@ -89,13 +89,13 @@ close() {
     local leftover
     # While it is still open: what a power loss leaves after that, nobody looks for. The first is one that did not fit on the disk.
     [ ! -e "$var_dir/open.json.new" ] || rm -f "$var_dir/open.json.new"
-    # Those of another deployment are for its repair.
+    keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
+    [ "$(open_field id)" != "$id" ] || { rm -f "$var_dir/open.json" && sync -f "$var_dir"; }
+    # After it: as long as it is open its repair has to know that it was confirmed. Those of another deployment are for its own repair.
     for leftover in confirmed last-resort; do
         [ ! -e "$var_dir/open.$leftover.new" ] || rm -f "$var_dir/open.$leftover.new"
         ! is_marked "$leftover" || rm -f "$var_dir/open.$leftover"
     done
-    keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
-    [ "$(open_field id)" != "$id" ] || rm -f "$var_dir/open.json"
     sync -f "$var_dir"
     state "$1"
 }

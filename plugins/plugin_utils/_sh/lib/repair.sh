@@ -18,7 +18,11 @@ repair_others() {
         repair_one "$other" || return 1
     done
     open_id=$(open_field id)
-    [ -n "$open_id" ] || return 0
+    [ -n "$open_id" ] || {
+        # A power loss at the very end has left its mark, which means nobody any more.
+        rm -f "$var_dir/open.confirmed" "$var_dir/open.last-resort"
+        return 0
+    }
     repaired=yes
     repair_after_power_loss
 }

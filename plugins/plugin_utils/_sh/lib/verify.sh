@@ -30,6 +30,8 @@ has_previous_etc() { [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_
 
 ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
 
+is_ssh_unit() { case $1 in ssh.service | ssh.socket | sshd.service | sshd.socket) return 0 ;; *) return 1 ;; esac; }
+
 # ssh_is_up: one that is still being started has half a minute for it.
 ssh_is_up() {
     local tries
@@ -73,7 +75,8 @@ mend_units() {
     end_new_automounts
     while read -r service; do sc stop --no-block -- "$service" 2>/dev/null; done <"$dir/only-new"
     while read -r service; do
-        if gone "$service"; then
+        # Without the way in, nothing is as before.
+        if ! is_ssh_unit "$service" && gone "$service"; then
             # It was transient.
             grep -F -x -v -e "$service" "$dir/active" >"$dir/active.new"
             mv -f "$dir/active.new" "$dir/active"
@@ -103,9 +106,9 @@ gone() {
 # wake_logind: without an answer from logind every login and every sudo hangs. It may be active and yet have lost its connection.
 wake_logind() {
     grep -q -F -x systemd-logind.service "$dir/active" && tool loginctl >/dev/null || return 0
-    timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 && return 0
+    timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 9>&- && return 0
     sc restart systemd-logind.service
-    timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 || note "logind does not answer, so logins may hang"
+    timeout -k 5 15 loginctl --no-pager list-users >/dev/null 2>&1 9>&- || note "logind does not answer, so logins may hang"
     # It took its time.
     verify_previous
 }

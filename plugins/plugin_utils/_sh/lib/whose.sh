@@ -46,7 +46,7 @@ end_call() {
 may_have_made() {
     local parts
     [ "$1" != "$new_live" ] || return 0
-    parts=$(timeout -k 5 60 nix-store --query --requisites "$new_live" 2>/dev/null) || return 0
+    parts=$(timeout -k 5 60 nix-store --query --requisites "$new_live" 2>/dev/null 9>&-) || return 0
     case "$newline$parts$newline" in *"$newline$1$newline"*) return 0 ;; *) return 1 ;; esac
 }
 

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a deployment, of an undo and of a repair, in the shells that a host may have."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
+
+SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
+every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
+
+
+@every_shell
+@pytest.mark.parametrize("unit", ["ssh.service", "ssh.socket", "sshd.service", "sshd.socket"])
+def test_the_way_in_is_never_a_unit_that_may_go(shell: list[str], tmp_path: Path, unit: str) -> None:
+    """A unit that systemd knows no more was transient; but without ssh it is not the system that ran."""
+    script = f"{join('lib/verify')}\ncd '{tmp_path}'\ndir=.\nsc() {{ case $1 in show) echo not-found ;; esac; }}\n"
+    script += f"printf 'a.service\\n{unit}\\n' >active\ncp active missing\n: >only-new; : >changed; : >failed-now\n"
+    assert said(shell, f"{script}mend_units\ncat active") == unit
+
+
+@every_shell
+def test_what_is_asked_of_systemd_holds_no_lock(shell: list[str], tmp_path: Path) -> None:
+    """A systemctl that hangs outlives an undo that is killed, and the next undo needs the lock."""
+    for name in ("systemctl", "loginctl", "nix-store"):
+        (tmp_path / name).write_text("#!/bin/sh\n[ ! -e /proc/$$/fd/9 ] || echo $0 holds it >>held\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    script = f"{join('lib/verify')}\n{join('lib/whose')}\ncd '{tmp_path}'\nPATH='{tmp_path}':$PATH\ndir=.\n"
+    script += "new_live=/new\necho systemd-logind.service >active\ntool() { :; }\nexec 9>lock\n"
+    assert said(shell, f"{script}sc start a; wake_logind; may_have_made /x\ncat held 2>/dev/null || :") == ""
+
+
+@every_shell
+def test_log_has_a_reader_again(shell: list[str]) -> None:
+    """A repair ends it with all that it had started; without one, a program that prints much waits for ever."""
+    script = f"{join('lib/log')}\nread_log() {{ echo reads >&2; exec 7>&2; }}\n"
+    assert said(shell, f"exec 2>&1\n{script}logged 5 echo prints").splitlines() == ["reads", "prints"]
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("link", "known"),
+    [("system-3-link", True), ("system-profiles/trial-1-link", True), ("system-profiles/trial", False), ("x", False)],
+)
+def test_generations_of_every_profile_are_written_by_the_loader(
+    shell: list[str], tmp_path: Path, link: str, known: bool
+) -> None:
+    (tmp_path / "system-profiles").mkdir()
+    (tmp_path / "new").mkdir()
+    (tmp_path / link).symlink_to(tmp_path / "new")
+    (tmp_path / "system-1-link").symlink_to("/nowhere")
+    script = f"{join('lib/commit')}\nprofile='{tmp_path}/system' new='{tmp_path}/new'\nis_generation && echo known"
+    assert (said(shell, f"{script} || :") == "known") == known
+
+
+@every_shell
+def test_a_deployment_is_marked_as_long_as_it_is_open(shell: list[str], tmp_path: Path) -> None:
+    """A power cut may come between any two steps of the end; without the mark its repair would go back."""
+    script = f"{join('lib/record')}\ncd '{tmp_path}'\ndir=. var_dir=. roots=./roots id=1\n"
+    script += """
+look() { ls open.* 2>/dev/null | tr '\\n' ' '; echo; }
+rm() { command rm "$@"; look; }
+sync() { look; }
+printf '{\\n"id": "1",\\n}\\n' >open.json; echo 1 >open.confirmed; echo 2 >open.last-resort
+close committed
+"""
+    looks = [line.split() for line in said(shell, script).splitlines() if not line.startswith("deployment")]
+    assert [look for look in looks if "open.json" in look and "open.confirmed" not in look] == []
+    # That of another deployment is for its own repair.
+    assert looks[-1] == ["open.last-resort"]
+
+
+@every_shell
+def test_marks_of_a_deployment_that_is_not_open_any_more_go(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "open.confirmed").write_text("1\n", encoding="utf-8")
+    script = f"{join('lib/repair')}\ncd '{tmp_path}'\ndir=./x var_dir=. run_dir=. id=2\nrepair_others && ls"
+    assert said(shell, script) == ""
+
+
+def said(shell: list[str], script: str) -> str:
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=60)
+    return done.stdout.strip()
