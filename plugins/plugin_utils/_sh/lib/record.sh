@@ -86,18 +86,24 @@ finish() {
 
 # close OUTCOME: all that comes after the line; again, where it was cut off.
 close() {
-    local leftover
     # While it is still open: what a power loss leaves after that, nobody looks for. The first is one that did not fit on the disk.
     [ ! -e "$var_dir/open.json.new" ] || rm -f "$var_dir/open.json.new"
+    # Its line tells a repair what has become of it. Without one its marks do, as long as it is open.
+    [ -z "$(recorded_outcome)" ] || drop_marks
     keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
     [ "$(open_field id)" != "$id" ] || { rm -f "$var_dir/open.json" && sync -f "$var_dir"; }
-    # After it: as long as it is open its repair has to know that it was confirmed. Those of another deployment are for its own repair.
+    drop_marks
+    sync -f "$var_dir"
+    state "$1"
+}
+
+# drop_marks: those of another deployment are for its own repair.
+drop_marks() {
+    local leftover
     for leftover in confirmed last-resort; do
         [ ! -e "$var_dir/open.$leftover.new" ] || rm -f "$var_dir/open.$leftover.new"
         ! is_marked "$leftover" || rm -f "$var_dir/open.$leftover"
     done
-    sync -f "$var_dir"
-    state "$1"
 }
 
 # keeps_systems OUTCOME: only what went wrong keeps its systems from garbage collection.

@@ -60,18 +60,27 @@ def test_generations_of_every_profile_are_written_by_the_loader(
 
 
 @every_shell
-def test_a_deployment_is_marked_as_long_as_it_is_open(shell: list[str], tmp_path: Path) -> None:
-    """A power cut may come between any two steps of the end; without the mark its repair would go back."""
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_deployment_is_marked_as_long_as_that_counts(shell: list[str], tmp_path: Path, recorded: bool) -> None:
+    """A power cut may come between any two steps of the end: a repair without line and mark would go back.
+
+    Where the line is written the mark goes first, since nobody would look for it any more.
+    """
     script = f"{join('lib/record')}\ncd '{tmp_path}'\ndir=. var_dir=. roots=./roots id=1\n"
     script += """
 look() { ls open.* 2>/dev/null | tr '\\n' ' '; echo; }
 rm() { command rm "$@"; look; }
 sync() { look; }
 printf '{\\n"id": "1",\\n}\\n' >open.json; echo 1 >open.confirmed; echo 2 >open.last-resort
-close committed
 """
-    looks = [line.split() for line in said(shell, script).splitlines() if not line.startswith("deployment")]
-    assert [look for look in looks if "open.json" in look and "open.confirmed" not in look] == []
+    if recorded:
+        line = '{"id": "1", "outcome": "committed", "started": "now"}'
+        (tmp_path / "deployments.jsonl").write_text(f"{line}\n", encoding="utf-8")
+    said_of_it = said(shell, f"{script}close committed").splitlines()
+    looks = [line.split() for line in said_of_it if not line.startswith("deployment")]
+    first, second = ("open.json", "open.confirmed") if recorded else ("open.confirmed", "open.json")
+    assert [look for look in looks if second in look and first not in look] == []
+    assert [look for look in looks if first in look and second not in look] != []
     # That of another deployment is for its own repair.
     assert looks[-1] == ["open.last-resort"]
 
