@@ -3,6 +3,7 @@ byte FAULTS;
 
 /* Kinds of system and host: 1 is "perhaps", and costs no fault. */
 byte FIREWALL;          /* the new system has a unit that locks everybody out, and that the previous one does not have */
+byte FILTERS;           /* instead of that, a unit of both lets nobody in with the new system's rules, and a switch reloads it */
 byte WRAPPED;           /* the new system's `activate` makes another path live */
 byte BAD_MOUNT;         /* the new system has a mount that fails, and that local-fs.target requires */
 byte BOOT_ONLY;         /* the deployment is boot-only; 2: it is; not together with FIREWALL and BAD_MOUNT */
@@ -23,7 +24,8 @@ byte RUN_FULL;          /* /run is full: 1 for a while, 2 for ever */
 byte OWN_FULL;          /* a write fails also on a file system of our own, for a while: no memory */
 byte DAMAGED;           /* the window's file cannot be read any more */
 byte LOCK_HELD;         /* something holds the lock of switch-to-configuration for good */
-byte HAND_BROKEN;       /* the way by hand: 1, `activate` fails; 2, what only the new system has cannot be stopped; 3, either */
+byte HAND_BROKEN;       /* the way by hand: 1, `activate` fails; 2, what only the new system has cannot be stopped,
+                           nor a unit of both be reloaded; 3, either */
 byte INSTALLER;         /* from now on the installer of the boot loader: 1 does nothing, 2 fails half way, 3 either */
 byte UNREADABLE_LOADER;
 byte LATE_FAILURE;      /* a unit fails while the window is open */
@@ -33,7 +35,7 @@ byte LINK_CUT;          /* the controller loses the host while it activates */
 byte LATER;
 
 inline read_faults() { c_code {
-    now.FAULTS = setting("FAULTS"); now.FIREWALL = setting("FIREWALL"); now.WRAPPED = setting("WRAPPED");
+    now.FAULTS = setting("FAULTS"); now.FIREWALL = setting("FIREWALL"); now.FILTERS = setting("FILTERS"); now.WRAPPED = setting("WRAPPED");
     now.BAD_MOUNT = setting("BAD_MOUNT"); now.BOOT_ONLY = setting("BOOT_ONLY"); now.GRUB = setting("GRUB"); now.NEVER_REBOOT = setting("NEVER_REBOOT");
     now.KILL = setting("KILL"); now.HANG = setting("HANG"); now.THIRD_LIVE = setting("THIRD_LIVE");
     now.THIRD_BOOT = setting("THIRD_BOOT"); now.RESCUE = setting("RESCUE"); now.SOFT_REBOOT = setting("SOFT_REBOOT");

@@ -3,7 +3,7 @@
 mtype:system = { OLD, NEW, INNER, OTHER };  /* INNER: what `activate` of a wrapped NEW makes live. OTHER: a third party's. */
 
 mtype:system live = OLD, profile = OLD, loader = OLD;
-bool locked_out;          /* a unit that only NEW has is active, and lets nobody in */
+bool locked_out;          /* a unit that only NEW has is active, or one of both holds what NEW gave it, and lets nobody in */
 bool ssh = true;          /* an ssh unit is active */
 mtype:manager = { running, emergency, soft_rebooting, shutting_down };
 mtype:manager manager = running;   /* rescue is `emergency` too */
@@ -17,7 +17,8 @@ bool run_full, own_full, new_gone;
 mtype:side = { kept, theirs, broken };  /* of the boot side, as the undo sees it */
 
 /* What NEW is like. */
-bool firewall, wrapped, bad_mount;
+bool firewall, filters, wrapped, bad_mount;
+#define LOCKS_OUT (firewall || filters)
 bool boot_only;           /* it is made the boot default and never live: asked for so, or since it needs a reboot */
 
 /* On disk: open.json, open.confirmed, the roots, the line in deployments.jsonl. */
@@ -101,7 +102,7 @@ inline lose_state() {
 
 /* The units of the system that is live are started. */
 inline start_live_system() {
-    ssh = true; locked_out = (LIVE_IS_NEW && firewall); manager = running;
+    ssh = true; locked_out = (LIVE_IS_NEW && LOCKS_OUT); manager = running;
     if
     :: LIVE_IS_NEW && bad_mount -> enter_emergency(false)
     :: else

@@ -32,7 +32,7 @@ inline read_watched() { c_code {
 
 /* The host had no way back: the operator forbade the reboot or it would not help, and every other way was broken. */
 #define HOPELESS (line == rollback_failed && (NEVER_REBOOT || loader != OLD || profile != OLD) && \
-    foreign_lock && (hand_broken || cannot_stop))
+    ((foreign_lock && (hand_broken || cannot_stop)) || (filters && cannot_stop)))
 /* An admin's rescue is theirs to end: where nothing was made live, where all was back already, or where what was confirmed is left as it
    is. */
 #define THEIR_RESCUE (admin_rescue && (boot_only || (ever_confirmed && (LIVE_IS_NEW || line == superseded))))

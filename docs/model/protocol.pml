@@ -27,7 +27,7 @@ proctype monitor() {
 init {
     atomic {
         read_watched(); read_rules(); read_faults(); faults = FAULTS;
-        if :: FIREWALL -> firewall = true :: true fi;
+        if :: FIREWALL -> firewall = true :: FILTERS -> filters = true :: true fi;
         if :: WRAPPED -> wrapped = true :: true fi;
         if :: BAD_MOUNT -> bad_mount = true :: true fi;
         if :: BOOT_ONLY -> boot_only = true :: BOOT_ONLY != 2 fi;

@@ -9,6 +9,7 @@ bool GUARD_AFTER_SOFT;         /* a generator of units makes a guard after a sof
 
 /* Verified means. */
 bool STOP_NEW_UNITS;           /* the way by hand stops what only the new system has, while systemd still knows how */
+bool RELOAD_UNITS;             /* what the new system had reloaded is reloaded once more, where no switch has seen what differs */
 bool VERIFY_UNITS;             /* verified: nothing of the new system is active any more */
 bool LATE_LOOK;                /* units are looked at once more before the commit */
 bool LAST_RESORT_AUTO;         /* no way back, no way in, and the boot side is the previous one: reboot */
@@ -47,7 +48,7 @@ inline read_rules() { c_code {
     now.NO_DEFAULT_DEPS = setting("NO_DEFAULT_DEPS");
     now.EMERGENCY_IS_NO_SHUTDOWN = setting("EMERGENCY_IS_NO_SHUTDOWN"); now.WAIT_FOR_JOBS = setting("WAIT_FOR_JOBS");
     now.SOFT_IS_NO_SHUTDOWN = setting("SOFT_IS_NO_SHUTDOWN"); now.GUARD_AFTER_SOFT = setting("GUARD_AFTER_SOFT");
-    now.STOP_NEW_UNITS = setting("STOP_NEW_UNITS"); now.VERIFY_UNITS = setting("VERIFY_UNITS");
+    now.STOP_NEW_UNITS = setting("STOP_NEW_UNITS"); now.RELOAD_UNITS = setting("RELOAD_UNITS"); now.VERIFY_UNITS = setting("VERIFY_UNITS");
     now.LATE_LOOK = setting("LATE_LOOK"); now.LAST_RESORT_AUTO = setting("LAST_RESORT_AUTO");
     now.REBOOT_THEN_FINISH = setting("REBOOT_THEN_FINISH"); now.OURS_BY_ACTS = setting("OURS_BY_ACTS");
     now.PARTS_ARE_OURS = setting("PARTS_ARE_OURS"); now.LINK_IDENTITY = setting("LINK_IDENTITY");

@@ -32,7 +32,7 @@ proctype supervisor() provided (!hung) {
             };
             atomic { make_live(NEW_LIVE) };
             atomic {
-                locked_out = firewall; lock = false;
+                locked_out = LOCKS_OUT; lock = false;
                 if
                 :: bad_mount -> enter_emergency(false)
                 :: else

@@ -8,8 +8,10 @@
 #define PROFILE_MOVED ((phase == commit_profile && profile == NEW && !BOOT_LOOKS_THEIRS) || \
     ((phase == commit_boot || phase == commit_verify) && (!LOOK_FOR_NEW || profile == NEW)))   /* profile_moved(), lib/undo.sh */
 #define THEIRS_KEEPS_ALL (LIVE_LOOKS_THEIRS || BOOT_LOOKS_THEIRS)
+/* What is looked at: a unit of both goes on in the same run, and nothing tells what it holds but that it could not be reloaded. */
+#define SEEN_LOCKED_OUT (locked_out && (!filters || RELOAD_UNITS))
 /* way_in(), lib/ways_back.sh */
-#define WAY_IN (ssh && !locked_out)
+#define WAY_IN (ssh && !SEEN_LOCKED_OUT)
 #define DIRECTORY_LEFT (state != nothing && !IS_FINAL(state) && (!in_vain || CAN_WRITE))
 /* The next deployment comes over ssh: repair_others(), lib/repair.sh. */
 #define NEXT_RUN_COMES (REACHABLE && !guard_up && !post_pending && supervisor_is == gone)
@@ -24,7 +26,7 @@ inline wait_for_jobs() {
 }
 
 /* stop_new_units(), lib/ways_back.sh */
-#define NEW_UNITS_STAY (jobs || cannot_stop || !STOP_NEW_UNITS)
+#define NEW_UNITS_STAY (filters || jobs || cannot_stop || !STOP_NEW_UNITS)
 
 /* leave_emergency(), lib/ways_back.sh: nothing can be started while something is still being stopped. */
 inline leave_emergency() {
@@ -36,16 +38,21 @@ inline leave_emergency() {
         :: else
         fi;
         if
-        :: !jobs && !(LIVE_IS_NEW && bad_mount) -> manager = running; ssh = true; locked_out = locked_out || (LIVE_IS_NEW && firewall)
+        :: !jobs && !(LIVE_IS_NEW && bad_mount) -> manager = running; ssh = true; locked_out = locked_out || (LIVE_IS_NEW && LOCKS_OUT)
         :: else
         fi
     :: else
     fi
 }
 
+/* reload_units(), lib/ways_back.sh: by the previous system's own commands. A switch that sees what differs has done it. */
+inline reload_units() {
+    locked_out = locked_out && !(filters && live == OLD && ((RELOAD_UNITS && !jobs && !cannot_stop) || sees))
+}
+
 /* verify_previous() and mend_units(), lib/verify.sh. In rescue and emergency the host has not come up. */
 inline verify_previous() {
-    verified = (live == OLD && manager != emergency && !jobs && !(VERIFY_UNITS && locked_out));
+    verified = (live == OLD && manager != emergency && !jobs && !(VERIFY_UNITS && SEEN_LOCKED_OUT));
     ssh = ssh || (verified && manager == running)
 }
 
@@ -90,7 +97,7 @@ inline repair_after_power_loss() {
 }
 
 proctype undoer() {
-    bool must_write = false, repairing = false, ok = true, verified;
+    bool must_write = false, repairing = false, ok = true, verified, sees;
     byte tries, way, rounds;
     mtype:side boot = kept;
     mtype:state phase = nothing, outcome = nothing;
@@ -195,7 +202,7 @@ end_idle:
             atomic {
                 if
                 :: LOOK_EACH_CALL && LIVE_LOOKS_THEIRS -> ways_over = true; goto judge
-                :: else -> way_begun = CAN_WRITE || way_begun; leave_emergency()
+                :: else -> way_begun = CAN_WRITE || way_begun; leave_emergency(); sees = (way == 1 && live != OLD)
                 fi
             };
             if
@@ -210,8 +217,8 @@ end_idle:
                 if
                 :: ok ->
                     atomic { make_live(OLD) };
-                    atomic { locked_out = false; lock = false; call = no_call }
-                :: else
+                    atomic { locked_out = locked_out && filters; lock = false; call = no_call }
+                :: else -> sees = false
                 fi
             :: way == 2 && !hand_broken ->                                   /* way_by_hand(), lib/ways_back.sh */
                 atomic { locked_out = locked_out && NEW_UNITS_STAY };
@@ -225,7 +232,7 @@ end_idle:
             fi;
             wait_for_jobs();
             atomic {
-                verify_previous();
+                reload_units(); verify_previous();
                 if
                 :: verified -> ways_over = true; goto judge
                 :: !verified && SOFT_REBOOT_BEGINS -> goto leave
@@ -288,7 +295,7 @@ end_idle:
     } unless { kill_undo };
     atomic {
         kill_undo = false; undo_running = false; ways_over = false;
-        ok = true; boot = kept; verified = false; repairing = false;
+        ok = true; boot = kept; verified = false; sees = false; repairing = false;
         tries = 0; way = 0; rounds = 0; phase = nothing; outcome = nothing; target = OLD;
         goto end_idle
     }

@@ -25,7 +25,7 @@ inline choose_system(not_new, not_old) {
     fi
 }
 inline they_make_live() {
-    live = (s == NEW -> NEW_LIVE : s); locked_out = (s == NEW && firewall); ssh = true;
+    live = (s == NEW -> NEW_LIVE : s); locked_out = (s == NEW && LOCKS_OUT); ssh = true;
     live_made_again = !(call == test_new && s == NEW); live_is_theirs = live_made_again && s != OLD;
     live_is_their_doing = (s != OLD); they_acted = true
 }

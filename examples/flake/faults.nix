@@ -102,6 +102,62 @@ let
         "timers.target" = c.wants."timers.target" ++ [ "tock.timer" ];
       };
     };
+  # A firewall that a switch loads anew and does not stop: since the unit says so, or since what it reads is all that differs.
+  filtersBy =
+    form: chain:
+    let
+      rules = builtins.toFile "filters.nft" ''
+        table inet filters
+        delete table inet filters
+        table inet filters {
+          chain ${chain}
+        }
+      '';
+      loads = file: "/usr/sbin/nft -f ${file}";
+      unit = file: more: ''
+        [Unit]
+        DefaultDependencies=no
+        Conflicts=shutdown.target
+        Before=network.target shutdown.target
+        ${more}
+
+        [Service]
+        Type=oneshot
+        RemainAfterExit=yes
+        X-ReloadIfChanged=${if more == "" then "true" else "false"}
+        ExecStart=${loads file}
+        ExecReload=${loads file}
+        ExecStop=/usr/sbin/nft delete table inet filters
+      '';
+    in
+    {
+      unit = service "filters.service" (unit rules "");
+      triggers =
+        c:
+        activation "filters" "ln -sfn ${rules} /run/filters.nft" c
+        // service "filters.service" (unit "/run/filters.nft" "X-Reload-Triggers=${rules}") c;
+    }
+    .${form};
+  open = "opened { }";
+  closed = "closed { type filter hook input priority 0; tcp flags & (syn | ack) == syn drop; }";
+  # What need not be up for ever: one that a socket starts for each connection, and one that a timer starts; and one that nobody starts.
+  jobsWith =
+    more: c:
+    c
+    // {
+      units = c.units // {
+        "talk.socket" = "[Socket]\nListenStream=/run/talk.sock\nAccept=yes\n";
+        "talk@.service" = "[Service]\nExecStart=/usr/bin/cat\nStandardInput=socket\n# ${more}\n";
+        "work.timer" = "[Timer]\nOnCalendar=yearly\n";
+        "work.service" = "[Service]\nExecStart=/bin/sh -c 'echo begins >>/run/work; until [ -e /run/work-done ]; do sleep 0.2; done'\n";
+        "idle.service" = "[Service]\nExecStart=/bin/sh -c 'until [ -e /run/fail ]; do sleep 0.2; done; exit 1'\n# ${more}\n";
+      };
+      wants = c.wants // {
+        "sockets.target" = c.wants."sockets.target" ++ [ "talk.socket" ];
+        "timers.target" = c.wants."timers.target" ++ [ "work.timer" ];
+        "multi-user.target" = c.wants."multi-user.target" ++ (if more == "" then [ ] else [ "idle.service" ]);
+      };
+    };
   slow-unit = service "slow.service" "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/sleep 8\n";
   installer = script: c: { installBootLoader = "/usr/bin/dash ${builtins.toFile "install-boot-loader" (script c)}"; };
 in
@@ -363,6 +419,24 @@ rec {
 
   # A firewall by another name.
   gate = c: service "gate.service" (firewall c).units."firewall.service" c;
+
+  # A firewall that both systems have; with the new one's rules nobody comes in.
+  filters = filtersBy "unit" open;
+
+  filters-closed = filtersBy "unit" closed;
+
+  filters-triggers = filtersBy "triggers" open;
+
+  filters-triggers-closed = filtersBy "triggers" closed;
+
+  filters-closed-mount-fails = c: filters-closed (c // mount-fails c);
+
+  filters-triggers-closed-mount-fails = c: filters-triggers-closed (c // mount-fails c);
+
+  # Units that end by themselves; in the second one of them is wanted, and fails when it is told to.
+  jobs = jobsWith "";
+
+  jobs-fail = jobsWith "another";
 
   # Listens in one place, for a service that is started by the first who comes, and has a timer; and the same in another
   # one, behind a firewall.

@@ -96,6 +96,8 @@ class Attempt:
         host, flake = self.host, self.soak.by_hand[self.host.name]
         if loader_of(host) != self.loader:
             give_loader(host, flake, self.version("by-hand"), self.loader)
+        if self.choice.system.runs_before:
+            self.next_deploy(self.version("before"), self.choice.system.runs_before)
         if self.choice.beginning:
             with self.deploy(BOOT_LOST, self.version("lost"), soak_choice.PLAYBOOK) as deployment:
                 deployment.end(2 * self.soak.sum)
@@ -246,11 +248,11 @@ class Attempt:
         soak_aftermath.comes_up(host, promised, self.choice.cut_power)
         self.untested = not truth(host).is_one
 
-    def next_deploy(self, version: str) -> None:
+    def next_deploy(self, version: str, configuration: str = "") -> None:
         """A deploy without a fault does what it is for, and leaves nothing at all."""
         before = self.output
         began = time.monotonic()
-        with self.deploy("", version, soak_choice.PLAYBOOK) as deployment:
+        with self.deploy(configuration, version, soak_choice.PLAYBOOK) as deployment:
             code = deployment.end(2 * self.soak.sum)
             self.soak.lengths[self.host.name] = time.monotonic() - began
             self.output = f"{before}\n--- the next deploy\n{deployment.output}"

@@ -116,8 +116,9 @@ def _goes_with(configuration: str, fault: Fault) -> bool:
 
 
 def _is_looked_after(configuration: str) -> bool:
-    """Whether somebody does something on the host while this one is tried."""
-    return BAD[configuration].fails_when_told or BAD[configuration].fills_run
+    """Whether somebody does something on the host while this one is tried, or before."""
+    system = BAD[configuration]
+    return system.fails_when_told or system.fills_run or bool(system.runs_before)
 
 
 def _moment(random: Random, configuration: str, states: Sequence[str]) -> Moment:

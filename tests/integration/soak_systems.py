@@ -30,6 +30,8 @@ class System:
     """Time limits that it needs."""
     fails_when_told: bool = False
     """Whether its unit fails when somebody says so, which is done while it waits for confirmation."""
+    runs_before: str = ""
+    """A configuration that the host runs before, of which this one is made."""
     fills_run: bool = False
     """Whether it fills /run, until somebody tidies up."""
 
@@ -59,6 +61,7 @@ BAD: dict[str, System] = {
     "mount-fails-late": System({"settle": 4}),
     "mount-fails-unneeded": System(),
     "mount-changes": System(),
+    "filters-closed-mount-fails": System(runs_before="filters"),
     "swap-fails": System(),
     "sysinit-fails": System(),
     "network-online-hangs": System(),
@@ -66,6 +69,8 @@ BAD: dict[str, System] = {
     "firewall": System(),
     "firewall-iptables": System(),
     "gate": System(),
+    "filters-closed": System(runs_before="filters"),
+    "filters-triggers-closed": System(runs_before="filters-triggers"),
     "listens-elsewhere": System(),
     "joined-firewall": System(),
     "wrapped-firewall": System(),

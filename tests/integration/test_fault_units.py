@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from integration.faulting import (
     SHORT,
     SWITCH_LOCK,
@@ -80,6 +81,58 @@ def test_firewalls_after_the_way_by_hand(lab: Lab, whole: dict[str, Host]) -> No
     at_once({host: partial(case, fault) for host, fault in zip(whole.values(), faults, strict=True)})
 
 
+def by_hand(lab: Lab, host: Host, form: str) -> None:
+    """Something holds the lock of switch-to-configuration."""
+    goes_back_by_hand(lab, host, build(host, f"{form}-closed"))
+
+
+def in_emergency(lab: Lab, host: Host, form: str) -> None:
+    """Something that is required fails while nobody has confirmed yet: what has no default dependencies goes on."""
+    limits = SHORT | {"confirm": 6}
+    with deploying(lab, host, build(host, f"{form}-closed"), confirm=False, limits=limits) as deployment:
+        deployment.wait_for("window")
+        assert "closed" in filters(host)
+        host.run("systemctl --no-block --job-mode=replace-irreversibly start emergency.target", check=True)
+        deployment.end()
+
+
+def mount_fails(lab: Lab, host: Host, form: str) -> None:
+    """Which ends in emergency mode."""
+    system = build(host, f"{form}-closed-mount-fails")
+    with deploying(lab, host, system, limits=SHORT, reconnect_timeout=120) as deployment:
+        assert deployment.end(180) != 0, deployment.output
+
+
+def filters(host: Host) -> str:
+    """The rules that hold."""
+    return host.run("/usr/sbin/nft list table inet filters", check=True).stdout
+
+
+@pytest.mark.parametrize("form", ["filters", "filters-triggers"])
+def test_reloaded_firewalls(lab: Lab, whole: dict[str, Host], form: str) -> None:
+    """One that both systems have is loaded anew by a switch, and goes on in the same run: the old rules hold again."""
+
+    def case(fault: Callable[[Lab, Host, str], None], host: Host) -> None:
+        system = build(host, form)
+        with deploying(lab, host, system) as first:
+            assert first.end() == 0, first.output
+        run = property_of(host, "filters.service", "InvocationID")
+        fault(lab, host, form)
+        is_whole(host, system, "rolled-back", 120)
+        rules = filters(host)
+        assert "opened" in rules, rules
+        assert "closed" not in rules, rules
+        # Else the run would have told.
+        assert property_of(host, "filters.service", "InvocationID") == run
+
+    at_once(
+        {
+            host: partial(case, fault)
+            for host, fault in zip(whole.values(), (by_hand, in_emergency, mount_fails), strict=True)
+        }
+    )
+
+
 def is_called(host: Host, place: str) -> None:
     """Connect to the socket, which starts the service."""
     with socket.socket(socket.AF_UNIX) as caller:
@@ -122,6 +175,50 @@ def test_changed_units_after_the_way_by_hand(lab: Lab, whole: dict[str, Host]) -
 
     at_once(dict.fromkeys(list(whole.values())[:2], case))
     lab.reset(list(whole.values())[:2])
+
+
+def by_switching(lab: Lab, host: Host, system: str, meanwhile: Callable[[], None]) -> None:
+    """Let nobody confirm a system."""
+    with deploying(lab, host, system, confirm=False, limits=BACK) as deployment:
+        deployment.wait_for("window")
+        meanwhile()
+        deployment.end()
+        settled(host)
+
+
+def test_units_that_end_by_themselves(lab: Lab, whole: dict[str, Host]) -> None:
+    """Nobody misses them, nor starts them once more; and what only failed while the new system was live is history."""
+
+    def case(goes_back: Callable[..., None], host: Host) -> None:
+        system = build(host, "jobs")
+        with deploying(lab, host, system) as first:
+            assert first.end() == 0, first.output
+        host.run("systemctl start work.service", check=True)
+        caller = socket.socket(socket.AF_UNIX)
+        caller.connect(str(inside(host, "/run/talk.sock")))
+        talks = partial(active, host, "talk@*.service")
+        wait_for(talks, 10, 0.1)
+
+        def all_end() -> None:
+            assert talks()
+            assert active(host, "work.service")
+            caller.close()
+            host.run("touch /run/work-done /run/fail", check=True)
+            wait_for(lambda: property_of(host, "idle.service", "ActiveState") == "failed", 10, 0.1)
+            wait_for(lambda: not talks() and not active(host, "work.service"), 10, 0.1)
+
+        goes_back(lab, host, build(host, "jobs-fail"), all_end)
+        is_whole(host, system, "rolled-back")
+        assert host.run("cat /run/work", check=True).stdout == "begins\n"
+        assert not active(host, "work.service")
+        host.run("rm /run/work /run/work-done /run/fail", check=True)
+
+    at_once(dict(zip(whole.values(), (partial(case, by_switching), partial(case, goes_back_by_hand)), strict=False)))
+
+
+def active(host: Host, pattern: str) -> str:
+    """The units of this name that are active."""
+    return host.run(f"systemctl list-units --state=active --plain --no-legend '{pattern}'", check=True).stdout
 
 
 def is_confirmed_late(lab: Lab, host: Host, fault: str, unit: str, bad: Mapping[str, str]) -> None:

@@ -83,6 +83,8 @@ NEEDED: list[tuple[str, Faults, str]] = [
     ("SOFT_IS_NO_SHUTDOWN", faults(1, SOFT_REBOOT=1), "final_state_is_true"),
     ("GUARD_AFTER_SOFT", faults(1, SOFT_REBOOT=1, FIREWALL=1), "something_final_is_reached"),
     ("STOP_NEW_UNITS", faults(1, FIREWALL=1, LOCK_HELD=1, NEVER_REBOOT=1), "host_can_be_reached"),
+    ("RELOAD_UNITS", faults(1, FILTERS=1, LOCK_HELD=1), "host_can_be_reached"),
+    ("RELOAD_UNITS", faults(FILTERS=1, BAD_MOUNT=1), "final_state_is_true"),
     ("VERIFY_UNITS", faults(2, FIREWALL=1, LOCK_HELD=1, HAND_BROKEN=2), "final_state_is_true"),
     ("LATE_LOOK", faults(1, LATE_FAILURE=1), "what_is_committed_is_well"),
     ("LAST_RESORT_AUTO", faults(2, FIREWALL=1, LOCK_HELD=1, HAND_BROKEN=1), "host_can_be_reached"),
@@ -123,11 +125,11 @@ WIDE: list[tuple[str, Faults]] = [
     ("any 2 faults, systemd-boot", faults(2, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),
     ("any 2 faults, GRUB", faults(2, GRUB=1, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),
     ("any 2 faults, boot-only", faults(2, BOOT_ONLY=2, WRAPPED=1, GRUB=1, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),
-    ("any 2 faults, never reboot", faults(2, NEVER_REBOOT=1, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN)),
+    ("any 2 faults, never reboot", faults(2, NEVER_REBOOT=1, FILTERS=1, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN)),
     ("any 2 faults, those aside", faults(2, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN, **ASIDE)),
     ("any 3 faults, a firewall", faults(3, FIREWALL=1, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),
     ("3 deaths", faults(3, **SYSTEMS, **DEATHS, POWER=1)),
-    ("3 faults of the ways back", faults(3, **SYSTEMS, LOCK_HELD=1, HAND_BROKEN=3, KILL=1, RESCUE=1)),
+    ("3 faults of the ways back", faults(3, FILTERS=1, **SYSTEMS, LOCK_HELD=1, HAND_BROKEN=3, KILL=1, RESCUE=1)),
 ]
 
 

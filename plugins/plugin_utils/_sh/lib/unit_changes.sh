@@ -62,6 +62,9 @@ is_wanted_in() {
     return 1
 }
 
+# options_in SYSTEM DIRECTORY: how its /etc/fstab mounts it.
+options_in() { [ ! -r "$1/etc/fstab" ] || awk -v want="$2" '$1 !~ /^#/ && $2 == want { print $4 }' "$1/etc/fstab"; }
+
 # list_changed: units that were started while the new system was live, were not started again since, and that it made something else of.
 list_changed() {
     local name
@@ -74,13 +77,45 @@ list_changed() {
     done >"$dir/changed"
 }
 
+# list_reloaded: units that were active before and that switch-to-configuration reloads where the two systems differ. They go on in the same run,
+# so nothing tells whether they hold what the new system has given them, as the rules of a firewall.
+list_reloaded() {
+    local name
+    # One look for all: on most hosts there are a handful.
+    grep -s -l -E '^[[:space:]]*X-Reload(IfChanged|-Triggers)[[:space:]]*=' \
+        "$new_live"/etc/systemd/system/* "$new_live"/etc/systemd/system/*.d/* \
+        "$previous_live"/etc/systemd/system/* "$previous_live"/etc/systemd/system/*.d/* 2>/dev/null |
+        sed -e 's|.*/etc/systemd/system/||' -e 's|\.d/.*||' >"$dir/reloading"
+    awk -v list="$dir/reloading" '
+        BEGIN { while ((getline one <list) > 0) listed[one] }
+        { template = $0; sub(/@.*\./, "@.", template) }
+        $0 in listed || template in listed || /\.mount$/' "$dir/active" | while read -r name; do
+        ! are_different "$name" || printf '%s\n' "$name"
+    done >"$dir/reloaded"
+}
+
 # is_another_unit NAME: whether the two systems differ in it. A unit that must not be restarted runs what it ran.
-is_another_unit() {
-    local its_new_file part
+is_another_unit() { are_different "$1" && may_be_restarted "$1"; }
+
+may_be_restarted() { ! unit_file_in "$previous_live" "$1" || ! grep -q '^X-RestartIfChanged=false' "$unit_file"; }
+
+# are_different NAME: whether both systems have it, and not the same of it.
+are_different() {
+    local its_new_file its_options part where
+    case $1 in
+    *.mount)
+        # Of the list of mounts a unit is made, and mounted anew where only its options differ.
+        if ! cmp -s "$new_live/etc/fstab" "$previous_live/etc/fstab"; then
+            where=$(sc show -p Where --value -- "$1" 2>/dev/null)
+            its_options=$(options_in "$new_live" "$where")
+            where=$(options_in "$previous_live" "$where")
+            [ -z "$its_options" ] || [ -z "$where" ] || [ "$its_options" = "$where" ] || return 0
+        fi
+        ;;
+    esac
     unit_file_in "$new_live" "$1" || return 1
     its_new_file=$unit_file
     unit_file_in "$previous_live" "$1" || return 1
-    ! grep -q '^X-RestartIfChanged=false' "$unit_file" || return 1
     cmp -s "$its_new_file" "$unit_file" || return 0
     for part in "$its_new_file.d"/* "$unit_file.d"/*; do
         [ -e "$part" ] || continue

@@ -1,6 +1,6 @@
 # Whether the system that ran runs again, whole, and nothing of the new one.
 # inputs: over_ssh
-# needs: base complain directory lines manager process tools unit_changes units
+# needs: base complain directory each_first_word lines manager process tools unit_changes units
 # shellcheck shell=sh
 
 # verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Complains of what is not.
@@ -45,20 +45,22 @@ ssh_is_up() {
 
 # units_are_as_before: leaves lists of those that are not. Where systemd does not answer nobody knows, and the lists are empty.
 units_are_as_before() {
-    local list
+    local list name
     for list in missing failed-now only-new changed; do printf '' >"$dir/$list"; done
     { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all" &&
         wanted_units activating >"$dir/starting.all" && wanted_units auto-restart,auto-restart-queued >"$dir/restarting-now"; } ||
         { complain no-answer-from-systemd "systemd does not answer"; return; }
     # One that fails again and again is activating, too.
     lines_without "$dir/restarting-now" <"$dir/active-now" >"$dir/up"
-    lines_without "$dir/up" <"$dir/active" | not_mounted_otherwise >"$dir/missing"
+    lines_without "$dir/up" <"$dir/active" | not_mounted_otherwise |
+        while read -r name; do ended_by_itself "$name" || printf '%s\n' "$name"; done >"$dir/missing"
     grep -F -x -f "$dir/active" "$dir/starting.all" >"$dir/starting"
-    lines_without "$dir/failed-before" <"$dir/failed-all" >"$dir/failed-now"
+    lines_without "$dir/failed-before" <"$dir/failed-all" |
+        while read -r name; do is_for_a_connection "$name" || printf '%s\n' "$name"; done >"$dir/failed-now"
     list_only_new
     list_changed || { complain no-answer-from-systemd "systemd does not say which run of each unit it is"; return; }
-    [ -s "$dir/missing" ] || [ -s "$dir/failed-now" ] || [ -s "$dir/only-new" ] || [ -s "$dir/changed" ] || return 0
-    complain units-failed "units are not as before: $(cat "$dir/missing" "$dir/failed-now" "$dir/only-new" "$dir/changed" | sort -u | tr '\n' ' ')"
+    set -- "$dir/missing" "$dir/failed-now" "$dir/only-new" "$dir/changed" "$dir/not-reloaded" "$dir/not-stopped"
+    for list in "$@"; do [ ! -s "$list" ] || { complain units-failed "units are not as before: $(cat "$@" 2>/dev/null | sort -u | tr '\n' ' ')"; return; }; done
 }
 
 # not_mounted_otherwise: filters a list of units that are not up. Who looks into a directory finds the same, whether it is mounted or will be then.
@@ -89,6 +91,11 @@ mend_units() {
         # No socket can be started while its service runs.
         # shellcheck disable=SC2046 # words
         case $service in *.socket) sc stop -- $(sc show -p Triggers --value -- "$service" 2>/dev/null) 2>/dev/null ;; esac
+        # None can be started without a connection.
+        if is_for_a_connection "$service"; then
+            sc stop --no-block -- "$service" 2>/dev/null
+            continue
+        fi
         sc restart --no-block -- "$service" 2>/dev/null
     done <"$dir/changed"
     # A unit that only the new system had is history, not a fault of the previous one.
@@ -100,6 +107,39 @@ gone() {
     case $(sc show -p LoadState --value -- "$1" 2>/dev/null) in
     not-found | masked) return 0 ;;
     *) return 1 ;;
+    esac
+}
+
+# is_for_a_connection UNIT: whether a socket starts it for each connection (Accept=yes), and it ends with that.
+is_for_a_connection() {
+    case $1 in *@*.service) [ "$(sc show -p Accept --value -- "${1%%@*}.socket" 2>/dev/null)" = yes ] ;; *) return 1 ;; esac
+}
+
+# ended_by_itself UNIT: whether it has done what it was started for, and nothing wants it to be up: a job of a timer, say. Who is stopped ceases to be
+# active first, and its process ends then.
+ended_by_itself() {
+    case $1 in *.service) ;; *) return 1 ;; esac
+    ! is_for_a_connection "$1" || return 0
+    told=$(sc show -p ActiveState -p Result -p RemainAfterExit -p TriggeredBy -p WantedBy -p RequiredBy -p UpheldBy -p BoundBy -p InvocationID \
+        -p ExecMainExitTimestampMonotonic -p ActiveExitTimestampMonotonic -- "$1" 2>/dev/null) || return 1
+    amiss=no is_triggered=no its_run=none process_ended=0 was_active=0
+    each_first_word note_end "$told"
+    [ "$amiss" = no ] && [ "$process_ended" -gt 0 ] && [ $((was_active - process_ended)) -ge 0 ] && [ $((was_active - process_ended)) -lt 1000000 ] ||
+        return 1
+    # Else it may have been started anew, and something else of it.
+    [ "$is_triggered" = yes ] || grep -q -F -e "invocation:$1 -> $its_run" "$dir/invocations"
+}
+
+# note_end NAME=VALUE: of what ended_by_itself has asked.
+note_end() {
+    case $1 in
+    ActiveState=inactive | Result=success | RemainAfterExit=no) ;;
+    *=) ;;
+    ActiveState=* | Result=* | RemainAfterExit=* | WantedBy=* | RequiredBy=* | UpheldBy=* | BoundBy=*) amiss=yes ;;
+    TriggeredBy=*) is_triggered=yes ;;
+    InvocationID=*) its_run=${1#*=} ;;
+    ExecMainExitTimestampMonotonic=*) process_ended=${1#*=} ;;
+    ActiveExitTimestampMonotonic=*) was_active=${1#*=} ;;
     esac
 }
 

@@ -1,6 +1,6 @@
 # The ways back to the system that ran, one after the other, each under its limit and verified.
 # inputs: last_resort_reboot rollback_limit commit_limit over_ssh
-# needs: base commit directory log manager open_marks process reports_to_directory switch unit_changes verify whose
+# needs: base commit directory lines log manager open_marks process reports_to_directory switch unit_changes units verify whose
 # shellcheck shell=sh
 
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
@@ -8,6 +8,7 @@ go_back() {
     local rounds
     prune_lists
     begin_ways
+    forget_failures
     # A start that was refused, since something was still being stopped, is not yet a no.
     while
         rounds=$((rounds + 1))
@@ -37,6 +38,14 @@ keep() { { printf '%s\n' "$2" >"$dir/$1.new"; } 2>/dev/null && mv -f "$dir/$1.ne
 
 is_number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
 
+# forget_failures: what has failed while the new system was live is no fault of the previous one, which may have the unit as well and not start it.
+# What fails once more counts.
+forget_failures() {
+    local name
+    failed_units >"$dir/failed-all" || return 0
+    lines_without "$dir/failed-before" <"$dir/failed-all" | while read -r name; do sc reset-failed -- "$name" 2>/dev/null; done
+}
+
 # try_ways: no, if they should be tried once more.
 try_ways() {
     for way in test restart-bus by-hand; do
@@ -50,6 +59,9 @@ try_ways() {
         # switch-to-configuration knows nothing of them, and whoever is to come back may want what is there.
         end_new_automounts
         leave_emergency
+        # Whatever was reloaded for the new system's sake it reloads itself, as long as /etc is the new system's: that tells it what differs.
+        switch_sees=yes
+        ! has_previous_etc || switch_sees=no
         "way_$(printf '%s' "$way" | tr - _)"
         # What was cut off is over with it.
         [ "$(readlink -f /run/current-system)" != "$previous_live" ] || printf '' >"$dir/call"
@@ -60,6 +72,8 @@ try_ways() {
         *) [ "$units_are_read" = yes ] || ! has_previous_etc || read_previous_units ;;
         esac
         wait_for_jobs
+        printf '' >"$dir/not-reloaded"
+        case $units_are_read:$switch_sees:$switch_status in no:* | yes:yes:0) ;; *) reload_units ;; esac
         if verify_previous && wake_logind; then
             verified=yes
             return 0
@@ -82,17 +96,33 @@ live_is_ours() { ! live_is_theirs; }
 
 # stop_new_units: what only the new system has, and what it made something else of, as long as systemd knows how; with the previous system's
 # units it knows no command for it, and the rules of a firewall would stay. What is not to be down meanwhile is restarted later, sshd above all.
+# No, where systemd does not say within a minute what there is: then nothing of that may be lost.
 stop_new_units() {
-    local name
-    wanted_units active,activating,reloading >"$dir/active-now" || return 0
+    local ask_until name time
+    time_for 60
+    clock
+    ask_until=$((uptime + time))
+    until wanted_units active,activating,reloading >"$dir/active-now" && list_changed; do
+        clock
+        [ "$uptime" -lt "$ask_until" ] && ! machine_stopping || return 1
+        pause 3
+    done
     list_only_new
-    list_changed
     set --
     while read -r name; do set -- "$@" "$name"; done <"$dir/only-new"
     while read -r name; do
         { unit_file_in "$new_live" "$name" && grep -q '^X-StopIfChanged=false' "$unit_file"; } || set -- "$@" "$name"
     done <"$dir/changed"
-    [ "$#" = 0 ] || limited 90 systemctl --no-pager stop -- "$@" 2>/dev/null
+    [ "$#" = 0 ] || limited 90 systemctl --no-pager stop -- "$@" 2>/dev/null || note_not_stopped
+}
+
+# note_not_stopped: what would have had something to do at its end, and goes on as if nothing had been asked.
+note_not_stopped() {
+    local name
+    wanted_units active,reloading >"$dir/active-now" || return 1
+    grep -F -x -f "$dir/active-now" "$dir/only-new" | while read -r name; do
+        ! { unit_file_in "$new_live" "$name" && grep -q '^ExecStop' "$unit_file"; } || printf '%s\n' "$name"
+    done >>"$dir/not-stopped"
 }
 
 # read_previous_units: until then whatever is started is the new system's, by a socket say. While /run is nearly full systemd refuses, so it is
@@ -112,10 +142,28 @@ read_previous_units() {
     units_are_read=yes
 }
 
+# reload_units: what the new system had reloaded goes on with what it was given; now by the previous system's own commands. Once more does no
+# harm. Lists those that hold the new system's still.
+reload_units() {
+    local name
+    list_reloaded
+    while read -r name; do reload_unit "$name" || printf '%s\n' "$name"; done <"$dir/reloaded" >"$dir/not-reloaded"
+}
+
+reload_unit() {
+    sc --quiet is-active -- "$1" 2>/dev/null
+    # Whoever starts it starts the previous system's.
+    case $? in 3 | 4) return 0 ;; esac
+    limited 60 systemctl --no-pager reload -- "$1" 2>/dev/null && return
+    # A mount may be in use.
+    case $1 in *.mount) return 1 ;; esac
+    may_be_restarted "$1" && limited 90 systemctl --no-pager try-restart -- "$1" 2>/dev/null
+}
+
 # leave_emergency: by the previous system's own units; then switch-to-configuration has what it needs.
 leave_emergency() {
     in_emergency || return 0
-    stop_new_units
+    stop_new_units || return 0
     # That took its time.
     live_is_ours || return 0
     logged "$rollback_limit" "$previous_live/activate"
@@ -158,7 +206,7 @@ way_restart_bus() {
 way_by_hand() {
     local service start_until time
     switch_status=none
-    stop_new_units
+    stop_new_units || return 0
     # That took its time.
     live_is_ours || return 0
     logged "$rollback_limit" "$previous_live/activate"
@@ -173,7 +221,7 @@ way_by_hand() {
         # Where systemd does not answer, each takes it a minute.
         clock
         [ "$uptime" -lt "$start_until" ] || break
-        sc --quiet is-active -- "$service" || sc start --no-block -- "$service" 2>/dev/null
+        sc --quiet is-active -- "$service" || ended_by_itself "$service" || sc start --no-block -- "$service" 2>/dev/null
     done
 }
 
@@ -212,5 +260,6 @@ way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
     list_only_new
     list_changed || return 0
-    ssh_is_up && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ]
+    ssh_is_up && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ] && [ ! -s "$dir/not-stopped" ] &&
+        ! grep -q -s -v '\.mount$' "$dir/not-reloaded"
 }

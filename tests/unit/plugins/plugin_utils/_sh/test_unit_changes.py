@@ -63,3 +63,46 @@ def test_changed_units(shell: list[str], tmp_path: Path) -> None:
     script += f"printf '%s\\n' {' '.join([*runs['invocations'], 'never.socket'])} >$dir/active-now\n"
     script += "list_changed\nsort $dir/changed"
     assert run(shell, script) == ["socket.socket", "timer.timer"]
+
+
+def test_reloaded_units(tmp_path: Path) -> None:
+    """Those that switch-to-configuration may only have reloaded: by what a file of theirs says; and mounts."""
+    form = "[Service]\nX-ReloadIfChanged=true\nExecReload={}\n"
+    trigger = "[Unit]\nX-Reload-Triggers={}\n"
+    same = {"same_service": form.format("x"), "gone_service": form.format("x")}
+    new = files(
+        tmp_path / "new",
+        **same,
+        **{
+            "nftables_service": form.format("new"),
+            "networkd_service": trigger.format("new"),
+            "of@_service": form.format(1),
+        },
+        restarted_service="new",
+        srv_mount="new",
+        dropped_service="same",
+        never_service=form.format("new"),
+    )
+    old = files(
+        tmp_path / "old",
+        same_service=form.format("x"),
+        nftables_service=form.format("old"),
+        networkd_service="[Unit]\n",
+        **{"of@_service": form.format(2), "restarted_service": "old", "srv_mount": "old", "dropped_service": "same"},
+        never_service=form.format("old"),
+    )
+    for system, text in ((new, "new"), (old, "old")):
+        drop_ins = system / "etc/systemd/system/dropped.service.d"
+        drop_ins.mkdir()
+        (drop_ins / "overrides.conf").write_text(trigger.format(text))
+        options = {"home": "rw", "var": "rw"} | ({"home": "ro"} if text == "new" else {})
+        lines = [f"/dev/{name} /{name} ext4 {how} 0 0" for name, how in options.items()]
+        (system / "etc/fstab").write_text("\n".join(lines))
+    active = "nftables networkd same gone restarted dropped of@a.b"
+    names = [*(f"{name}.service" for name in active.split()), "srv.mount", "home.mount", "var.mount"]
+    (tmp_path / "active").write_text("\n".join(names) + "\n")
+    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    script += 'sc() { shift 5; echo "/${1%.mount}"; }\nlist_reloaded\nsort $dir/reloaded'
+    expected = ["dropped.service", "home.mount", "networkd.service", "nftables.service", "of@a.b.service", "srv.mount"]
+    for shell in SHELLS.values():
+        assert run(shell, script) == expected

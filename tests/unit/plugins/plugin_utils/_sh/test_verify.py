@@ -90,3 +90,69 @@ def verified(shell: list[str], directory: Path, looks: str, emergency: int = 1) 
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=60)
     assert not done.stderr, done.stderr
     return done.stdout.strip()
+
+
+# As systemd shows a job that a timer has started; what differs from it, and whether nobody misses it.
+JOB = {
+    "ActiveState": "inactive",
+    "Result": "success",
+    "RemainAfterExit": "no",
+    "TriggeredBy": "job.timer",
+    "WantedBy": "",
+    "InvocationID": "second",
+    "ExecMainExitTimestampMonotonic": "7000000",
+    "ActiveExitTimestampMonotonic": "7000900",
+}
+ENDED: list[tuple[str, dict[str, str], bool]] = [
+    ("job.service", {}, True),
+    ("job.service", {"Result": "exit-code"}, False),
+    ("job.service", {"ActiveState": "failed"}, False),
+    ("job.service", {"WantedBy": "multi-user.target"}, False),
+    ("job.service", {"UpheldBy": "x.service"}, False),
+    # It was stopped: its process ended after that.
+    ("job.service", {"ExecMainExitTimestampMonotonic": "7100000"}, False),
+    # As a firewall: its process is long gone.
+    ("job.service", {"RemainAfterExit": "yes"}, False),
+    ("job.service", {"ActiveExitTimestampMonotonic": "99000000"}, False),
+    # It has no process, or systemd knows nothing of it any more.
+    ("job.service", {"ExecMainExitTimestampMonotonic": "0", "ActiveExitTimestampMonotonic": "0"}, False),
+    # Somebody started it by hand: it is the run that there was, or another one.
+    ("job.service", {"TriggeredBy": "", "InvocationID": "first"}, True),
+    ("job.service", {"TriggeredBy": ""}, False),
+    ("job.timer", {}, False),
+    ("talk@4-1.service", {"ActiveState": "failed", "Result": "exit-code"}, True),
+    ("getty@tty1.service", {"TriggeredBy": ""}, False),
+]
+
+
+@every_shell
+@pytest.mark.parametrize(("unit", "differs", "ended"), ENDED)
+def test_what_has_ended_by_itself(
+    shell: list[str], tmp_path: Path, unit: str, differs: dict[str, str], ended: bool
+) -> None:
+    """It is not missed, and not started once more."""
+    shown = "\\n".join(f"{name}={value}" for name, value in (JOB | differs).items())
+    script = f"dir={tmp_path} over_ssh=no previous_live=/old new_live=/new\n{join('lib/verify')}\n"
+    script += "echo 'l 1 invocation:job.service -> first' >$dir/invocations\n"
+    script += (
+        f"sc() {{ case $* in *Accept*talk.socket) echo yes ;; *Accept*) echo no ;; *) printf '{shown}\\n' ;; esac; }}\n"
+    )
+    script += f"if ended_by_itself {unit}; then echo ended; else echo missing; fi"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("ended\n" if ended else "missing\n", "")
+
+
+@every_shell
+def test_a_connection_that_failed_is_no_fault_of_the_system(shell: list[str], tmp_path: Path) -> None:
+    script = f"dir={tmp_path} over_ssh=no previous_live=/old new_live=/new\n{join('lib/verify')}\n"
+    script += (
+        "sc() { case $* in *list-units*failed*) echo talk@4-1.service ;; *Accept*talk.socket) echo yes ;; esac; }\n"
+    )
+    script += ": >$dir/active\n: >$dir/failed-before\n: >$dir/invocations\n: >$dir/invocations-new\n"
+    script += 'if units_are_as_before; then echo "as before"; else echo "$complaint"; fi\n'
+    script += "echo talk@4-1.service >$dir/changed\n"
+    script += "sc() { case $* in *Accept*) echo yes ;; *) echo $* >>$dir/said ;; esac; }\n"
+    script += ": >$dir/only-new\n: >$dir/missing\n: >$dir/failed-now\nmend_units\n"
+    script += "cat $dir/said"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("as before\nstop --no-block -- talk@4-1.service\n", "")
