@@ -20,6 +20,22 @@ _GIT = ("git+ssh", "git+https", "git+http", "git")
 _FORGES = {"github": "github.com", "gitlab": "gitlab.com", "sourcehut": "git.sr.ht"}
 
 
+def _with_token(reference: str, credentials: Credentials) -> Credentials:
+    """With a token for a forge as the login that its git takes."""
+    base, query = split_query(reference)
+    scheme, _colon, rest = base.partition(":")
+    if scheme not in _FORGES:
+        return credentials
+    host = query.get("host") or _FORGES[scheme]
+    owner, name = (*rest.split("/"), "")[:2]
+    token = credentials.token(host, owner, name)
+    if not token:
+        return credentials
+    # A token of GitLab says of itself what it is.
+    login = ("oauth2", token.rpartition(":")[2]) if scheme == "gitlab" else ("x-access-token", token)
+    return Credentials(credentials.tokens, {**credentials.logins, host: login})
+
+
 def repository_url(reference: str) -> str:
     """Where the repository of a locked remote flake is; "" where it is in none that is known."""
     base, query = split_query(reference)
@@ -38,6 +54,7 @@ def fetch_history(reference: str, revision: str, into: Path, credentials: Creden
     url = repository_url(reference)
     if not url:
         raise FlakeError("it is in no git repository that is known")
+    credentials = _with_token(reference, credentials)
     try:
         _run(into.parent, url, credentials, limit, "init", "--quiet", "--bare", os.fspath(into))
         refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import re
@@ -19,7 +20,13 @@ from typing import Any
 import pytest
 from ansible.module_utils.urls import SSLValidationError
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import download, fetch_git, nar, remote_input
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import (
+    download,
+    fetch_git,
+    git_program,
+    nar,
+    remote_input,
+)
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.credentials import Credentials
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git import GitError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git_remote import fetch_git_flake
@@ -341,6 +348,34 @@ def test_git_has_no_login_among_its_arguments(
         assert {f"{kind}.https://example.org:7/{key}" for kind in ("http", "credential")} & set(settings)
         assert value in settings
         (tmp_path / "environment").unlink()
+
+
+@pytest.mark.parametrize(
+    ("reference", "token", "login"),
+    [
+        ("github:me/x/1", "github.com/me=s3cret", "x-access-token:s3cret"),
+        ("github:me/x?host=ghe.org", "ghe.org=s3cret", "x-access-token:s3cret"),
+        ("gitlab:a%2Fb/x", "gitlab.com=PAT:s3cret", "oauth2:s3cret"),
+        ("github:me/x", "github.com/you=s3cret", ""),
+        ("git+https://github.com/me/x", "github.com=s3cret", ""),
+    ],
+)
+def test_the_commits_of_a_flake_on_a_forge_are_fetched_with_its_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, token: str, login: str
+) -> None:
+    given: list[str] = []
+
+    def run(_where: Path, environment: dict[str, str], _limit: float, *_arguments: str) -> tuple[int, list[str]]:
+        given.append(environment.get("GIT_CONFIG_VALUE_0", ""))
+        return 1, ["no"]
+
+    monkeypatch.setattr(git_program, "run", run)
+    monkeypatch.delenv("GIT_CONFIG_COUNT", raising=False)
+    credentials = Credentials(dict([token.split("=", 1)]))
+    with pytest.raises(FlakeError, match="no"):
+        fetch_history(reference, "1" * 40, tmp_path / "into", credentials, 30)
+    basic = base64.b64encode(login.encode()).decode()
+    assert given == [f"Authorization: Basic {basic}" if login else ""]
 
 
 @pytest.mark.parametrize(
