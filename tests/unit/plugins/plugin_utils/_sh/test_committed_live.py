@@ -61,3 +61,36 @@ def test_what_the_records_say(shell: list[str], tmp_path: Path, records: str, sy
     assert shutil.which(shell[0]), f"{shell[0]} is not installed"
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
     assert (done.stdout.strip() == "yes", done.stderr) == (confirmed, "")
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("records", "live", "booted", "words"),
+    [
+        # The boot-only deployment of C.
+        (LIVE + record(B, C, B, B), B, B, "made the boot default without being tested"),
+        (LIVE + record(B, C, B, B), B, A, "made the boot default without being tested"),
+        ("", B, A, "was tested and never confirmed"),
+        # C was committed live, and somebody has booted the generation before it.
+        (LIVE + record(C, C, B, B), B, B, "somebody has chosen it in the boot menu"),
+        # Or tries it by hand.
+        (LIVE + record(C, C, B, B), D, C, "was tested and never confirmed"),
+    ],
+    ids=["boot-only", "boot-only-after-a-live-one", "tested", "chosen", "tried"],
+)
+def test_why_a_host_would_boot_another_system(
+    shell: list[str], tmp_path: Path, records: str, live: str, booted: str, words: str
+) -> None:
+    """Each has another way on; whoever has left a system on purpose is not told to boot it."""
+    (tmp_path / "deployments.jsonl").write_text(records)
+    script = f"""{join("lib/tested_boot_default")}
+        var_dir={tmp_path} mode=test allow= new=/new new_live=/new
+        is_system_of() {{ return 1; }}
+        readlink() {{ echo {booted}; }}
+        tested_boot_default {live} {C}
+        echo "$code: $complaint"
+    """
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert done.stdout.startswith("untested-boot-default: ")
+    assert words in done.stdout
+    assert ("Reboot the host into it first" in done.stdout) == ("without being" in words)
