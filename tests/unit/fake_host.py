@@ -81,6 +81,10 @@ class FakeHost(Host):
         return "" if self._over_ssh else "the connection 'local' does not come from there"
 
     @property
+    def goes_elsewhere(self) -> bool:
+        return False
+
+    @property
     def login_user(self) -> str:
         return "admin"
 

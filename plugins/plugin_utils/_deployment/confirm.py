@@ -15,7 +15,7 @@ from .._host.reboot import reboot_after_commit
 from .deployment import Deployment, result_of
 from .record import read_record
 from .settings import Settings
-from .way_in import refuse_unproven_way_in
+from .way_in import controller_of, refuse_unproven_way_in
 
 
 def use_fresh_connection(host: Host, waiting: Deployment, settings: Settings) -> None:
@@ -40,13 +40,14 @@ def confirm(host: Host, waiting: Deployment, settings: Settings) -> dict[str, An
     """Confirm the deployment of this system, follow it to its end, and reboot where that was chosen."""
     use_fresh_connection(host, waiting, settings)
     within = waiting.limits.confirmed if waiting.limits else None
-    answer = waiting.ask("confirm", awaited=(), within=within, meant=settings.toplevel)
+    inputs: dict[str, Any] = {"meant": settings.toplevel, "from": controller_of(host, settings.allow)}
+    answer = waiting.ask("confirm", awaited=(), within=within, **inputs)
     if answer.get("confirmed"):
         # That was it; the rest is only waiting for the end.
         host.use_shared_connection()
         answer = waiting.follow(answer, awaited=())
     else:
-        answer = waiting.follow(answer, command="confirm", awaited=(), within=within, meant=settings.toplevel)
+        answer = waiting.follow(answer, command="confirm", awaited=(), within=within, **inputs)
     result = result_of(host, waiting, answer)
     was_not_tested = read_record(answer.get("record")).get("mode") == Mode.BOOT
     reboots = settings.on_reboot_required == OnRebootRequired.BOOT_AND_REBOOT

@@ -21,7 +21,7 @@ from .context import Context
 from .deployment import Deployment, new_id
 from .settings import Settings
 from .wait_while_busy import wait_while_busy
-from .way_in import refuse_unproven_way_in
+from .way_in import controller_of, refuse_unproven_way_in
 
 # Read before Ansible starts a process for each host, as the options are.
 _PROGRAM = program("deployment")
@@ -235,6 +235,7 @@ class _Start:
             "check_mode": _yes(self._context.check_mode),
             "just_built": _yes(just_built),
             "expected_system": self._settings.expected_system,
+            "from": controller_of(self._host, self._settings.allow) if self._mode == Mode.TEST else "",
             "rollback_to": "" if self._rollback_to is None else self._rollback_to or "toplevel",
             "need_nix_kib": str(space.nix * 1024),
             "need_boot_kib": "" if space.boot is None else str(space.boot * 1024),

@@ -99,14 +99,19 @@ class Host:
         """Why an answer over this connection is no proof that anybody can come in from outside; "" where it is one."""
         if not self.over_ssh:
             return f"the connection '{self._transport}' does not come from there"
-        # Other plugins do not have them, and say so with an exception.
-        names = _SSH_OPTIONS if self._transport == "ssh" else ()
-        options = (str(self._connection.get_option(name) or "") for name in names)
-        if any(_ELSEWHERE.search(option) for option in options):
+        if self.goes_elsewhere:
             return ""
         if is_own(self.address, self._connection.get_option("port")):
             return f"{self.address} is this machine itself"
         return ""
+
+    @property
+    def goes_elsewhere(self) -> bool:
+        """Whether ssh goes by another machine first, whatever it is that it reaches in the end."""
+        # Other plugins do not have them, and say so with an exception.
+        names = _SSH_OPTIONS if self._transport == "ssh" else ()
+        options = (str(self._connection.get_option(name) or "") for name in names)
+        return any(_ELSEWHERE.search(option) for option in options)
 
     @property
     def _connection(self) -> Connection:

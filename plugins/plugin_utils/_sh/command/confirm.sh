@@ -1,7 +1,7 @@
 # Confirms a deployment that waits for it. meant: the toplevel that the operator has in mind.
 # inputs: meant
 # facts: new
-# needs: base decide deployment_state still_ours
+# needs: base controller decide deployment_state still_ours
 # shellcheck shell=sh
 
 main() {
@@ -12,6 +12,7 @@ main() {
         its=$(. "$dir/settings" && printf '%s' "$new") 2>/dev/null
         # None: it ended this moment, and has tidied up.
         [ "${its:-$meant}" = "$meant" ] || refuse other-toplevel "deployment $id is about $its, not about $meant"
+        [ ! -e "$dir/window" ] || ! is_controller || refuse unproven-way-in "$from_itself"
         # What is confirmed is what runs now.
         [ ! -e "$dir/window" ] || still_ours || refuse superseded "was switched by somebody else meanwhile"
         # Rename decides; who loses reads in the state what has become of it.

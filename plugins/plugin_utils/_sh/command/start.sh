@@ -3,7 +3,7 @@
 # units run, and what it has to know, as assignments. about: how the record begins. install_bootloader: yes or nothing.
 # seen_live, seen_boot: what ran and what booted when the host was looked at.
 # inputs: since_boot new preflight program settings about login_user allow mode install_bootloader runtime_limit stop_limit
-# inputs where preflight=yes: check_mode just_built rollback_to specialisation over_ssh need_nix_kib need_boot_kib expected_system
+# inputs where preflight=yes: check_mode just_built rollback_to specialisation over_ssh need_nix_kib need_boot_kib expected_system from
 # inputs where preflight=no: new_live seen_live seen_boot
 # facts: previous_live previous_boot
 # needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight quote states

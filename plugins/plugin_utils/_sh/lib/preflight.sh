@@ -1,6 +1,6 @@
 # What is looked at before a deployment begins.
 # inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system
-# needs: base allowed boot_files boot_loader complain expected_system free_space system tested_boot_default tools
+# needs: base allowed boot_files boot_loader complain controller expected_system free_space system tested_boot_default tools
 # shellcheck shell=sh
 
 # require_tools: what all else rests on.
@@ -44,6 +44,7 @@ require_free_space() {
 
 # look_at_host: whether a deployment can begin on it.
 look_at_host() {
+    ! is_controller || refuse_system unproven-way-in "$from_itself"
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
     # Its installer would write into a directory that the firmware does not know, and say that all is well.

@@ -22,6 +22,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.oth
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.start import about, preflight, start
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.own_machine import this_machine
 
 LOOKED = {"valid": "yes", "new_live": NEW, "previous_live": OLD, "previous_boot": OLD, "boot_id": "one"}
 UNCHANGED = {"unchanged": "yes", "previous_live": NEW, "previous_boot": NEW, "generation": "7"}
@@ -308,6 +309,22 @@ def test_boot_default_without_a_test() -> None:
     host, result = made_default(LOOKED, {"state": "confirmed"}, {"state": "committed", "record": json.dumps(record)})
     assert host.commands == ["preflight", "start", "poll"]
     assert (result["state"], result["reboot_required"], result["boot_default"]) == ("committed", True, NEW)
+
+
+@pytest.mark.parametrize(
+    ("mode", "given", "over_ssh", "asks"),
+    [
+        (Mode.TEST, {}, True, True),
+        (Mode.TEST, {"allow": ["unproven_way_in"]}, True, False),
+        # Nobody confirms from outside.
+        (Mode.BOOT, {}, True, False),
+    ],
+)
+def test_host_is_told_what_the_controller_is(mode: Mode, given: dict[str, Any], over_ssh: bool, asks: bool) -> None:
+    """It may be the same machine, by a name that nobody knows here."""
+    host = FakeHost([LOOKED, {"state": "window"}], over_ssh=over_ssh)
+    start(host, settings(**given), mode, Context())
+    assert host.asked[0].inputs["from"] == (this_machine() if asks else "")
 
 
 def test_boot_default_that_it_is_already() -> None:

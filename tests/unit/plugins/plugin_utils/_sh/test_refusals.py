@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._action import argument_spec
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.transfer import ALLOWS_SECRETS
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.way_in import WORD
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import scripts
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import own_machine, scripts
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
 
 pytestmark = pytest.mark.shell
@@ -105,3 +106,14 @@ def test_room_that_is_missing_is_said_in_figures(shell: list[str]) -> None:
     assert "(deploy_flake_min_free_space.usr)" in said
     # What is not known is no refusal.
     assert script(shell, "df() { :; }\nrequire_free_space /usr 32768\n") == ""
+
+
+@every_shell
+def test_machine_that_deploys_to_itself_is_known_by_any_name(shell: list[str]) -> None:
+    ask = "is_controller && echo itself || echo another\n"
+    this = own_machine.this_machine()
+    assert re.fullmatch(r"[0-9a-f-]{36} net:\[\d+\]", this)
+    other_boot, other_network = f"{'0' * 36} {this.partition(' ')[2]}", f"{this.partition(' ')[0]} net:[1]"
+    for given, said in ((this, "itself"), (other_boot, "another"), (other_network, "another"), ("", "another")):
+        assert script(shell, f"from='{given}'\n{ask}") == f"{said}\n"
+    assert "refused\0unproven-way-in\0" in script(shell, f"from='{this}'\nlook_at_host\n")
