@@ -450,6 +450,6 @@ def _below(directory: str, name: str) -> str:
 
 def _absolute(path: str, cwd: Path) -> Path:
     try:
-        return Path(os.path.realpath(cwd / os.path.expanduser(path)))
+        return Path(os.path.realpath(cwd / Path(path).expanduser()))
     except RuntimeError as error:
         raise FlakeError(f"there is no home directory for {path!r}") from error
