@@ -24,6 +24,8 @@ from ..plugin_utils._variables.values import wrong
 
 _NAMED = 5
 """How many hosts an error names."""
+_DEPLOYS = ("main", "trial", "build")
+"""Entry points before which whatever is misspelt is wrong."""
 _OURS = Path(__file__).parents[2] / "playbooks"
 
 
@@ -39,6 +41,8 @@ class ActionModule(HostAction):
         self._loaded: dict[str, str] = {}
         """What was wrong with each file of checks; "" for nothing."""
         self._checks: dict[str, str] = {}
+        self._passed_over: dict[str, list[str]] = {}
+        """What is misspelt, and means nothing for what is to be done, with the hosts."""
         hosts = self._hosts(host.name)
         found: dict[str, list[str]] = {}
         looked_at = []
@@ -54,7 +58,8 @@ class ActionModule(HostAction):
             raise HostError(
                 "\n".join(["the variables are wrong, and no host was touched:", *lines]), Refusal.BAD_OPTION
             )
-        return {"changed": False, "checks": self._checks}
+        said = [f"{text}{_where(its, looked_at)}" for text, its in self._passed_over.items()]
+        return {"changed": False, "checks": self._checks, **({"warnings": said} if said else {})}
 
     def _hosts(self, own: str) -> Sequence[str]:
         """Those to look at: all of the play with its first batch, since none may be touched if one is wrong."""
@@ -98,9 +103,17 @@ class ActionModule(HostAction):
         return variables
 
     def _errors(self, name: str, variables: Mapping[str, Any]) -> list[str]:
-        if found := [f"{variable}: {message}" for variable, message in names.misspelt(variables)]:
-            return found
         spec = names.types()[self._entry_point]
+        found = []
+        for variable, message in names.misspelt(variables):
+            text = f"{variable}: {message}"
+            # A rollback, or a look, must not fail for what only a deploy would read.
+            if self._entry_point in _DEPLOYS or names.nearest(variable, names.known()) in spec:
+                found.append(text)
+            else:
+                self._passed_over.setdefault(text, []).append(name)
+        if found:
+            return found
         templar = Templar(loader=self._loader, variables=dict(variables))
         values: dict[str, Any] = {}
         for variable in spec:

@@ -49,8 +49,9 @@ def in_time(host: Host, size: int, limit: int, attempt: Callable[[], T]) -> T:
         return attempt()
     except TimeUpError as error:
         raise HostError(
-            f"the link to {host.name} is too slow: {size / (1 << 20):.1f} MiB did not get there within {limit} s, which"
-            f" needs {max(size // max(limit, 1) >> 10, 1)} KiB a second. Raise copy_timeout"
+            f"{host.name} has not taken {size / (1 << 20):.1f} MiB within {limit} s, which needs"
+            f" {max(size // max(limit, 1) >> 10, 1)} KiB a second: the link is too slow for that, or the host is (its"
+            " disk, or a Nix that hangs: 'systemctl status nix-daemon' on it). Raise copy_timeout"
             " (deploy_flake_copy_timeout), leave out of the flake what is large, or have ssh compress what it sends"
             " ('-o Compression=yes'). Its system is untouched",
             Refusal.TOO_SLOW,

@@ -128,6 +128,24 @@ def test_play_of_the_user_s_own(directory: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("entry_point", ["rollback", "status", "revoke", "reboot", "generations"])
+def test_rollback_does_not_fail_for_what_only_a_deploy_would_read(directory: Path, entry_point: str) -> None:
+    task = {"deploy_flake.nixos.fleet_validate": {"entry_point": entry_point}, "run_once": True}
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
+    hosts: dict[str, Any] = {"a": {"deploy_flake_buildd_args": []}, "b": {}}
+    code, said = play(directory, hosts, plays)
+    assert code == 0, said
+    assert (
+        "[WARNING]: deploy_flake_buildd_args: there is no such variable; did you mean deploy_flake_build_args? (a)"
+        in (" ".join(said.split()))
+    )
+    hosts["b"]["deploy_flake_becom"] = True
+    code, said = play(directory, hosts, plays)
+    # That one would be read.
+    assert code == 2
+    assert "deploy_flake_becom: there is no such variable; did you mean deploy_flake_become? (b)" in said
+
+
 ONLY = {"when": "inventory_hostname in wanted"}
 ROLES: dict[str, dict[str, Any]] = {
     "role": {"roles": [{"role": DEPLOY, **ONLY}]},
