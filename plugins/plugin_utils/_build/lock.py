@@ -5,7 +5,7 @@
 """A remote flake is resolved once a run, freshly, and its source read, so that every host gets the very same.
 
 By the controller where it can, with the operator's own access: with Nix, or with git. Else by the host that needs it
-first.
+first; where that one cannot either, the next one is asked.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -56,58 +57,90 @@ class _CannotError(Exception):
     """Why one machine could not resolve a reference; the next one is asked."""
 
 
+@dataclass
+class _Tried:
+    """Who could not resolve a reference in this run, and why: the other hosts need not wait for the same once more."""
+
+    here: list[str] | None = None
+    """Why the controller could not; None where it has not tried."""
+    hosts: dict[str, str] = field(default_factory=dict)
+    """Why each host that was asked could not."""
+    refusal: tuple[str, str] | None = None
+    """What is wrong with the flake for everybody: a reason, if any, and a sentence."""
+    told: list[str] = field(default_factory=list)
+    """The hosts that know all that."""
+
+
+_ENOUGH = 2
+"""So many hosts that cannot fetch it speak for all: one alone may lack a network, a name server or a newer Nix."""
+
+
 def lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
     """Resolve a reference, and write the NAR of its source into the file.
 
-    Raises HostError with what each machine that was asked has said. That is kept beside the file: the other hosts of
-    the run need not wait for the same once more.
+    Raises HostError with what each machine that was asked has said. That is kept beside the file, for the other hosts
+    of the run.
     """
     # Other credentials, or other wishes about inputs, may well lead to something.
     asked = ascii((Credentials.read(settings.nix_config, os.environ).key, settings.nix_config, _wishes_of(settings)))
     kept = Path(file.name).with_suffix(f".failed-{hashlib.sha256(asked.encode()).hexdigest()[:16]}")
-    if kept.exists():
-        reason, message = json.loads(kept.read_text(encoding="utf-8"))
-        raise HostError(message, Refusal(reason)) if reason else FlakeError(message)
+    tried = _Tried(**json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else _Tried()
+    if host.name in tried.told:
+        # It asks again, in a retry or a later play: what was in the way may be gone.
+        tried = _Tried()
     try:
-        return _lock(host, settings, reference, file)
-    except HostError as error:
+        if tried.refusal:
+            reason, message = tried.refusal
+            raise HostError(message, Refusal(reason)) if reason else FlakeError(message)
+        if len(tried.hosts) >= _ENOUGH:
+            raise _not_fetched(host, reference, tried)
+        return _lock(host, settings, reference, file, tried)
+    except (HostError, FlakeError) as error:
         # What else a host may say is of itself alone.
-        if error.reason in (Refusal.NOT_FETCHED, Refusal.NOT_LOCKED):
-            kept.write_text(json.dumps([error.reason, str(error)]), encoding="utf-8")
+        if isinstance(error, FlakeError) or error.reason == Refusal.NOT_LOCKED:
+            tried.refusal = (error.reason or "" if isinstance(error, HostError) else "", str(error))
+        tried.told.append(host.name)
         raise
-    except FlakeError as error:
-        kept.write_text(json.dumps(["", str(error)]), encoding="utf-8")
-        raise
+    finally:
+        kept.write_text(json.dumps(asdict(tried)), encoding="utf-8")
 
 
-def _lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO) -> Fetched:
-    why = []
-    ways: list[Callable[..., Fetched | None]] = [_with_nix, _with_git]
-    if has_login := without_logins(reference) != reference:
-        # It is an argument of Nix, which other users can read.
-        ways.reverse()
-    who = "this machine"
-    for resolve in ways:
-        _empty(file)
-        try:
-            with telling(host, "waits for the flake, which the controller fetches"):
-                found = resolve(settings, reference, file)
-        except _CannotError as error:
-            why.append(f"{who}: {error}")
-        else:
-            if found:
-                if has_login and resolve is _with_nix:
-                    _warn_of_login(host, who)
-                return _told(host, found, who)
+def _lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO, tried: _Tried) -> Fetched:
+    has_login = without_logins(reference) != reference
+    if tried.here is None:
+        failed: list[str] = []
+        ways: list[Callable[..., Fetched | None]] = [_with_nix, _with_git]
+        if has_login:
+            # It is an argument of Nix, which other users can read.
+            ways.reverse()
+        who = "this machine"
+        for resolve in ways:
+            _empty(file)
+            try:
+                with telling(host, "waits for the flake, which the controller fetches"):
+                    found = resolve(settings, reference, file)
+            except _CannotError as error:
+                failed.append(f"{who}: {error}")
+            else:
+                if found:
+                    if has_login and resolve is _with_nix:
+                        _warn_of_login(host, who)
+                    return _told(host, found, who)
+        tried.here = failed
     _empty(file)
     if has_login:
         _warn_of_login(host, host.name)
     try:
         return _told(host, _on_host(host, settings, reference, file), host.name)
     except _CannotError as error:
-        why.append(f"{host.name}: {error}")
-    raise HostError(
-        "\n".join((f"the flake {reference!r} could not be fetched; no host was asked to build it.", *why)),
+        tried.hosts[host.name] = str(error)
+    raise _not_fetched(host, reference, tried)
+
+
+def _not_fetched(host: Host, reference: str, tried: _Tried) -> HostError:
+    why = [*(tried.here or ()), *(f"{name}: {said}" for name, said in tried.hosts.items())]
+    return HostError(
+        "\n".join((f"the flake {reference!r} could not be fetched; {host.name} was not asked to build it.", *why)),
         Refusal.NOT_FETCHED,
     )
 

@@ -133,7 +133,7 @@ def test_nobody_can(source: Source, tmp_path: Path) -> None:
     assert (error.value.reason, str(error.value)) == (
         Refusal.NOT_FETCHED,
         (
-            f"the flake {URL!r} could not be fetched; no host was asked to build it.\n"
+            f"the flake {URL!r} could not be fetched; host1 was not asked to build it.\n"
             "host1: git@x.org: Permission denied (publickey).\nerror:\n       error: no"
         ),
     )
@@ -161,7 +161,8 @@ def test_a_host_whose_nix_does_not_let_the_user_in(source: Source, tmp_path: Pat
         fetched(FakeHost([answer]), tmp_path)
     assert error.value.reason == Refusal.SHUT_OUT
     # The next host may let them in.
-    assert not list(tmp_path.glob("nar.failed-*"))
+    with (tmp_path / "nar").open("w+b") as file:
+        assert lock(FakeHost(source.answers(), name="host2"), settings(flake=URL), URL, file)
 
 
 def test_what_nobody_can_fetch_is_asked_for_once_a_run(
@@ -174,26 +175,56 @@ def test_what_nobody_can_fetch_is_asked_for_once_a_run(
         with (tmp_path / "once").open("w+b") as file:
             return lock(host, settings(flake=url, **given), url, file)
 
+    def refusal(host: FakeHost) -> str:
+        with pytest.raises(
+            HostError, match=rf"{host.name} was not asked to build it\.\nthis machine: its git"
+        ) as error:
+            attempt(host)
+        assert error.value.reason == Refusal.NOT_FETCHED and host.done()
+        return str(error.value).partition("\nhost1: ")[2]
+
     # Whether a host answers says nothing of the flake.
     with pytest.raises(AnsibleConnectionFailure):
-        attempt(FakeHost([AnsibleConnectionFailure("x")]))
+        attempt(FakeHost([AnsibleConnectionFailure("x")], name="host0"))
     no = {"status": "1", "error": "error: no"}
-    with pytest.raises(HostError) as first:
-        attempt(FakeHost([no]))
-    with pytest.raises(HostError) as second:
-        attempt(FakeHost())
-    assert (str(second.value), second.value.reason) == (str(first.value), Refusal.NOT_FETCHED)
-    assert len((tmp_path / "tried").read_text()) == 2
+    assert refusal(FakeHost([no])) == "error: no"
+    # That one may lack a network alone: the next one is asked as well.
+    both = refusal(FakeHost([no], name="host2"))
+    assert both == "error: no\nhost2: error: no"
+    # Two of them speak for all.
+    assert refusal(FakeHost(name="host3")) == both
+    assert len((tmp_path / "tried").read_text()) == 1
     # With other credentials it may be another matter.
     assert attempt(FakeHost(source.answers()), nix_config="access-tokens = github.com=x")
 
 
+def test_one_host_that_cannot_fetch_fails_no_other(source: Source, tmp_path: Path) -> None:
+    with (tmp_path / "once").open("w+b") as file:
+        with pytest.raises(HostError, match="host1: error: no"):
+            lock(FakeHost([{"status": "1", "error": "error: no"}]), settings(flake=URL), URL, file)
+        assert lock(FakeHost(source.answers(), name="host2"), settings(flake=URL), URL, file)
+        assert file.read() == source.nar
+
+
+@pytest.mark.parametrize("said", ["error: no", NOT_WHOLE])
+def test_a_host_that_asks_again_tries_again(source: Source, tmp_path: Path, said: str) -> None:
+    """A retry, or a later play, may find what the first attempt lacked."""
+    no = {"status": "1", "error": said}
+    for name in ("host1", "host2", "host3"):
+        host = FakeHost([no, no], name=name)
+        with pytest.raises(HostError), (tmp_path / "once").open("w+b") as file:
+            lock(host, settings(flake=URL), URL, file)
+    assert host.asked == []
+    with (tmp_path / "once").open("w+b") as file:
+        assert lock(FakeHost(source.answers(), name="host3"), settings(flake=URL), URL, file)
+
+
 def test_a_reference_without_a_flake_is_read_once_a_run(repository: Path, tmp_path: Path) -> None:
     url = f"git+ssh://example.org{repository}?dir=sub"
-    for host in range(2):
+    for name in ("host1", "host2"):
         with pytest.raises(FlakeError, match=r"there is no flake\.nix"), (tmp_path / "once").open("w+b") as file:
-            lock(FakeHost(), settings(flake=url), url, file)
-        if host == 0:
+            lock(FakeHost(name=name), settings(flake=url), url, file)
+        if name == "host1":
             repository.rename(tmp_path / "gone")
 
 
