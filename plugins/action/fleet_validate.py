@@ -89,7 +89,8 @@ class ActionModule(HostAction):
         found: list[Any] = []
         part: Any = self._task
         while part is not None:
-            found += part.when
+            # Of an import_role that is not run itself it is still what the playbook says, which may be one condition.
+            found += part.when if isinstance(part.when, list) else [part.when]
             part = part.get_first_parent_include()
         return found
 

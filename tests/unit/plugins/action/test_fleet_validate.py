@@ -180,6 +180,20 @@ def test_hosts_that_the_role_leaves_out_are_not_judged_and_all_others_are(
     assert ("unreachable=1" in said) != wrong
 
 
+@pytest.mark.parametrize(
+    ("how", "when"), [*((how, "wanted") for how in ROLES), ("imported", ["wanted"]), ("imported", True)]
+)
+def test_later_batches_are_judged_with_the_first_one(directory: Path, how: str, when: Any) -> None:
+    """However the role is told for whom it is."""
+    known = {"wanted": True, "deploy_flake_toplevel": f"/nix/store/{'0' * 32}-x"}
+    role = {part: [{**what[0], "when": when}] for part, what in ROLES[how].items()}
+    plays = [{"hosts": "all", "gather_facts": False, "serial": 1, "vars": known, **role}]
+    code, said = play(directory, {"a": {}, "b": {}, "z": LEFT_OUT}, plays)
+    assert code == 2, said
+    assert "deploy_flake_tset: there is no such variable; did you mean deploy_flake_test? (z)" in said
+    assert "unreachable=1" not in said
+
+
 def test_checks_are_found_where_the_first_host_is_left_out(directory: Path) -> None:
     (directory / "tasks").mkdir()
     (directory / "tasks/more.yml").write_text("[{debug: {msg: theirs}}]", "utf-8")
