@@ -24,16 +24,6 @@ from .shortage import free_space, memory
 from .transfer import Sources
 from .unit_build import End, UnitBuild
 
-_OF_THE_FLAKE = frozenset(
-    {
-        NixError.NO_SUCH_ATTRIBUTE,
-        NixError.INCOMPLETE_LOCK_FILE,
-        NixError.NO_DIRTY_REVISION,
-        NixError.UNKNOWN_OF_SELF,
-    }
-)
-"""Errors that have nothing to do with what the host has."""
-
 
 def build(
     host: Host, settings: BuildSettings, context: BuildContext, look: Mapping[str, str] | None = None
@@ -84,7 +74,9 @@ def _build(
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
         refuse_shut_out(host, answer, unit.log.error)
         _refuse_without_room(unit, answer)
-        raise HostError(_why_not_built(unit, reference, configuration, answer), _refusal(unit))
+        raise HostError(
+            _why_not_built(unit, reference, configuration, answer) + _room_as_well(unit, answer), _refusal(unit)
+        )
     result = _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which")
     # Where the host runs it already, nothing goes backwards.
     if (of := compared(settings, sources)) and not answer.get("unchanged"):
@@ -98,7 +90,7 @@ def _fetch(host: Host, settings: BuildSettings, look: Mapping[str, str]) -> tupl
     answer = unit.follow()
     if End.read(answer).result is not BuildResult.SUCCESS or not answer.get("toplevel"):
         _refuse_without_room(unit, answer)
-        raise HostError(_why_not_fetched(unit, answer), Refusal.NOT_THERE)
+        raise HostError(_why_not_fetched(unit, answer) + _room_as_well(unit, answer), Refusal.NOT_THERE)
     return _built(unit, answer, "", answer.get("toplevel")), answer
 
 
@@ -143,17 +135,32 @@ def _evaluate(host: Host, settings: BuildSettings, reference: str, sources: Sour
 
 
 def _refuse_without_room(unit: UnitBuild, answer: Answer) -> None:
-    """HostError where there was too little room on /nix to build, so that only what is there already could be taken."""
+    """HostError where nothing is wrong but the room on /nix: Nix was told to take only what is there already."""
     error = unit.log.error
-    if not answer.get("short") or recognised(error) & _OF_THE_FLAKE:
+    errors = recognised(error)
+    if not answer.get("short") or End.read(answer).result is not None or NixError.MAY_NOT_BUILD not in errors:
         return
-    needs = unit.settings.min_free_nix * 1024
+    # That is why it is not there.
+    if NixError.CANNOT_FETCH in errors:
+        return
     raise HostError(
-        f"{unit.host.name} has {answer.get('short')} KiB free on /nix, and needs {needs} KiB before it builds. Nothing"
-        f" was built, and what is there already was not enough{f': {error}' if error else '.'}\nFree some with the"
-        " playbook generations, with deploy_flake_collect_garbage, or ask for less (deploy_flake_min_free_space.nix)",
+        f"{_little_room(unit, answer)}. Nothing was built, and what is there already was not enough: {error}\nFree some"
+        " with the playbook generations, with deploy_flake_collect_garbage, or ask for less"
+        " (deploy_flake_min_free_space.nix)",
         Refusal.NO_SPACE,
     )
+
+
+def _little_room(unit: UnitBuild, answer: Answer) -> str:
+    needs = unit.settings.min_free_nix * 1024
+    return f"{unit.host.name} has {answer.get('short')} KiB free on /nix, and needs {needs} KiB before it builds"
+
+
+def _room_as_well(unit: UnitBuild, answer: Answer) -> str:
+    """One more line to a message, where the room is not what is wrong first; "" where there is enough."""
+    if not answer.get("short"):
+        return ""
+    return f"\n{_little_room(unit, answer)}: free some as well, or ask for less (deploy_flake_min_free_space.nix)."
 
 
 def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: Answer) -> str:

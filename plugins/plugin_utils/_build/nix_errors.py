@@ -39,6 +39,8 @@ class NixError(Enum):
     """Nix's daemon ended the connection, or there was none."""
     UNKNOWN_OF_SELF = auto()
     """The host's Nix is too old for what the flake asks of its own source."""
+    MAY_NOT_BUILD = auto()
+    """Something is not there that would have to be built or substituted, and Nix was told not to."""
 
 
 ADVICE = {
@@ -85,6 +87,10 @@ _KNOWN = {
         r"|\b[Bb]roken pipe|unexpected end-of-file",
     ),
     NixError.UNKNOWN_OF_SELF: re.compile(r"unexpected flake input attribute '(?:submodules|lfs)'"),
+    NixError.MAY_NOT_BUILD: re.compile(
+        r"[Uu]nable to start any build|\bmax-jobs\b|is required, but|no substituter that can build it"
+        r"|don't know how to build these paths|does not exist and cannot be created"
+    ),
 }
 
 

@@ -234,10 +234,41 @@ def test_too_little_room_for_more_than_what_is_there(tmp_path: Path) -> None:
     assert reason == Refusal.NO_SPACE
     assert "host1 has 7 KiB free on /nix, and needs 32768 KiB before it builds. Nothing was built" in text
     assert said in text and "deploy_flake_min_free_space.nix" in text
-    # Another reason goes first.
-    assert refused(FakeHost([failed(log("lock-file"), short="7")]), tmp_path)[0] == Refusal.NOT_LOCKED
     reason, _text = refused(FakeHost([failed(line, short="7")]), tmp_path, toplevel=SYSTEM)
     assert reason == Refusal.NO_SPACE
+
+
+def printed(said: str) -> bytes:
+    """A log of Nix with this message alone."""
+    return b"@nix " + json.dumps({"action": "msg", "level": 0, "msg": said}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "result", "reason", "words"),
+    [
+        (log("lock-file"), "exit-code 1", Refusal.NOT_LOCKED, "nix flake lock"),
+        (printed("error: undefined variable 'x'"), "exit-code 1", Refusal.BUILD_FAILED, "undefined variable 'x'"),
+        (printed("error: Unable to start any build"), "timeout 15", Refusal.BUILD_FAILED, "did not end within"),
+        (b"", "oom-kill 9", Refusal.BUILD_FAILED, "out of memory"),
+        (b"", "killed", Refusal.BUILD_FAILED, "killed, or could not write"),
+        (
+            printed("error: unable to download 'https://x.org/a': Could not resolve host"),
+            "exit-code 1",
+            Refusal.INPUT_NOT_FETCHED,
+            "Could not resolve host",
+        ),
+    ],
+)
+def test_little_room_hides_no_other_reason(
+    tmp_path: Path, data: bytes, result: str, reason: Refusal, words: str
+) -> None:
+    found, text = refused(FakeHost([failed(data, result, short="7")]), tmp_path)
+    assert (found, words in text) == (reason, True), text
+    assert text.splitlines()[-1].startswith("host1 has 7 KiB free on /nix, and needs 32768 KiB before it builds: free")
+    assert "7 KiB free" not in refused(FakeHost([failed(data, result)]), tmp_path)[1]
+    if not data:
+        found, text = refused(FakeHost([failed(data, result, short="7")]), tmp_path, toplevel=SYSTEM)
+        assert (found, "7 KiB free" in text) == (Refusal.NOT_THERE, True)
 
 
 def test_time_that_was_too_short(tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ def test_recorded_evaluations(name: str, known: NixError, first: str) -> None:
          NixError.INCOMPLETE_LOCK_FILE),
         ("error: attribute 'dirtyRev' missing\n at /nix/store/x-source/flake.nix:3:20", NixError.NO_DIRTY_REVISION),
         ("error: attribute 'dirtyShortRev' missing", NixError.NO_DIRTY_REVISION),
+        ("error: Unable to start any build; either increase '--max-jobs' or enable remote builds.",
+         NixError.MAY_NOT_BUILD),
+        ("error: 2 derivations need to be built, but neither local builds ('--max-jobs') nor remote builds"
+         " ('--builders') are enabled", NixError.MAY_NOT_BUILD),
+        ("error: path '/nix/store/x-y' is required, but there is no substituter that can build it",
+         NixError.MAY_NOT_BUILD),
         # Nix 2.26.
         ("error: unexpected flake input attribute 'submodules', at /nix/store/x-source/flake.nix:1:3",
          NixError.UNKNOWN_OF_SELF),
