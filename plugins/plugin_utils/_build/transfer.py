@@ -158,6 +158,8 @@ class Sources:
     def send(self, missing: Iterable[str]) -> None:
         """Send those that the host lacks; what is sent in part only never gets a valid path."""
         for path in missing:
+            if self.is_too_large(path):
+                continue
             nar = self.read(path)
             receive = partial(
                 self._host.run,
@@ -172,6 +174,16 @@ class Sources:
             self.sent(
                 path, nar, partial(self._host.persist, self._settings.reconnect_timeout, sent, "copying the flake")
             )
+
+    def is_too_large(self, path: str) -> bool:
+        """Whether it is an input no smaller than one that did not get there in time: it is left to the host as well."""
+        source = self._sources[path]
+        if self._too_large is None or not isinstance(source, RemoteInput):
+            return False
+        if self._fetch(source).file.stat().st_size < self._too_large:
+            return False
+        self._host.tell(f"has to fetch the input '{source.name}' too, no smaller than what the link was too slow for")
+        return True
 
     def sent(self, path: str, nar: Nar, send: Callable[[], Answer]) -> Answer | None:
         """The answer to what is sent; None where the link is too slow for an input, which is left to the host."""
@@ -237,9 +249,8 @@ class Sources:
         if not isinstance(source, RemoteInput):
             return True
         try:
-            fetched = self._fetch(source)
-            # What is larger than what was too slow is not tried.
-            return self._too_large is None or fetched.file.stat().st_size < self._too_large
+            self._fetch(source)
+            return not self.is_too_large(path)
         except FlakeError as error:
             if self._settings.copy_inputs is CopyInputs.ALL:
                 raise HostError(

@@ -96,6 +96,8 @@ class UnitBuild:
         self._paths = ""
         # Whatever is not there, the host fetches by itself.
         for last in there[-1:]:
+            if sources.is_too_large(last):
+                break
             sent = sources.read(last)
             start = partial(self._start, data=sent.data, path=last, nar_size=str(sent.size), packed=sent.packed)
             answer = sources.sent(last, sent, start)

@@ -59,8 +59,8 @@ def test_recorded_evaluations(name: str, known: NixError, first: str) -> None:
         ("error: attribute 'dirtyShortRev' missing", NixError.NO_DIRTY_REVISION),
         ("error: Unable to start any build; either increase '--max-jobs' or enable remote builds.",
          NixError.MAY_NOT_BUILD),
-        ("error: 2 derivations need to be built, but neither local builds ('--max-jobs') nor remote builds"
-         " ('--builders') are enabled", NixError.MAY_NOT_BUILD),
+        (("error: 2 derivations need to be built, but neither local builds ('--max-jobs') nor remote builds"
+          " ('--builders') are enabled"), NixError.MAY_NOT_BUILD),
         ("error: path '/nix/store/x-y' is required, but there is no substituter that can build it",
          NixError.MAY_NOT_BUILD),
         # Nix 2.26.

@@ -584,6 +584,28 @@ def test_an_input_that_a_slow_link_does_not_take_is_left_to_the_host(
     assert host.done()
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["by itself", "with the build"])
+def test_a_slow_link_is_tried_with_one_large_input(
+    elsewhere: dict[str, RemoteInput], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    """Each of them would take the whole of copy_timeout."""
+    smaller, larger, own = elsewhere["open"].store_path, elsewhere["private"].store_path, own_path(tmp_path)
+    monkeypatch.setattr(Sources, "_is_offered", lambda _self, _one: True)
+    last = [own] if alone else []
+    host = FakeHost([{"missing": [smaller, larger, *last]}, TimeUpError("no answer"), done()])
+    built(host, tmp_path, flake=f"path:{tmp_path}/flake", copy_timeout=7)
+    assert host.commands == ["build", "copy_receive", "build"]
+    assert [asked.inputs.get("path") for asked in host.asked[1:]] == [smaller, own if alone else None]
+    assert len([told for told in host.told if "has to fetch the input 'private' too" in told]) == 1
+
+    # What is smaller is sent all the same.
+    (tmp_path / "again").mkdir()
+    host = FakeHost([{"missing": [larger, smaller, *last]}, TimeUpError("no answer"), *([{}] if alone else []), done()])
+    built(host, tmp_path / "again", flake=f"path:{tmp_path}/flake", copy_timeout=7)
+    assert [asked.inputs.get("path") for asked in host.asked[1:]] == [larger, smaller, *last]
+    assert host.done()
+
+
 def test_an_input_that_a_slow_link_does_not_take_is_an_error_where_all_are_sent(
     elsewhere: dict[str, RemoteInput], tmp_path: Path
 ) -> None:
