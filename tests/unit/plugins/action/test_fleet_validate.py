@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from ansible_collections.deploy_flake.nixos.plugins.action import fleet_validate
 
 pytestmark = pytest.mark.shell
 DEPLOY = "deploy_flake.nixos.deploy"
@@ -194,18 +197,50 @@ def test_later_batches_are_judged_with_the_first_one(directory: Path, how: str, 
     assert "unreachable=1" not in said
 
 
-def test_checks_are_found_where_the_first_host_is_left_out(directory: Path) -> None:
+@pytest.mark.parametrize("wanted", [["a", "z"], ["z"]], ids=["all", "not-the-first"])
+def test_checks_that_were_validated_are_those_that_run(directory: Path, wanted: list[str]) -> None:
+    """The file that validation found runs in the window, whichever task validated it: there must be no other search."""
     (directory / "tasks").mkdir()
     (directory / "tasks/more.yml").write_text("[{debug: {msg: theirs}}]", "utf-8")
-    given = {"deploy_flake_tested": {"state": "window"}, "deploy_flake_checks": "more.yml", "wanted": ["z"]}
-    tasks = [
+    given = {"deploy_flake_tested": {"state": "window"}, "deploy_flake_checks": "more.yml", "wanted": wanted}
+    validate, checks = (
         {"import_role": {"name": DEPLOY, "tasks_from": each, "rolespec_validate": False}, **ONLY}
         for each in ("validate.yml", "checks.yml")
-    ]
+    )
+    # From here on it can only be known from the validation.
+    forget = {"set_fact": {"deploy_flake_checks": "~nobody/gone.yml"}}
     plays = [
-        {"hosts": "all", "gather_facts": False, "tasks": tasks, "vars": {**given, "deploy_flake_entry_point": "main"}}
+        {
+            "hosts": "all",
+            "gather_facts": False,
+            "tasks": [validate, forget, checks],
+            "vars": {**given, "deploy_flake_entry_point": "main"},
+        }
     ]
-    code, said = play(directory, {"left": {}, "z": {}}, plays)
+    code, said = play(directory, {"a": {}, "z": {}}, plays)
+    assert (code, said.count('"msg": "theirs"')) == (0, len(wanted)), said
+
+
+@pytest.mark.parametrize(
+    ("place", "given"), [(".", "~/more.yml"), ("tasks", "more.yml"), (".", "more.yml")], ids=["home", "tasks", "ours"]
+)
+def test_checks_are_found_where_validation_would_find_them(
+    directory: Path, place: str, given: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Of a host that was left out when the others were validated, and with `free`."""
+    (directory / place).mkdir(exist_ok=True)
+    (directory / place / "more.yml").write_text("[{debug: {msg: theirs}}]", "utf-8")
+    known = {"deploy_flake_tested": {"state": "window"}, "deploy_flake_checks": given}
+    checks = {"import_role": {"name": DEPLOY, "tasks_from": "checks.yml", "rolespec_validate": False}}
+    plays: Any = [{"hosts": "all", "gather_facts": False, "tasks": [checks], "vars": known}]
+    if request.node.callspec.id == "ours":
+        # A playbook of the collection: the current directory counts.
+        copy = directory / "ansible_collections/deploy_flake/nixos"
+        shutil.copytree(Path(fleet_validate.__file__).parents[2], copy)
+        monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", str(directory))
+        (copy / "playbooks/site.yml").write_text(yaml.safe_dump(plays), "utf-8")
+        plays = str(copy / "playbooks/site.yml")
+    code, said = play(directory, {"a": {}}, plays)
     assert (code, said.count('"msg": "theirs"')) == (0, 1), said
 
 
