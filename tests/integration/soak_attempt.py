@@ -241,7 +241,11 @@ class Attempt:
             # What the boot loader names is needed, whatever the profile names.
             host.run(["nix-store", "--gc"], check=True, timeout=90)
         promised = loader(host)
-        if self.choice.configuration and version_of(promised) == self.version() and not self.committed:
+        if (
+            self.choice.configuration
+            and version_of(promised) in (self.version(), self.version("again"))
+            and not self.committed
+        ):
             # Somebody else has made a system that does harm the boot default, and that was kept. They take it back.
             switch_by_hand(host, truth(host).live)
             promised = loader(host)

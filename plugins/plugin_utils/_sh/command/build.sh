@@ -63,7 +63,7 @@ in_progress() {
 start_build() {
     local bound said tries
     [ ! -e "$build" ] || rm -rf "$build"
-    mkdir -m 0700 "$build" && : >"$build/events" || refuse_unbegun no-space "cannot make $build: is /run full?"
+    mkdir -m 0700 "$build" && printf '' >"$build/events" || refuse_unbegun no-space "cannot make $build: is /run full?"
     # Whoever waits for a directory of users holds up all others.
     timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_unbegun no-user "has no user $login_user to build as, or did not say so within 20 s"
     eval "set -- $nix_arguments"

@@ -53,10 +53,12 @@ make_directory() {
     if mkdir -m 0700 "$dir" 2>/dev/null; then
         # Without it, it works as long as nobody else fills /run.
         mount_own_storage "$dir" || no_storage
-        : >"$dir/storage-is-settled"
+        printf '' >"$dir/storage-is-settled" || no_room
     else
+        [ -d "$dir" ] || no_room
         [ ! -e "$dir/state" ] || return 1
-        wait_for_storage || no_storage
+        # Where the first run has died, this one takes its place.
+        wait_for_storage || is_mounted "$dir" || mount_own_storage "$dir" || no_storage
         [ ! -e "$dir/state" ] && ! is_recorded || return 1
     fi
     clock
@@ -75,10 +77,14 @@ make_directory() {
                 fact guard_deadline "$guard_deadline" &&
                 fact allow "$allow"
         } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
-        remove_directory "$dir"
-        refuse_system no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
+        no_room
     }
     return 0
+}
+
+no_room() {
+    remove_directory "$dir"
+    refuse_system no-space "cannot write to $run_dir: $(df -h "$run_dir" | tail -n 1)"
 }
 
 # wait_for_storage: the first run may still be at it, and what is written before its mount comes is hidden by it. It takes two minutes at most.
@@ -94,7 +100,7 @@ wait_for_storage() {
 }
 
 no_storage() {
-    rm -rf "$dir"
+    remove_directory "$dir"
     refuse_system no-unit "systemd did not say whether it has mounted a file system at $dir, so nothing was begun; look at 'systemctl status $dir' and deploy again"
 }
 

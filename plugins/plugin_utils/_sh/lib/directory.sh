@@ -50,6 +50,7 @@ note_facts() {
     : >>"$dir/undoing"
     wanted_units active >"$dir/active" || return 1
     note_invocations "$dir/invocations" || return 1
+    mounts_here >"$dir/mounts" || return 1
     look_at_sshd
     host_keys >"$dir/host-keys"
     login_keys >"$dir/login-keys"

@@ -76,6 +76,22 @@ is_other_mount() {
     in_fstab "$new_live" "$1" && [ "$line" != "$was" ]
 }
 
+# mounts_here: a line for each mount: its unit, and its options.
+mounts_here() {
+    # shellcheck disable=SC2016 # of awk
+    awk_of_units '{
+        its = $0
+        sub(/.* - [^ ]+ [^ ]+ /, "", its)
+        print "=" unit(decoded($5)) ".mount= " $6, its
+    }' /proc/self/mountinfo
+}
+
+# is_mounted_as_before UNIT: with the options that it had before anything was changed.
+is_mounted_as_before() {
+    local now
+    now=$(mounts_here | grep -F -e "=$1=") && [ "$now" = "$(grep -s -F -e "=$1=" "$dir/mounts")" ]
+}
+
 # autofs_here: a line for each directory that is mounted when somebody looks into it: `bare`, or `covered` where something is mounted upon
 # it now; its unit, and where it is.
 autofs_here() {

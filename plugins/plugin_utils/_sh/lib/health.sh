@@ -27,8 +27,8 @@ still_starting() { sc list-jobs --plain --no-legend --full 2>/dev/null | awk 'NR
 ready() {
     local how manager restarts service
     manager=$(timeout -k 5 "$health_limit" systemctl is-system-running --wait 2>/dev/null) || :
-    : >"$dir/failed"
-    : >"$dir/failed-before"
+    printf '' >"$dir/failed"
+    printf '' >"$dir/failed-before"
     # Running means that none has.
     [ "$manager" = running ] || failed_units >"$dir/failed-before" || { complain no-answer-from-systemd "systemd does not say which units have failed"; return; }
     note_restarts "$dir/restarts-before" || return

@@ -7,10 +7,7 @@
 # units and not for this connection: it would hide what lies in the directory.
 mount_own_storage() {
     if timeout -k 5 30 systemd-mount --quiet --collect --no-ask-password -p DefaultDependencies=no \
-        -t tmpfs -o size=8m,nr_inodes=2000,mode=0700,nosuid,nodev,noexec tmpfs "$1" 2>/dev/null && is_mounted "$1"; then
-        : >"$1/own-storage"
-        return
-    fi
+        -t tmpfs -o size=8m,nr_inodes=2000,mode=0700,nosuid,nodev,noexec tmpfs "$1" 2>/dev/null && is_mounted "$1"; then return; fi
     # A request that systemd has not come to yet is done with when this one is; of one that has failed it knows nothing any more.
     sc stop -- "$1" 2>/dev/null
     case $(sc show -p LoadState -p ActiveState -p Job -- "$1" 2>/dev/null) in
@@ -29,6 +26,6 @@ is_mounted() {
 
 # remove_directory DIRECTORY
 remove_directory() {
-    [ ! -e "$1/own-storage" ] || timeout -k 5 30 umount -l "$1"
+    if [ -d "$1" ] && is_mounted "$1"; then timeout -k 5 30 umount -l "$1"; fi
     rm -rf "$1"
 }

@@ -17,6 +17,21 @@ time_for() {
     [ "$time" -le "$1" ] || time=$1
 }
 
+# deadline SECONDS: in $deadline, when that is over.
+deadline() {
+    local time uptime
+    time_for "$1"
+    clock
+    deadline=$((uptime + time))
+}
+
+# is_over DEADLINE
+is_over() {
+    local uptime
+    clock
+    [ "$uptime" -ge "$1" ]
+}
+
 # limited SECONDS COMMAND…: the command in the background with `wait`, since a trap does not run while a foreground child
 # does; -k, since a child that ignores TERM would never end. 124 is the limit's, whatever `timeout` says then (137 where it
 # had to kill, 143 where it is busybox's). A signal of somebody else's, such as the kernel's where memory is short, makes the

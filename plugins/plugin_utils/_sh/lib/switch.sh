@@ -21,7 +21,8 @@ lock_held() {
 # switch_to LIMIT TOPLEVEL ACTION LOOK: the status, also in $switch_status, is switch-to-configuration's own, or the limit's. LOOK says
 # whether the host still is ours to switch; it is asked each time anew, since who holds the lock is somebody who switches it. How often it ran is in $switch_runs.
 switch_to() {
-    local began came_free
+    local began came_free time
+    time_for "$1"
     clock
     began=$uptime
     came_free=0
@@ -35,12 +36,12 @@ switch_to() {
         switch_status=$status
         [ "$switch_status" = 0 ] && return 0
         reap_logged
-        log_line "$(ended "$switch_status" "$1")"
+        log_line "$(ended "$switch_status" "$time")"
         [ "$switch_status" = 11 ] || return "$switch_status"
         # Another run holds the lock: wait for it, within the same limit. It may have let go since; then once more.
         lock_held || came_free=$((came_free + 1))
         clock
-        [ "$came_free" -le 1 ] && [ $((uptime - began)) -lt "$1" ] || return "$switch_status"
+        [ "$came_free" -le 1 ] && [ $((uptime - began)) -lt "$time" ] || return "$switch_status"
         pause 1
     done
 }

@@ -6,7 +6,14 @@
 # note_invocations FILE: which run of each unit it is now. systemd keeps that as links, which costs less than to ask it; but not of what starts
 # others. Whole, or as it was: what is not in it was not changed.
 note_invocations() {
-    if [ -d /run/systemd/units ]; then ls -l /run/systemd/units >"$1.new"; else : >"$1.new"; fi || return 1
+    local tries
+    tries=0
+    printf '' >"$1.new" || return 1
+    # It fails where a unit ends meanwhile.
+    until [ ! -d /run/systemd/units ] || ls -l /run/systemd/units >"$1.new" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 10 ] || return 1
+    done
     ask_systemd show --all -p Id -p InvocationID -- '*.socket' '*.timer' '*.path' || return 1
     noted=yes its_name='' its_run=''
     each_first_word note_invocation "$told" >>"$1.new" && [ "$noted" = yes ] && mv -f "$1.new" "$1"
@@ -68,6 +75,8 @@ options_in() { [ ! -r "$1/etc/fstab" ] || awk -v want="$2" '$1 !~ /^#/ && $2 == 
 # list_changed: units that were started while the new system was live, were not started again since, and that it made something else of.
 list_changed() {
     local name
+    # The undo's first look may have had no answer.
+    [ -e "$dir/invocations-new" ] || note_invocations "$dir/invocations-new" || return 1
     note_invocations "$dir/invocations-now" || return 1
     awk 'FNR == 1 { file++ }
         $(NF - 1) == "->" { name = $(NF - 2); sub(/^invocation:/, "", name); run[file, name] = $NF; if (file == 3) names[name] }

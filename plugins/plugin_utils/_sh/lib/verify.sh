@@ -45,15 +45,17 @@ ssh_is_up() {
 
 # units_are_as_before: leaves lists of those that are not. Where systemd does not answer nobody knows, and the lists are empty.
 units_are_as_before() {
-    local list name
+    local ask_until list name
     for list in missing failed-now only-new changed; do printf '' >"$dir/$list"; done
     { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all" &&
         wanted_units activating >"$dir/starting.all" && wanted_units auto-restart,auto-restart-queued >"$dir/restarting-now"; } ||
         { complain no-answer-from-systemd "systemd does not answer"; return; }
     # One that fails again and again is activating, too.
     lines_without "$dir/restarting-now" <"$dir/active-now" >"$dir/up"
+    deadline 60
+    ask_until=$deadline
     lines_without "$dir/up" <"$dir/active" | not_mounted_otherwise |
-        while read -r name; do ended_by_itself "$name" || printf '%s\n' "$name"; done >"$dir/missing"
+        while read -r name; do ! is_over "$ask_until" && ended_by_itself "$name" || printf '%s\n' "$name"; done >"$dir/missing"
     grep -F -x -f "$dir/active" "$dir/starting.all" >"$dir/starting"
     lines_without "$dir/failed-before" <"$dir/failed-all" |
         while read -r name; do is_for_a_connection "$name" || printf '%s\n' "$name"; done >"$dir/failed-now"
@@ -72,11 +74,14 @@ not_mounted_otherwise() {
 }
 
 mend_units() {
-    local service
+    local mend_until service
+    # Where systemd does not answer, each takes half a minute.
+    deadline 120
+    mend_until=$deadline
     # What only the new system has may be what keeps everybody out.
     end_new_automounts
-    while read -r service; do sc stop --no-block -- "$service" 2>/dev/null; done <"$dir/only-new"
-    while read -r service; do
+    while read -r service && ! is_over "$mend_until"; do sc stop --no-block -- "$service" 2>/dev/null; done <"$dir/only-new"
+    while read -r service && ! is_over "$mend_until"; do
         # Without the way in, nothing is as before.
         if ! is_ssh_unit "$service" && gone "$service"; then
             # It was transient.
@@ -87,7 +92,7 @@ mend_units() {
             sc start --no-block -- "$service" 2>/dev/null
         fi
     done <"$dir/missing"
-    while read -r service; do
+    while read -r service && ! is_over "$mend_until"; do
         # No socket can be started while its service runs.
         # shellcheck disable=SC2046 # words
         case $service in *.socket) sc stop -- $(sc show -p Triggers --value -- "$service" 2>/dev/null) 2>/dev/null ;; esac
@@ -99,7 +104,7 @@ mend_units() {
         sc restart --no-block -- "$service" 2>/dev/null
     done <"$dir/changed"
     # A unit that only the new system had is history, not a fault of the previous one.
-    while read -r service; do ! gone "$service" || sc reset-failed -- "$service" 2>/dev/null; done <"$dir/failed-now"
+    while read -r service && ! is_over "$mend_until"; do ! gone "$service" || sc reset-failed -- "$service" 2>/dev/null; done <"$dir/failed-now"
 }
 
 # gone UNIT: whether there is no such unit any more. No answer is not a no: systemd may be about to execute itself again.

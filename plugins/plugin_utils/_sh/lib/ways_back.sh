@@ -6,9 +6,12 @@
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
 go_back() {
     local rounds
-    prune_lists
     begin_ways
-    forget_failures
+    # What is somebody else's is theirs.
+    if live_is_ours; then
+        prune_lists
+        forget_failures
+    fi
     # A start that was refused, since something was still being stopped, is not yet a no.
     while
         rounds=$((rounds + 1))
@@ -59,6 +62,7 @@ try_ways() {
         # switch-to-configuration knows nothing of them, and whoever is to come back may want what is there.
         end_new_automounts
         leave_emergency
+        has_previous_etc || forget_stopped
         # Whatever was reloaded for the new system's sake it reloads itself, as long as /etc is the new system's: that tells it what differs.
         switch_sees=yes
         ! has_previous_etc || switch_sees=no
@@ -98,13 +102,11 @@ live_is_ours() { ! live_is_theirs; }
 # units it knows no command for it, and the rules of a firewall would stay. What is not to be down meanwhile is restarted later, sshd above all.
 # No, where systemd does not say within a minute what there is: then nothing of that may be lost.
 stop_new_units() {
-    local ask_until name time
-    time_for 60
-    clock
-    ask_until=$((uptime + time))
+    local ask_until name
+    deadline 60
+    ask_until=$deadline
     until wanted_units active,activating,reloading >"$dir/active-now" && list_changed; do
-        clock
-        [ "$uptime" -lt "$ask_until" ] && ! machine_stopping || return 1
+        ! is_over "$ask_until" && ! machine_stopping || return 1
         pause 3
     done
     list_only_new
@@ -120,22 +122,29 @@ stop_new_units() {
 note_not_stopped() {
     local name
     wanted_units active,reloading >"$dir/active-now" || return 1
-    grep -F -x -f "$dir/active-now" "$dir/only-new" | while read -r name; do
-        ! { unit_file_in "$new_live" "$name" && grep -q '^ExecStop' "$unit_file"; } || printf '%s\n' "$name"
+    cat "$dir/only-new" "$dir/changed" | grep -F -x -f "$dir/active-now" | while read -r name; do
+        ! ends_with_a_command "$name" || printf '%s\n' "$name"
     done >>"$dir/not-stopped"
+}
+
+ends_with_a_command() { unit_file_in "$new_live" "$1" && grep -q -s '^ExecStop' "$unit_file" "$unit_file.d"/*; }
+
+# forget_stopped: what has ended since, while systemd still knew the new system's units.
+forget_stopped() {
+    [ -s "$dir/not-stopped" ] && wanted_units active,activating,reloading,deactivating >"$dir/active-now" || return 0
+    grep -F -x -f "$dir/active-now" "$dir/not-stopped" >"$dir/not-stopped.new"
+    case $? in 0 | 1) mv -f "$dir/not-stopped.new" "$dir/not-stopped" ;; esac
 }
 
 # read_previous_units: until then whatever is started is the new system's, by a socket say. While /run is nearly full systemd refuses, so it is
 # asked again, for a minute.
 read_previous_units() {
-    local ask_until time
-    time_for 60
-    clock
-    ask_until=$((uptime + time))
+    local ask_until
+    deadline 60
+    ask_until=$deadline
     note_invocations "$dir/invocations-new"
     until sc daemon-reload; do
-        clock
-        [ "$uptime" -lt "$ask_until" ] && ! machine_stopping || return 1
+        ! is_over "$ask_until" && ! machine_stopping || return 1
         pause 3
         note_invocations "$dir/invocations-new"
     done
@@ -143,11 +152,18 @@ read_previous_units() {
 }
 
 # reload_units: what the new system had reloaded goes on with what it was given; now by the previous system's own commands. Once more does no
-# harm. Lists those that hold the new system's still.
+# harm. Lists those that hold the new system's still. Mounts come last, since a server that is gone holds each of them up.
 reload_units() {
-    local name
+    local name reload_until
     list_reloaded
-    while read -r name; do reload_unit "$name" || printf '%s\n' "$name"; done <"$dir/reloaded" >"$dir/not-reloaded"
+    deadline "$rollback_limit"
+    reload_until=$deadline
+    {
+        grep -v '\.mount$' "$dir/reloaded"
+        grep '\.mount$' "$dir/reloaded"
+    } | while read -r name; do
+        ! is_over "$reload_until" && reload_unit "$name" || printf '%s\n' "$name"
+    done >"$dir/not-reloaded"
 }
 
 reload_unit() {
@@ -155,8 +171,13 @@ reload_unit() {
     # Whoever starts it starts the previous system's.
     case $? in 3 | 4) return 0 ;; esac
     limited 60 systemctl --no-pager reload -- "$1" 2>/dev/null && return
-    # A mount may be in use.
-    case $1 in *.mount) return 1 ;; esac
+    # A mount may be in use. What cannot be mounted anew, as an overlay, the new system has not changed either.
+    case $1 in
+    *.mount)
+        is_mounted_as_before "$1"
+        return
+        ;;
+    esac
     may_be_restarted "$1" && limited 90 systemctl --no-pager try-restart -- "$1" 2>/dev/null
 }
 
@@ -204,7 +225,7 @@ way_restart_bus() {
 }
 
 way_by_hand() {
-    local service start_until time
+    local service start_until
     switch_status=none
     stop_new_units || return 0
     # That took its time.
@@ -213,14 +234,12 @@ way_by_hand() {
     [ "$status" = 0 ] || reap_logged
     read_previous_units || return 0
     sc reset-failed
-    time_for "$rollback_limit"
-    clock
-    start_until=$((uptime + time))
+    deadline "$rollback_limit"
+    start_until=$deadline
     # The way in first.
     for service in $(grep -E '^(systemd-networkd|network|dhcpcd|NetworkManager|wpa_supplicant|sshd?)' "$dir/active") $(cat "$dir/active"); do
         # Where systemd does not answer, each takes it a minute.
-        clock
-        [ "$uptime" -lt "$start_until" ] || break
+        ! is_over "$start_until" || break
         sc --quiet is-active -- "$service" || ended_by_itself "$service" || sc start --no-block -- "$service" 2>/dev/null
     done
 }
@@ -259,7 +278,7 @@ boots_what_ran() { [ "$previous_boot" = "$previous_live" ] || [ "$(readlink -f "
 way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
     list_only_new
+    [ ! -s "$dir/only-new" ] && [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" && ssh_is_up || return 1
     list_changed || return 0
-    ssh_is_up && [ ! -s "$dir/only-new" ] && [ ! -s "$dir/changed" ] && [ ! -s "$dir/not-stopped" ] &&
-        ! grep -q -s -v '\.mount$' "$dir/not-reloaded"
+    [ ! -s "$dir/changed" ]
 }

@@ -96,11 +96,11 @@ write_boot_entries() {
         done
         rm -rf "$aside"
         sync -f "${profile%/*}"
-        : >"$dir/removed"
+        printf '' >"$dir/removed"
         [ "$switch_status" != "$taken" ] || end_with superseded
         end_with "boot-failed $switch_status"
     fi
-    : >"$dir/boot-written"
+    printf '' >"$dir/boot-written"
     rm -rf "$aside"
     sync -f "${profile%/*}"
 }

@@ -38,7 +38,7 @@ def test_storage_is_there_or_never_comes(shell: list[str], tmp_path: Path, case:
         f"{join('lib/own_storage')}\ntimeout() {{ return {status}; }}\nsc() {{ [ $1 != show ] || printf '{shown}'; }}\n"
     )
     script += f"is_mounted() {{ [ {mounted} = yes ]; }}\nmkdir '{tmp_path}/x'\n"
-    script += f"if mount_own_storage '{tmp_path}/x'; then [ -e '{tmp_path}/x/own-storage' ] && echo own || echo plain\n"
+    script += f"if mount_own_storage '{tmp_path}/x'; then is_mounted && echo own || echo plain\n"
     assert said(shell, f"{script}else echo unknown; fi") == expected
 
 
@@ -75,9 +75,11 @@ if make_directory; then [ -e x/settings ] && echo begins; else echo "nothing to 
         ('[ "$now" -lt 50 ] || : >x/storage-is-settled', "begins"),
         ('[ "$now" -lt 50 ] || { : >x/storage-is-settled && : >x/state; }', "nothing to begin"),
         ('[ "$now" -lt 50 ] || { rm -rf x && echo \'{"id": "1"}\' >deployments.jsonl; }', "nothing to begin"),
-        (":", "no-unit"),
+        (":", "mounts\nbegins"),
+        ("mount_own_storage() { return 1; }", "no-unit"),
+        ("is_mounted() { :; }", "begins"),
     ],
-    ids=["settled", "begun", "ended", "dead"],
+    ids=["settled", "begun", "ended", "dead", "dead-and-nothing-mounted", "dead-and-mounted"],
 )
 def test_nothing_is_written_before_the_storage_is_settled(
     shell: list[str], tmp_path: Path, first: str, expected: str

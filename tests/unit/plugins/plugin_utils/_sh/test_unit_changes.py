@@ -65,6 +65,29 @@ def test_changed_units(shell: list[str], tmp_path: Path) -> None:
     assert run(shell, script) == ["socket.socket", "timer.timer"]
 
 
+@every_shell
+def test_a_first_look_without_an_answer_hides_no_change(shell: list[str], tmp_path: Path) -> None:
+    """Else nothing would count as changed, as if the list were empty."""
+    new, old = files(tmp_path / "new", wall_service="new"), files(tmp_path / "old", wall_service="old")
+    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    script += (
+        "sc() { :; }\necho 'x invocation:wall.service -> 1' >$dir/invocations\necho wall.service >$dir/active-now\n"
+    )
+    script += "note_invocations() { [ ! -e $dir/silent ] && echo 'x invocation:wall.service -> 2' >$1; }\n"
+    script += "echo >$dir/silent\nlist_changed || echo unknown\nrm $dir/silent\nlist_changed && cat $dir/changed"
+    assert run(shell, script) == ["unknown", "wall.service"]
+
+
+@every_shell
+def test_a_unit_that_ends_meanwhile_hinders_no_look(shell: list[str], tmp_path: Path) -> None:
+    """Its link is gone then, and ls fails."""
+    functions = join("lib/unit_changes").replace("/run/systemd/units", str(tmp_path))
+    script = f"dir={tmp_path}\n{functions}\nsc() {{ :; }}\ntried=0\n"
+    script += "ls() { tried=$((tried + 1)); echo a; [ $tried -ge 3 ]; }\nnote_invocations $dir/it && cat $dir/it\n"
+    script += "ls() { return 1; }\nnote_invocations $dir/it || cat $dir/it"
+    assert run(shell, script) == ["a", "a"]
+
+
 def test_reloaded_units(tmp_path: Path) -> None:
     """Those that switch-to-configuration may only have reloaded: by what a file of theirs says; and mounts."""
     form = "[Service]\nX-ReloadIfChanged=true\nExecReload={}\n"

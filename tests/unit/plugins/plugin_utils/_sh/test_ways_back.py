@@ -76,6 +76,78 @@ def test_a_stop_that_was_refused_is_not_forgotten(shell: list[str], tmp_path: Pa
 
 
 @every_shell
+def test_a_stop_that_was_refused_counts_for_what_was_changed_too(shell: list[str], tmp_path: Path) -> None:
+    """Its old command does not take back what the new one has made; a drop-in may have brought it."""
+    part = tmp_path / "new/etc/systemd/system/worker.service.d/end.conf"
+    part.parent.mkdir(parents=True)
+    part.write_text("[Service]\nExecStopPost=/bin/true\n")
+    script = f"wanted_units() {{ {UNITS.replace(' loaded active', '')}; }}\nsystemctl() {{ return 1; }}\n"
+    script += "list_only_new() { echo gate.service >only-new; }\nlist_changed() { echo worker.service >changed; }\n"
+    assert run(shell, tmp_path, f"{script}stop_new_units\ncat not-stopped") == ["gate.service", "worker.service"]
+
+
+@every_shell
+def test_what_has_stopped_since_is_forgotten(shell: list[str], tmp_path: Path) -> None:
+    """A stop that took its time may have ended after an undo was killed."""
+    script = "printf 'gate.service\\nworker.service\\n' >not-stopped\nwanted_units() { echo worker.service; }\n"
+    script += "forget_stopped\ncat not-stopped\nwanted_units() { return 1; }\nforget_stopped\ncat not-stopped\n"
+    assert run(shell, tmp_path, f"{script}wanted_units() {{ :; }}\nforget_stopped\ncat not-stopped") == [
+        "worker.service",
+        "worker.service",
+    ]
+
+
+@every_shell
+def test_what_is_somebody_else_s_is_left_as_it_is(shell: list[str], tmp_path: Path) -> None:
+    script = "begin_ways() { rounds=0; }\nprune_lists() { echo prunes; }\nforget_failures() { echo forgets; }\n"
+    script += "try_ways() { way=theirs; }\nlive_is_ours() { return 1; }\ngo_back\necho $way"
+    assert run(shell, tmp_path, script) == ["theirs"]
+
+
+@every_shell
+def test_mounts_are_reloaded_last_and_all_in_time(shell: list[str], tmp_path: Path) -> None:
+    """A server that is gone holds each of them up."""
+    script = "list_reloaded() { printf '%s\\n' a.mount b.mount gate.service c.mount >reloaded; }\nsc() { :; }\n"
+    script += "is_over() { read -r now <now; [ $now -ge $1 ]; }\necho 0 >now\nis_mounted_as_before() { return 1; }\n"
+    script += "systemctl() { echo $4 >>asked; read -r now <now; echo $((now + 5)) >now; [ $4 = gate.service ]; }\n"
+    assert run(shell, tmp_path, f"{script}reload_units\ncat asked\necho\ncat not-reloaded") == [
+        *("gate.service", "a.mount"),
+        "",
+        *("a.mount", "b.mount", "c.mount"),
+    ]
+
+
+@every_shell
+def test_a_mount_that_nothing_has_changed_needs_no_reload(shell: list[str], tmp_path: Path) -> None:
+    """The kernel refuses to mount an overlay anew, also as it is."""
+    script = "sc() { :; }\nsystemctl() { return 1; }\nmounts_here >mounts\n"
+    script += "reload_unit proc.mount && echo as-before\nreload_unit gone.mount || echo gone\n"
+    script += "sed -i 's/^=proc.mount= /&noexec2,/' mounts\nreload_unit proc.mount || echo changed\n"
+    assert run(shell, tmp_path, f"{script}rm mounts\nreload_unit proc.mount || echo unknown") == [
+        *("as-before", "gone", "changed", "unknown")
+    ]
+
+
+@every_shell
+def test_the_lock_is_waited_for_no_longer_than_there_is_time(shell: list[str], tmp_path: Path) -> None:
+    script = (
+        "switch_log=x\nread_log() { :; }\nreap_logged() { :; }\nlog_line() { :; }\nlock_held() { :; }\nexec 7>out\n"
+    )
+    script += "logged() { status=11; }\nall_until=20\nswitch_to 300 old test live_is_ours\necho $now"
+    assert run(shell, tmp_path, script) == ["30"]
+
+
+@every_shell
+@pytest.mark.parametrize("known", ["only-new", "not-stopped", "not-reloaded"])
+def test_what_is_known_to_keep_everybody_out_needs_no_second_look(shell: list[str], tmp_path: Path, known: str) -> None:
+    script = (
+        "over_ssh=yes\necho sshd.service >active\nwanted_units() { echo sshd.service; }\nlist_changed() { return 1; }\n"
+    )
+    script += "list_only_new() { :; }\nway_in && echo in\n"
+    assert run(shell, tmp_path, f"{script}echo gate.service >{known}\nway_in || echo out") == ["in", "out"]
+
+
+@every_shell
 def test_reload_or_else_restart(shell: list[str], tmp_path: Path) -> None:
     """What can be neither is listed, and so the host is not called as before. A mount is never taken away."""
     units = {"reloads": "", "restarts": "", "is-down": "", "must-not": "X-RestartIfChanged=false\n", "neither": ""}
@@ -85,7 +157,7 @@ def test_reload_or_else_restart(shell: list[str], tmp_path: Path) -> None:
         (directory / f"{name}.service").write_text(text)
     names = " ".join([*(f"{name}.service" for name in units), "home.mount"])
     script = f"list_reloaded() {{ printf '%s\\n' {names} >reloaded; }}\n"
-    script += "sc() { case $* in *is-active*is-down*) return 3 ;; esac; }\n"
+    script += "sc() { case $* in *is-active*is-down*) return 3 ;; esac; }\nis_mounted_as_before() { return 1; }\n"
     script += """systemctl() {
         echo "$2 $4" >>asked
         case $2:$4 in reload:reloads.service | try-restart:restarts.service) ;; *) return 1 ;; esac
