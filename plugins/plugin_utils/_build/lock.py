@@ -110,12 +110,15 @@ def _lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO, tr
     if tried.here is None:
         failed: list[str] = []
         ways: list[Callable[..., Fetched | None]] = [_with_nix, _with_git]
-        if has_login:
-            # It is an argument of Nix, which other users can read.
+        if has_login or without_logins(reference).startswith(("git+", "git:")):
+            # A login is an argument of Nix, which other users can read. And what git has fetched, it can compare with
+            # what hosts have committed.
             ways.reverse()
         who = "this machine"
         for resolve in ways:
             _empty(file)
+            if has_login and resolve is _with_nix and _has_nix():
+                _warn_of_login(host, who)
             try:
                 with telling(host, "waits for the flake, which the controller fetches"):
                     found = resolve(settings, reference, file)
@@ -123,8 +126,6 @@ def _lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO, tr
                 failed.append(f"{who}: {error}")
             else:
                 if found:
-                    if has_login and resolve is _with_nix:
-                        _warn_of_login(host, who)
                     return _told(host, found, who)
         tried.here = failed
     _empty(file)
@@ -163,8 +164,12 @@ def _told(host: Host, found: Fetched, who: str) -> Fetched:
     return found
 
 
+def _has_nix() -> bool:
+    return shutil.which("nix") is not None and shutil.which("nix-store") is not None
+
+
 def _with_nix(settings: CopySettings, reference: str, file: BinaryIO) -> Fetched | None:
-    if shutil.which("nix") is None or shutil.which("nix-store") is None:
+    if not _has_nix():
         return None
     # Not in a process list.
     environment = os.environ | {"NIX_CONFIG": f"{os.environ.get('NIX_CONFIG', '')}\n{settings.nix_config}"}

@@ -151,8 +151,26 @@ def test_a_login_in_the_url_is_no_argument_of_nix_where_git_can(
     # Only Nix could: it is said.
     (warning,) = host.warned
     assert "every user of host1 could read" in warning and "netrc" in warning
-    fetched(host, tmp_path, "git+https://example.org/x")
+    fetched(host, tmp_path, URL)
     assert (asked[2:], len(host.warned)) == (["nix", "git"], 1)
+
+
+def test_a_login_that_was_shown_is_told_where_nix_fails_too(source: Source, programs: Path, tmp_path: Path) -> None:
+    asked = nix(programs, "{", b"", tmp_path)
+    host = FakeHost([{"status": "1", "error": "error: no"}])
+    with pytest.raises(HostError, match="could not be fetched"):
+        fetched(host, tmp_path, "https://me:s3cret@example.org/x.tar.gz")
+    assert "s3cret" in asked.read_text()
+    assert ["every user of this machine could read" in said for said in host.warned] == [True, False]
+    assert "every user of host1 could read" in host.warned[1]
+
+
+def test_what_git_can_fetch_it_fetches_before_nix(repository: Path, programs: Path, tmp_path: Path) -> None:
+    """So there is a repository to compare with what hosts have committed."""
+    asked = nix(programs, "{", b"", tmp_path)
+    found, _nar = fetched(FakeHost(), tmp_path, f"git+ssh://example.org{repository}")
+    assert (found.flake.revision, asked.exists()) == (git(repository, "rev-parse", "HEAD"), False)
+    assert (tmp_path / "nar.git").exists()
 
 
 def test_a_host_whose_nix_does_not_let_the_user_in(source: Source, tmp_path: Path) -> None:
