@@ -85,7 +85,7 @@ def _relation(sources: Sources, ours: str, theirs: str, fetch: bool) -> Relation
     if ours == theirs:
         return Relation.SAME
     try:
-        history = sources.history(fetch)
+        history = sources.history(theirs, fetch)
     except FlakeError as error:
         raise _UnknownError(f"its commits could not be fetched by the controller: {error}") from error
     if history is None:

@@ -80,15 +80,14 @@ class Sources:
         whole = isinstance(shared.flake, LocalFlake) and shared.flake.is_whole_directory
         self._look_for_secrets(shared.snapshot, f"the flake {where}", whole, shared.is_first)
 
-    def history(self, fetch: bool) -> Path | None:
-        """A repository with the commits that led to the flake, fetched if need be; None where there is none.
+    def history(self, other: str, fetch: bool) -> Path | None:
+        """A repository with the commits that led to the flake, and to another commit where it is in a branch.
 
-        FlakeError where it cannot be fetched.
+        None where there is none and none is to be fetched, FlakeError where it cannot be fetched.
         """
         if isinstance(self.flake, LocalFlake) or self._history is None:
             return self.flake.root if isinstance(self.flake, LocalFlake) else None
-        if fetch:
-            shared_history(self.flake, self._history, self._credentials, self._settings.copy_timeout)
+        shared_history(self.flake, self._history, other, fetch, self._credentials, self._settings.copy_timeout)
         return self._history if self._history.exists() else None
 
     @property

@@ -18,6 +18,7 @@ from .reference import FlakeError, split_query
 
 _GIT = ("git+ssh", "git+https", "git+http", "git")
 _FORGES = {"github": "github.com", "gitlab": "gitlab.com", "sourcehut": "git.sr.ht"}
+_BRANCHES = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
 def _with_token(reference: str, credentials: Credentials) -> Credentials:
@@ -57,14 +58,21 @@ def fetch_history(reference: str, revision: str, into: Path, credentials: Creden
     credentials = _with_token(reference, credentials)
     try:
         _run(into.parent, url, credentials, limit, "init", "--quiet", "--bare", os.fspath(into))
-        refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
-        where = git_login.without_login(url)
-        _run(into, url, credentials, limit, "fetch", "--quiet", "--no-tags", "--", where, *refs)
+        _fetch(into, url, credentials, limit, *_BRANCHES)
         if not git.has_commit(into, revision):
-            _run(into, url, credentials, limit, "fetch", "--quiet", "--no-tags", "--", where, revision)
+            _fetch(into, url, credentials, limit, revision)
     except BaseException:
         shutil.rmtree(into, ignore_errors=True)
         raise
+
+
+def fetch_branches(reference: str, into: Path, credentials: Credentials, limit: float) -> None:
+    """Fetch the branches and the tags too into a repository that has less; FlakeError where that cannot be."""
+    _fetch(into, repository_url(reference), _with_token(reference, credentials), limit, *_BRANCHES)
+
+
+def _fetch(into: Path, url: str, credentials: Credentials, limit: float, *refs: str) -> None:
+    _run(into, url, credentials, limit, "fetch", "--quiet", "--no-tags", "--", git_login.without_login(url), *refs)
 
 
 def _run(where: Path, url: str, credentials: Credentials, limit: float, *arguments: str) -> None:

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from . import nar
+from . import git, nar
 from .credentials import Credentials
-from .history import fetch_history
+from .history import fetch_branches, fetch_history
 from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs, remote_inputs
 from .locked import Fetched, LockedFlake
 from .reference import FlakeError
@@ -83,21 +83,35 @@ def history_of(nar_file: Path) -> Path:
     return nar_file.with_suffix(".git")
 
 
-def shared_history(flake: LockedFlake, history: Path, credentials: Credentials, limit: float) -> None:
-    """Fetch the repository of a remote flake, unless another process has; FlakeError where it, or that, could not."""
+def shared_history(
+    flake: LockedFlake, history: Path, other: str, fetch: bool, credentials: Credentials, limit: float
+) -> None:
+    """Fetch the repository of a remote flake, unless another process has; FlakeError where it, or that, could not.
+
+    With `fetch` alone, where there is none. One that has only what the reference names gets the branches as well, if
+    it lacks the other commit.
+    """
     failed = history.with_suffix(f".git-failed-{credentials.key}")
+    whole = history.with_suffix(".git-whole")
     try:
         with history.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if history.exists():
+            is_there = history.exists()
+            if is_there and (whole.exists() or git.has_commit(history, other) or git.is_shallow(history)):
+                return
+            if not is_there and not fetch:
                 return
             if failed.exists():
                 raise FlakeError(failed.read_text(encoding="utf-8", errors="surrogateescape"))
             try:
-                fetch_history(flake.url, flake.revision or "", history, credentials, limit)
+                if is_there:
+                    fetch_branches(flake.url, history, credentials, limit)
+                else:
+                    fetch_history(flake.url, flake.revision or "", history, credentials, limit)
             except FlakeError as error:
                 failed.write_text(str(error), encoding="utf-8", errors="surrogateescape")
                 raise
+            whole.touch()
     except OSError as error:
         raise FlakeError(f"it cannot be kept on the controller: {error}") from error
 

@@ -190,6 +190,40 @@ def test_a_remote_flake_that_git_has_fetched(
 
 
 @pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("on_older", ["refuse", "warn"])
+def test_the_host_has_another_branch_of_a_remote_flake(
+    repository: Path, commits: list[str], tmp_path: Path, on_older: str
+) -> None:
+    """The flake was fetched with its own branch alone; the others are fetched once a run."""
+    own = git(repository, "symbolic-ref", "--short", "HEAD")
+    git(repository, "checkout", "--quiet", "-b", "ahead")
+    ahead = commit(repository, "{ c = 1; }")
+    git(repository, "checkout", "--quiet", "-b", "aside", commits[1])
+    aside = commit(repository, "{ b = 1; }")
+    git(repository, "checkout", "--quiet", own)
+
+    def said(revision: str, more: str = "", directory: str = "0") -> str:
+        host = FakeHost([done(**record(revision=revision))])
+        given: dict[str, Any] = {"flake": f"git+https://example.org/flake?ref={own}{more}", "on_older": on_older}
+        if on_older == "warn":
+            built(host, tmp_path / directory, **given)
+            return host.warned[0] if host.warned else ""
+        with pytest.raises(HostError) as error:
+            built(host, tmp_path / directory, **given)
+        return str(error.value)
+
+    assert "has diverged" in said(aside)
+    git(repository, "branch", "--quiet", "-D", "aside")
+    repository.rename(tmp_path / "gone")
+    assert f"{commits[2]} is older" in said(ahead)
+    # No branch has it.
+    assert "no such commit" in said(NOWHERE)
+    (tmp_path / "gone").rename(repository)
+    # Somebody wants no more than one commit.
+    assert ("in part only" in said(ahead, "&shallow=1", "1")) is (on_older == "refuse")
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_a_remote_flake_that_a_host_has_resolved(
     repository: Path, commits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
