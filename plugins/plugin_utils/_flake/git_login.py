@@ -44,11 +44,13 @@ def environment(directory: Path, url: str, credentials: Credentials) -> dict[str
         return variables
     if parts.scheme not in _WEB:
         return variables
-    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/"
+    machine = parts.netloc.rpartition("@")[2]
+    where = f"{parts.scheme}://{machine}/"
     if parts.username and parts.password is None:
         # The password is for git's own helpers to find.
         return _with_settings(variables, {f"credential.{where}.username": unquote(parts.username)})
-    login = credentials.logins.get(parts.hostname or "")
+    # A token is for a host with its port, a netrc file knows no ports.
+    login = credentials.logins.get(machine) or credentials.logins.get(parts.hostname or "")
     if parts.username or parts.password:
         login = unquote(parts.username or ""), unquote(parts.password or "")
     if not login:

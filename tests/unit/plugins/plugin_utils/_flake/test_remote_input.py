@@ -23,6 +23,7 @@ from ansible.module_utils.urls import SSLValidationError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import (
     download,
     fetch_git,
+    git_login,
     git_program,
     nar,
     remote_input,
@@ -355,6 +356,8 @@ def test_git_has_no_login_among_its_arguments(
     [
         ("github:me/x/1", "github.com/me=s3cret", "x-access-token:s3cret"),
         ("github:me/x?host=ghe.org", "ghe.org=s3cret", "x-access-token:s3cret"),
+        ("github:me/x?host=ghe.org:8443", "ghe.org:8443=s3cret", "x-access-token:s3cret"),
+        ("gitlab:me/x?host=ghe.org:8443", "ghe.org:8443=PAT:s3cret", "oauth2:s3cret"),
         ("gitlab:a%2Fb/x", "gitlab.com=PAT:s3cret", "oauth2:s3cret"),
         ("github:me/x", "github.com/you=s3cret", ""),
         ("git+https://github.com/me/x", "github.com=s3cret", ""),
@@ -376,6 +379,18 @@ def test_the_commits_of_a_flake_on_a_forge_are_fetched_with_its_token(
         fetch_history(reference, "1" * 40, tmp_path / "into", credentials, 30)
     basic = base64.b64encode(login.encode()).decode()
     assert given == [f"Authorization: Basic {basic}" if login else ""]
+
+
+def test_a_login_of_a_netrc_file_is_for_every_port(tmp_path: Path) -> None:
+    of_the_host, of_a_port = ("me", "a"), ("me", "b")
+    credentials = Credentials(logins={"example.org": of_the_host, "example.org:8443": of_a_port})
+    for url, login in (
+        ("https://example.org/x", of_the_host),
+        ("https://example.org:7/x", of_the_host),
+        ("https://example.org:8443/x", of_a_port),
+    ):
+        basic = base64.b64encode(":".join(login).encode()).decode()
+        assert f"Authorization: Basic {basic}" in git_login.environment(tmp_path, url, credentials).values()
 
 
 @pytest.mark.parametrize(
