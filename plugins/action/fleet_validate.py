@@ -43,7 +43,7 @@ class ActionModule(HostAction):
         self._checks: dict[str, str] = {}
         self._passed_over: dict[str, list[str]] = {}
         """What is misspelt, and means nothing for what is to be done, with the hosts."""
-        hosts = self._hosts(host.name)
+        hosts, untouched = self._hosts(host.name)
         found: dict[str, list[str]] = {}
         looked_at = []
         for name in hosts:
@@ -56,19 +56,40 @@ class ActionModule(HostAction):
         if found:
             lines = [f"  {error}{_where(its, looked_at)}" for error, its in found.items()]
             raise HostError(
-                "\n".join(["the variables are wrong, and no host was touched:", *lines]), Refusal.BAD_OPTION
+                "\n".join([f"the variables are wrong, and {untouched} touched:", *lines]), Refusal.BAD_OPTION
             )
         said = [f"{text}{_where(its, looked_at)}" for text, its in self._passed_over.items()]
         return {"changed": False, "checks": self._checks, **({"warnings": said} if said else {})}
 
-    def _hosts(self, own: str) -> Sequence[str]:
-        """Those to look at: all of the play with its first batch, since none may be touched if one is wrong."""
+    def _hosts(self, own: str) -> tuple[Sequence[str], str]:
+        """Those to look at, and which of them were not touched, for people.
+
+        All of the play with the first batch that is to be validated, since none may be touched if one is wrong.
+        """
         self._batch: Sequence[str] = self.task_vars.get("ansible_play_batch") or [own]
-        if self._context.strategy or not self._task.run_once:
-            # Ansible runs it for every host then.
-            return [own]
+        # With other strategies Ansible runs it for every host. One that fails ends no other then.
+        ends_all = not self._context.strategy and (self._task.run_once or self._task.any_errors_fatal is True)
         play = self.task_vars.get("ansible_play_hosts") or self._batch
-        return list(play if play[0] in self._batch else self._batch)
+        if ends_all and self._is_first(play):
+            return list(play), "no host was"
+        if ends_all and self._task.run_once:
+            return list(self._batch), "no host of this batch was"
+        return [own], f"{own} was not"
+
+    def _is_first(self, play: Sequence[str]) -> bool:
+        """Whether nobody has looked at all of the play yet, for the role where it is used there.
+
+        A batch's first host may be left out, or a whole batch, and hosts may be shuffled: whoever comes first says so.
+        """
+        part = self._task
+        while (parent := part.get_first_parent_include()) is not None:
+            part = parent
+        try:
+            self.common_file("validated", part).touch(exist_ok=False)
+        except FileExistsError:
+            # The role may be used again and again, with other variables.
+            return bool(self._task.run_once and play[0] in self._batch)
+        return True
 
     def _is_left_out(self, name: str, variables: Mapping[str, Any]) -> bool:
         """Whether the task's own conditions, which are the role's, leave another host out."""

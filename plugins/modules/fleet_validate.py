@@ -16,8 +16,10 @@ description:
   - Fails if a variable that begins with C(deploy_flake_) is none of the role's, or if the value of one cannot be meant,
     on any host of the play. The first task of the role, which runs it once. Hosts that the C(when) of the task, or of
     the role that it is in, leaves out are not looked at.
-  - Without C(run_once) each host is looked at by itself. The role does that where its C(when) leaves out the first
-    host, with which Ansible would skip what runs once for all of them.
+  - With C(serial) the first batch that is not left out looks at all hosts of the play.
+  - Without C(run_once) each host is looked at by itself, and with C(any_errors_fatal) one of them looks at all of the
+    play. The role does that where its C(when) leaves out the first host, with which Ansible would skip what runs once
+    for all of them.
   - Values are those that each host has, templated with its own variables. Those of a host in a later batch that cannot
     be templated yet are looked at with that batch.
   - The file that C(deploy_flake_checks) names is looked for beside the playbook and in C(tasks/) there, or in the

@@ -139,9 +139,10 @@ class HostAction(ActionBase):
             host.tell_more(traceback.format_exc())
             return _failure(host, f"{type(error).__name__}: {error}", {})
 
-    def common_file(self, name: str) -> Path:
-        """A place for what the processes of all hosts of this task have in common; it is gone when Ansible ends."""
-        key = hashlib.sha256(f"{self._task._uuid} {name}".encode(errors="surrogateescape")).hexdigest()[:32]
+    def common_file(self, name: str, task: Any = None) -> Path:
+        """A place for what the processes of all hosts of this task, or of another, have in common; it is gone when
+        Ansible ends."""
+        key = hashlib.sha256(f"{(task or self._task)._uuid} {name}".encode(errors="surrogateescape")).hexdigest()[:32]
         # Ansible makes its constants as it starts.
         return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-{key}")  # type: ignore[attr-defined]
 

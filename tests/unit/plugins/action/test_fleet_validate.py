@@ -197,6 +197,43 @@ def test_later_batches_are_judged_with_the_first_one(directory: Path, how: str, 
     assert "unreachable=1" not in said
 
 
+@pytest.mark.parametrize("how", ["role", "included"])
+@pytest.mark.parametrize("serial", [1, 2])
+def test_later_batches_are_judged_where_the_first_host_or_batch_is_left_out(
+    directory: Path, how: str, serial: int
+) -> None:
+    known = {"wanted": ["y", "z"], "deploy_flake_toplevel": f"/nix/store/{'0' * 32}-x"}
+    plays = [{"hosts": "all", "gather_facts": False, "serial": serial, "vars": known, **ROLES[how]}]
+    code, said = play(directory, {"left": {}, "y": {}, "z": LEFT_OUT}, plays)
+    assert code == 2, said
+    assert "the variables are wrong, and no host was touched:" in said
+    assert "deploy_flake_tset: there is no such variable; did you mean deploy_flake_test? (z)" in said
+    assert "unreachable=1" not in said
+
+
+@pytest.mark.parametrize("how", ["import_role", "include_role"])
+@pytest.mark.parametrize("first", [[], ["a"]], ids=["first", "first-left-out"])
+def test_error_names_whom_it_kept_untouched(directory: Path, how: str, first: list[str]) -> None:
+    """Hosts of an earlier batch were touched, where an error could not be known before."""
+    role = {how: {"name": DEPLOY, "tasks_from": "validate.yml", "rolespec_validate": False}, "when": "it != 'no'"}
+    set_its = {"set_fact": {"its_message": "x"}, "when": "inventory_hostname != 'z'"}
+    known = {"deploy_flake_entry_point": "main", "deploy_flake_message": "{{ its_message }}"}
+    hosts = {name: {"it": "no" if name in first else ""} for name in ("a", "b", "c", "z")}
+    plays = [{"hosts": "all", "gather_facts": False, "serial": 2, "vars": known, "tasks": [set_its, role]}]
+    code, said = play(directory, hosts, plays)
+    assert code == 2, said
+    assert "the variables are wrong, and no host of this batch was touched:" in said
+    assert "undefined (z)" in " ".join(said.split())
+
+
+def test_error_of_one_host_says_nothing_of_the_others(directory: Path) -> None:
+    """Where hosts do not wait for one another."""
+    plays = [{**ROLE[0], "strategy": "free"}]
+    _code, said = play(directory, {"a": {}, "z": LEFT_OUT}, plays)
+    assert "the variables are wrong, and z was not touched:" in said
+    assert "no host" not in said
+
+
 @pytest.mark.parametrize("wanted", [["a", "z"], ["z"]], ids=["all", "not-the-first"])
 def test_checks_that_were_validated_are_those_that_run(directory: Path, wanted: list[str]) -> None:
     """The file that validation found runs in the window, whichever task validated it: there must be no other search."""
