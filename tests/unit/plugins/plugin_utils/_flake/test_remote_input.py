@@ -12,6 +12,7 @@ import re
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -116,6 +117,110 @@ def test_git_submodules(tmp_path: Path) -> None:
     assert fetched(remote(nar_hash(outer), **locked)) == nar_hash(outer)
 
 
+def submodule(outer: Path, path: str, revision: str, *settings: str) -> str:
+    """Commit a submodule, as git does not have to have it here; with these lines in .gitmodules."""
+    git(outer, "update-index", "--add", "--cacheinfo", f"160000,{revision},{path}")
+    (outer / ".gitmodules").write_text("".join(f"{line}\n" for line in settings))
+    git(outer, "add", ".gitmodules")
+    git(outer, "commit", "-q", "-m", "submodule")
+    return git(outer, "rev-parse", "HEAD")
+
+
+def test_git_submodules_of_submodules(tmp_path: Path) -> None:
+    """Each is found from where the one is that it is in, and is put deep into that."""
+    server = tmp_path / "server"
+    for directory in ("outer", "libs/inner", "libs/inner/deep"):
+        (server / directory).mkdir(parents=True)
+    deep = commit(server / "libs/inner/deep", d="3")
+    inner = server / "libs/inner"
+    (inner / ".gitignore").write_text("deep\n")
+    commit(inner, b="2")
+    middle = submodule(inner, "x/y/deep", deep, '[submodule "d"]', "path = x/y/deep", "url = ./deep")
+    outer = server / "outer"
+    commit(outer, a="1")
+    (outer / "part").mkdir()
+    commit(outer, **{"part/c": "4"})
+    revision = submodule(
+        outer, "part/of/inner", middle, '[submodule "i"]', "path = part/of/inner", "url = ../libs/inner"
+    )
+
+    expected = tmp_path / "expected"
+    git(tmp_path, "clone", "--quiet", "--recurse-submodules", str(outer), str(expected))
+    for link in expected.rglob(".git"):
+        if link.is_file():
+            link.unlink()
+    assert (expected / "part/of/inner/x/y/deep/d").read_text() == "3"
+    locked = {"type": "git", "url": f"file://{outer}", "rev": revision, "submodules": True}
+    assert fetched(remote(nar_hash(expected), **locked)) == nar_hash(expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (['[submodule "x"]', "path = some/where"], "its submodule some/where has no URL in .gitmodules"),
+        (['[submodule "x"]', "path = another", "url = ../x"], "its submodule some/where has no URL in .gitmodules"),
+        (['[submodule "x"]', "path = some/where", "url = ../nowhere"], "git cannot fetch it: .*nowhere"),
+        (['[submodule "x"]', "path = some/where", "url = /nowhere"], "cannot fetch its submodule from '/nowhere'"),
+        ([], "input 'one'"),
+    ],
+)
+def test_git_submodules_that_cannot_be_fetched(tmp_path: Path, settings: list[str], words: str) -> None:
+    outer = tmp_path / "outer"
+    commit(outer, a="1")
+    revision = submodule(outer, "some/where", "1" * 40, *settings)
+    with pytest.raises(FlakeError, match=words):
+        fetched(remote(type="git", url=f"file://{outer}", rev=revision, submodules=True))
+
+
+def test_git_has_one_limit_for_all_submodules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one answers no more."""
+    monkeypatch.setenv("GIT_SSH_COMMAND", "sleep 100 #")
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    revision = commit(inner, b="1")
+    commit(outer, a="1")
+    submodule(outer, "a", revision, '[submodule "a"]', "path = a", "url = ../inner")
+    lines = [
+        '[submodule "a"]',
+        "path = a",
+        "url = ../inner",
+        '[submodule "b"]',
+        "path = b",
+        "url = ssh://example.org/b",
+    ]
+    revision = submodule(outer, "b", "1" * 40, *lines)
+    began = time.monotonic()
+    with pytest.raises(FlakeError, match=r"git has not fetched it within 3 s \('copy_timeout'\)"):
+        fetched(remote(type="git", url=f"file://{outer}", rev=revision, submodules=True), limit=3)
+    assert 2 < time.monotonic() - began < 30
+
+
+def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    url = "https://example.org/x"
+    with pytest.raises(FlakeError, match=r"input 'one' .*: the program git is not on this machine"):
+        fetched(remote(type="git", url=url, rev="1" * 40))
+    with pytest.raises(FlakeError, match="the program git is not on this machine"):
+        fetch_history(f"git+{url}", "1" * 40, tmp_path / "into", NOBODY, 30)
+    assert fetch_git_flake(f"git+{url}", tmp_path / "into", NOBODY, 30) is None
+
+
+@pytest.mark.parametrize("where", ["GIT_SSH_COMMAND", "GIT_SSH", "core.sshCommand"])
+def test_git_uses_the_ssh_that_the_operator_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    for name in ("GIT_SSH_COMMAND", "GIT_SSH"):
+        monkeypatch.delenv(name, raising=False)
+    program = tmp_path / "own-ssh"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\necho this one >&2\nexit 255\n')
+    program.chmod(0o755)
+    if where.startswith("GIT_"):
+        monkeypatch.setenv(where, str(program))
+    else:
+        with (tmp_path / "gitconfig").open("a") as file:
+            file.write(f"[core]\nsshCommand = {program}\n")
+    with pytest.raises(FlakeError, match="this one"):
+        fetched(remote(type="git", url="ssh://git@example.org/x.git", rev="1" * 40))
+    assert "BatchMode" not in (tmp_path / "asked").read_text()
+
+
 @pytest.mark.parametrize("url", ["foo::bar", "foo::https://example.org/x", "ext::sh -c evil", "ftp://example.org/x"])
 def test_git_runs_no_program_that_a_submodule_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     (tmp_path / "bin").mkdir()
@@ -133,11 +238,25 @@ def test_git_runs_no_program_that_a_submodule_names(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize(
-    "url", ["git@example.org:me/x", "example.org:x", "git@[::1]:me/x", "[::1]:x", "../x", "ssh://[::1]/x"]
-)
+@pytest.mark.parametrize("url", ["git@example.org:me/x", "example.org:x", "git@[::1]:me/x", "[::1]:x", "ssh://[::1]/x"])
 def test_where_submodules_may_be(url: str) -> None:
-    assert fetch_git._beside("https://example.org/a/b", url) == (url if url != "../x" else "https://example.org/a/x")
+    assert fetch_git._beside("https://example.org/a/b", url) == url
+
+
+@pytest.mark.parametrize(
+    ("of", "where", "url"),
+    [
+        ("https://example.org/a/b", "../x", "https://example.org/a/x"),
+        ("https://example.org/a/b/", "../x.git", "https://example.org/a/x.git"),
+        ("https://example.org/a/b", "./x", "https://example.org/a/b/x"),
+        ("ssh://git@example.org:7/a/b", "../../c/x", "ssh://git@example.org:7/c/x"),
+        ("https://me:pw@example.org/a/b", "../x", "https://me:pw@example.org/a/x"),
+        # There is nothing above it.
+        ("https://example.org/a", "../../../x", "https://example.org/x"),
+    ],
+)
+def test_where_a_submodule_is_beside(of: str, where: str, url: str) -> None:
+    assert fetch_git._beside(of, where) == url
 
 
 def test_a_connection_that_ansible_cannot_make(monkeypatch: pytest.MonkeyPatch) -> None:
