@@ -16,8 +16,9 @@ options:
     description:
       - How much free space there must be before a build or a deployment begins, in MiB. The host refuses otherwise.
       - Before a build only C(/nix) is looked at, since it is not known yet what the system needs on C(/boot). Where
-        there is less, nothing is built or fetched; what is built already is found all the same, so a host that runs
-        the system is no failure.
+        there is less, nothing is built or substituted; what is built already is found all the same, so a host that runs
+        the system is no failure. To find it the host still gets the source of the flake and the inputs that it lacks,
+        each of them only where there is room for it twice, and Nix may fetch others.
     type: dict
     default: {}
     suboptions:

@@ -69,7 +69,7 @@ start_build() {
     eval "set -- $nix_arguments"
     free_kib /nix
     if [ "${free:-$need_nix_kib}" -lt "$need_nix_kib" ]; then
-        # Nothing is built or fetched: what is there already needs no room.
+        # Nothing is built or substituted: what is there already needs no room. Inputs that it lacks Nix fetches all the same.
         set -- "$@" --max-jobs 0 --builders "" --option substitute false
         echo "$free" >"$build/short" || refuse_unbegun no-space "cannot write to $build: is /run full?"
     fi
