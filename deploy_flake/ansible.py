@@ -142,4 +142,4 @@ def _candidates(environ: Mapping[str, str]) -> list[Path]:
     # Ansible passes over one that anybody may have put there.
     if not Path.cwd().stat().st_mode & stat.S_IWOTH:
         found.append(Path.cwd() / "ansible.cfg")
-    return [*found, Path("~/.ansible.cfg").expanduser(), Path("/etc/ansible/ansible.cfg")]
+    return [*found, Path(os.path.expanduser("~/.ansible.cfg")), Path("/etc/ansible/ansible.cfg")]

@@ -117,7 +117,7 @@ def _is_known(word: str, ssh_args: str | None) -> bool:
 
 def _aliases() -> set[str]:
     """The hosts that ssh_config names."""
-    return {word for file in _CONFIGS for word in _hosts(file.expanduser(), 0)}
+    return {word for file in _CONFIGS for word in _hosts(Path(os.path.expanduser(file)), 0)}
 
 
 def _hosts(file: Path, depth: int) -> Iterator[str]:

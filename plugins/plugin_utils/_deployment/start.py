@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 from dataclasses import dataclass
 
@@ -267,7 +268,7 @@ def about(deployment_id: str, settings: Settings, generation: str = "") -> str:
     source = settings.source
     values = {
         "id": deployment_id,
-        "by": getpass.getuser(),
+        "by": _who(),
         "controller": socket.gethostname(),
         "flake": source.flake,
         "revision": source.revision,
@@ -279,6 +280,14 @@ def about(deployment_id: str, settings: Settings, generation: str = "") -> str:
         "message": settings.message,
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
+
+
+def _who() -> str:
+    """The operator, who has no name in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"
 
 
 def _yes(value: bool) -> str:

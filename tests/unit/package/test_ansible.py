@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy_flake import ansible
+from deploy_flake import ansible, first_word
 from deploy_flake.ansible import NAMESPACE, NotInstalled, our_collections, playbook_program
+from deploy_flake.arguments import COMMANDS
 
 
 def test_ansible_playbook_beside_the_python_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,3 +54,20 @@ def test_settings_that_cannot_be_read_are_for_ansible_to_complain_of(
     made = ansible.environment(tmp_path, {"ANSIBLE_CONFIG": str(broken), "PATH": "/bin"})
     assert "ANSIBLE_CONFIG" not in made
     assert made["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+
+
+def test_operator_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some containers run as a user whom nobody knows: then there are no files in a home."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.chdir(tmp_path)
+    assert "ANSIBLE_HOST_KEY_CHECKING" in ansible.environment(tmp_path, {"PATH": "/bin"})
+    monkeypatch.setattr(first_word, "_CONFIGS", (Path("~/.ssh/config"),))
+    monkeypatch.setattr(first_word, "_addresses", lambda _word: set())
+    monkeypatch.setattr(first_word, "_leads_to", lambda word, _args: word)
+    with pytest.raises(ValueError, match="did you mean"):
+        first_word.refuse_a_command("statsu", COMMANDS)

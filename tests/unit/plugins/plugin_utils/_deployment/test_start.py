@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -254,6 +255,16 @@ def test_preflight_begins_nothing() -> None:
         "no",
         "boot",
     )
+
+
+def test_operator_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert json.loads("{" + about("the-id", settings()) + "}")["by"] == f"uid {os.getuid()}"
 
 
 def test_what_the_record_says_of_the_source() -> None:
