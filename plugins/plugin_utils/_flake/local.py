@@ -22,7 +22,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
+from .._printable import without_logins
 from . import git, lfs, nar
 from .flake_nix import declared_inputs
 from .reference import FlakeError, add_parameters, decode_path, split_query
@@ -219,6 +221,13 @@ def _locked_nodes(read: Callable[[], bytes], where: str) -> dict[str, dict[str, 
             one["type"] = str(one["type"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FlakeError(f"{where} is not a lock file that Nix wrote; make it again with 'nix flake lock'") from error
+    for name, one in locked.items():
+        for url in (str(one.get("url") or ""), f"https://{one.get('host') or ''}/"):
+            try:
+                urlsplit(url)
+            except ValueError as error:
+                # Nothing could be said of where it is, nor whether it is private.
+                raise FlakeError(f"{where}: input {name!r} has a URL that is none: {without_logins(url)!r}") from error
     return locked
 
 

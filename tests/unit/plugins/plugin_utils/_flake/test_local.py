@@ -24,6 +24,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local im
     RemoteFlake,
     find_flake,
     local_inputs,
+    remote_inputs,
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 
@@ -516,6 +517,26 @@ class TestLocalInputs:
         (tmp_path / "sub" / "flake.lock").write_bytes(os.fsencode(text))
         with pytest.raises(FlakeError, match=r"sub/flake\.lock is not a lock file that Nix wrote"):
             local_inputs(find("path:.?dir=sub", tmp_path))
+
+    @pytest.mark.parametrize(
+        "locked",
+        [
+            {"type": "tarball", "url": "https://[x/y"},
+            {"type": "git", "url": "https://me:s3cret@[x/y"},
+            {"type": "gitlab", "host": "[x"},
+        ],
+    )
+    def test_a_url_that_is_none(self, tmp_path: Path, locked: dict[str, str]) -> None:
+        lock = json.dumps({"nodes": {"one": {"locked": {**locked, "narHash": f"sha256-{'A' * 43}="}}}})
+        make(tmp_path, {"flake.nix": "{ }", "flake.lock": lock})
+        for read in (
+            lambda: local_inputs(find("path:.", tmp_path)),
+            lambda: remote_inputs(lock.encode(), "flake.lock"),
+        ):
+            with pytest.raises(FlakeError, match=r"flake\.lock: input 'one' has a URL that is none: ") as error:
+                read()
+            assert "[x" in str(error.value)
+            assert "s3cret" not in str(error.value)
 
 
 def test_a_content_that_git_has_lost(repo: Path) -> None:
