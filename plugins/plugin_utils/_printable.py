@@ -22,9 +22,13 @@ CONTROL = re.compile(
 
 
 _LOGIN = re.compile(r"(?<![a-zA-Z0-9+.-])([a-zA-Z][a-zA-Z0-9+.-]*)://([^\s/?#'\"<>]*)@")
-_NAME = r"[^=&\s#?'\"<>]{0,40}"
-_IN_QUERY = re.compile(
-    rf"([?&]{_NAME}(?:token|secret|passw|signature|\bsig\b|credential|auth|key){_NAME}=)[^&\s#'\"<>]+", re.IGNORECASE
+_IN_QUERY = re.compile(r"([?&])([^=&\s#?'\"<>]+)=[^&\s#'\"<>]+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# Whole words, since an author and a keyboard are no secrets; but also words that nothing separates, as in apikey.
+_SECRET = re.compile(
+    r"[a-z]*(?:secret|passw|passphrase|signature|credential)[a-z]*"
+    r"|[a-z]*(?:token|(?<!public)key)s?|token(?!i[sz])[a-z]*"
+    r"|sig|pass|pwd|jwt|o?auth(?:code)?|auth(?:ori[sz]|entic)ation"
 )
 _HIDDEN = "***"
 
@@ -33,7 +37,7 @@ def without_logins(text: str) -> str:
     """The text without passwords and tokens in URLs. A name alone stays where it is no token, as in those of ssh."""
     if "://" in text:
         text = _LOGIN.sub(_without_login, text)
-    return _IN_QUERY.sub(rf"\1{_HIDDEN}", text) if "=" in text else text
+    return _IN_QUERY.sub(_without_secret, text) if "=" in text else text
 
 
 def _without_login(url: re.Match[str]) -> str:
@@ -41,6 +45,12 @@ def _without_login(url: re.Match[str]) -> str:
     if ":" not in login and not scheme.lower().endswith(("http", "https")):
         return url[0]
     return f"{scheme}://{_HIDDEN}@"
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    mark, name = parameter.groups()
+    words = " ".join(_WORD.findall(name)).lower().replace("public key", "publickey").split()
+    return f"{mark}{name}={_HIDDEN}" if any(map(_SECRET.fullmatch, words)) else parameter[0]
 
 
 def printable(text: str) -> str:

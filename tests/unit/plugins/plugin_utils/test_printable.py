@@ -58,6 +58,34 @@ def test_what_a_url_has_to_log_in_with(said: str, shown: str | None) -> None:
     assert printable(printable(said)) == printable(said)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("token", "private_token", "private%5Ftoken", "access-token", "accessToken", "ACCESS_TOKEN", "authtoken"),
+        *("secret", "client_secret", "password", "passwd", "pass", "PassPhrase", "credentials", "X-Amz-Credential"),
+        *("sig", "X-Goog-Signature", "key", "api_key", "apikey", "APIKey", "AWSAccessKeyId", "secretkey", "keys"),
+        *("tokenid", "userpassword", "myclientsecretid", "authcode"),
+        *("auth", "oauth2", "Authorization", "a" * 500 + "_token"),
+    ],
+)  # fmt: skip
+def test_parameters_that_log_in(name: str) -> None:
+    assert printable(f"https://example.org/x?a=1&{name}=s3cret&b=2") == f"https://example.org/x?a=1&{name}=***&b=2"
+    assert printable(f"https://example.org/x?{name}=s3cret") == f"https://example.org/x?{name}=***"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("author", "authors", "authority", "keyboard", "keytype", "keyword", "publicKey", "publicKeys", "public_key"),
+        *("design", "signal", "tokenizer", "passenger", "bypass", "compass"),
+        *("narHash", "rev", "ref", "dir", "lastModified"),
+    ],
+)  # fmt: skip
+def test_parameters_that_do_not_log_in(name: str) -> None:
+    text = f"https://example.org/x?{name}=us&{name}=1"
+    assert printable(text) == text
+
+
 def test_the_record_on_the_host_has_no_login() -> None:
     assert (
         Source.from_options({"flake": "git+https://me:s3cret@example.org/x"}).flake == "git+https://***@example.org/x"
