@@ -22,6 +22,7 @@ deadline() {
     local time uptime
     time_for "$1"
     clock
+    # shellcheck disable=SC2034 # whoever asks reads it
     deadline=$((uptime + time))
 }
 

@@ -500,6 +500,12 @@ def test_the_commits_of_a_flake_on_a_forge_are_fetched_with_its_token(
     assert given == [f"Authorization: Basic {basic}" if login else ""]
 
 
+def test_a_url_that_is_none_has_no_login(tmp_path: Path) -> None:
+    """git says what is wrong with it."""
+    assert git_login.without_login("https://[x/y") == "https://[x/y"
+    assert not [name for name in git_login.environment(tmp_path, "https://[x/y", NOBODY) if "_KEY_" in name]
+
+
 def test_a_login_of_a_netrc_file_is_for_every_port(tmp_path: Path) -> None:
     of_the_host, of_a_port = ("me", "a"), ("me", "b")
     credentials = Credentials(logins={"example.org": of_the_host, "example.org:8443": of_a_port})
