@@ -18,8 +18,8 @@ main() {
     lend_nix_config "$temporary" "$eval_unit"
     choose_cache
     eval "set -- $nix_arguments"
-    value=$(nix_unit $((eval_limit + 30)) --wait --pipe --unit="$eval_unit" -p RuntimeMaxSec="$eval_limit" \
-        "$(tool nix)" "$@" 2>"$temporary/error")
+    value=$(nix_unit $((eval_limit + 30)) --wait --pipe --unit="$eval_unit" --description="evaluates a flake for deploy-flake" \
+        -p RuntimeMaxSec="$eval_limit" "$(tool nix)" "$@" 2>"$temporary/error")
     status=$?
     answer status "$status"
     answer value "$value"

@@ -4,8 +4,8 @@
 
 # asks_nix: the least that needs the daemon, as the user $login_user.
 asks_nix() {
-    timeout -k 5 60 systemd-run --quiet --collect --wait --pipe --no-ask-password -p User="$login_user" -p RuntimeMaxSec=30 -E PATH="$PATH" \
-        "$(tool nix-store)" --check-validity "$known" >/dev/null 2>&1
+    timeout -k 5 60 systemd-run --quiet --collect --wait --pipe --no-ask-password --description="asks whether Nix lets a user in" \
+        -p User="$login_user" -p RuntimeMaxSec=30 -E PATH="$PATH" "$(tool nix-store)" --check-validity "$known" >/dev/null 2>&1
 }
 
 # answer_shut_out: after Nix has failed as the user $login_user: whether it would have, whatever it was asked, and who is let in.

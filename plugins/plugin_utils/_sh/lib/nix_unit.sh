@@ -3,7 +3,8 @@
 # shellcheck shell=sh
 
 # nix_unit SECONDS ARGUMENTS…: systemd-run with these arguments, as the user $login_user, with the cache that choose_cache has chosen and
-# what lend_nix_config has lent. So long systemd may take to begin, or the command where it is waited for.
+# what lend_nix_config has lent. So long systemd may take to begin, or the command where it is waited for. --description is one of them:
+# else systemd logs the command line, and a flake reference may have a login in it.
 nix_unit() {
     local limit
     limit=$1

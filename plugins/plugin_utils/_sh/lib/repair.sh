@@ -38,7 +38,7 @@ repair_one() {
     tries=0
     while [ -e "$1/settings" ]; do
         limited "$rollback_limit" systemd-run --quiet --collect --wait --no-ask-password --service-type=exec $lasting \
-            --unit="deploy-flake-repair-${1##*/}" $interpreter "$1/program" undo "$1" </dev/null
+            --unit="deploy-flake-repair-${1##*/}" --description="undoes deployment ${1##*/} again" $interpreter "$1/program" undo "$1" </dev/null
         read_line "$1/state"
         ! is_final "$line" || break
         tries=$((tries + 1))

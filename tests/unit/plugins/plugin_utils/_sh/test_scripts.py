@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -43,6 +44,18 @@ def run(shell: list[str], script: str, cwd: Path | None = None) -> str:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_is_understood(shell: list[str], name: str) -> None:
     subprocess.run([*shell, "-n"], input=join(name).encode(), check=True, timeout=30)
+
+
+def test_every_unit_has_a_description() -> None:
+    """Else systemd takes its command line as one, and writes that to the journal: it may hold a login or a token."""
+    begun = []
+    for file in sorted(_FOLDER.glob("*/*.sh")):
+        lines = [line for line in file.read_text("utf-8").splitlines() if not line.lstrip().startswith("#")]
+        commands = "\n".join(lines).replace("\\\n", " ").splitlines()
+        begun += [(file.name, line) for line in commands if re.search(r"\b(systemd-run --|nix_unit [^(])", line)]
+    assert len(begun) >= 10
+    # What it is given has one.
+    assert [name for name, line in begun if "--description=" not in line] == ["nix_unit.sh"]
 
 
 def test_comments_and_indentation_stay_here() -> None:
