@@ -309,7 +309,7 @@ def test_last_resort_after_undoes_that_were_killed(lab: Lab, whole: dict[str, Ho
     try:
         with deploying(lab, host, build(host, "breaks-sshd-mount-fails"), limits=limits, reconnect_timeout=60) as run:
             wait_for(counts, 60)
-            for _ in range(2):
+            for _killed in range(2):
                 # The supervisor's unit, and the guard's after that.
                 host.run(f"systemctl kill -s KILL {UNIT} 'deploy-flake-guard-*'")
                 time.sleep(2)

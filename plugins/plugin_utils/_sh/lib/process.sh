@@ -1,4 +1,5 @@
 # Running commands under limits, and ending what they leave behind.
+# sets: deadline
 # needs: base
 # shellcheck shell=sh
 

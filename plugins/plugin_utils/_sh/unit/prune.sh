@@ -72,6 +72,7 @@ is_needed() {
 }
 
 # is_still_default: the look before the boot loader is written. Whoever held the lock may have made another system the boot default.
+# shellcheck disable=SC2317 # by switch_to
 is_still_default() { [ "$(boot_default)" = "$default" ]; }
 
 # The entries of generations that are gone have to go as well: they would start what garbage collection takes away. Twice, since a

@@ -27,6 +27,7 @@ write_entries_again() {
 }
 
 # is_still_default: the look before the boot loader is written. Whoever held the lock may have made another system the boot default.
+# shellcheck disable=SC2317 # by switch_to
 is_still_default() { [ "$(boot_default)" = "$trial_old" ]; }
 
 # look: what has to be so before a system can be booted once. Changes nothing.
