@@ -57,15 +57,18 @@ make_directory() {
     else
         [ -d "$dir" ] || no_room
         [ ! -e "$dir/state" ] || return 1
-        # Where the first run has died, this one takes its place.
-        wait_for_storage || is_mounted "$dir" || mount_own_storage "$dir" || no_storage
+        # Where the first run has died, this one takes its place; a third one may wait for it.
+        if ! wait_for_storage; then
+            is_mounted "$dir" || never_comes "$dir" || no_storage
+            printf '' >"$dir/storage-is-settled" || no_room
+        fi
         [ ! -e "$dir/state" ] && ! is_recorded || return 1
     fi
     clock
     guard_deadline=$((uptime + runtime_limit + 2 * stop_limit + 30))
     find_interpreter
     # Whole at once: a first run that has lost its connection may have started a shell which is just reading them.
-    : >>"$dir/states"
+    printf '' >>"$dir/states" || no_room
     printf '%s\n' "$about" >"$dir/about.$$" && mv -f "$dir/about.$$" "$dir/about" &&
         printf '%s\n' "$program" >"$dir/program.$$" && mv -f "$dir/program.$$" "$dir/program" &&
         {
@@ -92,7 +95,7 @@ wait_for_storage() {
     local wait_until
     clock
     wait_until=$((uptime + 120))
-    until [ -e "$dir/storage-is-settled" ] || is_recorded; do
+    until [ -e "$dir/storage-is-settled" ] || [ -e "$dir/state" ] || is_recorded; do
         clock
         [ "$uptime" -lt "$wait_until" ] || return 1
         sleep 0.2

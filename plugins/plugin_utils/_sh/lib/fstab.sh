@@ -50,6 +50,16 @@ fstab_units() {
         }' "$1/etc/fstab"
 }
 
+# fstab_options SYSTEM UNIT: how it mounts it.
+fstab_options() {
+    local name options
+    [ -r "$1/etc/fstab" ] || return 0
+    # shellcheck disable=SC2016 # of awk
+    awk_of_units '$1 !~ /^#/ && $2 ~ /^\// { print unit(decoded($2)) ".mount", $4 }' "$1/etc/fstab" | while read -r name options; do
+        [ "$name" != "$2" ] || printf '%s\n' "$options"
+    done
+}
+
 # in_fstab SYSTEM UNIT: in $line what it is there; no, if it is not. A swap that runs is called by its device, whatever fstab calls that.
 in_fstab() {
     local device found name rest

@@ -8,6 +8,11 @@
 mount_own_storage() {
     if timeout -k 5 30 systemd-mount --quiet --collect --no-ask-password -p DefaultDependencies=no \
         -t tmpfs -o size=8m,nr_inodes=2000,mode=0700,nosuid,nodev,noexec tmpfs "$1" 2>/dev/null && is_mounted "$1"; then return; fi
+    never_comes "$1"
+}
+
+# never_comes DIRECTORY: whether nothing will be mounted there any more.
+never_comes() {
     # A request that systemd has not come to yet is done with when this one is; of one that has failed it knows nothing any more.
     sc stop -- "$1" 2>/dev/null
     case $(sc show -p LoadState -p ActiveState -p Job -- "$1" 2>/dev/null) in
@@ -19,6 +24,7 @@ mount_own_storage() {
 
 # is_mounted DIRECTORY: whether it is another file system than the one above it, as this connection sees it.
 is_mounted() {
+    [ -d "$1" ] || return 1
     # shellcheck disable=SC2046 # words
     set -- $(stat -c %d "$1" "${1%/*}")
     [ "$1" != "${2-}" ]
@@ -26,6 +32,6 @@ is_mounted() {
 
 # remove_directory DIRECTORY
 remove_directory() {
-    if [ -d "$1" ] && is_mounted "$1"; then timeout -k 5 30 umount -l "$1"; fi
+    if is_mounted "$1"; then timeout -k 5 30 umount -l "$1"; fi
     rm -rf "$1"
 }

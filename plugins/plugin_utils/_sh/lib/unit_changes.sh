@@ -39,12 +39,15 @@ unit_file_in() {
 }
 
 # list_only_new: units that are active, were not before, and that the previous system does not have. From a list of those that are active now.
+# No, where nobody could look.
 # Automounts come first: as long as they are there their mounts come again. One that has ended is there as long as it keeps its directory.
 list_only_new() {
     local name
-    { autofs_here | sed -n 's/^bare \([^ ]*\) .*/\1/p' && cat "$dir/active-now"; } | awk '!seen[$0]++' | lines_without "$dir/active" | while read -r name; do
-        ! came_with_the_new_system "$name" || printf '%s\n' "$name"
-    done >"$dir/only-new"
+    autofs_here >"$dir/autofs" && { sed -n 's/^bare \([^ ]*\) .*/\1/p' "$dir/autofs" && cat "$dir/active-now"; } >"$dir/here" &&
+        awk '!seen[$0]++' "$dir/here" >"$dir/here-once" && lines_without "$dir/active" <"$dir/here-once" >"$dir/came" || return 1
+    while read -r name; do
+        ! came_with_the_new_system "$name" || printf '%s\n' "$name" || return 1
+    done <"$dir/came" >"$dir/only-new"
 }
 
 came_with_the_new_system() {
@@ -69,9 +72,6 @@ is_wanted_in() {
     return 1
 }
 
-# options_in SYSTEM DIRECTORY: how its /etc/fstab mounts it.
-options_in() { [ ! -r "$1/etc/fstab" ] || awk -v want="$2" '$1 !~ /^#/ && $2 == want { print $4 }' "$1/etc/fstab"; }
-
 # list_changed: units that were started while the new system was live, were not started again since, and that it made something else of.
 list_changed() {
     local name
@@ -81,9 +81,11 @@ list_changed() {
     awk 'FNR == 1 { file++ }
         $(NF - 1) == "->" { name = $(NF - 2); sub(/^invocation:/, "", name); run[file, name] = $NF; if (file == 3) names[name] }
         END { for (name in names) if (run[3, name] == run[2, name] && run[3, name] != run[1, name]) print name }' \
-        "$dir/invocations" "$dir/invocations-new" "$dir/invocations-now" | grep -F -x -f "$dir/active-now" | while read -r name; do
-        if is_another_unit "$name" || is_other_mount "$name"; then printf '%s\n' "$name"; fi
-    done >"$dir/changed"
+        "$dir/invocations" "$dir/invocations-new" "$dir/invocations-now" >"$dir/same-run" || return 1
+    grep -F -x -f "$dir/active-now" "$dir/same-run" >"$dir/same-run-now" || [ "$?" = 1 ] || return 1
+    while read -r name; do
+        if is_another_unit "$name" || is_other_mount "$name"; then printf '%s\n' "$name" || return 1; fi
+    done <"$dir/same-run-now" >"$dir/changed"
 }
 
 # list_reloaded: units that were active before and that switch-to-configuration reloads where the two systems differ. They go on in the same run,
@@ -98,27 +100,30 @@ list_reloaded() {
     awk -v list="$dir/reloading" '
         BEGIN { while ((getline one <list) > 0) listed[one] }
         { template = $0; sub(/@.*\./, "@.", template) }
-        $0 in listed || template in listed || /\.mount$/' "$dir/active" | while read -r name; do
-        ! are_different "$name" || printf '%s\n' "$name"
-    done >"$dir/reloaded"
+        $0 in listed || template in listed || /\.mount$/' "$dir/active" >"$dir/may-be-reloaded" || return 1
+    while read -r name; do
+        ! are_different "$name" || printf '%s\n' "$name" || return 1
+    done <"$dir/may-be-reloaded" >"$dir/reloaded"
 }
 
 # is_another_unit NAME: whether the two systems differ in it. A unit that must not be restarted runs what it ran.
 is_another_unit() { are_different "$1" && may_be_restarted "$1"; }
 
-may_be_restarted() { ! unit_file_in "$previous_live" "$1" || ! grep -q '^X-RestartIfChanged=false' "$unit_file"; }
+may_be_restarted() { ! unit_file_in "$previous_live" "$1" || ! says '^X-RestartIfChanged=false'; }
+
+# says PATTERN: whether a line of $unit_file, or of what is beside it, is like that.
+says() { grep -q -s -e "$1" "$unit_file" "$unit_file.d"/*; }
 
 # are_different NAME: whether both systems have it, and not the same of it.
 are_different() {
-    local its_new_file its_options part where
+    local its_new_file its_options part was
     case $1 in
     *.mount)
         # Of the list of mounts a unit is made, and mounted anew where only its options differ.
         if ! cmp -s "$new_live/etc/fstab" "$previous_live/etc/fstab"; then
-            where=$(sc show -p Where --value -- "$1" 2>/dev/null)
-            its_options=$(options_in "$new_live" "$where")
-            where=$(options_in "$previous_live" "$where")
-            [ -z "$its_options" ] || [ -z "$where" ] || [ "$its_options" = "$where" ] || return 0
+            its_options=$(fstab_options "$new_live" "$1")
+            was=$(fstab_options "$previous_live" "$1")
+            [ -z "$its_options" ] || [ -z "$was" ] || [ "$its_options" = "$was" ] || return 0
         fi
         ;;
     esac

@@ -32,37 +32,48 @@ ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
 
 is_ssh_unit() { case $1 in ssh.service | ssh.socket | sshd.service | sshd.socket) return 0 ;; *) return 1 ;; esac; }
 
-# ssh_is_up: one that is still being started has half a minute for it.
+# ssh_is_up: one that is still being started has half a minute for it. 2 where systemd does not say.
 ssh_is_up() {
     local tries
     tries=0
-    until wanted_units active,reloading >"$dir/up" && ssh_unit_in "$dir/up"; do
+    while :; do
+        wanted_units active,reloading >"$dir/up" || return 2
+        ! ssh_unit_in "$dir/up" || return 0
         tries=$((tries + 1))
-        wanted_units activating >"$dir/up" && ssh_unit_in "$dir/up" && [ "$tries" -lt 60 ] || return 1
+        wanted_units activating >"$dir/up" || return 2
+        ssh_unit_in "$dir/up" && [ "$tries" -lt 60 ] || return 1
         pause 0.5
     done
 }
 
 # units_are_as_before: leaves lists of those that are not. Where systemd does not answer nobody knows, and the lists are empty.
 units_are_as_before() {
-    local ask_until list name
+    local list
     for list in missing failed-now only-new changed; do printf '' >"$dir/$list"; done
     { wanted_units active,activating,reloading >"$dir/active-now" && failed_units >"$dir/failed-all" &&
         wanted_units activating >"$dir/starting.all" && wanted_units auto-restart,auto-restart-queued >"$dir/restarting-now"; } ||
         { complain no-answer-from-systemd "systemd does not answer"; return; }
-    # One that fails again and again is activating, too.
-    lines_without "$dir/restarting-now" <"$dir/active-now" >"$dir/up"
-    deadline 60
-    ask_until=$deadline
-    lines_without "$dir/up" <"$dir/active" | not_mounted_otherwise |
-        while read -r name; do ! is_over "$ask_until" && ended_by_itself "$name" || printf '%s\n' "$name"; done >"$dir/missing"
-    grep -F -x -f "$dir/active" "$dir/starting.all" >"$dir/starting"
-    lines_without "$dir/failed-before" <"$dir/failed-all" |
-        while read -r name; do is_for_a_connection "$name" || printf '%s\n' "$name"; done >"$dir/failed-now"
-    list_only_new
-    list_changed || { complain no-answer-from-systemd "systemd does not say which run of each unit it is"; return; }
+    list_differences || { complain no-answer-from-systemd "nobody could look which units are as before"; return; }
     set -- "$dir/missing" "$dir/failed-now" "$dir/only-new" "$dir/changed" "$dir/not-reloaded" "$dir/not-stopped"
     for list in "$@"; do [ ! -s "$list" ] || { complain units-failed "units are not as before: $(cat "$@" 2>/dev/null | sort -u | tr '\n' ' ')"; return; }; done
+}
+
+# list_differences: no, where a list is not whole.
+list_differences() {
+    local ask_until name
+    # One that fails again and again is activating, too.
+    lines_without "$dir/restarting-now" <"$dir/active-now" >"$dir/up" && lines_without "$dir/up" <"$dir/active" >"$dir/down" &&
+        not_mounted_otherwise <"$dir/down" >"$dir/missing-all" && lines_without "$dir/failed-before" <"$dir/failed-all" >"$dir/failed-new" || return 1
+    deadline 60
+    ask_until=$deadline
+    while read -r name; do
+        ! is_over "$ask_until" && ended_by_itself "$name" || printf '%s\n' "$name" || return 1
+    done <"$dir/missing-all" >"$dir/missing"
+    grep -F -x -f "$dir/active" "$dir/starting.all" >"$dir/starting" || [ "$?" = 1 ] || return 1
+    while read -r name; do
+        is_for_a_connection "$name" || printf '%s\n' "$name" || return 1
+    done <"$dir/failed-new" >"$dir/failed-now"
+    list_only_new && list_changed
 }
 
 # not_mounted_otherwise: filters a list of units that are not up. Who looks into a directory finds the same, whether it is mounted or will be then.
@@ -85,8 +96,10 @@ mend_units() {
         # Without the way in, nothing is as before.
         if ! is_ssh_unit "$service" && gone "$service"; then
             # It was transient.
-            grep -F -x -v -e "$service" "$dir/active" >"$dir/active.new"
-            mv -f "$dir/active.new" "$dir/active"
+            grep -F -x -v -e "$service" "$dir/active" >"$dir/active.new" || [ "$?" = 1 ] && mv -f "$dir/active.new" "$dir/active"
+        elif ended_by_itself "$service"; then
+            # Nobody had the time to ask.
+            :
         else
             sc reset-failed -- "$service" 2>/dev/null
             sc start --no-block -- "$service" 2>/dev/null

@@ -77,7 +77,11 @@ try_ways() {
         esac
         wait_for_jobs
         printf '' >"$dir/not-reloaded"
-        case $units_are_read:$switch_sees:$switch_status in no:* | yes:yes:0) ;; *) reload_units ;; esac
+        case $units_are_read:$switch_sees:$switch_status in
+        no:*) ;;
+        yes:yes:0) forget_switched ;;
+        *) reload_units ;;
+        esac
         if verify_previous && wake_logind; then
             verified=yes
             return 0
@@ -105,29 +109,40 @@ stop_new_units() {
     local ask_until name
     deadline 60
     ask_until=$deadline
-    until wanted_units active,activating,reloading >"$dir/active-now" && list_changed; do
+    until wanted_units active,activating,reloading >"$dir/active-now" && list_only_new && list_changed; do
         ! is_over "$ask_until" && ! machine_stopping || return 1
         pause 3
     done
-    list_only_new
     set --
     while read -r name; do set -- "$@" "$name"; done <"$dir/only-new"
     while read -r name; do
-        { unit_file_in "$new_live" "$name" && grep -q '^X-StopIfChanged=false' "$unit_file"; } || set -- "$@" "$name"
+        { unit_file_in "$new_live" "$name" && says '^X-StopIfChanged=false'; } || set -- "$@" "$name"
     done <"$dir/changed"
-    [ "$#" = 0 ] || limited 90 systemctl --no-pager stop -- "$@" 2>/dev/null || note_not_stopped
+    # By itself systemd gives a unit 90 seconds.
+    [ "$#" = 0 ] || limited 100 systemctl --no-pager stop -- "$@" 2>/dev/null || note_not_stopped "$@"
 }
 
-# note_not_stopped: what would have had something to do at its end, and goes on as if nothing had been asked.
+# note_not_stopped UNIT…: what would have had something to do at its end, and goes on as if nothing had been asked.
 note_not_stopped() {
     local name
     wanted_units active,reloading >"$dir/active-now" || return 1
-    cat "$dir/only-new" "$dir/changed" | grep -F -x -f "$dir/active-now" | while read -r name; do
-        ! ends_with_a_command "$name" || printf '%s\n' "$name"
+    for name; do
+        ! grep -q -F -x -e "$name" "$dir/active-now" || ! ends_with_a_command "$name" || printf '%s\n' "$name"
     done >>"$dir/not-stopped"
 }
 
-ends_with_a_command() { unit_file_in "$new_live" "$1" && grep -q -s '^ExecStop' "$unit_file" "$unit_file.d"/*; }
+ends_with_a_command() { unit_file_in "$new_live" "$1" && says '^ExecStop'; }
+
+# forget_switched: what both systems have was stopped or restarted by a switch that saw what differs.
+forget_switched() {
+    local name
+    [ -s "$dir/not-stopped" ] || return 0
+    while read -r name; do
+        unit_file_in "$previous_live" "$name" || printf '%s\n' "$name" || return 1
+    done <"$dir/not-stopped" >"$dir/not-stopped.new"
+    mv -f "$dir/not-stopped.new" "$dir/not-stopped"
+    forget_stopped
+}
 
 # forget_stopped: what has ended since, while systemd still knew the new system's units.
 forget_stopped() {
@@ -155,7 +170,7 @@ read_previous_units() {
 # harm. Lists those that hold the new system's still. Mounts come last, since a server that is gone holds each of them up.
 reload_units() {
     local name reload_until
-    list_reloaded
+    list_reloaded || { printf 'which-to-reload\n' >"$dir/not-reloaded" && return; }
     deadline "$rollback_limit"
     reload_until=$deadline
     {
@@ -277,8 +292,9 @@ boots_what_ran() { [ "$previous_boot" = "$previous_live" ] || [ "$(readlink -f "
 # systemd does not answer, or the way in was something else, nobody knows.
 way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
-    list_only_new
-    [ ! -s "$dir/only-new" ] && [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" && ssh_is_up || return 1
+    list_only_new || return 0
+    [ ! -s "$dir/only-new" ] && [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" || return 1
+    ssh_is_up || [ "$?" = 2 ] || return 1
     list_changed || return 0
     [ ! -s "$dir/changed" ]
 }

@@ -144,3 +144,17 @@ def test_a_mount_of_something_else_is_another(shell: list[str], tmp_path: Path) 
         "for each in -.mount data.mount both.mount home.mount gone.mount; do ! is_other_mount $each || echo $each; done"
     )
     assert run(shell, tmp_path, f"sc() {{ :; }}\n{script}") == ["data.mount"]
+
+
+@every_shell
+def test_options_that_differ(shell: list[str], tmp_path: Path) -> None:
+    """By the unit's name: systemd says it without blanks' codes, and may say nothing."""
+    for name, options in (("old", "rw"), ("new", "rw,noexec")):
+        (tmp_path / name / "etc/systemd/system").mkdir(parents=True)
+        table = f"server:/a /my\\040dir nfs {options}\nserver:/b /same nfs rw\n# /no nfs {options}\n"
+        (tmp_path / name / "etc/fstab").write_text(table, encoding="utf-8")
+    script = f"new_live={tmp_path}/new previous_live={tmp_path}/old dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    script += "sc() { return 1; }\nfor name in 'my\\x20dir.mount' same.mount no.mount; do\n"
+    script += '    if are_different "$name"; then echo yes; else echo no; fi\ndone'
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert (done.stdout.split(), done.stderr) == (["yes", "no", "no"], "")

@@ -98,6 +98,46 @@ def test_what_has_stopped_since_is_forgotten(shell: list[str], tmp_path: Path) -
 
 
 @every_shell
+def test_what_is_not_to_be_stopped_was_not_refused_a_stop(shell: list[str], tmp_path: Path) -> None:
+    """It is restarted later, by the previous system's commands; a drop-in may say so."""
+    part = tmp_path / "new/etc/systemd/system/gate.service.d/overrides.conf"
+    part.parent.mkdir(parents=True)
+    part.write_text("[Service]\nX-StopIfChanged=false\n")
+    script = "wanted_units() { echo gate.service; echo worker.service; }\nsystemctl() { echo $*; return 1; }\n"
+    script += "list_only_new() { echo worker.service >only-new; }\nlist_changed() { echo gate.service >changed; }\n"
+    assert run(shell, tmp_path, f"{script}stop_new_units\ncat not-stopped") == ["--no-pager stop -- worker.service"]
+
+
+@every_shell
+def test_a_switch_that_saw_what_differs_has_stopped_it(shell: list[str], tmp_path: Path) -> None:
+    """What both systems have runs again by now; what the previous one does not have should not."""
+    part = tmp_path / "old/etc/systemd/system/worker.service"
+    part.parent.mkdir(parents=True)
+    part.touch()
+    script = "wanted_units() { echo gate.service; echo worker.service; }\n"
+    script += "printf '%s\\n' gate.service worker.service gone.service >not-stopped\nforget_switched\ncat not-stopped"
+    assert run(shell, tmp_path, script) == ["gate.service"]
+
+
+@every_shell
+def test_where_systemd_falls_silent_somebody_may_come_in(shell: list[str], tmp_path: Path) -> None:
+    script = "over_ssh=yes\necho sshd.service >active\nlist_only_new() { :; }\nlist_changed() { : >changed; }\n"
+    script += "wanted_units() { [ ! -e silent ] && : >silent; }\nway_in && echo may\n"
+    script += "wanted_units() { :; }\nway_in || echo nobody"
+    assert run(shell, tmp_path, script) == ["may", "nobody"]
+
+
+@every_shell
+@pytest.mark.parametrize("failing", ["lines_without", "not_mounted_otherwise", "autofs_here", "list_changed"])
+def test_a_list_that_is_not_whole_is_none(shell: list[str], tmp_path: Path, failing: str) -> None:
+    """A filter that could not be started is no empty list, after which all is well."""
+    script = "wanted_units() { :; }\nfailed_units() { :; }\necho app.service >active\n: >failed-before\n"
+    script += f"ended_by_itself() {{ :; }}\nunits_are_as_before && echo well\n{failing}() {{ return 1; }}\n"
+    said = run(shell, tmp_path, f"{script}units_are_as_before || echo $complaint")
+    assert said == ["well", "nobody could look which units are as before"]
+
+
+@every_shell
 def test_what_is_somebody_else_s_is_left_as_it_is(shell: list[str], tmp_path: Path) -> None:
     script = "begin_ways() { rounds=0; }\nprune_lists() { echo prunes; }\nforget_failures() { echo forgets; }\n"
     script += "try_ways() { way=theirs; }\nlive_is_ours() { return 1; }\ngo_back\necho $way"
