@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,9 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
 @pytest.fixture
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a file of which half is run, and the settings of the real one."""
+    # What measures this very test would be told to do this as well, with the settings and the data of its own.
+    for name in [name for name in os.environ if name.startswith("COVERAGE")]:
+        monkeypatch.delenv(name)
     (tmp_path / "half.py").write_text("import sys\nif len(sys.argv) > 9:\n    print(1)\n    print(2)\n")
     (tmp_path / "pyproject.toml").write_text(
         "[tool.coverage.report]\nfail_under = 40\n[tool.deploy-flake.floors]\n'half.py' = 40\n"
