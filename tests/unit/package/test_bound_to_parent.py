@@ -192,11 +192,19 @@ def test_ansible_playbook_ends_with_the_command(
     assert list(tmp_path.glob("deploy-flake-*/deploy-variables.json"))
     starters = [pid for pid in marked(mark) if b"bound_to_parent.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(starters) == 1
+    (main,) = Path(f"/proc/{starters[0]}/task/{starters[0]}/children").read_text().split()
     for pid in [command.pid] * (killed != "starter") + starters * (killed != "command"):
         os.kill(pid, signal.SIGKILL)
     command.stdout.read()
     command.wait()
-    assert gone_within(mark, 10), [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(mark)]
+    if killed == "both":
+        # Nobody is left to look after Ansible's workers; Ansible itself may miss one of them.
+        deadline = time.monotonic() + 10
+        while int(main) in marked(mark):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    else:
+        assert gone_within(mark, 10), [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(mark)]
     # Nor is what it was given left on the disk, where somebody could remove it.
     assert killed == "both" or list(tmp_path.glob("deploy-flake-*")) == []
 
