@@ -35,6 +35,10 @@ from lab import Host, Lab
 Point = Callable[[Deploying, Host, str], Iterator[None]]
 
 
+class Missed(Exception):
+    """The point went by before it was seen: nothing is wrong with the host, which has committed."""
+
+
 def trial_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The trial is asked for, and has not begun."""
     deployment.wait_for("window", "confirmed")
@@ -86,7 +90,8 @@ def boot_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
 def boot_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The boot loader is written, and nobody has seen it."""
     deployment.wait_for("commit-boot", pause=0.001)
-    wait_for(lambda: switching(host), pause=0.001)
+    if wait_for(lambda: switching(host) or state(host) != "commit-boot", pause=0.001) and not switching(host):
+        raise Missed
     with stopped(processes(host)[0]):
         wait_for(lambda: not switching(host))
         yield
