@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import yaml
-from integration.playing import change_the_flake, deploy, outcomes
+from integration.playing import change_the_flake, deploy, outcomes, systems
 
 from lab import Host, Lab
 
@@ -164,3 +164,29 @@ def test_files_of_a_deployment_are_roots_alone(lab: Lab, fresh: dict[str, Host],
     )
     played = deploy(lab, tmp_path, flake, "host3", deploy_flake_checks=str(checks))
     assert played.code == 0, played.output
+
+
+def test_private_key_in_a_flake_without_git(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    """Refused before anybody asks the host for anything; who allows it has the key in the host's store."""
+    host = whole["host1"]
+    change_the_flake(flake, "keyed")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(flake / "deploy_key")], check=True)
+    find = "find /nix/store -maxdepth 2 -name deploy_key"
+    before = systems(host), host.run(find).stdout
+    for options in ("", "--check"):
+        # Nobody answers at that port.
+        played = deploy(lab, tmp_path, flake, host.name, options=options, ansible_port=1)
+        assert played.code != 0
+        assert not played.unreachable, played.output
+        failure = played.failure(host.name)
+        assert failure["reason"] == "secrets-in-flake", played.output
+        assert "deploy_key (a private key)" in failure["msg"]
+        assert "allow 'secrets_in_flake' (deploy_flake_allow)" in failure["msg"]
+    # Nor goes any of it to a host that would take it.
+    assert deploy(lab, tmp_path, flake, host.name).failure(host.name)["reason"] == "secrets-in-flake"
+    assert (systems(host), host.run(find).stdout) == before
+
+    played = deploy(lab, tmp_path, flake, host.name, deploy_flake_allow=["secrets_in_flake"])
+    assert played.code == 0, played.output
+    assert systems(host).running.endswith(".keyed")
+    assert host.run(find).stdout != before[1]
