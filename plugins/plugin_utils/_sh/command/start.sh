@@ -59,7 +59,9 @@ make_directory() {
         [ ! -e "$dir/state" ] || return 1
         # Where the first run has died, this one takes its place; a third one may wait for it.
         if ! wait_for_storage; then
-            is_mounted "$dir" || never_comes "$dir" || no_storage
+            # That took its time: the third one may have begun.
+            is_mounted "$dir" || never_comes "$dir" || [ -e "$dir/storage-is-settled" ] || [ -e "$dir/state" ] || no_storage
+            [ -d "$dir" ] || no_storage
             printf '' >"$dir/storage-is-settled" || no_room
         fi
         [ ! -e "$dir/state" ] && ! is_recorded || return 1

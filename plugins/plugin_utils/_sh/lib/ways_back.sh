@@ -170,15 +170,13 @@ read_previous_units() {
 # harm. Lists those that hold the new system's still. Mounts come last, since a server that is gone holds each of them up.
 reload_units() {
     local name reload_until
-    list_reloaded || { printf 'which-to-reload\n' >"$dir/not-reloaded" && return; }
+    list_reloaded && awk '/\.mount$/ { last = last $0 "\n"; next } { print } END { printf "%s", last }' "$dir/reloaded" >"$dir/to-reload" ||
+        { printf 'which-to-reload\n' >"$dir/not-reloaded" && return; }
     deadline "$rollback_limit"
     reload_until=$deadline
-    {
-        grep -v '\.mount$' "$dir/reloaded"
-        grep '\.mount$' "$dir/reloaded"
-    } | while read -r name; do
+    while read -r name; do
         ! is_over "$reload_until" && reload_unit "$name" || printf '%s\n' "$name"
-    done >"$dir/not-reloaded"
+    done <"$dir/to-reload" >"$dir/not-reloaded"
 }
 
 reload_unit() {
@@ -292,9 +290,11 @@ boots_what_ran() { [ "$previous_boot" = "$previous_live" ] || [ "$(readlink -f "
 # systemd does not answer, or the way in was something else, nobody knows.
 way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
-    list_only_new || return 0
-    [ ! -s "$dir/only-new" ] && [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" || return 1
+    # What is known first.
+    [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" || return 1
     ssh_is_up || [ "$?" = 2 ] || return 1
+    list_only_new || return 0
+    [ ! -s "$dir/only-new" ] || return 1
     list_changed || return 0
     [ ! -s "$dir/changed" ]
 }
