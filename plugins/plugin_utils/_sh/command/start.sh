@@ -81,9 +81,7 @@ make_directory() {
                 fact login_user "${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}" &&
                 fact guard_deadline "$guard_deadline" &&
                 fact allow "$allow"
-        } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || {
-        no_room
-    }
+        } >"$dir/settings.$$" && mv -f "$dir/settings.$$" "$dir/settings" || no_room
     return 0
 }
 

@@ -67,13 +67,7 @@ supervisor_there() {
 }
 
 # main_process_there: whatever else is in the cgroup does not count.
-main_process_there() {
-    local process
-    while read -r process; do
-        [ "$process" != "$main_process" ] || return 0
-    done 2>/dev/null <"/sys/fs/cgroup$cgroup/cgroup.procs"
-    return 1
-}
+main_process_there() { is_in_cgroup "$main_process" "$cgroup"; }
 
 # end_guard: the shell itself, which ends the unit; one that has lost a child first would say so in the journal.
 end_guard() { [ "$1" != "$guard_process" ] || kill -TERM "$1" 2>/dev/null; }

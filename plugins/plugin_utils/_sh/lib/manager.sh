@@ -21,17 +21,15 @@ in_emergency() { [ "$(sc is-system-running 2>/dev/null)" = maintenance ]; }
 
 # wait_for_jobs: while emergency mode stops units, every start is refused. A soft-reboot starts everything first.
 wait_for_jobs() {
-    local time wait_until
-    time_for 100
-    clock
-    wait_until=$((uptime + time))
-    while [ "$uptime" -lt "$wait_until" ]; do
+    local wait_until
+    deadline 100
+    wait_until=$deadline
+    while ! is_over "$wait_until"; do
         case $(sc is-system-running 2>/dev/null) in
         maintenance) sc list-jobs --plain --no-legend --full 2>/dev/null | grep -v deploy-flake | grep -q ' stop ' || return 0 ;;
         initializing | starting) ;;
         *) return 0 ;;
         esac
         pause 0.5
-        clock
     done
 }

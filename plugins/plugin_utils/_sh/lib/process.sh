@@ -99,6 +99,15 @@ each_process() {
 # own_cgroup: in $line.
 own_cgroup() { while read -r line; do case $line in 0::*) line=${line#0::} && return ;; esac; done </proc/self/cgroup; }
 
+# is_in_cgroup PROCESS CGROUP
+is_in_cgroup() {
+    local process
+    while read -r process; do
+        [ "$process" != "$1" ] || return 0
+    done 2>/dev/null <"/sys/fs/cgroup$2/cgroup.procs"
+    return 1
+}
+
 kill_one() { kill -KILL "$1" 2>/dev/null; }
 
 count_one() { left="$left $1"; }

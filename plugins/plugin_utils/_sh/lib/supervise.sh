@@ -56,13 +56,7 @@ guard_runs() {
     done
 }
 
-guard_process_there() {
-    local process
-    while read -r process; do
-        [ "$process" != "$guard_process" ] || return 0
-    done 2>/dev/null <"/sys/fs/cgroup${cgroup%/*}/$guard_unit/cgroup.procs"
-    return 1
-}
+guard_process_there() { is_in_cgroup "$guard_process" "${cgroup%/*}/$guard_unit"; }
 
 try_live() {
     local test_status

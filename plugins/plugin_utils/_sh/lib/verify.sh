@@ -24,7 +24,7 @@ verify_previous() {
 }
 
 # no_answer_in_time: one look at a systemd that does not answer takes half a minute.
-no_answer_in_time() { [ "${code-}" = no-answer-from-systemd ] && [ -n "$all_until" ] && clock && [ "$uptime" -ge "$all_until" ]; }
+no_answer_in_time() { [ "${code-}" = no-answer-from-systemd ] && [ -n "$all_until" ] && is_over "$all_until"; }
 
 has_previous_etc() { [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ]; }
 

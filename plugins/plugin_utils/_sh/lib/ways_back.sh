@@ -16,7 +16,7 @@ go_back() {
     while
         rounds=$((rounds + 1))
         keep ways-rounds "$rounds"
-        ! try_ways && [ "$rounds" -lt 4 ] && clock && [ "$uptime" -lt "$all_until" ]
+        ! try_ways && [ "$rounds" -lt 4 ] && ! is_over "$all_until"
     do :; done
     [ "$way" != none ] || reboot_as_last_resort
 }
