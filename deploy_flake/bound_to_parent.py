@@ -87,7 +87,7 @@ class Bound:
         # Somebody may be starting something just now.
         for _turn in range(5):
             mine |= _descendants()
-            if not (left := [pid for pid in mine if _is_alive(pid) and not _is_shared(pid)]):
+            if not (left := [pid for pid in mine if _is_alive(pid) and not is_shared(pid)]):
                 break
             _kill(left, signal.SIGKILL)
             time.sleep(0.1)
@@ -184,7 +184,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _is_shared(pid: int) -> bool:
+def is_shared(pid: int) -> bool:
     """Whether it is a connection that others may share, and that ends by itself when nobody uses it: ssh's master."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as command:

@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from deploy_flake import ansible, ansible_output, inventory
+from deploy_flake import ansible, ansible_output, inventory, left_behind
 from deploy_flake.destination import Destination
 from deploy_flake.events import Ended, Event, Operation, Phase, Started, Warned
 from deploy_flake.options import FORKS, OptionError, RunOptions
@@ -194,6 +194,7 @@ class Run:
             sources = [str(inventory.write(self._destinations, private))]
             # The plugins that the user has enabled may not read it.
             environment["ANSIBLE_INVENTORY_ENABLED"] = "ansible.builtin.yaml"
+        environment[left_behind.MARK] = str(private / playbook)
         forks = options.parallel or (None if environment["ANSIBLE_FORKS"] else FORKS)
         environment = {name: value for name, value in environment.items() if value or name == "ANSIBLE_SKIP_TAGS"}
         given = [f"--extra-vars=@{values}", *options.arguments()]
@@ -227,7 +228,7 @@ class Run:
             cancel_callback=self._must_kill,
         )
         if run.rc is None or run.rc < 0:
-            _end_what_is_left(reports.pid)
+            left_behind.end(reports.pid, str(private / playbook))
         self.output += _read(Path(run.config.artifact_dir) / "stdout")
         if not reports.finished and not self.interrupted:
             self.error = _why(run.rc, self.output)
@@ -295,24 +296,6 @@ class Run:
     def _write(self, file: Path, values: Mapping[str, Any]) -> None:
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
             json.dump(values, opened)
-
-
-def _end_what_is_left(pid: int | None) -> None:
-    """End ansible-playbook where what bound it to us was killed: it would go on, and nobody would hear of it."""
-    began = time.monotonic()
-    # It is told as Ctrl-C does, and ends its workers itself.
-    while pid and _is_ansible(pid) and (waited := time.monotonic() - began) < _TO_END:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGINT if waited < _TO_LEAVE else signal.SIGKILL)
-        time.sleep(_AGAIN)
-
-
-def _is_ansible(pid: int) -> bool:
-    """Whether the process is still what it was; its number may be another one's by now."""
-    try:
-        return b"ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 _WELL = HostResult("", Outcome.UNCHANGED)

@@ -120,10 +120,10 @@ def test_connections_that_others_share_are_left_alone(mark: str) -> None:
     other = subprocess.Popen(["sleep", "60"])
     try:
         deadline = time.monotonic() + 5
-        while not bound_to_parent._is_shared(master.pid) and time.monotonic() < deadline:
+        while not bound_to_parent.is_shared(master.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
         # As sleep has them, its arguments come behind the name.
-        assert not bound_to_parent._is_shared(other.pid)
+        assert not bound_to_parent.is_shared(other.pid)
     finally:
         for one in (master, other):
             one.kill()
@@ -153,14 +153,15 @@ class ActionModule(ActionBase):
 
 
 @pytest.mark.parametrize("background", [False, True], ids=["", "in-the-background"])
-@pytest.mark.parametrize("killed", ["command", "starter", "both"])
+@pytest.mark.parametrize("killed", ["command", "starter", "both", "ansible", "starter-and-ansible"])
 def test_ansible_playbook_ends_with_the_command(
     tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch, killed: str, background: bool
 ) -> None:
     """The real one, whose workers have sessions of their own and wait for programs that they have started.
 
-    Also where what binds it to the command is killed, by whoever kills what takes memory; and where all of them ignore
-    Ctrl-C, as what a shell has started in the background does.
+    Also where what binds it to the command is killed, by whoever kills what takes memory, or ansible-playbook itself,
+    which then tells its workers nothing; and where all of them ignore Ctrl-C, as what a shell has started in the
+    background does.
     """
     root = tmp_path / "ansible_collections/deploy_flake/nixos"
     tasks: list[Any] = [{"deploy_flake.nixos.flake_deploy": {}}]
@@ -193,7 +194,9 @@ def test_ansible_playbook_ends_with_the_command(
     starters = [pid for pid in marked(mark) if b"bound_to_parent.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(starters) == 1
     (main,) = Path(f"/proc/{starters[0]}/task/{starters[0]}/children").read_text().split()
-    for pid in [command.pid] * (killed != "starter") + starters * (killed != "command"):
+    victims = {"command": [command.pid], "starter": starters, "ansible": [int(main)]}
+    victims |= {"both": [command.pid, *starters], "starter-and-ansible": [*starters, int(main)]}
+    for pid in victims[killed]:
         os.kill(pid, signal.SIGKILL)
     command.stdout.read()
     command.wait()
