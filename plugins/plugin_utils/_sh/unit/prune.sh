@@ -75,8 +75,8 @@ is_needed() {
 # shellcheck disable=SC2317 # by switch_to
 is_still_default() { [ "$(boot_default)" = "$default" ]; }
 
-# The entries of generations that are gone have to go as well: they would start what garbage collection takes away. Twice, since a
-# lock may be held. If it can't be done, there are the generations again.
+# The entries of generations that are gone have to go as well: they would start what garbage collection takes away. If it can't be
+# done, there are the generations again.
 write_boot_entries() {
     local each link starts
     sync -f "${profile%/*}"
@@ -88,8 +88,12 @@ write_boot_entries() {
     # This is no switch, so what forbids one does not matter.
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
-    switch_to "$boot_limit" "$starts" boot is_still_default
-    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$starts" boot is_still_default
+    write_loader "$starts"
+    # Between the look and the call somebody else has moved it, and may have written the boot loader before us: it is to start theirs.
+    if [ "$switch_status" = 0 ] && ! is_still_default; then
+        default=$(boot_default)
+        write_loader "$default"
+    fi
     if [ "$switch_status" != 0 ]; then
         for link in "$aside"/*; do
             # One that an interrupted removal left may have its number taken by now.
@@ -104,6 +108,12 @@ write_boot_entries() {
     printf '' >"$dir/boot-written"
     rm -rf "$aside"
     sync -f "${profile%/*}"
+}
+
+# write_loader SYSTEM: twice, since a lock may be held.
+write_loader() {
+    switch_to "$boot_limit" "$1" boot is_still_default
+    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$1" boot is_still_default
 }
 
 # Without the lock: it may take long, and a deployment keeps what it needs by roots of its own.

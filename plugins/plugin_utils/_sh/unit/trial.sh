@@ -10,9 +10,7 @@
 stop_here() {
     if [ "${begun-}" = yes ]; then
         forget_trial
-        # Somebody else may have moved the boot default meanwhile.
-        trial_old=$(boot_default)
-        write_entries_again || set -- "$1" "$2; and its boot loader could not be written again as it was (status $switch_status): before a reboot, mend it and run '$profile/bin/switch-to-configuration boot'"
+        write_entries_of_default || set -- "$1" "$2; and its boot loader could not be written again as it was (status $switch_status): before a reboot, mend it and run '$profile/bin/switch-to-configuration boot'"
     fi
     refuse "$@"
 }
@@ -22,8 +20,19 @@ write_entries_again() {
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
     switch_to "$commit_limit" "$trial_old" boot is_still_default
+    # Between the look and the call somebody else has moved it, and may have written the boot loader before us.
+    [ "$switch_status" != 0 ] || is_still_default || switch_status=$taken
     sync_boot_side "$commit_limit"
     [ "$switch_status" = 0 ]
+}
+
+# write_entries_of_default: of what is the boot default by now, which somebody else may have moved; once more where they do so meanwhile.
+write_entries_of_default() {
+    trial_old=$(boot_default)
+    write_entries_again && return
+    [ "$switch_status" = "$taken" ] || return 1
+    trial_old=$(boot_default)
+    write_entries_again
 }
 
 # is_still_default: the look before the boot loader is written. Whoever held the lock may have made another system the boot default.
@@ -132,9 +141,7 @@ over() {
     [ "$1" = failed ] || return 0
     trial_made=no trial_entry=''
     note_trial failed "$why"
-    # The boot default may have moved since; it is what goes on.
-    trial_old=$(boot_default)
-    write_entries_again || answer entries "its boot loader still has an entry for $trial_new (switch-to-configuration boot of $trial_old $(ended "$switch_status" "$commit_limit"))"
+    write_entries_of_default || answer entries "its boot loader still has an entry for $trial_new (switch-to-configuration boot of $trial_old $(ended "$switch_status" "$commit_limit"))"
 }
 
 main() {
