@@ -28,20 +28,21 @@ no_answer_in_time() { [ "${code-}" = no-answer-from-systemd ] && [ -n "$all_unti
 
 has_previous_etc() { [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ]; }
 
+# ssh_unit_in FILE: - is standard input.
 ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }
 
 is_ssh_unit() { case $1 in ssh.service | ssh.socket | sshd.service | sshd.socket) return 0 ;; *) return 1 ;; esac; }
 
-# ssh_is_up: one that is still being started has half a minute for it. 2 where systemd does not say.
+# ssh_is_up: one that is still being started has half a minute for it. 2 where systemd does not say. It needs no room on /run.
 ssh_is_up() {
-    local tries
+    local listed tries
     tries=0
     while :; do
-        wanted_units active,reloading >"$dir/up" || return 2
-        ! ssh_unit_in "$dir/up" || return 0
+        listed=$(wanted_units active,reloading) || return 2
+        ! printf '%s\n' "$listed" | ssh_unit_in - || return 0
         tries=$((tries + 1))
-        wanted_units activating >"$dir/up" || return 2
-        ssh_unit_in "$dir/up" && [ "$tries" -lt 60 ] || return 1
+        listed=$(wanted_units activating) || return 2
+        printf '%s\n' "$listed" | ssh_unit_in - && [ "$tries" -lt 60 ] || return 1
         pause 0.5
     done
 }

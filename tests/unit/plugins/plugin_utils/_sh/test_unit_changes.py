@@ -129,3 +129,16 @@ def test_reloaded_units(tmp_path: Path) -> None:
     expected = ["dropped.service", "home.mount", "networkd.service", "nftables.service", "of@a.b.service", "srv.mount"]
     for shell in SHELLS.values():
         assert run(shell, script) == expected
+
+
+def test_more_units_than_one_command_line_takes(tmp_path: Path) -> None:
+    """All are looked at; where nobody could look, that is no list that is empty."""
+    form = "[Service]\nX-ReloadIfChanged=true\nExecReload={}\n"
+    new, old = (files(tmp_path / name, firewall_service=form.format(name)) for name in ("new", "old"))
+    for system in (new, old):
+        for number in range(6000):
+            (system / f"etc/systemd/system/{number:0200}.service").touch()
+    (tmp_path / "active").write_text("firewall.service\n")
+    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    ask = "if list_reloaded; then cat $dir/reloaded; else echo nobody knows; fi\n"
+    assert run(SHELLS["dash"], f"{script}{ask}xargs() {{ return 127; }}\n{ask}") == ["firewall.service", "nobody knows"]
