@@ -388,6 +388,8 @@ def test_boot_default_moves_while_a_trial_waits(lab: Lab, whole: dict[str, Host]
             with locked(host, SWITCH_LOCK):
                 wait_for(lambda: len(generations(host)) > len(links))
                 host.run(f"nix-env -p /nix/var/nix/profiles/system --set {other}", check=True)
+                # Not free before it has looked again: it may have looked, and not have called yet.
+                wait_for(lambda: not (host.root / TRIAL_FILE).exists())
             assert trial.end() == 0
             assert "reason: superseded" in trial.output or '"reason": "superseded"' in trial.output, trial.output
             assert f"it boots {other}, and no more {old}" in trial.output
