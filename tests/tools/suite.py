@@ -49,7 +49,8 @@ def beside_the_integration_tests() -> list[str]:
     failed = _pytest(newest, [UNIT], measured=True)
     cores: set[str] = set()
     for pair in others:
-        failed += _pytest(pair, ["-m", "not shell", UNIT, f"--ignore={UNIT}/tools"], plugin=False)
+        # Two at once: it is the longest of all that runs beside each other, and has the machine to itself in the end.
+        failed += _pytest(pair, ["-n", "2", "-m", "not shell", UNIT, f"--ignore={UNIT}/tools"], plugin=False)
         # Of each ansible-core, with the oldest Python.
         if pair.core not in {*cores, newest.core}:
             failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False, lab=CORE_LAB)
