@@ -31,9 +31,12 @@ def end(pid: int | None, run: str) -> None:
             told = now
             _kill(pid, signal.SIGINT)
         time.sleep(0.05)
-    # Somebody may be starting something just now.
-    for _turn in range(5):
-        if not (left := _of_run(run)):
+    # Somebody may be starting something just now, and what is being executed has no environment for a moment.
+    looks = 0
+    for _turn in range(10):
+        left = _of_run(run)
+        looks = 0 if left else looks + 1
+        if looks == 2:
             return
         for one in left:
             _kill(one, signal.SIGKILL)

@@ -78,6 +78,8 @@ class Run:
         self._cancels = 0
         self._signalled_at: float | None = None
         self._signal_at = 0.0
+        self._killed = False
+        """Whether ansible-runner was told to kill ansible-playbook, which it does not say itself."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"deploy-flake {operation}", daemon=True)
 
@@ -206,6 +208,7 @@ class Run:
         # How often it asks whether to go on. Given as an argument it is forgotten where there is no such file.
         self._write(_made(private / "runner" / "env") / "settings", {"pexpect_timeout": 0.5})
         named = f"{_COLLECTION}.{playbook}{'_by_hostname' if asks else ''}"
+        self._killed = False
         binary, *before = ansible.bound_playbook_program(private if options.artifacts is None else None)
         run = ansible_runner.run(
             private_data_dir=str(private / "runner"),
@@ -227,7 +230,7 @@ class Run:
             status_handler=_forget_the_environment,
             cancel_callback=self._must_kill,
         )
-        if run.rc is None or run.rc < 0:
+        if self._killed or run.rc is None or run.rc < 0:
             left_behind.end(reports.pid, str(private / playbook))
         self.output += _read(Path(run.config.artifact_dir) / "stdout")
         if not reports.finished and not self.interrupted:
@@ -270,7 +273,8 @@ class Run:
             return False
         self._signal()
         limit = _TO_END if self._cancels < 2 else _TO_LEAVE
-        return self._running.pid is None or time.monotonic() - self._signalled_at > limit
+        self._killed = self._running.pid is None or time.monotonic() - self._signalled_at > limit
+        return self._killed
 
     # Help
 

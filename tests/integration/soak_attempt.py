@@ -18,7 +18,17 @@ from integration.playing import remains
 from integration.soak_choice import Choice
 from integration.soak_controllers import Controller
 from integration.soak_faults import FAULTS, THEIR_SYSTEM
-from integration.soak_invariants import answers, at_rest, demand, is_busy, is_open, records, runs_whole, version_of
+from integration.soak_invariants import (
+    answers,
+    at_rest,
+    boots_where_it_said_so,
+    demand,
+    is_busy,
+    is_open,
+    records,
+    runs_whole,
+    version_of,
+)
 from integration.soak_scene import Missed, Moment, Scene, loader, truth
 from integration.soak_systems_by_hand import BOOT_LOST, give_loader, loader_of, switch_by_hand, system_of
 from integration.soak_systems_tried import during, tidy_up
@@ -178,6 +188,7 @@ class Attempt:
                     host, lambda line: soak_aftermath.may_stay(scene, watch, line) or self.is_kept(line), self.soak.sum
                 )
                 self.help(scene, watch)
+                boots_where_it_said_so(host, records(host)[count:], self.soak.sum)
                 self.mend_logins(scene, watch)
                 theirs = [change.live or change.boot or "" for change in scene.changed]
                 others = [system_of(host, own), *theirs, before.live]

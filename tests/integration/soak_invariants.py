@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,28 @@ def _remains(host: Host) -> str:
         return playing.remains(host)
     except (LabError, subprocess.TimeoutExpired) as error:
         return str(error)
+
+
+def boots_where_it_said_so(host: Host, new: Sequence[Mapping[str, Any]], limit: float) -> None:
+    """A host that reboots as its last resort may be looked at while it does, where no controller waited for it."""
+    if not new or new[-1]["rung"] != "reboot":
+        return
+    ended = datetime.fromisoformat(new[-1]["ended"]).timestamp()
+    deadline = time.monotonic() + limit
+    while not (host.leader and _began(host.leader) >= ended):
+        if time.monotonic() > deadline:
+            raise Broken(f"did not reboot within {limit} s, though its record says so")
+        time.sleep(0.1)
+    host.wait_running()
+
+
+def _began(pid: int) -> float:
+    """When a process of this machine was started, since 1970."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _slice(host: Host) -> Path:

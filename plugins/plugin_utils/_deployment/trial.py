@@ -208,8 +208,8 @@ class Trial:
     def _ask(self, step: TrialStep, why: str = "") -> Answer:
         settings = self.settings
         commit = settings.limits.commit
-        # Two runs of switch-to-configuration, and what waits for the disks.
-        limit = 4 * commit + 120
+        # Three runs of switch-to-configuration, and what waits for the disks.
+        limit = 6 * commit + 120
         values = {
             "id": self.id,
             "new": self.new,

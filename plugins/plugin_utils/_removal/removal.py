@@ -61,7 +61,7 @@ class RemovalSettings:
     def limit(self) -> int:
         """Seconds after which it is over, or something is wrong."""
         garbage = self.garbage_timeout + 120 if self.collect_garbage else 0
-        return 2 * self.boot_timeout + 240 + garbage
+        return 4 * self.boot_timeout + 240 + garbage
 
 
 def remove_generations(host: Host, settings: RemovalSettings, check_mode: bool) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def _carry_out(host: Host, settings: RemovalSettings, removed: Sequence[Generati
             id=name,
             program=program("prune"),
             values=unit_inputs("prune", values),
-            # The boot loader is tried twice.
-            runtime_limit=str(2 * settings.boot_timeout + 120),
+            # The boot loader is tried twice, and again where somebody else has moved the boot default.
+            runtime_limit=str(4 * settings.boot_timeout + 120),
             patience=str(_POLL),
         )
 

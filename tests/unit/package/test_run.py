@@ -17,7 +17,7 @@ import pytest
 from unit.package.faking import OLD, Playing, deployed, plays, result, shown, started, stats, that_plays
 
 import deploy_flake
-from deploy_flake import ExitCode, OptionError, Outcome, Phase, Result, Run, RunOptions, Warned
+from deploy_flake import ExitCode, OptionError, Outcome, Phase, Result, Run, RunOptions, Warned, left_behind
 
 WAITS = result("web1", "system_test", state="window", deployment="d", decides_by="2026-01-01T00:00:00Z")
 
@@ -161,7 +161,8 @@ def test_ansible_playbook_that_does_not_come_to_its_end(
 def test_error_beside_the_hosts_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     def script(playing: Playing) -> None:
         playing.play(*deployed("web1"))
-        playing.code = -9
+        # As ansible-runner says it of one that it has killed because it was told to.
+        playing.code = 254
 
     plays(monkeypatch, script)
     run = begin().wait(5)
@@ -235,11 +236,13 @@ def test_files_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 class Signals:
-    """Notes the signals that are sent, and is the clock."""
+    """Notes the signals that are sent, and whose remains are ended, and is the clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: list[tuple[int, int]] = []
+        self.ended: list[int | None] = []
         self.now = 100.0
+        monkeypatch.setattr(left_behind, "end", lambda pid, _run: self.ended.append(pid))
         monkeypatch.setattr(os, "kill", lambda pid, number: self.sent.append((pid, number)))
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
@@ -257,7 +260,7 @@ def test_cancelled_before_ansible_playbook_has_said_anything(monkeypatch: pytest
     plays(monkeypatch, script)
     run = _not_begun()
     run.start().wait(5)
-    assert signals.sent == []
+    assert (signals.sent, signals.ended) == ([], [None])
     # It is no error that it was killed, and the host was not touched.
     assert (run.interrupted, run.error, run.hosts["web1"].outcome) == (True, "", Outcome.INTERRUPTED)
     assert run.exit_code is ExitCode.INTERRUPTED
@@ -282,10 +285,13 @@ def test_cancelled_it_is_told_again_and_killed_in_the_end(monkeypatch: pytest.Mo
         assert not playing.must_end()
         signals.now += 5
         assert playing.must_end()
+        playing.code = 254
 
     plays(monkeypatch, script)
     run = _not_begun()
     run.start().wait(5)
+    # Its workers have sessions of their own.
+    assert signals.ended == [77]
     # The build goes on there, and nothing was tested.
     assert run.hosts["web1"].outcome is Outcome.INTERRUPTED
     # There is nothing to cancel any more.

@@ -6,7 +6,7 @@
 # require_tools: what all else rests on.
 require_tools() {
     local needed
-    for needed in nix-store nix-env systemctl systemd-run flock timeout; do
+    for needed in nix-store nix-env systemctl systemd-run flock timeout awk find xargs; do
         command -v "$needed" >/dev/null || refuse_system no-tool "has no $needed in $PATH"
     done
     tools_work || refuse_system broken-tool "has a timeout or readlink in $PATH that does not do its work"

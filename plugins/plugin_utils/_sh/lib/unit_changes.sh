@@ -91,16 +91,17 @@ list_changed() {
 # list_reloaded: units that were active before and that switch-to-configuration reloads where the two systems differ. They go on in the same run,
 # so nothing tells whether they hold what the new system has given them, as the rules of a firewall.
 list_reloaded() {
-    local name
-    # One look for all: on most hosts there are a handful. 123: some of them, or all, have no such line.
-    printf '%s\0' "$new_live"/etc/systemd/system/* "$new_live"/etc/systemd/system/*.d/* \
-        "$previous_live"/etc/systemd/system/* "$previous_live"/etc/systemd/system/*.d/* |
-        xargs -0 grep -s -l -E '^[[:space:]]*X-Reload(IfChanged|-Triggers)[[:space:]]*=' >"$dir/with-reload" 2>/dev/null || [ "$?" = 123 ] || return 1
-    sed -e 's|.*/etc/systemd/system/||' -e 's|\.d/.*||' "$dir/with-reload" >"$dir/reloading" || return 1
-    awk -v list="$dir/reloading" '
-        BEGIN { while ((getline one <list) > 0) listed[one] }
+    local listed name
+    # One look for all: on most hosts there are a handful. 123: some of them, or all, have no such line. It needs no room on /run.
+    listed=$(
+        printf '%s\0' "$new_live"/etc/systemd/system/* "$new_live"/etc/systemd/system/*.d/* \
+            "$previous_live"/etc/systemd/system/* "$previous_live"/etc/systemd/system/*.d/* |
+            xargs -0 grep -s -l -E '^[[:space:]]*X-Reload(IfChanged|-Triggers)[[:space:]]*=' 2>/dev/null
+    ) || [ "$?" = 123 ] || return 1
+    printf '%s\n' "$listed" | awk '
+        NR == FNR { sub(/.*\/etc\/systemd\/system\//, ""); sub(/\.d\/.*/, ""); listed[$0]; next }
         { template = $0; sub(/@.*\./, "@.", template) }
-        $0 in listed || template in listed || /\.mount$/' "$dir/active" >"$dir/may-be-reloaded" || return 1
+        $0 in listed || template in listed || /\.mount$/' - "$dir/active" >"$dir/may-be-reloaded" || return 1
     while read -r name; do
         ! are_different "$name" || printf '%s\n' "$name" || return 1
     done <"$dir/may-be-reloaded" >"$dir/reloaded"

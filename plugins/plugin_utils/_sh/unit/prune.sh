@@ -78,21 +78,19 @@ is_still_default() { [ "$(boot_default)" = "$default" ]; }
 # The entries of generations that are gone have to go as well: they would start what garbage collection takes away. If it can't be
 # done, there are the generations again.
 write_boot_entries() {
-    local each link starts
+    local link
     sync -f "${profile%/*}"
-    starts=$default
-    ask_loader
-    for each in "$default"/specialisation/*; do
-        [ -z "$loader_starts" ] || [ "$(readlink -f "$each")" != "$loader_starts" ] || starts=$loader_starts
-    done
     # This is no switch, so what forbids one does not matter.
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
-    write_loader "$starts"
+    write_loader
     # Between the look and the call somebody else has moved it, and may have written the boot loader before us: it is to start theirs.
     if [ "$switch_status" = 0 ] && ! is_still_default; then
+        printf '' >"$dir/boot-written"
         default=$(boot_default)
-        write_loader "$default"
+        write_loader
+        # Moved once more, before it was called: they write it.
+        [ "$switch_status" != "$taken" ] || switch_status=0
     fi
     if [ "$switch_status" != 0 ]; then
         for link in "$aside"/*; do
@@ -110,10 +108,16 @@ write_boot_entries() {
     sync -f "${profile%/*}"
 }
 
-# write_loader SYSTEM: twice, since a lock may be held.
+# write_loader: twice, since a lock may be held. A specialisation that the boot loader starts stays what it starts.
 write_loader() {
-    switch_to "$boot_limit" "$1" boot is_still_default
-    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$1" boot is_still_default
+    local each starts
+    starts=$default
+    ask_loader
+    for each in "$default"/specialisation/*; do
+        [ -z "$loader_starts" ] || [ "$(readlink -f "$each")" != "$loader_starts" ] || starts=$loader_starts
+    done
+    switch_to "$boot_limit" "$starts" boot is_still_default
+    [ "$switch_status" = 0 ] || switch_to "$boot_limit" "$starts" boot is_still_default
 }
 
 # Without the lock: it may take long, and a deployment keeps what it needs by roots of its own.

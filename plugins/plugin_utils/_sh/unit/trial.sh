@@ -10,7 +10,7 @@
 stop_here() {
     if [ "${begun-}" = yes ]; then
         forget_trial
-        write_entries_of_default || set -- "$1" "$2; and its boot loader could not be written again as it was (status $switch_status): before a reboot, mend it and run '$profile/bin/switch-to-configuration boot'"
+        write_entries_of_default || set -- "$1" "$2; and its boot loader could not be written again as it was (switch-to-configuration boot of $trial_old $(ended "$switch_status" "$commit_limit")): before a reboot, mend it and run '$profile/bin/switch-to-configuration boot'"
     fi
     refuse "$@"
 }
@@ -20,9 +20,9 @@ write_entries_again() {
     NIXOS_NO_CHECK=1
     export NIXOS_NO_CHECK
     switch_to "$commit_limit" "$trial_old" boot is_still_default
+    sync_boot_side "$commit_limit"
     # Between the look and the call somebody else has moved it, and may have written the boot loader before us.
     [ "$switch_status" != 0 ] || is_still_default || switch_status=$taken
-    sync_boot_side "$commit_limit"
     [ "$switch_status" = 0 ]
 }
 

@@ -81,7 +81,7 @@ def test_system_that_comes_up_well_is_kept() -> None:
     values = dict(word.split("=", 1) for word in shlex.split(prepare["settings"]))
     assert (values["commit_limit"], values["host_limit"], values["keep_limit"]) == ("10", "80", "90")
     assert values["pre_activate_script"] == "pre-activate-safety-checks"
-    assert prepare["time_limit"] == values["prepare_limit"] == "160"
+    assert prepare["time_limit"] == values["prepare_limit"] == "180"
     # What confirms it came over a fresh connection.
     assert host.connections == ["fresh"]
     assert host.asked[2].inputs["trying"] == NEW

@@ -84,7 +84,7 @@ def test_all_goes_well() -> None:
     assert info.inputs == {"deployments": "0"}
     assert "wanted='1 /nix/store/1\n2 /nix/store/2'" in begin.inputs["values"]
     assert "boot_limit=50" in begin.inputs["values"] and "collect=no" in begin.inputs["values"]
-    assert (begin.inputs["runtime_limit"], begin.inputs["patience"], begin.limit) == ("220", "8", 128)
+    assert (begin.inputs["runtime_limit"], begin.inputs["patience"], begin.limit) == ("320", "8", 128)
     assert [asked.inputs["over"] for asked in (begin, tidy)] == ["no", "yes"]
     assert begin.inputs["id"] == tidy.inputs["id"]
     assert host.told == [
@@ -211,7 +211,7 @@ def test_it_does_not_wait_longer_than_it_was_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "limit"), [({"keep": 1}, 480), ({"keep": 1, "collect_garbage": True, "garbage_timeout": 1000}, 1600)]
+    ("given", "limit"), [({"keep": 1}, 720), ({"keep": 1, "collect_garbage": True, "garbage_timeout": 1000}, 1840)]
 )
 def test_one_that_takes_too_long(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], limit: int) -> None:
     now = iter([0.0, float(limit), limit + 0.1])

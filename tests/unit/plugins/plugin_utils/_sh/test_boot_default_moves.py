@@ -66,3 +66,28 @@ def test_end_of_a_trial(shell: list[str], tmp_path: Path) -> None:
     then = 'commit_limit=9\nsync_boot_side() { :; }\nwrite_entries_of_default\necho "$switch_status $trial_old"'
     ours, theirs = (f"{who}/bin/switch-to-configuration" for who in ("ours", "theirs"))
     assert written(shell, tmp_path, "trial", then) == [ours, theirs, "0", "theirs"]
+
+
+@every_shell
+def test_specialisation_that_somebody_else_has_chosen_stays(shell: list[str], tmp_path: Path) -> None:
+    """They made another system the boot default, and had the boot loader start a specialisation of it."""
+    (tmp_path / "theirs/specialisation").mkdir(parents=True)
+    desk = tmp_path / "desk"
+    (tmp_path / "theirs/specialisation/desk").symlink_to(desk)
+    then = "boot_limit=9 default=ours aside=$profile-removed\nmkdir $aside\n"
+    then += f"ask_loader() {{ loader_starts=; [ ! -e moved ] || loader_starts={desk}; }}\nwrite_boot_entries"
+    ours, theirs = (f"{who}/bin/switch-to-configuration" for who in ("ours", desk))
+    assert written(shell, tmp_path, "prune", then) == [ours, theirs]
+
+
+@every_shell
+def test_boot_loader_that_cannot_be_written_for_theirs(shell: list[str], tmp_path: Path) -> None:
+    """The generations are there again, and it is told that it was written before."""
+    then = "boot_limit=9 default=ours aside=$profile-removed\nmkdir $aside\nln -s /nix/store/one $aside/system-1-link\n"
+    then += 'logged() {\n    echo "$2" >>written\n    [ -e moved ] && status=1 && return\n'
+    then += '    touch moved && ln -sfn theirs "$profile"\n    status=0\n}\nwrite_boot_entries'
+    ours, theirs = (f"{who}/bin/switch-to-configuration" for who in ("ours", "theirs"))
+    assert written(shell, tmp_path, "prune", f"reap_logged() {{ :; }}\n{then}") == [ours, theirs, theirs]
+    assert (tmp_path / "result").read_text() == "boot-failed 1\n"
+    assert (tmp_path / "boot-written").exists()
+    assert (tmp_path / "profiles/system-1-link").is_symlink()

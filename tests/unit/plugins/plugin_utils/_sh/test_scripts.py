@@ -27,6 +27,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts i
     program,
 )
 
+pytestmark = pytest.mark.shell
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
 _FOLDER = Path(scripts.__file__).parents[1] / "_sh"
 SCRIPTS = sorted(str(path.relative_to(_FOLDER).with_suffix("")) for path in _FOLDER.glob("*/*.sh"))
@@ -204,7 +205,6 @@ def test_ignored_units_are_patterns(shell: list[str]) -> None:
     assert run(shell, script).split() == ["abc.timer", "web.service"]
 
 
-@pytest.mark.shell
 @every_shell
 def test_no_answer_is_no_empty_list(shell: list[str], tmp_path: Path) -> None:
     """systemd may hang for longer than its limit: then it is not known which units have failed."""
@@ -233,7 +233,6 @@ def test_window_that_was_extended(shell: list[str], tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("tools", ["", "busybox"])
 @every_shell
 def test_waiting_for_a_line_ends_with_it(shell: list[str], tools: str, tmp_path: Path) -> None:
@@ -361,7 +360,6 @@ def test_rounds_and_their_time_outlast_a_kill(
     assert ", ".join(run(shell, script, tmp_path).splitlines()) == expected
 
 
-@pytest.mark.shell
 @every_shell
 def test_what_is_limited_ends_with_all_of_it(shell: list[str]) -> None:
     """Where there is less time left than a command may take by itself; and never less than half a minute."""
@@ -431,7 +429,6 @@ def test_highest_generation(shell: list[str], tmp_path: Path) -> None:
     assert run(shell, script).strip() == "10"
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("tools", ["", "busybox"])
 @pytest.mark.parametrize(
     ("seconds", "command", "said"),
@@ -457,7 +454,6 @@ def test_limits_are_told_from_failures_and_kills(
     assert run(shell, script).splitlines()[-2:] == [said, "kept"]
 
 
-@pytest.mark.shell
 @pytest.mark.parametrize("tools", ["", "busybox"])
 def test_what_the_limit_has_to_kill_was_out_of_time(tools: str, tmp_path: Path) -> None:
     """Which takes it five seconds more."""
@@ -469,7 +465,6 @@ def test_what_the_limit_has_to_kill_was_out_of_time(tools: str, tmp_path: Path) 
     assert run(SHELLS["dash"], script).splitlines()[-1] == "did not end within 1 s"
 
 
-@pytest.mark.shell
 @every_shell
 def test_timeout_that_is_killed_itself_is_no_limit(shell: list[str]) -> None:
     """The kernel may choose it, too."""
@@ -660,7 +655,6 @@ def test_settings_of_a_build_go_with_its_unit(shell: list[str], tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events", "result"]
 
 
-@pytest.mark.shell
 @every_shell
 def test_nothing_waits_for_a_directory_of_users_or_a_home_that_does_not_answer(
     shell: list[str], tmp_path: Path

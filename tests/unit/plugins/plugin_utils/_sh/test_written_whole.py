@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
 
+pytestmark = pytest.mark.shell
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
 
