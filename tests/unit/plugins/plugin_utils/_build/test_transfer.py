@@ -471,12 +471,13 @@ def test_evaluation_brings_the_flake(flake: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kib", "words"), [(512, "512 KiB"), (1023, "1023 KiB"), (1024, "1.0 MiB"), (2560, "2.5 MiB")])
 def test_sizes_are_told_in_the_larger_unit(tmp_path: Path, kib: int, words: str) -> None:
-    """A NAR of a directory with one file is somewhat larger than the file."""
+    """A NAR of a directory is somewhat larger than its files."""
     (tmp_path / "flake").mkdir()
-    (tmp_path / "flake/flake.nix").write_bytes(b"")
+    (tmp_path / "flake/flake.nix").write_text("{ }")
+    (tmp_path / "flake/picture").write_bytes(b"")
     with flake_of(tmp_path / "flake").snapshot() as snapshot:
         around = snapshot.nar_size
-    (tmp_path / "flake/flake.nix").write_bytes(bytes(kib * 1024 - around))
+    (tmp_path / "flake/picture").write_bytes(bytes(kib * 1024 - around))
     host = FakeHost()
     with sources(host, f"path:{tmp_path / 'flake'}", tmp_path) as found:
         assert len(found.read(found.paths).data) == kib * 1024
