@@ -13,7 +13,7 @@ supervise() {
     open_log log
     repair_others || stop_unchanged unfinished "another deployment on this host is unfinished and could not be repaired: $(cat "$dir/notes")"
     settle_trial || stop_unchanged trial-in-progress "another system is being booted once to try it, since $trial_started: $trial_new"
-    printf '%s\n' "$id" >"$run_dir/current.$$" && mv -f "$run_dir/current.$$" "$run_dir/current"
+    printf '%s\n' "$id" >"$run_dir/current.$id" && mv -f "$run_dir/current.$id" "$run_dir/current"
     note_facts || stop_unchanged cannot-record "could not note the state of the host in $dir"
     as_expected "$previous_boot" || stop_unchanged "$code" "the host $complaint"
     # After a power loss it is clear who did that: the loader had started what was about to be committed.

@@ -92,6 +92,23 @@ def test_marks_of_a_deployment_that_is_not_open_any_more_go(shell: list[str], tm
     assert said(shell, script) == ""
 
 
+@every_shell
+def test_nothing_stays_of_one_that_was_ended_between_two_steps(shell: list[str], tmp_path: Path) -> None:
+    """What names the deployment in progress was written, and had not got its name yet."""
+    directory = tmp_path / "1"
+    directory.mkdir()
+    (directory / "state").write_text("refused\n")
+    (directory / "recorded").touch()
+    for name in ("current", "current.1", "current.2"):
+        (tmp_path / name).write_text("2\n")
+    script = (
+        f"{join('lib/record')}\nrun_dir='{tmp_path}' dir=$run_dir/1 id=1 roots=$run_dir/roots generator=$run_dir/g\n"
+    )
+    said(shell, f"{script}remove_directory() {{ :; }}\nclean_up")
+    # Another one's stay.
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["1", "current", "current.2"]
+
+
 def said(shell: list[str], script: str) -> str:
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=60)
     return done.stdout.strip()
