@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TypeVar
 
 from integration.faulting import (
     SHORT,
@@ -21,6 +22,7 @@ from integration.faulting import (
     locked,
     processes,
     setting_profile,
+    settled,
     state,
     stopped,
     switching,
@@ -33,43 +35,91 @@ from lab import Host, Lab
 # Each of these brings a deployment to one point of its commit and holds it there; what holds it is let go of after the
 # fault, since the undo needs the locks as well.
 Point = Callable[[Deploying, Host, str], Iterator[None]]
+Result = TypeVar("Result")
 
 
 class Missed(Exception):
-    """The point went by before it was seen: nothing is wrong with the host, which has committed."""
+    """The point went by before it was seen: nothing is wrong with the host, which commits."""
+
+
+STEPS = ("window", "confirmed", "commit-check", "commit-profile", "commit-boot", "commit-verify", "committed")
+
+
+def again_if_missed(attempt: Callable[..., Result], *given: Any) -> Result:
+    """Twice again, if the point was missed."""
+    for _attempt in range(2):
+        with suppress(Missed):
+            return attempt(*given)
+    return attempt(*given)
+
+
+@contextmanager
+def at(point: Point, deployment: Deploying, host: Host, new: str) -> Iterator[None]:
+    """Hold a deployment at a point; one that has missed it comes to its end first."""
+    try:
+        with contextmanager(point)(deployment, host, new):
+            yield
+    except Missed:
+        deployment.end()
+        settled(host)
+        raise
+
+
+def comes_to(deployment: Deploying, step: str, pause: float = 0.02, *others: str) -> None:
+    """Wait for a step of a commit, which may not last."""
+    later = STEPS[STEPS.index(step) + 1 :]
+    try:
+        now = deployment.wait_for(step, *others, *later, pause=pause)
+    except AssertionError as error:
+        # All else is a failure.
+        if deployment.process.poll() != 0:
+            raise
+        raise Missed from error
+    if now not in (step, *others):
+        raise Missed
+
+
+@contextmanager
+def supervisor_stopped(host: Host, step: str) -> Iterator[None]:
+    """Stop it in this step."""
+    pids = processes(host)[:1]
+    with stopped(*pids):
+        if not pids or state(host) != step:
+            raise Missed
+        yield
 
 
 def trial_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The trial is asked for, and has not begun."""
-    deployment.wait_for("window", "confirmed")
+    comes_to(deployment, "window", 0.02, "confirmed")
     with locked(host, SWITCH_LOCK):
-        deployment.wait_for("commit-check")
+        comes_to(deployment, "commit-check")
         yield
 
 
 def trial_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The trial is over, and its end was not seen."""
-    deployment.wait_for("commit-check", pause=0.001)
-    wait_for(lambda: switching(host), pause=0.001)
-    with stopped(processes(host)[0]):
+    comes_to(deployment, "commit-check", 0.001)
+    wait_for(lambda: switching(host) or state(host) != "commit-check", pause=0.001)
+    with supervisor_stopped(host, "commit-check"):
         wait_for(lambda: not switching(host))
         yield
 
 
 def profile_not_moved(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """nix-env waits for its lock."""
-    deployment.wait_for("window", "confirmed")
+    comes_to(deployment, "window", 0.02, "confirmed")
     with locked(host, STORE_LOCK):
-        deployment.wait_for("commit-profile")
+        comes_to(deployment, "commit-profile")
         yield
 
 
 def profile_moved(deployment: Deploying, host: Host, new: str) -> Iterator[None]:
     """The link has moved, and the supervisor has not seen it."""
     with ExitStack() as held:
-        deployment.wait_for("window", "confirmed")
+        comes_to(deployment, "window", 0.02, "confirmed")
         with locked(host, STORE_LOCK):
-            deployment.wait_for("commit-profile")
+            comes_to(deployment, "commit-profile")
             wait_for(lambda: setting_profile(host))
             held.enter_context(stopped(processes(host)[0]))
         wait_for(lambda: systems(host).boot_default == new)
@@ -79,20 +129,20 @@ def profile_moved(deployment: Deploying, host: Host, new: str) -> Iterator[None]
 def boot_before(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The link has moved; the boot loader's turn has come."""
     with ExitStack() as held:
-        deployment.wait_for("window", "confirmed")
+        comes_to(deployment, "window", 0.02, "confirmed")
         with locked(host, STORE_LOCK):
-            deployment.wait_for("commit-profile")
+            comes_to(deployment, "commit-profile")
             held.enter_context(locked(host, SWITCH_LOCK))
-        deployment.wait_for("commit-boot")
+        comes_to(deployment, "commit-boot")
         yield
 
 
 def boot_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """The boot loader is written, and nobody has seen it."""
-    deployment.wait_for("commit-boot", pause=0.001)
+    comes_to(deployment, "commit-boot", 0.001)
     if wait_for(lambda: switching(host) or state(host) != "commit-boot", pause=0.001) and not switching(host):
         raise Missed
-    with stopped(processes(host)[0]):
+    with supervisor_stopped(host, "commit-boot"):
         wait_for(lambda: not switching(host))
         yield
 
@@ -100,12 +150,20 @@ def boot_after(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
 def commit_fails(lab: Lab, host: Host, new: str) -> str:
     """The boot loader starts the new system, and cannot be written any more; what was said."""
     before = systems(host).boot_default
-    with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
-        with contextmanager(boot_after)(deployment, host, new):
-            host.run("mount -o remount,ro /boot", check=True)
-            kill_main_process(host)
-        assert deployment.end() != 0
-        output = deployment.output
+
+    def attempt() -> str:
+        if systems(host).boot_default != before:
+            with deploying(lab, host, before) as back:
+                assert back.end() == 0, back.output
+            settled(host)
+        with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+            with at(boot_after, deployment, host, new):
+                host.run("mount -o remount,ro /boot", check=True)
+                kill_main_process(host)
+            assert deployment.end() != 0
+            return deployment.output
+
+    output = again_if_missed(attempt)
     wait_for(lambda: not state(host))
     assert last_record(host)["outcome"] == "commit-failed", f"{json.dumps(last_record(host), indent=1)}\n{output}"
     now = systems(host)
@@ -115,7 +173,7 @@ def commit_fails(lab: Lab, host: Host, new: str) -> str:
 
 def verify(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """All is done, and the last look at it goes on."""
-    deployment.wait_for("commit-verify", pause=0.0005)
+    comes_to(deployment, "commit-verify", 0.0005)
     with stopped(*processes(host)):
         yield
 
@@ -123,7 +181,7 @@ def verify(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
 def recorded(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """Its line is written and it is not open any more; its directory is still there."""
     opened = host.root / "var/lib/deploy-flake/open.json"
-    deployment.wait_for("commit-verify", "committed", pause=0.0005)
+    comes_to(deployment, "commit-verify", 0.0005, "committed")
     wait_for(lambda: not opened.exists(), pause=0.0005)
     # The whole host: another process tidies up.
     freezer = host.cgroup / "cgroup.freeze"
@@ -138,8 +196,8 @@ def recorded(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
 
 def only_confirmed(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """It is confirmed, and the supervisor has not seen it."""
-    deployment.wait_for("window")
-    with stopped(processes(host)[0]):
+    comes_to(deployment, "window")
+    with supervisor_stopped(host, "window"):
         where = wait_for(lambda: directory(host))
         wait_for((where / "confirmed").exists)
         yield
@@ -147,9 +205,9 @@ def only_confirmed(deployment: Deploying, host: Host, _new: str) -> Iterator[Non
 
 def stray_generation(deployment: Deploying, host: Host, new: str) -> Iterator[None]:
     """The new generation is there and the link has not moved: nix-env leaves that on a full disk."""
-    deployment.wait_for("window", "confirmed")
+    comes_to(deployment, "window", 0.02, "confirmed")
     with locked(host, STORE_LOCK):
-        deployment.wait_for("commit-profile")
+        comes_to(deployment, "commit-profile")
         (host.root / f"nix/var/nix/profiles/system-{generations(host)[-1] + 1}-link").symlink_to(new)
         yield
 

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
 from functools import partial
 
 import pytest
-from integration.committing import POINTS, Missed, commit_fails, generations
+from integration.committing import POINTS, again_if_missed, at, commit_fails, generations
 from integration.faulting import (
     SHORT,
     at_once,
@@ -33,29 +32,18 @@ def test_kills_between_the_steps_of_the_commit(lab: Lab, whole: dict[str, Host],
     """Three points at a time, on three shells."""
 
     def case(number: int, host: Host) -> None:
-        for _attempt in range(2):
-            with suppress(Missed):
-                met(number, host)
-                return
-        met(number, host)
-
-    def met(number: int, host: Host) -> None:
         point, forward = POINTS[(turn + number) % len(POINTS)]
         kill = KILLS[number]
         before, new, links = systems(host).running, next_system(host), generations(host)
         with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
-            try:
-                with contextmanager(point)(deployment, host, new):
-                    kill(host)
-            except Missed:
-                deployment.end()
-                raise
+            with at(point, deployment, host, new):
+                kill(host)
             failed = deployment.end() != 0
         is_whole(host, *((new, "committed") if forward else (before, "rolled-back")))
         assert failed != forward, deployment.output
         assert (generations(host) == links) != forward
 
-    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
+    at_once({host: partial(again_if_missed, partial(case, number)) for number, host in enumerate(whole.values())})
 
 
 def test_boot_loader_can_not_be_put_back(lab: Lab, whole: dict[str, Host]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from integration.commanding import Command, destination, limits, reaching, results
-from integration.faulting import SHORT, directory, inside, is_whole, last_record, state, wait_for
+from integration.faulting import SHORT, directory, is_whole, last_record, nobody_confirms, state, wait_for
 from integration.playing import change_the_flake, deploy, systems
 
 from lab import Host, Lab
@@ -48,13 +48,6 @@ def cut_while_it_activates(host: Host, run: Future[Any]) -> str:
     found = directory(host)
     assert found is not None
     return found.name
-
-
-def nobody_confirms(host: Host) -> None:
-    """The window would be open for minutes."""
-    wait_for(lambda: state(host) == "window")
-    (window,) = inside(host, "/run/deploy-flake").glob("*-*/window")
-    window.rename(window.with_name("expired"))
 
 
 def test_all_or_nothing_and_a_host_that_is_lost(lab: Lab, linked: dict[str, Host], flake: Path, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ print("runs", flush=True)
 SLEEPS = "import time\ntime.sleep(60)"
 IGNORES = "import signal\nfor one in (signal.SIGINT, signal.SIGTERM): signal.signal(one, signal.SIG_IGN)\n"
 DEAF = IGNORES + SLEEPS
+# By itself, as soon as the parent is gone.
+ENDS = "while not os.path.exists(os.environ['BOUND_TO_PARENT_TEST'] + '/gone'): time.sleep(0.05)"
 
 
 @pytest.fixture
@@ -39,7 +41,8 @@ def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("BOUND_TO_PARENT_TEST", str(tmp_path))
     yield f"BOUND_TO_PARENT_TEST={tmp_path}"
     for pid in marked(f"BOUND_TO_PARENT_TEST={tmp_path}"):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def marked(mark: str) -> list[int]:
@@ -50,6 +53,13 @@ def marked(mark: str) -> list[int]:
             if f"{mark}\0".encode() in environ.read_bytes() and int(environ.parent.name) != os.getpid():
                 found.append(int(environ.parent.name))
     return found
+
+
+def command_line(pid: int) -> bytes:
+    """What it was started with; nothing where it has ended meanwhile."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def gone_within(mark: str, seconds: float) -> bool:
@@ -75,15 +85,16 @@ def test_program_ends_as_it_ends() -> None:
     assert (missing.returncode, missing.stderr) == (127, "/nowhere/program: No such file or directory\n")
 
 
+@pytest.mark.usefixtures("mark")
 def test_what_it_leaves_behind_is_not_waited_for() -> None:
     """ssh's shared connections outlive ansible-playbook."""
     began = time.monotonic()
-    assert run("sh", "-c", "sleep 9 >/dev/null 2>&1 & exit 3").returncode == 3
-    assert time.monotonic() - began < 5
+    assert run("sh", "-c", "sleep 60 >/dev/null 2>&1 & exit 3").returncode == 3
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("worker", [SLEEPS, DEAF], ids=["worker", "deaf-worker"])
-@pytest.mark.parametrize("then", [SLEEPS, DEAF, "time.sleep(1)"], ids=["waits", "is-deaf", "ends"])
+@pytest.mark.parametrize("then", [SLEEPS, DEAF, ENDS], ids=["waits", "is-deaf", "ends"])
 def test_nothing_is_left_when_the_parent_is_killed(tmp_path: Path, mark: str, worker: str, then: str) -> None:
     """Whether the program obeys or not, and also where it is gone before its worker is."""
     (tmp_path / "secrets").mkdir()
@@ -97,14 +108,15 @@ def test_nothing_is_left_when_the_parent_is_killed(tmp_path: Path, mark: str, wo
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     assert parent.stdout.readline() == "runs\n"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     # One that is being executed has no environment for a moment.
     while len(marked(mark)) != 4:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     parent.kill()
     parent.wait()
-    assert gone_within(mark, 8), marked(mark)
+    (tmp_path / "gone").touch()
+    assert gone_within(mark, 30), marked(mark)
     assert not (tmp_path / "secrets").exists()
 
 
@@ -186,12 +198,12 @@ def test_ansible_playbook_ends_with_the_command(
         line = command.stdout.readline()
         assert line, "it ended"
         works += "text='works'" in line
-    deadline = time.monotonic() + 10
-    while sum(Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep\0") for pid in marked(mark)) < 2:
+    deadline = time.monotonic() + 30
+    while sum(command_line(pid).startswith(b"sleep\0") for pid in marked(mark)) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert list(tmp_path.glob("deploy-flake-*/deploy-variables.json"))
-    starters = [pid for pid in marked(mark) if b"bound_to_parent.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    starters = [pid for pid in marked(mark) if b"bound_to_parent.py" in command_line(pid)]
     assert len(starters) == 1
     (main,) = Path(f"/proc/{starters[0]}/task/{starters[0]}/children").read_text().split()
     victims = {"command": [command.pid], "starter": starters, "ansible": [int(main)]}
@@ -202,12 +214,12 @@ def test_ansible_playbook_ends_with_the_command(
     command.wait()
     if killed == "both":
         # Nobody is left to look after Ansible's workers; Ansible itself may miss one of them.
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while int(main) in marked(mark):
             assert time.monotonic() < deadline
             time.sleep(0.05)
     else:
-        assert gone_within(mark, 10), [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(mark)]
+        assert gone_within(mark, 30), [command_line(pid) for pid in marked(mark)]
     # Nor is what it was given left on the disk, where somebody could remove it.
     assert killed == "both" or list(tmp_path.glob("deploy-flake-*")) == []
 

@@ -191,11 +191,11 @@ own_timer = pytest.mark.timeout(60, method="thread")
 
 @own_timer
 def test_silence_ends_with_the_limit() -> None:
-    action = FakeAction(lambda: time.sleep(10))
+    action = FakeAction(lambda: time.sleep(45))
     began = time.monotonic()
     with pytest.raises(AnsibleConnectionFailure, match="no answer within 0 s"):
         host(action)._execute("", b"", 0.2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
