@@ -16,7 +16,9 @@ WAITED = "waiting for privilege escalation prompt"
 """Ansible's words for a program that wants a password which was not given; it has no other sign of that."""
 _OTHERS = "see docs/become.md of the collection"
 _HINTS: Mapping[str, str] = {
-    "su": "su wants root's own password: give it as become password (ansible_become_password, --ask-become-pass)",
+    # busybox as /bin/sh runs its own su, which is not setuid, whatever PATH has.
+    "su": "su wants root's own password: give it as become password (ansible_become_password, --ask-become-pass), and"
+    " where /bin/sh is busybox the path of the host's su as ansible_become_exe",
     "doas": "doas asks for a password on a terminal alone, and there is none: let the login user do without ('permit"
     " nopass'; 'noPass' in security.doas.extraRules of NixOS), or become root with sudo or su",
     "run0": "run0 asks for a password on a terminal alone, and there is none: let a rule of polkit allow the login user"

@@ -502,6 +502,7 @@ def test_machinectl_is_refused_before_the_host_is_asked() -> None:
         ("community.general.doas", "permit nopass"),
         ("community.general.run0", "manage-units"),
         ("su", "root's own password"),
+        ("su", "ansible_become_exe"),
         ("sudo", ""),
         ("", ""),
     ],
