@@ -21,6 +21,7 @@ from integration.faulting import (
     is_whole,
     last_record,
     next_system,
+    nobody_confirms,
     processes,
     settled,
     wait_for,
@@ -65,7 +66,7 @@ FAULTS = [
     Fault("exit-100", "refused", "needs a reboot"),
     Fault("inhibitor", "refused", "the new system needs a reboot, and nothing was activated: it changes"),
     Fault("check-fails", "refused", "pre-switch checks of the new system failed"),
-    Fault("check-refuses-way-back", "rolled-back", "nobody confirmed", {"confirm": 2}, confirm=False),
+    Fault("check-refuses-way-back", "rolled-back", "nobody confirmed", confirm=False),
     # Every user who is logged in is switched as well, and host2 and host3 are reached as one.
     Fault("user-activation-fails", "rolled-back", "units failed to start while the system was activated (exit 4)"),
     Fault("user-activation-hangs", "rolled-back", "did not end within 6 s", {"activate": 6}),
@@ -74,7 +75,7 @@ FAULTS = [
     Fault("no-authorized-keys", "rolled-back", "the new system has no authorized keys for deploy"),
     Fault("check-hangs", "refused", "switch-to-configuration check did not end within 3 s", {"check": 3}),
     Fault("boot-hangs", "rolled-back", "switch-to-configuration boot did not end within 6 s", {"commit": 6}),
-    Fault("stop-hangs", "rolled-back", "nobody confirmed", {"confirm": 2, "rollback": 6}, confirm=False),
+    Fault("stop-hangs", "rolled-back", "nobody confirmed", {"rollback": 6}, confirm=False),
 ]
 
 
@@ -88,6 +89,8 @@ def tried(lab: Lab, host: Host, fault: Fault) -> None:
         if fault.said.startswith("units have failed: "):
             unit = fault.said.rpartition(" ")[2]
             assert f"{unit}: {unit}: Failed with result 'exit-code'" in deployment.output, deployment.output
+    if not fault.confirm:
+        nobody_confirms(host)
     settled(host)
     record = last_record(host)
     is_whole(host, before, fault.outcome)

@@ -24,6 +24,7 @@ from integration.faulting import (
     last_record,
     locked,
     next_system,
+    nobody_confirms,
     settled,
 )
 from integration.playing import systems
@@ -51,13 +52,14 @@ def test_automounts_of_the_new_system_end(lab: Lab, whole: dict[str, Host]) -> N
     def case(host: Host, fault: str, way: str) -> None:
         can_mount_by_looking(host)
         before, units, there = systems(host).running, active_units(host), autofs(host)
-        limits = SHORT | {"confirm": 6, "rollback": 6}
+        limits = SHORT | {"rollback": 6}
         with deploying(lab, host, build(host, fault), confirm=False, limits=limits) as deployment:
             deployment.wait_for("window")
             host.run("systemctl start srv-data.automount", check=True)
             assert autofs(host) - there == {"/srv/data"}
             if way == "by-hand":
                 with locked(host, SWITCH_LOCK):
+                    nobody_confirms(host)
                     settled(host, 120)
             else:
                 kill_both_units(host)
@@ -80,9 +82,10 @@ def test_automounts_that_ran_are_there_again(lab: Lab, whole: dict[str, Host]) -
             assert first.end() == 0, first.output
         host.run("systemctl start srv-data.automount", check=True)
         before = systems(host).running
-        with deploying(lab, host, next_system(host), confirm=False, limits=SHORT | {"confirm": 4}) as deployment:
+        with deploying(lab, host, next_system(host), confirm=False) as deployment:
             deployment.wait_for("window")
             assert "/srv/data" not in autofs(host)
+            nobody_confirms(host)
             settled(host)
         is_whole(host, before, "rolled-back")
         assert "/srv/data" in autofs(host)

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.committing import again_if_missed, at, comes_to
 from integration.faulting import (
     SHORT,
+    SWITCH_LOCK,
     Deploying,
     at_once,
     build,
@@ -26,6 +28,7 @@ from integration.faulting import (
     directory,
     inside,
     is_whole,
+    locked,
     next_system,
     state,
     stopped,
@@ -135,7 +138,11 @@ def test_link_stays_cut(lab: Lab, linked: dict[str, Host]) -> None:
     """Nobody can confirm: the host goes back, and the controller says what it last knew."""
     host = linked["host3"]
     before = systems(host).running
-    options: dict[str, Any] = {"limits": SHORT | {"confirm": 5}, "reconnect_timeout": 4, "variables": IMPATIENT}
+    options: dict[str, Any] = {
+        "limits": SHORT | {"settle": 4, "confirm": 5},
+        "reconnect_timeout": 4,
+        "variables": IMPATIENT,
+    }
     with deploying(lab, host, next_system(host), **options) as deployment:
         deployment.wait_for("settling")
         host.cut()
@@ -178,13 +185,25 @@ def test_controller_is_killed(lab: Lab, whole: dict[str, Host], states: tuple[st
     def case(name: str, host: Host) -> None:
         before, new = systems(host).running, next_system(host)
         commits = name.startswith("commit")
+
+        def reached(deployment: Deploying, _host: Host, _new: str) -> Iterator[None]:
+            comes_to(deployment, name, 0.002)
+            yield
+
         limits = SHORT if commits else SHORT | {"confirm": 3}
         with deploying(lab, host, new, confirm=commits, limits=limits) as deployment:
-            deployment.wait_for(name, pause=0.002)
-            deployment.kill() if deployment.process.poll() is None else None
+            if commits:
+                with at(reached, deployment, host, new):
+                    deployment.kill()
+            else:
+                deployment.wait_for(name, pause=0.002)
+                deployment.kill()
         is_whole(host, *((new, "committed") if commits else (before, "rolled-back")))
 
-    at_once({host: partial(case, name) for name, host in zip(states, whole.values(), strict=True)})
+    cases = {
+        host: partial(again_if_missed, partial(case, name)) for name, host in zip(states, whole.values(), strict=True)
+    }
+    at_once(cases)
 
 
 def test_build_goes_on_without_controller_and_link(lab: Lab, linked: dict[str, Host], flake: Path) -> None:
@@ -291,14 +310,15 @@ def test_fault_of_the_rollback_itself(lab: Lab, whole: dict[str, Host]) -> None:
     def case(host: Host) -> None:
         before, boot = systems(host).running, host.leader
         reboots = host.name == "host2"
-        limits = SHORT | {"confirm": 3, "rollback": 8}
+        limits = SHORT | {"settle": 3, "rollback": 8}
         with deploying(
             lab, host, build(host, "exit-4"), limits=limits, last_resort_reboot="always" if reboots else "auto"
         ) as deployment:
             deployment.wait_for("settling", pause=0.002)
-            # The previous system's own programs do not work any more.
-            for program in ("bin/switch-to-configuration", "activate"):
-                host.run(f"mount --bind /bin/false {before}/{program}", check=True)
+            # The previous system's own programs do not work any more; none of them is at work before both are gone.
+            with locked(host, SWITCH_LOCK):
+                for program in ("bin/switch-to-configuration", "activate"):
+                    host.run(f"mount --bind /bin/false {before}/{program}", check=True)
             assert deployment.end(120) != 0
             assert "could NOT roll back to its previous system" in deployment.output, deployment.output
         if reboots:

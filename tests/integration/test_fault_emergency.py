@@ -25,6 +25,7 @@ from integration.faulting import (
     journal,
     last_record,
     next_system,
+    nobody_confirms,
     settled,
     soft_reboots,
     switching,
@@ -119,12 +120,15 @@ SOFT_REBOOT = "systemctl --no-block soft-reboot"
 
 
 def in_the_window(lab: Lab, host: Host, act: str, fault: str = "") -> Any:
-    deployment = deploying(
-        lab, host, build(host, fault) if fault else next_system(host), confirm=False, limits=SHORT | {"confirm": 6}
-    )
+    deployment = deploying(lab, host, build(host, fault) if fault else next_system(host), confirm=False)
     with deployment:
         deployment.wait_for("window")
         host.run(act, check=True)
+        # After the others the supervisor is gone, and the host does not wait for the window's end.
+        if act in (RESCUE, ISOLATED, IRREVERSIBLE):
+            # By then it has begun to stop what it stops.
+            time.sleep(3)
+            nobody_confirms(host)
         deployment.end()
 
 
@@ -138,10 +142,11 @@ def while_activating(lab: Lab, host: Host, act: str) -> None:
 
 def while_rolling_back(lab: Lab, host: Host, act: str) -> None:
     """The way back waits for a unit that takes its time to stop."""
-    system, limits = build(host, "stop-hangs"), SHORT | {"confirm": 2, "rollback": 20}
+    system, limits = build(host, "stop-hangs"), SHORT | {"rollback": 20}
     with deploying(lab, host, system, confirm=False, limits=limits) as deployment:
         deployment.wait_for("window")
         deployment.end()
+        nobody_confirms(host)
         wait_for(lambda: host.run("systemctl is-active stubborn.service").stdout.strip() == "deactivating")
         host.run(act, check=True)
 

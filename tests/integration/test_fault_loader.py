@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from integration.committing import (
     Point,
+    again_if_missed,
+    at,
     boot_after,
     boot_before,
     commit_fails,
@@ -324,7 +326,7 @@ def test_power_lost_between_the_steps_of_the_commit(
         new = build(host, loader, "2")
         with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
             lost = wait_for(lambda: directory(host)).name
-            with contextmanager(points[number])(deployment, host, new):
+            with at(points[number], deployment, host, new):
                 deployment.kill()
                 host.power_off()
             host.power_on()
@@ -348,7 +350,7 @@ def test_power_lost_between_the_steps_of_the_commit(
         reboots_into(host, last)
         host.reset()
 
-    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
+    at_once({host: partial(again_if_missed, partial(case, number)) for number, host in enumerate(whole.values())})
 
 
 def records(host: Host) -> list[Mapping[str, Any]]:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
 from integration.committing import (
     POINTS,
     Point,
+    again_if_missed,
+    at,
     boot_after,
     boot_before,
     profile_moved,
@@ -31,6 +32,7 @@ from integration.faulting import (
     last_record,
     next_system,
     settled,
+    state,
     wait_for,
 )
 from integration.playing import outcomes, systems
@@ -95,7 +97,7 @@ def test_power_lost_between_the_steps_of_the_commit(
         new = next_system(host)
         with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
             lost = wait_for(lambda: directory(host)).name
-            with contextmanager(point)(deployment, host, new):
+            with at(point, deployment, host, new):
                 deployment.kill()
                 host.power_off()
             host.power_on()
@@ -104,7 +106,7 @@ def test_power_lost_between_the_steps_of_the_commit(
         is_whole(host, new, "committed")
         assert outcomes(host)[lost] == ("committed" if forward else "interrupted"), point.__name__
 
-    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
+    at_once({host: partial(again_if_missed, partial(case, number)) for number, host in enumerate(whole.values())})
 
 
 def test_shut_down_in_the_middle(lab: Lab, whole: dict[str, Host]) -> None:
@@ -119,7 +121,7 @@ def test_shut_down_in_the_middle(lab: Lab, whole: dict[str, Host]) -> None:
             host.run(["systemctl", "--no-block", "reboot"], check=True)
             wait_for(lambda: host.leader != boot, 40)
             # A shutdown without a deployment takes a second or two here.
-            assert time.monotonic() - told < 15
+            assert time.monotonic() - told < 30
             wait_for(lambda: host.leader not in (None, boot), 30)
             host.wait_running()
             failed = deployment.end() != 0
@@ -138,9 +140,10 @@ def test_shut_down_while_committing(lab: Lab, whole: dict[str, Host]) -> None:
         point, forward = POINTS[2 + number]
         before, new, boot = systems(host).running, next_system(host), host.leader
         with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
-            with contextmanager(point)(deployment, host, new):
+            with at(point, deployment, host, new):
                 host.run(["systemctl", "--no-block", "reboot"], check=True)
-                deployment.wait_for("rolling-back", "commit-boot", limit=20)
+                # Either may be over before it is seen.
+                wait_for(lambda: state(host) in ("rolling-back", "commit-boot") or host.leader != boot, 20)
             wait_for(lambda: host.leader not in (None, boot), 60)
             host.wait_running()
             deployment.end()
@@ -149,4 +152,4 @@ def test_shut_down_while_committing(lab: Lab, whole: dict[str, Host]) -> None:
         assert (now.running, now.boot_default, now.loader) == (expected, expected, expected), last_record(host)
         assert last_record(host)["outcome"] == ("committed" if forward else "interrupted"), last_record(host)
 
-    at_once({host: partial(case, number) for number, host in enumerate(whole.values())})
+    at_once({host: partial(again_if_missed, partial(case, number)) for number, host in enumerate(whole.values())})

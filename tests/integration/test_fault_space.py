@@ -13,6 +13,7 @@ import pytest
 from integration.faulting import (
     SHORT,
     STORE_LOCK,
+    SWITCH_LOCK,
     Deploying,
     build,
     deploying,
@@ -23,6 +24,7 @@ from integration.faulting import (
     last_record,
     locked,
     next_system,
+    nobody_confirms,
     processes,
     state,
     stopped,
@@ -94,9 +96,11 @@ def test_boot_partition_full(lab: Lab, roomy: dict[str, Host], name: str, left: 
     """It goes all the way back."""
     host = roomy[name]
     before = systems(host)
-    with deploying(lab, host, build(host, "new-kernel")) as deployment:
+    with deploying(lab, host, build(host, "new-kernel"), limits=SHORT | {"settle": 3}) as deployment:
         deployment.wait_for("settling", "window")
-        host.fill_boot(left)
+        # Nothing is committed meanwhile.
+        with locked(host, SWITCH_LOCK):
+            host.fill_boot(left)
         assert deployment.end() != 0
         assert said in deployment.output, deployment.output
     is_whole(host, before.running, "rolled-back")
@@ -153,11 +157,12 @@ def test_disk_full_during_the_rollback(lab: Lab, roomy: dict[str, Host]) -> None
     """The record can't be written; the host goes back all the same."""
     host = roomy["host2"]
     before = systems(host).running
-    with deploying(lab, host, next_system(host), confirm=False, limits=SHORT | {"confirm": 3}) as deployment:
+    with deploying(lab, host, next_system(host), confirm=False) as deployment:
         deployment.wait_for("window")
         where = directory(host)
         assert where is not None
         host.fill_disk()
+        nobody_confirms(host)
         wait_for(lambda: state(host) in ("rolled-back", ""))
     now = systems(host)
     assert (now.running, now.boot_default, now.loader) == (before, before, before)

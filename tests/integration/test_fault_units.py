@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from integration.faulting import (
     is_whole,
     last_record,
     locked,
+    nobody_confirms,
     settled,
     wait_for,
 )
@@ -32,7 +34,7 @@ from integration.playing import LIMITS, play, systems
 from lab import Host, Lab
 
 # The first two ways back take as long as the lock is held, each.
-BACK = SHORT | {"confirm": 4, "rollback": 6}
+BACK = SHORT | {"rollback": 6}
 
 
 def property_of(host: Host, unit: str, name: str) -> str:
@@ -40,14 +42,20 @@ def property_of(host: Host, unit: str, name: str) -> str:
     return host.run(["systemctl", "show", "--value", "-p", name, unit], check=True).stdout.strip()
 
 
-def goes_back_by_hand(lab: Lab, host: Host, system: str, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Let nobody confirm a system, while something holds the lock of switch-to-configuration until all is over."""
+def goes_back_by_hand(
+    lab: Lab, host: Host, system: str, meanwhile: Callable[[], None] = lambda: None, confirm: bool = True
+) -> None:
+    """Let nobody confirm a system, while something holds the lock of switch-to-configuration until all is over.
+
+    Where one can come in nobody may try to.
+    """
     before = systems(host).running
-    with deploying(lab, host, system, limits=BACK) as deployment:
+    with deploying(lab, host, system, confirm=confirm, limits=BACK) as deployment:
         deployment.wait_for("window")
-        meanwhile()
         with locked(host, SWITCH_LOCK):
-            assert deployment.end(180) != 0
+            meanwhile()
+            nobody_confirms(host)
+            assert deployment.end(180) != 0 or not confirm
             settled(host)
     is_whole(host, before, "rolled-back")
     assert last_record(host)["rung"] == "by-hand", last_record(host)
@@ -88,11 +96,13 @@ def by_hand(lab: Lab, host: Host, form: str) -> None:
 
 def in_emergency(lab: Lab, host: Host, form: str) -> None:
     """Something that is required fails while nobody has confirmed yet: what has no default dependencies goes on."""
-    limits = SHORT | {"confirm": 6}
-    with deploying(lab, host, build(host, f"{form}-closed"), confirm=False, limits=limits) as deployment:
+    with deploying(lab, host, build(host, f"{form}-closed"), confirm=False) as deployment:
         deployment.wait_for("window")
         assert "closed" in filters(host)
         host.run("systemctl --no-block --job-mode=replace-irreversibly start emergency.target", check=True)
+        # By then it has begun to stop what it stops.
+        time.sleep(3)
+        nobody_confirms(host)
         deployment.end()
 
 
@@ -182,6 +192,7 @@ def by_switching(lab: Lab, host: Host, system: str, meanwhile: Callable[[], None
     with deploying(lab, host, system, confirm=False, limits=BACK) as deployment:
         deployment.wait_for("window")
         meanwhile()
+        nobody_confirms(host)
         deployment.end()
         settled(host)
 
@@ -213,7 +224,8 @@ def test_units_that_end_by_themselves(lab: Lab, whole: dict[str, Host]) -> None:
         assert not active(host, "work.service")
         host.run("rm /run/work /run/work-done /run/fail", check=True)
 
-    at_once(dict(zip(whole.values(), (partial(case, by_switching), partial(case, goes_back_by_hand)), strict=False)))
+    ways: list[Callable[..., None]] = [by_switching, partial(goes_back_by_hand, confirm=False)]
+    at_once({host: partial(case, way) for host, way in zip(whole.values(), ways, strict=False)})
 
 
 def active(host: Host, pattern: str) -> str:

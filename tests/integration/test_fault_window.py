@@ -26,12 +26,14 @@ from integration.faulting import (
     next_system,
     processes,
     state,
+    stopped,
     wait_for,
 )
 from integration.playing import change_the_flake, remains, systems
 
 from lab import Host, Lab
 
+PROFILE = "/nix/var/nix/profiles/system"
 # One round: the window is there, and a confirmation, a time-out and a revocation all go for it at the same moment.
 RACE = """
 cd /run && rm -rf race && mkdir race && cd race
@@ -82,8 +84,8 @@ def test_limits_are_kept_through_reloads_of_systemd(lab: Lab, whole: dict[str, H
     before = systems(host).running
     with deploying(lab, host, next_system(host), confirm=False, limits=SHORT | {"confirm": 6}) as deployment:
         deployment.wait_for("window")
-        opened = time.monotonic()
         where = wait_for(lambda: directory(host))
+        opened = (where / "window").stat().st_mtime
         pids = processes(host)[:1] + processes(host, guard(host))[:1]
         for turn in range(20):
             if state(host) != "window":
@@ -93,8 +95,8 @@ def test_limits_are_kept_through_reloads_of_systemd(lab: Lab, whole: dict[str, H
             # The window may have closed meanwhile.
             assert still == pids or not (where / "window").exists()
             time.sleep(0.4)
-        wait_for(lambda: state(host) != "window", 10)
-        assert 5 <= time.monotonic() - opened < 12
+        wait_for(lambda: state(host) != "window", 20)
+        assert 5 <= time.time() - opened < 20
     is_whole(host, before, "rolled-back")
 
 
@@ -102,8 +104,11 @@ def test_two_controllers_at_once(lab: Lab, whole: dict[str, Host]) -> None:
     """One wins; who does not wait is told who is busy; who waits has its turn; neither touches the other's files."""
     host = whole["host3"]
     first, second = next_system(host), build(host, version="second")
-    with deploying(lab, host, first, limits=SHORT | {"settle": 15}) as winner:
+    limits = SHORT | {"settle": 3, "commit": 90}
+    with deploying(lab, host, first, limits=limits) as winner, ExitStack() as held:
         winner.wait_for("settling")
+        # It does not come to its end before both others have begun.
+        held.enter_context(locked(host, SWITCH_LOCK))
         where = directory(host)
         assert where is not None
         files = {
@@ -116,6 +121,7 @@ def test_two_controllers_at_once(lab: Lab, whole: dict[str, Host]) -> None:
         with deploying(lab, host, second, lock_timeout=60) as patient:
             wait_for(lambda: "waits up to 60 s" in patient.output or patient.process.poll() is not None)
             assert {name: (where / name).read_bytes() for name in files} == files
+            held.close()
             assert winner.end() == 0, winner.output
             assert patient.end() == 0, patient.output
     is_whole(host, second, "committed")
@@ -138,12 +144,11 @@ def test_another_tool_switches_in_between(lab: Lab, whole: dict[str, Host]) -> N
     """Live and boot default are somebody else's now: nothing is touched, and it is said."""
     host = whole["host1"]
     theirs = build(host, version="theirs")
-    with deploying(lab, host, next_system(host), limits=SHORT | {"settle": 8}) as deployment:
+    with deploying(lab, host, next_system(host), limits=SHORT | {"settle": 3}) as deployment:
         deployment.wait_for("settling")
-        host.run(
-            f"nix-env -p /nix/var/nix/profiles/system --set {theirs} && {theirs}/bin/switch-to-configuration switch",
-            check=True,
-        )
+        # Else it might be committed first.
+        with stopped(*processes(host)):
+            host.run(f"nix-env -p {PROFILE} --set {theirs} && {theirs}/bin/switch-to-configuration switch", check=True)
         assert deployment.end() != 0
         assert "was switched by somebody else" in deployment.output, deployment.output
     is_whole(host, theirs, "superseded")
@@ -154,12 +159,11 @@ def test_boot_default_moves_in_between(lab: Lab, whole: dict[str, Host]) -> None
     host = whole["host2"]
     theirs, ours = build(host, version="theirs"), next_system(host)
     old = systems(host).running
-    with deploying(lab, host, ours, limits=SHORT | {"settle": 8}) as deployment:
+    with deploying(lab, host, ours, limits=SHORT | {"settle": 3}) as deployment:
         deployment.wait_for("settling")
-        host.run(
-            f"nix-env -p /nix/var/nix/profiles/system --set {theirs} && {theirs}/bin/switch-to-configuration boot",
-            check=True,
-        )
+        # Else it might be committed first.
+        with stopped(*processes(host)):
+            host.run(f"nix-env -p {PROFILE} --set {theirs} && {theirs}/bin/switch-to-configuration boot", check=True)
         assert deployment.end() != 0
     wait_for(lambda: remains(host) == "", 30, 0.1)
     now = systems(host)
