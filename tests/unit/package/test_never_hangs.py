@@ -102,7 +102,8 @@ def test_hosts_do_not_wait_for_somebody_to_read(tmp_path: Path, how: str) -> Non
     finally:
         process.kill()
         process.wait()
-    assert 100 <= said.count("x" * 1000) < 300
+    # Of the hundred that may wait some are other lines, and where nothing was written before they are all there is.
+    assert 90 <= said.count("x" * 1000) < 300
     assert ("1 deployed in" if how == "plain" else '"event": "ended"') in said, said[-500:]
 
 
