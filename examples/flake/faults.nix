@@ -385,7 +385,7 @@ rec {
     lastBuildCommands = ''
       for step in 1 2 3; do echo "quiet step $step"; sleep 1; done
       for burst in 1 2; do
-        yes 'much to say, ${toString (builtins.genList (number: 1000 + number) 40)}' | head -c 12000000
+        yes 'much to say, ${toString (builtins.genList (number: 1000 + number) 40)}' | head -n 56000
         echo "burst $burst is over"
         sleep 9
       done

@@ -22,6 +22,7 @@ from integration.soak_invariants import (
     answers,
     at_rest,
     boots_where_it_said_so,
+    builds,
     demand,
     is_busy,
     is_open,
@@ -69,6 +70,8 @@ class Attempt:
         self.committed = False
         self.untested = False
         """Whether the host runs one system and would boot another, which a deploy has to be allowed."""
+        self.abandoned: set[str] = set()
+        """Builds since the last boot whose controller is gone."""
 
     def __str__(self) -> str:
         choice = self.choice
@@ -187,6 +190,7 @@ class Attempt:
                 at_rest(
                     host, lambda line: soak_aftermath.may_stay(scene, watch, line) or self.is_kept(line), self.soak.sum
                 )
+                self.abandoned |= builds(host)
                 self.help(scene, watch)
                 boots_where_it_said_so(host, records(host)[count:], self.soak.sum)
                 self.mend_logins(scene, watch)
@@ -265,6 +269,7 @@ class Attempt:
             switch_by_hand(host, truth(host).live)
             promised = loader(host)
         soak_aftermath.comes_up(host, promised, self.choice.cut_power)
+        self.abandoned = set()
         self.untested = not truth(host).is_one
 
     def next_deploy(self, version: str, configuration: str = "") -> None:
@@ -276,7 +281,8 @@ class Attempt:
             self.soak.lengths[self.host.name] = time.monotonic() - began
             self.output = f"{before}\n--- the next deploy\n{deployment.output}"
         demand(code == 0, "the next deploy does not work")
-        at_rest(self.host, lambda _line: False, 20)
+        # An hour passes before a build is given up that a killed controller has left.
+        at_rest(self.host, self.abandoned.__contains__, 20)
         runs_whole(self.host)
         now = truth(self.host)
         demand(now.is_one and version_of(now.live) == version, f"after the next deploy the host is {now}")

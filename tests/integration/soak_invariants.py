@@ -112,6 +112,11 @@ def is_busy(host: Host) -> bool:
     return bool([*inside(host, "/run/deploy-flake").glob("2*"), *_slice(host).glob("deploy-flake*")])
 
 
+def builds(host: Host) -> set[str]:
+    """The names of what builds keep on the host."""
+    return {path.name for path in inside(host, "/run/deploy-flake").glob("build-*")}
+
+
 def _remains(host: Host) -> str:
     """Looked at from outside first: the tools of a system that is still being tried may all be broken."""
     found = [*inside(host, "/run/deploy-flake").glob("2*"), *_slice(host).glob("deploy-flake*")]

@@ -46,7 +46,7 @@ def test_build_that_prints_much(lab: Lab, whole: dict[str, Host], flake: Path, t
     # All that is not too much, with -v.
     output = re.sub(r"\x1b\[[0-9;]*m", "", played.output)
     for line in ("quiet step 1", "quiet step 2", "quiet step 3", "burst 2 is over", "the last word"):
-        assert re.search(rf"> {line}$", output, re.MULTILINE), line
+        assert re.search(rf"> {line}$", output, re.MULTILINE), f"{line}\n{output[:3000]}\n[…]\n{output[-9000:]}"
     assert "KiB of its log are left out" in output
     assert re.search(r"still building \d+ of \d+: .*, for \d+ s: (quiet|much|burst)", output), output
     assert remains(host) == ""
