@@ -80,7 +80,7 @@ class Command:
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Run it to its end."""
         process = self.start(*arguments, environment=environment)
-        output, _nothing = process.communicate(timeout=120)
+        output, _nothing = process.communicate(timeout=300)
         return process.returncode, output
 
     def json(self, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
@@ -98,7 +98,7 @@ class Command:
             cwd=str(self.directory),
             env={**self.environment(), **(environment or {})},
             dimensions=(height, width),
-            timeout=90,
+            timeout=240,
             encoding="utf-8",
         )
 

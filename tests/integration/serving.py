@@ -89,7 +89,7 @@ def agent(directory: Path, key: Path) -> Iterator[str]:
     socket = directory / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
     try:
-        subprocess.run(["sh", "-c", f"until [ -S '{socket}' ]; do sleep 0.1; done"], check=True, timeout=10)
+        subprocess.run(["sh", "-c", f"until [ -S '{socket}' ]; do sleep 0.1; done"], check=True, timeout=60)
         environment: Mapping[str, str] = {"SSH_AUTH_SOCK": str(socket), "PATH": "/usr/bin:/bin"}
         subprocess.run(["ssh-add", str(key)], env=environment, check=True, capture_output=True)
         yield str(socket)

@@ -31,9 +31,9 @@ def test_build_that_prints_much(lab: Lab, whole: dict[str, Host], flake: Path, t
     seen: list[tuple[int, int]] = []
 
     def look() -> None:
-        wait_for(lambda: room_of_the_log(host)[0] > 22 * MIB, 120, 0.1)
-        wait_for(lambda: room_of_the_log(host)[1] < 3 * MIB, 12, 0.1)
-        seen.append(room_of_the_log(host))
+        wait_for(lambda: room_of_the_log(host)[0] > 22 * MIB, 400, 0.1)
+        # While it is there.
+        seen.append(wait_for(lambda: (found := room_of_the_log(host))[0] and found[1] < 3 * MIB and found, 60, 0.1))
 
     looker = threading.Thread(target=look)
     looker.start()

@@ -180,7 +180,8 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
 
 def test_what_would_be_refused_fails_now(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     host.run(
-        "systemd-run --unit=old-sore.service /bin/false; sleep 0.5; systemctl is-failed old-sore.service", check=True
+        "systemd-run --quiet --wait --unit=old-sore.service /bin/false; systemctl is-failed old-sore.service",
+        check=True,
     )
     ignore: dict[str, Any] = {"ignore_units": ["old-*"]}
     says = {
@@ -271,11 +272,11 @@ def test_what_cannot_be_evaluated(
 
 def test_another_deployment_in_progress(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     with untouched(host), locked(host, SWITCH_LOCK):
-        given = {"limits": LIMITS | {"check": 2}}
+        given = {"limits": LIMITS | {"check": 5}}
         _played, (held,) = check(lab, tmp_path, flake, ("new-units", "system_test", given))
     assert held["failed"]
     assert "another one holds its lock" in held["msg"]
-    host.run("systemd-run --unit=deploy-flake.service sleep 60", check=True)
+    host.run("systemd-run --unit=deploy-flake.service sleep 600", check=True)
     try:
         _played, (busy,) = check(lab, tmp_path, flake, ("new-units", "system_test", {"lock_timeout": 1}))
     finally:
@@ -287,7 +288,9 @@ def test_look_that_is_killed_is_no_success(lab: Lab, host: Host, flake: Path, tm
     wait = "until cat /run/deploy-flake-check-*/log 2>/dev/null | grep -q 'configuration check'; do sleep 0.1; done"
     with untouched(host), locked(host, SWITCH_LOCK):
         killer = f"{wait}; systemctl kill -s KILL 'deploy-flake-check-*.service'"
-        host.run(["systemd-run", "--quiet", "--collect", "--property=RuntimeMaxSec=60", "sh", "-c", killer], check=True)
+        host.run(
+            ["systemd-run", "--quiet", "--collect", "--property=RuntimeMaxSec=600", "sh", "-c", killer], check=True
+        )
         _played, (killed,) = check(lab, tmp_path, flake, ("new-units", "system_test", {}))
     assert (killed["failed"], killed["reason"], killed["would"]) == (True, "unclear", None)
     assert "was killed" in killed["msg"]

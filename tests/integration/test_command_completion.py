@@ -60,14 +60,14 @@ def test_zsh(home: Path) -> None:
     environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "TERM": "dumb"}
     child = pexpect.spawn("zsh", ["-f"], env=environment, cwd=str(home), encoding="utf-8", dimensions=(40, 160))
     child.sendline("PS1='> '; autoload -U compinit; compinit -u -D; source ./zsh; echo rea''dy")
-    child.expect("ready", timeout=20)
+    child.expect("ready", timeout=60)
     for line, words in LINES:
         if len(words) > 1:
             continue
         (word,) = words
         # What the line has become is told by an `echo` before it.
         child.send(f'{line}\t\x01echo "<\x05>"\r')
-        child.expect(r"\r\n<([^\r\n]*)>", timeout=10)
+        child.expect(r"\r\n<([^\r\n]*)>", timeout=60)
         match = child.match
         assert isinstance(match, re.Match)
         assert match[1].split()[-1] == word, (line, match[1])

@@ -200,7 +200,7 @@ def test_nobody_reads_the_output(command: Command, lab: Lab, whole: dict[str, Ho
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=240) == 0
     assert "-host1-" in systems(host).boot_default
     assert remains(host) == ""
 

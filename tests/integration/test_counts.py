@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +33,11 @@ def test_few_executions_and_little_data(
 ) -> None:
     change_the_flake(flake, "counted")
 
+    began = time.monotonic()
     first = deploy(lab, tmp_path, flake, *fresh, ansible_ssh_executable=str(counter.program))
 
+    # Each host keeps to itself for four seconds what is only progress.
+    most = max(6, int((time.monotonic() - began) / 4))
     assert first.code == 0, first.output
     counted = by_host(counter.executions())
     assert set(counted) == {host.address for host in fresh.values()}
@@ -46,10 +50,11 @@ def test_few_executions_and_little_data(
         assert len(fresh_ones) == 1
         assert "meant=" in fresh_ones[0].data
         # Of a quick deployment hardly anything is polled.
-        assert len(mine) - len(work(mine)) <= 6
+        polls = len(mine) - len(work(mine))
+        assert polls <= most
         copied = first.of(name, "flake_build")["bytes_sent"]
         assert copied > 0
-        assert sum(execution.sent for execution in mine) < copied + 200 * KIB
+        assert sum(execution.sent for execution in mine) < copied + (200 + 4 * max(0, polls - 6)) * KIB
     counter.reset()
 
     again = deploy(lab, tmp_path, flake, *fresh, ansible_ssh_executable=str(counter.program))

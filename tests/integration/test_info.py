@@ -56,7 +56,7 @@ def test_table_of_a_fleet(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_pat
     special = "{{ 'debug' if inventory_hostname == 'host3' else '' }}"
     assert deploy(lab, tmp_path, both, "host1", "host3", deploy_flake_specialisation=special).code == 0
     fresh["host2"].cut()
-    given: dict[str, Any] = {"deploy_flake_flake": both, "ansible_timeout": 3}
+    given: dict[str, Any] = {"deploy_flake_flake": both, "ansible_timeout": 15}
 
     played = play(lab, tmp_path, STATUS, **given)
     assert played.code != 0
@@ -90,9 +90,7 @@ def test_table_of_a_fleet(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_pat
 
 def test_all_of_a_host(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
     host = fresh["host2"]
-    host.run(
-        "systemd-run --quiet --unit=sore.service /bin/false; sleep 0.3; systemctl is-failed sore.service", check=True
-    )
+    host.run("systemd-run --quiet --wait --unit=sore.service /bin/false; systemctl is-failed sore.service", check=True)
     found = info(lab, tmp_path, host)
     assert found["complete"] is True
     assert found["explanations"] == []

@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 
 import pytest
-from integration.playing import change_the_flake, deploy, outcomes, remains, systems
+from integration.playing import LIMITS, change_the_flake, deploy, outcomes, remains, systems
 
 from lab import Host, Lab
 
-QUICK = {"health": 20, "check": 10, "activate": 20, "settle": 1, "commit": 20, "rollback": 30, "confirm": 60}
+QUICK = LIMITS | {"settle": 1}
 
 
 @pytest.fixture
@@ -25,7 +25,8 @@ def host(lab: Lab) -> Host:
 
 def test_unit_that_had_failed_before(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     host.run(
-        "systemd-run --unit=old-sore.service /bin/false; sleep 0.5; systemctl is-failed old-sore.service", check=True
+        "systemd-run --quiet --wait --unit=old-sore.service /bin/false; systemctl is-failed old-sore.service",
+        check=True,
     )
 
     strict = deploy(lab, tmp_path, flake, "host1", deploy_flake_limits=QUICK)
@@ -39,7 +40,8 @@ def test_unit_that_had_failed_before(lab: Lab, host: Host, flake: Path, tmp_path
 
 def test_no_new_failures(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
     host.run(
-        "systemd-run --unit=old-sore.service /bin/false; sleep 0.5; systemctl is-failed old-sore.service", check=True
+        "systemd-run --quiet --wait --unit=old-sore.service /bin/false; systemctl is-failed old-sore.service",
+        check=True,
     )
     choice = {"deploy_flake_health_policy": "no_new_failures", "deploy_flake_limits": QUICK}
 
@@ -167,11 +169,11 @@ def test_host_that_answers_at_another_address(lab: Lab, host: Host, flake: Path,
     checks.write_text(
         f"""
 - name: Lose the old address
-  ansible.builtin.raw: nohup sh -c 'sleep 1; ip address del {address}/24 dev eth0' >/dev/null 2>&1 &
+  ansible.builtin.raw: nohup sh -c 'sleep 5; ip address del {address}/24 dev eth0' >/dev/null 2>&1 &
   changed_when: false
 - name: Wait until it is gone
   ansible.builtin.pause:
-    seconds: 2
+    seconds: 8
 """,
         encoding="utf-8",
     )

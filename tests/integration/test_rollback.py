@@ -91,9 +91,7 @@ def test_one_command_does_it_all(lab: Lab, fresh: dict[str, Host]) -> None:
     assert systems(host) == before
 
     # Why somebody goes back is no reason to refuse.
-    host.run(
-        "systemd-run --quiet --unit=sore.service /bin/false; sleep 0.3; systemctl is-failed sore.service", check=True
-    )
+    host.run("systemd-run --quiet --wait --unit=sore.service /bin/false; systemctl is-failed sore.service", check=True)
     strict = ad_hoc(lab, host, health_policy="strict")
     assert (strict["state"], strict["changed"]) == ("refused", False)
     assert "units have failed already: sore.service" in strict["msg"]

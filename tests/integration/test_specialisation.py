@@ -44,7 +44,7 @@ def runs(host: Host, live: str, boots: str, outcome: str) -> None:
     assert last_record(host)["outcome"] == outcome, text
     assert (now.running, now.boot_default, now.loader) == (live, boots, boots), text
     assert host.run("readlink -f /etc/static").stdout.strip() == f"{live}/etc", text
-    assert host.run("systemctl is-system-running").stdout.strip() == "running", text
+    wait_for(lambda: host.run("systemctl is-system-running").stdout.strip() == "running", 15, 0.2, text)
     assert host.ssh("true").returncode == 0, text
 
 
@@ -204,7 +204,7 @@ def test_somebody_else_leaves_the_specialisation(lab: Lab, whole: dict[str, Host
     """The system that it belongs to was not what we activated: somebody else did, and it is theirs."""
     host = whole["host2"]
     new = another_version(host)
-    with deploying(lab, host, new, specialisation="debug", limits=SHORT | {"settle": 3}) as deployment:
+    with deploying(lab, host, new, specialisation="debug", limits=SHORT | {"settle": 10}) as deployment:
         deployment.wait_for("settling")
         host.run(
             f"nix-env -p /nix/var/nix/profiles/system --set {new} && {new}/bin/switch-to-configuration switch",

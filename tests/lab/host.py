@@ -139,7 +139,7 @@ class Host:
             else:
                 return
 
-    def wait_off(self, timeout: float = 30) -> None:
+    def wait_off(self, timeout: float = BOOT_LIMIT) -> None:
         """Wait until a host that was told to power off has done so."""
         deadline = time.monotonic() + timeout
         while cgroup.populated(self.cgroup):
@@ -181,7 +181,7 @@ class Host:
             environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
             command = [sys.executable, "-P", "-m", "lab.watcher", str(self.state.dir), self.name]
             with self.console.open("a") as console:
-                subprocess.Popen(
+                watcher = subprocess.Popen(
                     command,
                     cwd="/",
                     env=environment,
@@ -190,8 +190,8 @@ class Host:
                     stderr=console,
                     start_new_session=True,
                 )
-            deadline = time.monotonic() + 10
-            while not cgroup.populated(self.cgroup) and time.monotonic() < deadline:
+            deadline = time.monotonic() + 60
+            while not cgroup.populated(self.cgroup) and watcher.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.005)
         if wait:
             self.wait_running()

@@ -95,7 +95,7 @@ def play(monkeypatch: pytest.MonkeyPatch, show: Display, *events: Event, begin: 
     plays(monkeypatch, script)
     run = begin(["nixos://web1/x", "nixos://web2/x"], on_event=show.show, wait=False)
     with show.showing(run):
-        run.wait(5)
+        run.wait(60)
     show.interrupted("SIGINT")
     show.finish(run)
     return "".join(line.rstrip() + "\n" for line in out_of(show).getvalue().splitlines())

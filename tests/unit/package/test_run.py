@@ -42,7 +42,7 @@ def test_what_ansible_runner_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     options = RunOptions(
         become_password="secret", verbosity=2, ssh_args="-J gate", variables={"deploy_flake_message": 1}
     )
-    run = begin("admin@web1:2222", run=options, options=deploy_flake.DeployOptions(check=True, diff=True)).wait(5)
+    run = begin("admin@web1:2222", run=options, options=deploy_flake.DeployOptions(check=True, diff=True)).wait(60)
     (call,) = fake.calls
     assert call.playbook == "deploy_flake.nixos.deploy"
     assert {"--check", "--diff", "-vv", "--ssh-extra-args=-J gate", "--ask-become-pass"} < set(call.arguments)
@@ -94,17 +94,17 @@ def test_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     def script(playing: Playing) -> None:
         playing.play(started("web1", "system_test"))
         reached.set()
-        goes_on.wait(5)
+        goes_on.wait(60)
         playing.play(result("web1", "system_boot", state="committed"), stats("web1"))
 
     plays(monkeypatch, script)
     run = begin(on_event=told.append)
-    assert reached.wait(5)
+    assert reached.wait(60)
     assert (run.done, run.ok, run.phase("web1")) == (False, False, Phase.TESTING)
     with pytest.raises(TimeoutError):
         run.wait(0.01)
     goes_on.set()
-    run.wait(5)
+    run.wait(60)
     assert [event.event for event in told] == ["started", "phase", "result", "ended"]
     assert told[-1].as_json()["outcomes"] == {"deployed": 1}
 
@@ -153,7 +153,7 @@ def test_ansible_playbook_that_does_not_come_to_its_end(
         playing.code, playing.output = code, output
 
     plays(monkeypatch, script)
-    run = begin().wait(5)
+    run = begin().wait(60)
     assert run.error == f"ansible-playbook {said}"
     assert (run.hosts["web1"].outcome, run.exit_code) == (Outcome.FAILED, ExitCode.FAILED)
 
@@ -165,7 +165,7 @@ def test_error_beside_the_hosts_is_no_success(monkeypatch: pytest.MonkeyPatch) -
         playing.code = 254
 
     plays(monkeypatch, script)
-    run = begin().wait(5)
+    run = begin().wait(60)
     assert (run.hosts["web1"].outcome, run.exit_code) == (Outcome.DEPLOYED, ExitCode.FAILED)
 
 
@@ -174,7 +174,7 @@ def test_whoever_waits_hears_of_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("broken")
 
     plays(monkeypatch, script)
-    run = begin().wait(5)
+    run = begin().wait(60)
     assert (run.error, run.exit_code) == ("RuntimeError: broken", ExitCode.FAILED)
 
 
@@ -191,7 +191,7 @@ def test_listener_that_raises_keeps_nobody_waiting(
         if event.event == kind:
             raise error
 
-    run = begin(on_event=listener).wait(5)
+    run = begin(on_event=listener).wait(60)
     assert run.exit_code is ExitCode.FAILED
     assert run.error == f"on_event raised {type(error).__name__}: broken"
     # Hosts do not feel it; but where nothing has begun, nothing begins.
@@ -208,18 +208,18 @@ def test_listener_that_waits_for_its_own_run(monkeypatch: pytest.MonkeyPatch) ->
     def listener(event: deploy_flake.Event) -> None:
         if event.event == "result":
             # The run may be ahead of whoever began it.
-            assert begun.wait(5)
+            assert begun.wait(60)
             runs[0].wait()
 
     runs.append(begin(on_event=listener))
     begun.set()
-    assert "on_event waits for the run that calls it" in runs[0].wait(5).error
+    assert "on_event waits for the run that calls it" in runs[0].wait(60).error
 
 
 def test_report_that_cannot_be_read_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = {"event": "runner_on_ok", "event_data": {"host": "web1", "res": 3}}
     plays(monkeypatch, that_plays(broken, *deployed("web1"), stats("web1")))
-    run = begin().wait(5)
+    run = begin().wait(60)
     assert "AttributeError" in run.error
     assert (run.exit_code, run.hosts["web1"].outcome) == (ExitCode.FAILED, Outcome.DEPLOYED)
 
@@ -259,7 +259,7 @@ def test_cancelled_before_ansible_playbook_has_said_anything(monkeypatch: pytest
 
     plays(monkeypatch, script)
     run = _not_begun()
-    run.start().wait(5)
+    run.start().wait(60)
     assert (signals.sent, signals.ended) == ([], [None])
     # It is no error that it was killed, and the host was not touched.
     assert (run.interrupted, run.error, run.hosts["web1"].outcome) == (True, "", Outcome.INTERRUPTED)
@@ -289,7 +289,7 @@ def test_cancelled_it_is_told_again_and_killed_in_the_end(monkeypatch: pytest.Mo
 
     plays(monkeypatch, script)
     run = _not_begun()
-    run.start().wait(5)
+    run.start().wait(60)
     # Its workers have sessions of their own.
     assert signals.ended == [77]
     # The build goes on there, and nothing was tested.
@@ -314,7 +314,7 @@ def test_cancelled_twice_it_leaves_soon(monkeypatch: pytest.MonkeyPatch) -> None
 
     fake = plays(monkeypatch, script)
     run = _not_begun()
-    run.start().wait(5)
+    run.start().wait(60)
     assert len(fake.calls) == 1
     host = run.hosts["web1"]
     assert host.outcome is Outcome.UNKNOWN
@@ -334,7 +334,7 @@ def test_signal_to_one_that_has_gone_already(monkeypatch: pytest.MonkeyPatch) ->
 
     plays(monkeypatch, script)
     run = _not_begun()
-    assert run.start().wait(5).exit_code is ExitCode.INTERRUPTED
+    assert run.start().wait(60).exit_code is ExitCode.INTERRUPTED
 
 
 def test_cancelled_hosts_that_wait_for_confirmation_are_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +355,7 @@ def test_cancelled_hosts_that_wait_for_confirmation_are_revoked(monkeypatch: pyt
 
     fake = plays(monkeypatch, deploys, revokes)
     run = _not_begun("web1", "web2", told=told)
-    run.start().wait(5)
+    run.start().wait(60)
     revocation = fake.calls[1]
     assert revocation.playbook == "deploy_flake.nixos.revoke"
     assert "--limit=web1" in revocation.arguments
@@ -386,7 +386,7 @@ def test_what_was_shown_of_both_playbooks_is_kept(monkeypatch: pytest.MonkeyPatc
 
     plays(monkeypatch, deploys, revokes)
     run = _not_begun()
-    run.start().wait(5)
+    run.start().wait(60)
     assert run.output == "first\nsecond\n"
     # It answered, and nothing was left to be revoked.
     assert run.hosts["web1"].outcome is Outcome.INTERRUPTED

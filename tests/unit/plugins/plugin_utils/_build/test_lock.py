@@ -249,9 +249,9 @@ def test_a_reference_without_a_flake_is_read_once_a_run(repository: Path, tmp_pa
 def test_nix_ends_with_all_that_it_has_started(source: Source, programs: Path, tmp_path: Path) -> None:
     nix(programs, "", b"", tmp_path)
     (programs / "nix").write_text(f"#!/bin/sh\n/bin/sleep 100 &\necho $! >{tmp_path}/pid\nwait\n")
-    fetched(FakeHost(source.answers()), tmp_path, copy_timeout=1)
+    fetched(FakeHost(source.answers()), tmp_path, copy_timeout=5)
     words = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while words.exists() and words.read_bytes():
         assert time.monotonic() < deadline
         REAL_SLEEP(0.02)
@@ -408,11 +408,11 @@ def test_git_has_a_limit(repository: Path, source: Source, programs: Path, tmp_p
     """git has ended by then, since it hears no more of ssh, which goes on."""
     (programs / "ssh").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec /bin/sleep 100 >/dev/null\n")
     host = FakeHost(source.answers())
-    fetched(host, tmp_path, f"git+ssh://example.org{repository}", copy_timeout=1)
+    fetched(host, tmp_path, f"git+ssh://example.org{repository}", copy_timeout=5)
     assert host.commands == ["nix_eval", "read_source"]
     # One that has ended, and that nobody has waited for yet, has no words.
     words = Path("/proc", (tmp_path / "pid").read_text().strip(), "cmdline")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while words.exists() and words.read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.02)
