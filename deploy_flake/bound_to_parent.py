@@ -81,7 +81,7 @@ class Bound:
         mine = _descendants()
         deadline = time.monotonic() + _TO_END
         while not self._ended.is_set() and time.monotonic() < deadline:
-            _kill([self._child], signal.SIGINT)
+            kill([self._child], signal.SIGINT)
             self._ended.wait(_AGAIN)
             mine |= _descendants()
         # Somebody may be starting something just now.
@@ -89,7 +89,7 @@ class Bound:
             mine |= _descendants()
             if not (left := [pid for pid in mine if _is_alive(pid) and not is_shared(pid)]):
                 break
-            _kill(left, signal.SIGKILL)
+            kill(left, signal.SIGKILL)
             time.sleep(0.1)
         if self._directory:
             shutil.rmtree(self._directory, ignore_errors=True)
@@ -194,7 +194,8 @@ def is_shared(pid: int) -> bool:
     return said.startswith(b"ssh: ") and said.endswith(b"[mux]")
 
 
-def _kill(pids: list[int], number: int) -> None:
+def kill(pids: list[int], number: int) -> None:
+    """Send a signal to those that are still there."""
     for pid in pids:
         with contextlib.suppress(OSError):
             os.kill(pid, number)

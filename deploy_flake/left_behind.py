@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import time
 from pathlib import Path
 
-from deploy_flake.bound_to_parent import is_shared
+from deploy_flake.bound_to_parent import is_shared, kill
 
 MARK = "DEPLOY_FLAKE_RUN"
 """A variable that all processes of a run have in their environment, so that workers without a parent are found."""
@@ -29,7 +28,7 @@ def end(pid: int | None, run: str) -> None:
     while pid and _is_ansible(pid) and (now := time.monotonic()) < deadline:
         if now - told >= _AGAIN:
             told = now
-            _kill(pid, signal.SIGINT)
+            kill([pid], signal.SIGINT)
         time.sleep(0.05)
     # Somebody may be starting something just now, and what is being executed has no environment for a moment.
     looks = 0
@@ -38,8 +37,7 @@ def end(pid: int | None, run: str) -> None:
         looks = 0 if left else looks + 1
         if looks == 2:
             return
-        for one in left:
-            _kill(one, signal.SIGKILL)
+        kill(left, signal.SIGKILL)
         time.sleep(0.1)
 
 
@@ -60,8 +58,3 @@ def _of_run(run: str) -> list[int]:
             if f"\0{MARK}={run}\0".encode() in b"\0" + environ.read_bytes() and not is_shared(pid):
                 found.append(pid)
     return found
-
-
-def _kill(pid: int, number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.kill(pid, number)

@@ -196,7 +196,7 @@ class Run:
             sources = [str(inventory.write(self._destinations, private))]
             # The plugins that the user has enabled may not read it.
             environment["ANSIBLE_INVENTORY_ENABLED"] = "ansible.builtin.yaml"
-        environment[left_behind.MARK] = str(private / playbook)
+        mark = environment[left_behind.MARK] = str(private / playbook)
         forks = options.parallel or (None if environment["ANSIBLE_FORKS"] else FORKS)
         environment = {name: value for name, value in environment.items() if value or name == "ANSIBLE_SKIP_TAGS"}
         given = [f"--extra-vars=@{values}", *options.arguments()]
@@ -231,7 +231,7 @@ class Run:
             cancel_callback=self._must_kill,
         )
         if self._killed or run.rc is None or run.rc < 0:
-            left_behind.end(reports.pid, str(private / playbook))
+            left_behind.end(reports.pid, mark)
         self.output += _read(Path(run.config.artifact_dir) / "stdout")
         if not reports.finished and not self.interrupted:
             self.error = _why(run.rc, self.output)

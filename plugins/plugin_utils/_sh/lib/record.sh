@@ -123,7 +123,7 @@ clean_up() {
     read_line "$run_dir/current"
     [ "$line" != "$id" ] || rm -f "$run_dir/current"
     # Whoever was ended before it had that name.
-    rm -f "$run_dir/current.$id"
+    [ ! -e "$run_dir/current.$id" ] || rm -f "$run_dir/current.$id"
     [ ! -e "$generator" ] || rm -f "$generator"
     # Whom a soft-reboot has made the generator bring.
     [ ! -e "/run/systemd/generator/deploy-flake-again-$id.service" ] || sc daemon-reload
