@@ -2,7 +2,7 @@
 
 TOOLS := PYTHONPATH=tests python3 -m tools
 
-.PHONY: help demo picture test lint generate model unit integration soak bench bench-scale collection clean
+.PHONY: help demo picture test lint generate model pairs unit integration soak bench bench-scale collection clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -13,7 +13,7 @@ demo:  ## deploy the example flake to three hosts of the lab, twice
 picture:  ## draw docs/deploy-flake.svg again: the command's table, deploying to three hosts of the lab
 	@$(TOOLS) picture
 
-test:  ## every check and every test, with every ansible-core and Python there is
+test:  ## every check and every test, with every ansible-core and every Python there is
 	@$(TOOLS) test
 
 lint:  ## the checks alone
@@ -24,6 +24,9 @@ generate:  ## write what is made from others: the role's variables, the command'
 
 model:  ## the model of the protocol, docs/model, checked by SPIN
 	@$(TOOLS) model
+
+pairs:  ## the unit tests with the pairs of ansible-core and Python that `make test` leaves out
+	@$(TOOLS) pairs
 
 unit:  ## the unit tests alone, with the newest ansible-core and Python
 	@$(TOOLS) unit

@@ -75,6 +75,7 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
     "integration": integration,
     "lint": checks.every_check,
     "model": model.model,
+    "pairs": suite.with_other_pairs,
     "picture": picture.picture,
     "soak": soak.soak,
     "test": test,

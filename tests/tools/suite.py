@@ -38,24 +38,38 @@ def with_faults() -> list[str]:
 
 
 def beside_the_integration_tests() -> list[str]:
-    """The unit tests with every pair, and the core integration tests with every other ansible-core; say what failed.
+    """The unit tests with the newest pair; with the oldest Python of each ansible-core these and the core tests."""
+    newest, oldest, others = _pairs()
+    for pair in others:
+        say(f"left to `make pairs`: {pair}")
+    failed = _pytest(newest, [UNIT], measured=True)
+    for pair in oldest:
+        failed += _with_another(pair)
+        if pair.core != newest.core:
+            failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False, lab=CORE_LAB)
+    return failed
 
-    Other pairs without pytest-ansible, as all will have to run once it is no more.
-    """
+
+def with_other_pairs() -> list[str]:
+    """The unit tests with each pair for which nothing else runs them."""
+    _newest, _oldest, others = _pairs()
+    return [title for pair in others for title in _with_another(pair)]
+
+
+def _pairs() -> tuple[Pair, list[Pair], list[Pair]]:
+    """The newest, those with the oldest Python of each ansible-core, and the others; say which are not here."""
     possible, impossible = environments.pairs()
     for pair in impossible:
         say(f"skipped: {pair}: no such Python here")
-    *others, newest = possible
-    failed = _pytest(newest, [UNIT], measured=True)
-    cores: set[str] = set()
-    for pair in others:
-        # Two at once: it is the longest of all that runs beside each other, and has the machine to itself in the end.
-        failed += _pytest(pair, ["-n", "2", "-m", "not shell", UNIT, f"--ignore={UNIT}/tools"], plugin=False)
-        # Of each ansible-core, with the oldest Python.
-        if pair.core not in {*cores, newest.core}:
-            failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False, lab=CORE_LAB)
-        cores.add(pair.core)
-    return failed
+    *rest, newest = possible
+    oldest = list({pair.core: pair for pair in reversed(rest)}.values())[::-1]
+    return newest, oldest, [pair for pair in rest if pair not in oldest]
+
+
+def _with_another(pair: Pair) -> list[str]:
+    """Without pytest-ansible, as all will have to run once it is no more."""
+    # Two at once: it is the longest of all that runs beside each other, and has the machine to itself in the end.
+    return _pytest(pair, ["-n", "2", "-m", "not shell", UNIT, f"--ignore={UNIT}/tools"], plugin=False)
 
 
 def unit(pair: Pair) -> list[str]:
