@@ -27,7 +27,7 @@
         let
           app = {
             type = "app";
-            program = "${self.packages.${pkgs.system}.deploy-flake}/bin/deploy-flake";
+            program = "${self.packages.${pkgs.stdenv.hostPlatform.system}.deploy-flake}/bin/deploy-flake";
             meta.description = "Deploy Nix flakes to NixOS hosts";
           };
         in

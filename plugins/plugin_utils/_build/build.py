@@ -24,6 +24,8 @@ from .shortage import free_space, memory
 from .transfer import Sources
 from .unit_build import End, UnitBuild
 
+_SWITCHES = "bin/switch-to-configuration"
+
 
 def build(
     host: Host, settings: BuildSettings, context: BuildContext, look: Mapping[str, str] | None = None
@@ -96,7 +98,11 @@ def _fetch(host: Host, settings: BuildSettings, look: Mapping[str, str]) -> tupl
 
 def _built(unit: UnitBuild, answer: Answer, configuration: str, what: str) -> dict[str, Any]:
     """The return values of a build that has ended well; HostError where what it built is no system."""
-    if lacks := answer.all("lacks"):
+    lacks = answer.all("lacks")
+    if lacks == [_SWITCHES]:
+        why = f"cannot be switched to: it has no {_SWITCHES}. Does its configuration set system.switch.enable to false?"
+        raise HostError(f"{what} {why}", Refusal.NOT_A_SYSTEM)
+    if lacks:
         raise HostError(f"{what} is not a NixOS system: it has no {' and no '.join(lacks)}", Refusal.NOT_A_SYSTEM)
     for warning in unit.log.warnings:
         unit.host.tell_more(warning)

@@ -1,7 +1,7 @@
 # What runs, what booted, what would boot, and how it came to be. Changes nothing. deployments: how many records to tell.
 # inputs: deployments
-# needs: base boot_loader booted committed_live durable file_systems nixos profile restarts trial trial_outcome unit_environment
-# needs: units
+# needs: base boot_loader booted committed_live durable file_systems nixos profile restarts revision trial trial_outcome
+# needs: unit_environment units
 # shellcheck shell=sh
 
 main() {
@@ -68,8 +68,6 @@ answer_records() {
         if trial_in_progress; then answer trial_in_progress yes; else answer trial_outcome "$(trial_outcome)"; fi
     fi
 }
-
-revision_of() { [ -z "$1" ] || timeout -k 5 10 "$1/sw/bin/nixos-version" --configuration-revision 2>/dev/null; }
 
 # Each as lines: number and time, system, kernel version, NixOS version, and the specialisations with their systems. There may be
 # hundreds, so no command is run for one.

@@ -1,5 +1,5 @@
 # What the boot default was made from, as far as it is known here.
-# needs: base profile
+# needs: base profile revision
 # shellcheck shell=sh
 
 # answer_last_committed: the source as the last deployment that committed the boot default has recorded it, as the beginning of its line; or
@@ -16,6 +16,6 @@ answer_last_committed() {
     if [ -n "$found" ]; then
         answer committed_record "$found"
     else
-        answer committed_revision "$(timeout -k 5 10 "$default/sw/bin/nixos-version" --configuration-revision 2>/dev/null)"
+        answer committed_revision "$(revision_of "$default")"
     fi
 }

@@ -61,11 +61,14 @@ choose_live_system() {
     fi
 }
 
+# switch_is_off SYSTEM PART: why a system lacks it that is one.
+switch_is_off() { [ "$2" != bin/switch-to-configuration ] || [ ! -e "$1/init" ] || echo "; does its configuration set system.switch.enable to false?"; }
+
 # look_at_toplevel SYSTEM: refuses one that is not for this host.
 look_at_toplevel() {
     local hostname_file its_name its_system no_name our_system part unit_file wanted
     for part in nixos-version bin/switch-to-configuration; do
-        [ -e "$1/$part" ] || refuse_system not-a-system "refuses $1: it is not a NixOS system, it has no $part"
+        [ -e "$1/$part" ] || refuse_system not-a-system "refuses $1: it is not a NixOS system, it has no $part$(switch_is_off "$1" "$part")"
     done
     hostname_file=$1/etc/hostname
     if [ -e "$hostname_file" ] && ! allowed other_hostname; then

@@ -318,6 +318,9 @@ def test_what_is_no_system(tmp_path: Path) -> None:
     )
     reason, text = refused(FakeHost([lacks]), tmp_path, toplevel=SYSTEM)
     assert (reason, text.startswith(f"{SYSTEM} is not a NixOS system")) == (Refusal.NOT_A_SYSTEM, True)
+    reason, text = refused(FakeHost([done(lacks=["bin/switch-to-configuration"])]), tmp_path)
+    assert (reason, "system.switch.enable to false?" in text) == (Refusal.NOT_A_SYSTEM, True)
+    assert f"{SYSTEM}, which cannot be switched to" in text
 
 
 def test_a_system_that_was_built_already(tmp_path: Path) -> None:

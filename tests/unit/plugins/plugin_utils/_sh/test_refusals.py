@@ -57,8 +57,11 @@ def test_names_of_one_host(shell: list[str], its: str, ours: str, same: bool) ->
     assert said == ("same\n" if same else "other\n")
 
 
-def system(directory: Path, **files: str) -> Path:
+def system(directory: Path, **files: str | None) -> Path:
+    """One without what is None."""
     for name, text in {"nixos-version": "", "bin/switch-to-configuration": "", **files}.items():
+        if text is None:
+            continue
         file = directory / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -80,12 +83,14 @@ def system(directory: Path, **files: str) -> Path:
             ],
         ),
         ({"etc/systemd/system/a.service": ""}, "no-ssh", ["services.openssh.enable"]),
+        ({"bin/switch-to-configuration": None, "init": ""}, "not-a-system", ["system.switch.enable"]),
+        ({"nixos-version": None, "init": ""}, "not-a-system", ["it has no nixos-version\0"]),
         ({"etc/hostname": "NIXOS.example.org\n", "etc/systemd/system/a.wants/sshd.service": ""}, "", []),
     ],
-    ids=["fresh host", "no ssh", "nothing"],
+    ids=["fresh host", "no ssh", "no switch", "no system", "nothing"],
 )
 def test_refusals_of_a_system(
-    tmp_path: Path, shell: list[str], files: dict[str, str], reason: str, words: list[str]
+    tmp_path: Path, shell: list[str], files: dict[str, str | None], reason: str, words: list[str]
 ) -> None:
     one = system(tmp_path, **files)
     text = f"""
