@@ -147,12 +147,15 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
                 flake,
                 ("new-kernel", "system_test", {"min_free_space": {"boot": 0}}),
                 *cases,
+                ("new-kernel-params", "system_test", {}),
+                ("inhibitor", "system_boot", {}),
+                ("inhibitor-and-check", "system_test", boot),
                 ("new-units", "system_boot", {}),
                 options=BOTH,
             )
     finally:
         host.run("rm /boot/more", check=True)
-    kernel, *reboots, boot_only = found
+    kernel, *reboots, params, boots, behind, boot_only = found
     assert (kernel["state"], kernel["reboot_required"]) == ("would-test", True)
     assert kernel["reboot_reasons"] == ["initrd", "kernel", "kernel-modules"]
     assert kernel["changes"]["kernel"]["after"] == "6.12.2"
@@ -171,6 +174,12 @@ def test_reboots_and_room(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> 
         else:
             assert (result["state"], result["failed"]) == ("would-refuse", True)
             assert "needs a reboot" in result["msg"]
+
+    assert (params["state"], params["reboot_reasons"]) == ("would-test", ["kernel-params"])
+    # Inhibitors are about a switch alone; and another check behind them is found now.
+    assert (boots["state"], boots["failed"]) == ("would-boot", False)
+    assert (behind["state"], behind["reason"]) == ("would-refuse", "pre-switch-checks")
+    assert "pre-switch check 'zz-never' failed" in behind["msg"]
 
     assert (boot_only["state"], boot_only["reboot_reasons"]) == ("would-boot", ["boot-only"])
     assert boot_only["changes"]["from"] == systems(host).boot_default
