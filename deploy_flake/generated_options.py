@@ -64,7 +64,7 @@ class DeployVariables:
     """Units that may fail, such as `backup.service` or `backup-*`."""
     allow: Sequence[str] = ()
     """What is refused otherwise: other_hostname, no_ssh, other_architecture, untested_boot_default,
-    boot_not_mounted, unproven_way_in, secrets_in_flake."""
+    boot_not_mounted, unproven_way_in, user_failures, secrets_in_flake."""
     pre_activate_script: str | None = None
     """A file of the new system that is run before it is activated, and may refuse it; "" for none."""
     on_reboot_required: str | None = None
@@ -96,6 +96,7 @@ CHOICES = {
         "untested_boot_default",
         "boot_not_mounted",
         "unproven_way_in",
+        "user_failures",
         "secrets_in_flake",
     ),
     "on_reboot_required": ("fail", "boot", "boot_and_reboot"),
@@ -371,6 +372,7 @@ FLAGS = (
             "untested_boot_default",
             "boot_not_mounted",
             "unproven_way_in",
+            "user_failures",
             "secrets_in_flake",
         ),
         help="what is refused otherwise",

@@ -53,6 +53,16 @@ let
       systemctl daemon-reload
       systemctl stop ${name}.service
     '');
+  # Says nothing of an activation script that failed, as the Perl form of switch-to-configuration.
+  perlForm = c: {
+    lastBuildCommands = ''
+      ${c.lastBuildCommands}
+      mv bin/switch-to-configuration bin/told
+      printf '%s\n' '#!/usr/bin/dash' 'said=$("''${0%/*}/told" "$@" 2>&1)' 'status=$?' \
+        'printf "%s\n" "$said" | grep -v "^Failed to run activate script" >&2' 'exit "$status"' >bin/switch-to-configuration
+      chmod +x bin/switch-to-configuration
+    '';
+  };
   # Another toplevel of the same host.
   toplevelOf = change: c: (import ./system.nix (c // { specialisation = { }; } // change c)).config.system.build.toplevel;
   # What holds nothing but links to it.
@@ -183,6 +193,16 @@ rec {
   # Fails, and the system is active all the same.
   exit-2 = activation "fails" "false";
 
+  # A unit fails as well, and its code takes the place of the other one.
+  exit-2-and-4 = c: activation "fails" "false" c // exit-4 c;
+
+  # The same as the Perl form tells it, with an activation script that ends in the middle: not at all.
+  exit-2-and-4-untold =
+    c:
+    activation "zzEnds" (whenRunning "ln -sfn $toplevel /run/current-system; exit 1") c
+    // exit-4 c
+    // perlForm c;
+
   # --- switch-to-configuration itself ---
 
   # Ends with 1 before anything was changed, although the checks passed.
@@ -201,6 +221,13 @@ rec {
 
   check-fails = c: { preSwitchChecks = c.preSwitchChecks // { never = "false"; }; };
 
+  # Behind the check of the inhibitors, which fails first; and one that only looks as if it were about them.
+  inhibitor-and-check = c: inhibitor c // { preSwitchChecks = c.preSwitchChecks // { zz-never = "false"; }; };
+  inhibitor-new-and-check = c: {
+    switchInhibitors = c.switchInhibitors // { another = "1"; };
+    preSwitchChecks = c.preSwitchChecks // { never = "false"; };
+  };
+
   # Once it is active, the checks of every system refuse.
   check-refuses-way-back = activation "refuse" (whenRunning "touch /run/no-switch");
 
@@ -210,6 +237,17 @@ rec {
   # --- units ---
 
   exit-4 = service "broken.service" "[Service]\nType=oneshot\nExecStart=/bin/false\n";
+
+  exit-4-untold = c: exit-4 c // perlForm c;
+
+  # One that runs and cannot be reloaded: exit 4, and no unit is failed.
+  reload-fails = c: {
+    units = c.units // {
+      "mirror.service" =
+        builtins.replaceStrings [ "ExecReload=" ] [ "ExecReload=/usr/bin/false\nExecReload=" ] c.units."mirror.service"
+        + "# changed\n";
+    };
+  };
 
   # Too late for the switch to see.
   dies-later = service "dies-later.service" "[Service]\nExecStart=/bin/sh -c 'sleep 2; exit 1'\n";
@@ -327,6 +365,8 @@ rec {
 
   # Runs at once only after a reboot.
   new-kernel = _: { kernelVersion = "6.12.2"; };
+
+  new-kernel-params = c: { kernelParams = c.kernelParams ++ [ "panic=60" ]; };
 
   # A kernel that does not come up: nothing runs any more until somebody switches the power off and on.
   inherit panics;

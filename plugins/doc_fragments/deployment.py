@@ -45,7 +45,11 @@ options:
     choices: [strict, no_new_failures]
     default: strict
   ignore_units:
-    description: Units that may fail, as shell patterns such as V(backup-*.service).
+    description:
+      - Units that may fail, as shell patterns such as V(backup-*.service).
+      - They count by name, also those that C(switch-to-configuration) names and that have not failed any more, such as
+        one that could not be reloaded.
+      - An activation script that fails is never forgiven.
     type: list
     elements: str
     default: []
@@ -67,6 +71,8 @@ options:
         not. What a boot loader is written there is not what starts the host.
       - V(unproven_way_in), a live test over a connection that works although nobody can come in from outside. That is
         any but ssh, as C(ansible_connection=local), and ssh to the very machine that Ansible runs on.
+      - V(user_failures), the units of users who are logged in, which newer releases of NixOS switch as well. One of
+        them that fails undoes the deployment otherwise.
       - V(secrets_in_flake), files that look like secrets in a flake that is copied. See
         M(deploy_flake.nixos.flake_copy), which refuses them.
     type: list
@@ -78,6 +84,7 @@ options:
       - untested_boot_default
       - boot_not_mounted
       - unproven_way_in
+      - user_failures
       - secrets_in_flake
     default: []
   on_reboot_required:

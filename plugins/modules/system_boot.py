@@ -165,9 +165,10 @@ would:
       type: bool
 reboot_reasons:
   description:
-    - In check mode, why a reboot would be needed. C(kernel), C(initrd) and C(kernel-modules) are not those that were
-      booted; C(inhibitor NAME) is one of NixOS's switch inhibitors that changes; C(boot-only) is a system that would
-      not be activated; C(status-100), that C(switch-to-configuration) exited 100.
+    - In check mode, why a reboot would be needed. C(kernel), C(initrd), C(kernel-modules), C(kernel-params),
+      C(append-initrd-secrets) (what puts secrets into the initrd), C(dtbs) and C(devicetree) (device trees) are not
+      those that were booted; C(inhibitor NAME) is one of NixOS's switch inhibitors that changes; C(boot-only) is a
+      system that would not be activated; C(status-100), that C(switch-to-configuration) exited 100.
   type: list
   elements: str
   returned: in check mode, unless the host has the system

@@ -45,6 +45,7 @@ _NEXT: dict[str, str] = {
     State.SUPERSEDED: "find out who switched the host, and deploy again",
     State.INTERRUPTED: "wait until the host is up, and deploy again",
 }
+_WAY_BACK_FAILED = (State.ROLLBACK_FAILED, State.COMMIT_FAILED)
 _LOG_LINES = 20
 
 
@@ -80,6 +81,8 @@ def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -
     parts.append(excerpt("Failed units", record.get("failed_units", "")))
     parts.append(excerpt("Journal", record.get("journal", "")))
     parts.append(excerpt(f"Output of switch-to-configuration (last {_LOG_LINES} lines)", record.get("log", "")))
+    if state in _WAY_BACK_FAILED:
+        parts.append(excerpt(f"Output of the way back (last {_LOG_LINES} lines)", record.get("undo_log", "")))
     parts.append(
         f"Next: {_next(state, record)}; the record is the line {deployment} in /var/lib/deploy-flake/deployments.jsonl."
     )

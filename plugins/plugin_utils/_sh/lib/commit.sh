@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # inputs: commit_limit rollback_limit mode
-# needs: base boot_loader health highest_generation lines log open_marks process profile record reports_to_directory switch whose
+# needs: base boot_loader health highest_generation lines log open_marks process profile record reports_to_directory said switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -59,7 +59,7 @@ try_loader() {
     state commit-check
     switch_to "$commit_limit" "$new" boot may_commit
     [ "$switch_status" != "$taken" ] || give_up superseded "somebody else has switched the host meanwhile"
-    [ "$switch_status" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
+    [ "$switch_status" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")$(because)"
 }
 
 # names_new: the look before each step that follows the moved profile link.
@@ -76,7 +76,7 @@ finish_commit() {
         return 1
     }
     [ "$switch_status" = 0 ] || {
-        why boot-loader "the boot loader could not be written: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")"
+        why boot-loader "the boot loader could not be written: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")$(because)"
         return 1
     }
     state commit-verify

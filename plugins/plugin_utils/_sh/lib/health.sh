@@ -75,7 +75,7 @@ not_forgiven() {
     if [ "$policy" = no_new_failures ]; then not_ignored | lines_without "$dir/failed-before"; else not_ignored; fi
 }
 
-# healthy STATUS: whether the new system is well; complains where not. The status is what `test` ended with.
+# healthy: whether the new system is well; complains where not.
 healthy() {
     local forgiven looks service
     looks=0
@@ -99,11 +99,8 @@ healthy() {
         complaint="$complaint${complaint:+, and }services end and are started again and again: $(paste -s -d ' ' "$dir/again")"
         cat "$dir/again" >>"$dir/failed"
     fi
-    [ -z "$complaint" ] || { complain units-failed "$complaint"; return; }
-    # 4: units failed to start. Forgiven only if they are all on the lists that were taken out above.
-    [ "$1" != 4 ] || [ -s "$dir/failed.all" ] ||
-        complain units-failed "units failed to start while the system was activated (exit 4), though none is failed now"
+    [ -z "$complaint" ] || complain units-failed "$complaint"
 }
 
 # still_healthy: the same directly before the commit, since units may have failed after the system had settled.
-still_healthy() { healthy 0 || { complain "$code" "$complaint, after the new system had settled"; return; }; }
+still_healthy() { healthy || { complain "$code" "$complaint, after the new system had settled"; return; }; }

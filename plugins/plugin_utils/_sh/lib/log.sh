@@ -8,6 +8,8 @@ open_log() {
     exec 7>&-
     log_file=$dir/$1
     log_marks=0
+    # Taken away where something is lost; that can be done where nothing can be written.
+    [ -e "$log_file" ] || printf '' >"$log_file.whole"
     printf '' >>"$log_file"
     if [ -p "$log_file.pipe" ] || mkfifo -m 0600 "$log_file.pipe" 2>/dev/null; then
         exec 7<>"$log_file.pipe"
@@ -23,6 +25,8 @@ open_log() {
 read_log() {
     # A process that has ended and that nobody has waited for has no program any more.
     [ -n "$log_reader" ] && [ ! -e "/proc/$log_reader/exe" ] || return 0
+    # Whoever has killed it may have killed what it had read.
+    [ "$log_reader" = none ] || rm -f "$log_file.whole"
     keep_log <"$log_file.pipe" >&2 7>&- 8>&- 9>&- &
     log_reader=$!
 }
@@ -35,19 +39,45 @@ keep_log() {
         # What it has read it writes at once.
         dd bs=16384 count=16 >>"$log_file" 2>/dev/null
         dd_status=$?
-        # There is no room; one that was killed has done no harm.
+        # There is no room; one that was killed has done no harm, but for what it had read.
+        [ "$dd_status" = 0 ] || rm -f "$log_file.whole"
         [ "$dd_status" != 1 ] || printf '' >"$log_file"
         # The directory is gone, or all that could write are.
         size=$(stat -c %s "$log_file" 2>/dev/null) || return 0
         [ "$dd_status" != 0 ] || [ "$size" != "$before" ] || return 0
+        keep_reasons "$before"
         before=$size
         [ "$size" -lt 262144 ] || { mv -f "$log_file" "$log_file.before" && printf '' >"$log_file" && before=0; }
     done
 }
 
+# keep_reasons SIZE: of what came after so many bytes those lines by which one sees what has failed, however much is printed behind them. A
+# line may have begun before.
+keep_reasons() {
+    local kept
+    kept=$(stat -c %s "$log_file.reasons" 2>/dev/null) || kept=0
+    [ "$kept" -lt 65536 ] || {
+        rm -f "$log_file.whole"
+        return 0
+    }
+    {
+        if [ "$1" -ge 4095 ]; then
+            tail -c "+$(($1 - 4094))" "$log_file"
+        else
+            # It may also have begun in the file that had its turn before.
+            tail -c 4095 "$log_file.before" 2>/dev/null
+            cat "$log_file"
+        fi
+    } | sed -n -E -e '/^--- switch-to-config/p' -e '/Activation script snippet .* failed|^Failed to |^Error: |^Pre-switch check/p' \
+        -e '/^warning: (the following units|user activation)|^(A dependency j|J)ob for |^Assertion failed on job| is not active, cannot reload/p' \
+        -e '/^(activating|restarting|reloading|starting|setting up) |^the following new units|^Could not |^Unable to list users|^This is not a NixOS/p' |
+        cut -b 1-4000 >>"$log_file.reasons" || rm -f "$log_file.whole"
+}
+
 # reap_logged: what a command has left is ended, and with it who reads the log, since nothing tells them apart.
 reap_logged() {
     reap
+    [ -z "$log_reader" ] || log_reader=none
     read_log
 }
 
@@ -58,7 +88,7 @@ logged() {
     limited "$@" >&7 2>&1 </dev/null 7>&-
 }
 
-# log_line TEXT: and waits a moment, until what was printed before it can be read.
+# log_line TEXT: and waits a moment, until what was printed before it can be read; no, where that takes too long.
 log_line() {
     local mark tries
     read_log
@@ -71,10 +101,25 @@ log_line() {
         tries=$((tries + 1))
         sleep 0.05
     done
+    [ "$tries" -lt 20 ]
 }
 
 # log_end: the last of it; a line may be as long as the log.
 log_end() { whole_log | tail -c 16384 | tail -n 40; }
+
+# log_for_people: the last of it, and before that what one sees of the reasons where they are not among it.
+log_for_people() {
+    [ ! -s "$log_file.reasons" ] || { cat "$log_file.reasons" && echo "---" && log_end; } | awk '
+        end { if ($0 in reason) reason[$0] = "shown"; next }
+        $0 == "---" { end = 1; next }
+        /^(--- |activating|restarting|reloading|starting|setting up|the following new units)/ || $0 in reason { next }
+        { reason[$0] = ""; names[++count] = $0 }
+        END {
+            for (i = 1; i <= count; i++) if (reason[names[i]] == "" && shown++ < 10) print substr(names[i], 1, 400)
+            if (shown) print "…"
+        }'
+    log_end
+}
 
 whole_log() { cat "$log_file.before" "$log_file" 2>/dev/null; }
 

@@ -23,7 +23,7 @@ reboot_required() {
 
 # record OUTCOME: no, where it could not be made whole.
 record() {
-    local field rung
+    local field log_file rung
     read_line "$dir/rung"
     rung=$line
     read_line "$dir/about"
@@ -37,8 +37,11 @@ record() {
         json_file "${field%:*}" "$dir/${field#*:}" && printf ', ' || return 1
     done
     ask_loader
-    json_field loader "$loader" && printf ', ' && json_field loader_default "$loader_starts" && printf ', ' &&
-        json log && printf ': ' && log_end | json_text && printf '}\n'
+    json_field loader "$loader" && printf ', ' && json_field loader_default "$loader_starts" && printf ', ' || return 1
+    log_file=$dir/log
+    json log && printf ': ' && log_for_people | json_text && printf ', ' || return 1
+    log_file=$dir/undo.log
+    json undo_log && printf ': ' && { [ ! -e "$log_file" ] || log_for_people | tail -c 8192; } | json_text && printf '}\n'
 }
 
 # write_line: the record in deployments.jsonl, once, and whole or not at all: a full disk takes half a line.

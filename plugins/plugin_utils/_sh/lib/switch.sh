@@ -35,8 +35,15 @@ switch_to() {
         logged "$1" "$2/bin/switch-to-configuration" "$3"
         switch_status=$status
         [ "$switch_status" = 0 ] && return 0
-        reap_logged
-        log_line "$(ended "$switch_status" "$time")"
+        # All that it said, before the reader is ended with what it has left behind.
+        if log_line "$(ended "$switch_status" "$time")"; then
+            reap_logged
+        else
+            # Somebody prints without end.
+            reap_logged
+            rm -f "$log_file.whole"
+            log_line "$(ended "$switch_status" "$time")"
+        fi
         [ "$switch_status" = 11 ] || return "$switch_status"
         # Another run holds the lock: wait for it, within the same limit. It may have let go since; then once more.
         lock_held || came_free=$((came_free + 1))

@@ -37,7 +37,8 @@ undo() {
     fi
     left=
     holds_unit && kill_others "$cgroup"
-    open_log log
+    # Of its own: what the step that failed has said stays as it is.
+    open_log undo.log
     free_switch_lock
     # What a call that was cut off has made is ours; from here on nothing more is.
     end_call || :

@@ -66,6 +66,13 @@ def test_failure_says_what_where_and_what_next(state: str) -> None:
     assert "\nNext: " in text
 
 
+@pytest.mark.parametrize("state", FAILURES)
+def test_output_of_the_way_back_is_shown_where_that_has_failed(state: str) -> None:
+    text = messages.failure("web1", "the-id", state, record(outcome=state, undo_log="no way"))
+    shown = state in (State.ROLLBACK_FAILED, State.COMMIT_FAILED)
+    assert ("\nOutput of the way back (last 20 lines):\n  no way\n" in text) == shown
+
+
 def test_what_was_not_activated_is_not_said_to_run() -> None:
     assert "runs after a reboot" in messages.progress("committed", "", {"to": NEW, "to_live": NEW, "live": OLD})
     for ended in ({"to": NEW, "to_live": "/x", "live": "/x"}, {"to": NEW, "to_live": NEW, "live": NEW}, {}):

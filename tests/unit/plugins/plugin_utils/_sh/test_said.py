@@ -1,0 +1,292 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is read of what switch-to-configuration says, in its forms of 2020 (Perl), 2024 and 2026 (Rust)."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
+
+pytestmark = pytest.mark.shell
+SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
+every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
+SWITCHES = Path(__file__).parent / "switches"
+"""Made by hand after what each form prints; the marker before them is our own."""
+
+SAID = {
+    "perl-2020": [
+        "activation Activation script snippet 'secrets' failed (1)",
+        "unit firewall.service",
+        "unit proxy.service",
+        "unit app.service",
+        "unit gone.service",
+        "unit srv-data.mount",
+    ],
+    "perl-2020-killed": ["unit may.service"],
+    "perl-2020-manager": ["activation Failed to reload daemon: Connection timed out", "unit may.service"],
+    "rust-2024": [
+        "activation Activation script snippet 'agenix' failed (2)",
+        "activation Failed to run activate script",
+        "unit firewall.service",
+        "unit proxy.service",
+        "unit app.service",
+        r"unit Backup@a\x2db.service",
+    ],
+    "rust-2024-reactivation": ["unit sysinit-reactivation.target", "unit systemd-tmpfiles-resetup.service"],
+    "rust-2024-error": ["error Failed to reset failed units"],
+    "rust-2024-users": ["error Failed to get GID for carol"],
+    "rust-2026-users": [
+        "user alice",
+        "detail alice: Failed to start user unit sync.service; Failed to restart nixos-activation.service: refused",
+        "user bob",
+        "detail bob: Error: Failed to open dbus connection",
+    ],
+    "rust-2026-inhibitor": ["check switchInhibitors"],
+    "rust-2026-check": ["check back-up"],
+    "rust-2026-locked": ["error Could not acquire lock"],
+}
+BECAUSE = {
+    "perl-2020": ": Activation script snippet 'secrets' failed (1)",
+    "rust-2024": ": Activation script snippet 'agenix' failed (2)",
+    "rust-2024-error": ": Failed to reset failed units",
+    "rust-2026-check": ": pre-switch check 'back-up' failed",
+    "rust-2026-users": "",
+}
+
+
+def run(shell: list[str], directory: Path, text: str, library: str = "lib/said") -> str:
+    assert shutil.which(shell[0]), f"{shell[0]} is not installed"
+    script = (
+        f"dir={directory} log_file={directory}/log allow= policy=strict ignore_units= new_live={directory}/system\n"
+    )
+    script += f"{join(library)}\nsc() {{ :; }}\n{text}\n"
+    done = subprocess.run([*shell, "-s"], input=script.encode(), capture_output=True, check=True, timeout=60)
+    assert not done.stderr, done.stderr
+    return done.stdout.decode()
+
+
+def test_each_form_is_read() -> None:
+    assert {file.stem for file in SWITCHES.iterdir()} == set(SAID)
+
+
+@every_shell
+@pytest.mark.parametrize("form", SAID)
+def test_what_is_read_of_each_form(shell: list[str], tmp_path: Path, form: str) -> None:
+    shutil.copy(SWITCHES / f"{form}.log", tmp_path / "log")
+    assert run(shell, tmp_path, "said").splitlines() == SAID[form]
+    assert run(shell, tmp_path, "because") == BECAUSE.get(form, run(shell, tmp_path, "because"))
+
+
+@every_shell
+def test_only_the_last_call_counts(shell: list[str], tmp_path: Path) -> None:
+    earlier = (SWITCHES / "rust-2024.log").read_text()
+    (tmp_path / "log").write_text(earlier + (SWITCHES / "rust-2026-users.log").read_text())
+    # What was kept of it in time is of the earlier one, too.
+    (tmp_path / "log.reasons").write_text(earlier)
+    assert run(shell, tmp_path, "said").splitlines() == SAID["rust-2026-users"]
+
+
+@every_shell
+def test_noise_pushes_no_reason_out(shell: list[str], tmp_path: Path) -> None:
+    """A megabyte of any bytes behind the activation script that failed; and the reader dies in the middle."""
+    text = r"""
+open_log log
+echo "--- switch-to-configuration test of /nix/store/x" >&7
+printf 'activating the configuration...\nActivation script snippet %ssecrets%s failed (1)\n' "'" "'" >&7
+i=0
+noise="chown: changing ownership of '/var/lib/x': Operation not permitted$(printf '%0180d' 0)"
+while [ "$i" -lt 4000 ]; do i=$((i + 1)); printf '%s \377\376 %s\n' "$noise" "$i"; done >&7
+printf 'restarting sysinit-reactivation.target\nwarning: the following units failed: may.service\n' >&7
+log_line "it exited 4" || echo "never seen"
+said
+[ -e "$log_file.whole" ] && echo whole
+log_for_people >"$dir/people"
+kill "$log_reader"
+sleep 0.1
+log_line "once more"
+[ -e "$log_file.whole" ] || echo "not known to be whole"
+kill "$log_reader"
+"""
+    expected = [
+        "activation Activation script snippet 'secrets' failed (1)",
+        "unit may.service",
+        "whole",
+        "not known to be whole",
+    ]
+    assert run(shell, tmp_path, text).splitlines() == expected
+    assert (tmp_path / "log").stat().st_size < 600_000
+    shown = (tmp_path / "people").read_bytes().decode(errors="replace").splitlines()
+    assert shown[:2] == ["Activation script snippet 'secrets' failed (1)", "…"]
+    assert len(shown) == 42
+
+
+PERL = "#! /nix/store/x-perl/bin/perl\n"
+RUST = "#!/bin/sh\nexport TOPLEVEL=/nix/store/x\n"
+
+
+def failed(
+    shell: list[str],
+    directory: Path,
+    form: str,
+    switch: str = RUST,
+    activate: str = "exit 0",
+    whole: bool = True,
+    more: str = "",
+) -> tuple[bool, str]:
+    """Whether the activation has failed after an exit 4, and what is said of that."""
+    shutil.copy(SWITCHES / f"{form}.log", directory / "log")
+    if whole:
+        (directory / "log.whole").touch()
+    for name, text in {"bin/switch-to-configuration": switch, "activate": f"#!/bin/sh\n{activate}\n"}.items():
+        file = directory / "system" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755)
+    text = f"{more}\nexec 7>>{directory}/log 2>{directory}/errors; log_reader=; log_marks=0; reap() {{ :; }}\n"
+    text += "said >$dir/said\n"
+    text += 'if activation_failed 9; then echo "failed$activation_failure"; else echo passed; fi'
+    result = run(shell, directory, text, "lib/activation").strip()
+    return result.startswith("failed"), result.partition(": ")[2]
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("form", "switch", "activate", "expected"),
+    [
+        ("perl-2020", PERL, "exit 0", True),
+        ("rust-2024", RUST, "exit 0", True),
+        ("perl-2020-manager", PERL, "exit 0", True),
+        # It says so whenever that is so.
+        ("rust-2026-users", RUST, "exit 1", False),
+        # Nothing is said of one that was killed; so it is asked itself.
+        ("perl-2020-killed", PERL, "exit 1", True),
+        ("perl-2020-killed", PERL, "kill -9 $$", True),
+        ("perl-2020-killed", PERL, "sleep 20", True),
+        ("perl-2020-killed", PERL, 'echo "$1 $NIXOS_ACTION" >${0%/*}/ran', False),
+        # A program that runs another system's has no form.
+        ("perl-2020-killed", "#!/bin/sh\nexec /nix/store/x/bin/switch-to-configuration\n", "exit 1", True),
+    ],
+)
+def test_an_activation_that_failed_with_a_unit(
+    shell: list[str], tmp_path: Path, form: str, switch: str, activate: str, expected: bool
+) -> None:
+    """Both set their exit code, and the unit's is the one that is seen."""
+    more = 'limited() { shift; timeout -k 1 2 "$@"; status=$?; return $status; }' if "sleep" in activate else ""
+    found, said = failed(shell, tmp_path, form, switch, activate, more=more)
+    assert (found, bool(said)) == (expected, expected)
+    if "ran" in activate:
+        assert (tmp_path / "system/ran").read_text() == f"{tmp_path}/system test\n"
+
+
+@every_shell
+def test_where_something_of_it_is_lost_the_activation_is_asked_itself(shell: list[str], tmp_path: Path) -> None:
+    assert failed(shell, tmp_path, "rust-2026-users", RUST, "exit 1", whole=False)[0]
+
+
+@every_shell
+def test_systemd_that_does_not_read_its_units(shell: list[str], tmp_path: Path) -> None:
+    """The Perl form hides that, too."""
+    said = failed(shell, tmp_path, "perl-2020-killed", PERL, more="sc() { return 1; }")
+    assert said == (True, "systemd could not read the units of the new system")
+
+
+@every_shell
+def test_tmpfiles_that_fail(shell: list[str], tmp_path: Path) -> None:
+    tool = tmp_path / "system/systemd/bin/systemd-tmpfiles"
+    tool.parent.mkdir(parents=True)
+    tool.write_text("#!/bin/sh\nexit 73\n")
+    tool.chmod(0o755)
+    assert failed(shell, tmp_path, "perl-2020-killed", PERL) == (True, "systemd-tmpfiles exited 73")
+
+
+ITS_USERS = "the units of users who are logged in failed while the system was activated: "
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("named", "options", "now", "expected"),
+    [
+        # Not failed any more: one that loops is up again, one that could not be reloaded runs on.
+        (["unit a.service"], "", "", "units failed while the system was activated: a.service."),
+        (["unit a.service"], "ignore_units='a.*'", "", "well; a.service"),
+        (
+            ["unit a.service", "unit b.socket"],
+            "ignore_units='a.*'",
+            "",
+            "units failed while the system was activated: b.socket.",
+        ),
+        # An ignored unit that has failed is no excuse for another one.
+        (
+            ["unit a.service", "unit b.service"],
+            "ignore_units=a.service",
+            "a.service",
+            "units failed while the system was activated: b.service.",
+        ),
+        (["unit a.service"], "policy=no_new_failures", "", "well; a.service"),
+        # A target fails with what it needs.
+        (["unit a.service", "unit re.target"], "ignore_units=a.service", "a.service", "well; a.service re.target"),
+        (["unit re.target"], "", "a.service", "well; re.target"),
+        (["unit re.target"], "", "", "units failed while the system was activated: re.target."),
+        # Users.
+        (
+            ["user alice", "user bob"],
+            "",
+            "",
+            f"{ITS_USERS}alice bob.",
+        ),
+        (["user alice", "detail alice: no bus"], "", "", f"{ITS_USERS}alice (alice: no bus)."),
+        (["user alice", "user bob"], "allow='no_ssh user_failures'", "", "well; the units of alice bob"),
+        (
+            ["user alice", "unit a.service"],
+            "allow=user_failures",
+            "",
+            "units failed while the system was activated: a.service.",
+        ),
+        (
+            ["user alice", "unit a.service"],
+            "allow=user_failures ignore_units=a.service",
+            "",
+            "well; a.service, and the units of alice",
+        ),
+        # Nothing is named.
+        ([], "", "", "units failed to start while the system was activated (exit 4), though none is failed now"),
+        ([], "", "a.service", "well; "),
+        # It ends well, and is started again: it was the same before.
+        (["unit loop.service"], "", "", "well; loop.service"),
+    ],
+)
+def test_what_failed_while_the_system_was_activated(
+    shell: list[str], tmp_path: Path, named: list[str], options: str, now: str, expected: str
+) -> None:
+    files = {"said": "".join(f"{line}\n" for line in named), "failed.all": f"{now}\n" if now else ""}
+    files |= {"log.whole": "", "failed-before": "a.service\n", "restarting": "loop.service forgiven\nb.service \n"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    text = (
+        f'{options}\nif failures_are_forgiven; then echo "well; $forgiven_failures"; else echo "$code $complaint"; fi'
+    )
+    said = run(shell, tmp_path, text, "lib/activation").strip()
+    assert said.removeprefix("units-failed ").startswith(expected.strip())
+    assert said.startswith("units-failed ") == (not expected.startswith("well"))
+    if "b.s" in expected:
+        assert (tmp_path / "failed").read_text() in ("b.socket\n", "b.service\n")
+
+
+@every_shell
+@pytest.mark.parametrize("cut", [1, 20, 38])
+def test_a_reason_that_is_cut_in_two(shell: list[str], tmp_path: Path, cut: int) -> None:
+    """It begins in the file whose turn is over, or was read in part."""
+    line = "Activation script snippet 'a' failed (1)\n"
+    for name, kept in (("turned", ""), ("read", "x\n" * 3000)):
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "log.before").write_text("y\n" * 3000 + ("" if kept else line[:cut]))
+        (directory / "log").write_text(f"{kept}{line[:cut]}{line[cut:]}z\n" if kept else f"{line[cut:]}z\n")
+        run(shell, directory, f"keep_reasons {len(kept) + cut if kept else 0}")
+        assert (directory / "log.reasons").read_text() == line
