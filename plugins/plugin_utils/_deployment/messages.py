@@ -47,6 +47,8 @@ _NEXT: dict[str, str] = {
 }
 _WAY_BACK_FAILED = (State.ROLLBACK_FAILED, State.COMMIT_FAILED)
 _LOG_LINES = 20
+_REASONS = 11
+_GAP = "…"
 
 
 def progress(state: str, mode: str = "", record: Mapping[str, Any] | None = None) -> str:
@@ -106,7 +108,11 @@ def undecided(host: str, values: Mapping[str, Any]) -> str:
 
 def excerpt(title: str, text: str) -> str:
     """The last lines of a longer text below a title; "" where there are none."""
-    found = lines(text)[-_LOG_LINES:]
+    found = lines(text)
+    # What the host puts first, with a gap behind it, are the reasons.
+    first = found.index(_GAP) + 1 if _GAP in found[:_REASONS] else 0
+    if len(found) > _LOG_LINES:
+        found = [*found[:first], *found[first - _LOG_LINES :]]
     return "\n".join((f"{title}:", *(f"  {line}" for line in found))) if found else ""
 
 

@@ -1,37 +1,46 @@
-# What is behind a `test` that exited 4: an activation that failed, or units and users that failed and may, or may not.
+# What is behind a `test` that exited 4: an activation that failed, or units and users that failed and may, or may not. After `hear`.
 # facts: new_live allow
-# needs: allowed base complain health lines log said switch
+# needs: allowed base complain health log said switch
 # sets: forgiven_failures
 # shellcheck shell=sh
 
-# activation_failed LEFT: whether `activate` has failed, after a `test` that exited 4: by what was said, and where that may not be all, by
-# activate itself, for which LEFT seconds are left. In $activation_failure what is to be said of it.
+# activation_failed UNTIL: whether `activate` has failed, after a `test` that exited 4: by what was said, and where that may not be all, by
+# activate itself, which has until then. In $activation_failure what is to be said of it.
 activation_failed() {
     activation_failure=$(because)
     [ -z "$(named activation)" ] || return 0
-    # The wrapper of the Rust form, which says so whenever activate fails. The Perl form says nothing of one that was killed or has exited early.
-    ! grep -q TOPLEVEL "$new_live/bin/switch-to-configuration" || [ ! -e "$log_file.whole" ] || return 1
+    # The wrapper of the Rust form, which says so whenever activate fails. The Perl form says nothing of one that was killed or has exited early,
+    # and of other programs nobody knows.
+    ! grep -q TOPLEVEL "$new_live/bin/switch-to-configuration" || [ ! -e "$log_file.whole" ] || [ -z "$(named form)" ] || return 1
     activate_once_more "$1"
 }
 
-# activate_once_more LEFT: the steps whose failure the Perl form hides behind 4. They are made to be run again and again: at each boot and each
+# time_left UNTIL: in $seconds.
+time_left() {
+    clock
+    seconds=$(($1 - uptime))
+    [ "$seconds" -ge 20 ] || seconds=20
+}
+
+# activate_once_more UNTIL: the steps whose failure the Perl form hides behind 4. They are made to be run again and again: at each boot and each
 # switch. What the first run asked switch-to-configuration to restart is done; the second one's wishes would wait for the next switch.
 activate_once_more() {
-    local asked list
+    local asked list seconds
     asked=
     for list in activation-restart-list activation-reload-list; do [ -e "/run/nixos/$list" ] || asked="$asked /run/nixos/$list"; done
     if [ -e "$new_live/activate" ]; then
         echo "--- activate of $new_live, to see whether it fails" >&7
+        time_left "$1"
         NIXOS_ACTION="test"
         export NIXOS_ACTION
-        logged "$1" "$new_live/activate" "$new_live"
+        logged "$seconds" "$new_live/activate" "$new_live"
         unset NIXOS_ACTION
         # shellcheck disable=SC2086 # words
         [ -z "$asked" ] || rm -f $asked
         [ "$status" = 0 ] || {
             log_line "it exited $status"
             reap_logged
-            activation_failure=": activate, run once more, $(ended "$status" "$1")"
+            activation_failure=": activate, run once more, $(ended "$status" "$seconds")"
             return 0
         }
     fi
@@ -40,37 +49,69 @@ activate_once_more() {
         return 0
     }
     [ -n "$(said_of_tmpfiles)" ] && [ -x "$new_live/systemd/bin/systemd-tmpfiles" ] || return 1
-    logged "$1" "$new_live/systemd/bin/systemd-tmpfiles" --create --exclude-prefix=/dev
+    time_left "$1"
+    logged "$seconds" "$new_live/systemd/bin/systemd-tmpfiles" --create --exclude-prefix=/dev
     [ "$status" != 0 ] || return 1
-    activation_failure=": systemd-tmpfiles $(ended "$status" "$1")"
+    activation_failure=": systemd-tmpfiles $(ended "$status" "$seconds")"
 }
 
 # said_of_tmpfiles: only the Perl form runs it by itself.
 said_of_tmpfiles() { { cat "$log_file.reasons" 2>/dev/null; whole_log; } | grep '^setting up tmpfiles'; }
 
 # failures_are_forgiven: after healthy, whether all that failed while the system was activated may fail; complains where not. It need not be in
-# the list of failed units any more: a service is up again, one that could not be reloaded runs on. In $forgiven_failures what to say of it.
+# the list of failed units any more: a service is up again, one that could not be reloaded runs on. In $forgiven_failures what to say of it. No list
+# goes through a file, since of one that a full disk cuts off all would be forgiven.
 failures_are_forgiven() {
-    local targets users
+    local blamed units unnamed users
     users=$(named user | paste -s -d ' ' -)
-    named unit >"$dir/named" && awk '$2 == "forgiven" { print $1 }' "$dir/restarting" >"$dir/forgiven" &&
-        not_forgiven <"$dir/named" | lines_without "$dir/forgiven" >"$dir/blamed.all" || { complain cannot-record "could not write $dir/blamed.all"; return; }
-    # A target fails with a unit that it needs, and never by itself.
-    targets=count
-    if [ -s "$dir/failed.all" ] || grep -q -v '\.target$' "$dir/named"; then targets=; fi
-    awk -v targets="$targets" 'targets || !/\.target$/' "$dir/blamed.all" >"$dir/blamed" || { complain cannot-record "could not write $dir/blamed"; return; }
-    if [ -s "$dir/blamed" ]; then
-        cat "$dir/blamed" >"$dir/failed"
-        complain units-failed "units failed while the system was activated: $(paste -s -d ' ' "$dir/blamed"). \
+    units=$(named unit)
+    unnamed=$(named other | shown_of)
+    blamed=$(named unit | not_forgiven | not_restarted_as_before | not_by_another) || {
+        complain cannot-record "could not compare what failed with what may fail"
+        return
+    }
+    if [ -n "$blamed" ]; then
+        printf '%s\n' "$blamed" >"$dir/failed"
+        complain units-failed "units failed while the system was activated: $(printf '%s\n' "$blamed" | paste -s -d ' ' -). \
 Name those that may fail (deploy_flake_ignore_units)"
+    elif [ -n "$unnamed" ]; then
+        complain units-failed "switch-to-configuration test exited 4, and not for a unit alone$unnamed"
     elif [ -n "$users" ] && ! allowed user_failures; then
-        complain units-failed "the units of users who are logged in failed while the system was activated: $users$(named detail | head -n 3 | cut -b 1-200 | awk '{ printf "%s%s", (NR > 1 ? "; " : " ("), $0 } END { if (NR) printf ")" }'). \
+        complain units-failed "the units of users who are logged in failed while the system was activated: $users$(named detail | shown_of). \
 Allow 'user_failures' (deploy_flake_allow) where that is nothing of the host's"
-    elif [ ! -s "$dir/named" ] && [ -z "$users" ] && [ ! -s "$dir/failed.all" ]; then
+    elif [ -z "$units$users" ] && [ ! -s "$dir/failed.all" ]; then
         complain units-failed "units failed to start while the system was activated (exit 4), though none is failed now"
+    elif [ -z "$units$users" ] && [ -e "$log_file.whole" ] && [ -n "$(named form)" ]; then
+        complain units-failed "switch-to-configuration test exited 4, and named nothing that has failed"
     else
         forgiven_failures=$(named unit | paste -s -d ' ' -)
         forgiven_failures="$forgiven_failures${users:+${forgiven_failures:+, and }the units of $users}"
-        [ -e "$log_file.whole" ] || forgiven_failures="${forgiven_failures:-units} (not all that switch-to-configuration printed could be kept)"
+        [ -n "$forgiven_failures" ] || forgiven_failures="units that switch-to-configuration does not name"
+        [ -e "$log_file.whole" ] || forgiven_failures="$forgiven_failures (not all that switch-to-configuration printed could be kept)"
     fi
+}
+
+# shown_of: of a list the beginning, in parentheses; nothing where it is empty.
+shown_of() { head -n 3 | cut -b 1-200 | awk '{ printf "%s%s", (NR > 1 ? "; " : " ("), $0 } END { if (NR) printf ")" }'; }
+
+# not_restarted_as_before: filters a list of units by those that systemd starts again and again, and did before.
+not_restarted_as_before() {
+    awk -v list="$dir/restarting" '
+        BEGIN {
+            while ((getline one <list) > 0) {
+                split(one, word)
+                if (word[2] == "forgiven") listed[word[1]]
+            }
+        }
+        !($0 in listed)'
+}
+
+# not_by_another: filters a list of units by those that failed because of another one, which counts by itself: a target, unless it is said why.
+not_by_another() {
+    local targets
+    targets=count
+    if [ -s "$dir/failed.all" ] || named unit | grep -q -v '\.target$'; then targets=; fi
+    { named itself && echo && cat; } | awk -v targets="$targets" '
+        !listed { if ($0 == "") listed = 1; else itself[$0]; next }
+        targets || !/\.target$/ || $0 in itself'
 }

@@ -16,7 +16,7 @@ check_before_switch() {
     case $switch_status in
     0) ;;
     100) needs_reboot status-100 "switch-to-configuration check exited 100" ;;
-    11) stop_unchanged switch-locked "switch-to-configuration check could not run (exit 11)$(! lock_held || echo ": another one holds its lock")" ;;
+    11) could_not_run check ;;
     *)
         if inhibited; then
             # They are about a switch alone.
@@ -28,6 +28,9 @@ check_before_switch() {
         ;;
     esac
 }
+
+# could_not_run ACTION
+could_not_run() { stop_unchanged switch-locked "switch-to-configuration $1 could not run (exit 11)$(! lock_held || echo ": another one holds its lock")"; }
 
 # checks_failed ACTION
 checks_failed() {
@@ -74,6 +77,7 @@ look_at_other_checks() {
     switch_to "$check_limit" "$new" dry-activate :
     case $switch_status in
     0 | 100) ;;
+    11) could_not_run dry-activate ;;
     *)
         # Earlier releases leave them out for `boot` alone.
         [ "$(said | sed -n 's/^check //p')" = switchInhibitors ] || checks_failed dry-activate

@@ -17,6 +17,8 @@ open_log() {
         read_log
     else
         exec 7>>"$log_file"
+        # Nobody sees what has no room.
+        rm -f "$log_file.whole"
         log_reader=
     fi
 }
@@ -68,8 +70,9 @@ keep_reasons() {
             tail -c 4095 "$log_file.before" 2>/dev/null
             cat "$log_file"
         fi
-    } | sed -n -E -e '/^--- switch-to-config/p' -e '/Activation script snippet .* failed|^Failed to |^Error: |^Pre-switch check/p' \
-        -e '/^warning: (the following units|user activation)|^(A dependency j|J)ob for |^Assertion failed on job| is not active, cannot reload/p' \
+    } | tr -d '\000' | sed -n -E -e '/^--- switch-to-config/p' -e '/Activation script snippet .* failed|^Failed to |^Error: |^Pre-switch check/p' \
+        -e '/^warning: (the following units|user activation)|^(A dependency j|J)ob for |^Assertion failed on job|^Queued job for | is not active, cannot reload/p' \
+        -e '/^(Operation on or unit type of|Cannot perform operation on) |^Unit .* was started already once/p' \
         -e '/^(activating|restarting|reloading|starting|setting up) |^the following new units|^Could not |^Unable to list users|^This is not a NixOS/p' |
         cut -b 1-4000 >>"$log_file.reasons" || rm -f "$log_file.whole"
 }

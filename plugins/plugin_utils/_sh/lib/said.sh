@@ -3,34 +3,44 @@
 # needs: log
 # shellcheck shell=sh
 
-# said: what its last call said, a line each: "activation TEXT", "unit NAME", "user NAME", "detail USER: TEXT", "check NAME" and
-# "error TEXT". What comes before its marker is another call's. Programs that it runs say things, too; so a line counts only in the part of its
-# work that it belongs to, and of what `systemctl status` shows of failed units nothing does.
+# said: what its last call said, a line each: "activation TEXT", "unit NAME", "itself TARGET" of one that did not fail with what it needs,
+# "other TEXT" where no unit is named, "user NAME", "detail USER: TEXT", "check NAME" and "error TEXT"; and "form known" where the steps are those
+# that this is made for. What comes before its marker is another call's. Programs that it runs say things, too; so a line counts only in the part
+# of its work that it belongs to, and of what `systemctl status` shows of failed units nothing does. An activation that failed counts in nearly
+# all, since its own programs may say what looks like the next part. Later in its work "reload daemon" is about the manager of a user. What
+# switches the units of a user is the same program, and what it dies of its own.
 said() {
-    { cat "$log_file.reasons" 2>/dev/null; whole_log; } | awk '
+    { cat "$log_file.reasons" 2>/dev/null; whole_log; } | tr -d '\000' | awk '
         function add(kind, text) {
             if (!((kind, text) in listed)) {
                 listed[kind, text]
                 found[++count] = kind " " text
             }
         }
-        function add_unit(name) {
+        function unit_of(name) {
             sub(/[.:,]+$/, "", name)
-            if (name ~ /^[A-Za-z0-9:_.\\@-]+\.[a-z]+$/) add("unit", name)
+            return name ~ /^[A-Za-z0-9:_.\\@-]+\.[a-z]+$/ ? name : ""
+        }
+        function add_unit(name) {
+            name = unit_of(name)
+            if (name != "") add("unit", name)
         }
         /^--- switch-to-configuration [a-z-]+ of / {
-            count = 0
+            count = activates = goes_on = 0
             part = ""
             split("", listed)
             next
         }
         { sub(/\r$/, "") }
+        /^Failed to run activate script/ { add("activation", $0); next }
         part == "status" { next }
-        /^activating the configuration\.\.\./ { part = "activate"; next }
+        part != "users" && match($0, /Activation script snippet .* failed \([0-9]+\)/) { add("activation", substr($0, RSTART, RLENGTH)); next }
+        /^activating the configuration\.\.\./ { part = "activate"; activates = 1; next }
         /^restarting systemd\.\.\./ { part = "systemd"; next }
         /^reloading user units for / { part = "users"; pending = ""; next }
-        /^setting up tmpfiles/ || /^(restarting|reloading|starting) the following units: / || /^the following new units were started: / { part = "units"; next }
-        /^restarting sysinit-reactivation\.target/ { part = "units"; next }
+        /^setting up tmpfiles/ { part = "tmpfiles"; goes_on = 1; next }
+        /^restarting sysinit-reactivation\.target/ { part = "units"; goes_on = 1; next }
+        /^(restarting|reloading|starting) the following units: / || /^the following new units were started: / { part = "units"; next }
         /^warning: the following units failed: / {
             part = "status"
             sub(/^[^:]*: [^:]*: /, "")
@@ -38,7 +48,6 @@ said() {
             for (i = 1; i <= names; i++) add_unit(name[i])
             next
         }
-        # What switches the units of a user is the same program, and what it dies of its own.
         part == "users" && /^(Error: |Failed to .* (user unit |nixos-activation\.service))/ { pending = pending (pending == "" ? "" : "; ") $0; next }
         /^Error: / { add("error", substr($0, 8)); next }
         /^(Failed to install bootloader|Could not open lock|Could not acquire lock|Unable to list users with logind|This is not a NixOS installation)/ { add("error", $0); next }
@@ -48,9 +57,6 @@ said() {
             add("check", $0)
             next
         }
-        (part == "" || part == "activate") && match($0, /Activation script snippet .* failed \([0-9]+\)/) { add("activation", substr($0, RSTART, RLENGTH)); next }
-        (part == "" || part == "activate") && /^Failed to run activate script/ { add("activation", $0); next }
-        # Later it is about the manager of a user.
         (part == "activate" || part == "systemd") && /^Failed to (reload|reexecute) daemon/ { add("activation", $0); next }
         part == "users" && /^warning: user activation for .* failed/ {
             sub(/^warning: user activation for /, "")
@@ -60,20 +66,33 @@ said() {
             pending = ""
             next
         }
-        part != "units" { next }
-        /^Failed to (start|stop|restart|reload) / { add_unit($4) }
+        part != "units" && part != "tmpfiles" { next }
+        /^Failed to (start|stop|restart|reload) / && unit_of($4) != "" {
+            add_unit($4)
+            if ($4 ~ /\.target:$/) add("itself", unit_of($4))
+            next
+        }
+        /^Failed to connect to / || (part == "units" && /^Failed to /) { add("other", $0); next }
         /^Job for / { add_unit($3) }
         /^A dependency job for / { add_unit($5) }
         /^Assertion failed on job for / { add_unit($6) }
+        /^Operation on or unit type of / { add_unit($7) }
+        /^Queued job for .* was garbage collected/ { add_unit($4) }
+        /^Unit .* was started already once/ { add_unit($2) }
+        /^Cannot perform operation on frozen unit / { add_unit($7) }
         / is not active, cannot reload/ { add_unit($1) }
         END {
             if (part == "users" && sub(/^Error: /, "", pending)) add("error", pending)
+            if (activates && goes_on) add("form", "known")
             for (i = 1; i <= count; i++) print found[i]
         }'
 }
 
-# named KIND: what it named of a kind, from the note in said.
-named() { [ ! -s "$dir/said" ] || sed -n "s/^$1 //p" "$dir/said"; }
+# hear: keeps what it said for `named`, and in no file, which a full disk would cut off.
+hear() { what_was_said=$(said); }
+
+# named KIND: what it named of a kind.
+named() { printf '%s\n' "$what_was_said" | sed -n "s/^$1 //p"; }
 
 # because: why it failed, in its own words, behind a sentence; nothing where it said nothing of that.
 because() {

@@ -59,7 +59,7 @@ guard_runs() {
 guard_process_there() { is_in_cgroup "$guard_process" "${cgroup%/*}/$guard_unit"; }
 
 try_live() {
-    local began left test_status
+    local began test_status
     state activating
     clock
     began=$uptime
@@ -75,12 +75,9 @@ try_live() {
     0) ;;
     4)
         # Its own reasons. The code may hide an activation that failed, and may be about units or users that are allowed to fail.
-        said >"$dir/said" || give_up cannot-record "could not write $dir/said"
+        hear || give_up cannot-record "could not read what switch-to-configuration test has said"
         nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
-        clock
-        left=$((activate_limit - uptime + began))
-        [ "$left" -ge 20 ] || left=20
-        ! activation_failed "$left" || {
+        ! activation_failed $((began + activate_limit)) || {
             failed_units >"$dir/failed"
             give_up activation "the activation script of the new system failed, behind a switch-to-configuration test that exited 4$activation_failure"
         }

@@ -73,6 +73,18 @@ def test_output_of_the_way_back_is_shown_where_that_has_failed(state: str) -> No
     assert ("\nOutput of the way back (last 20 lines):\n  no way\n" in text) == shown
 
 
+@pytest.mark.parametrize("reasons", [1, 10])
+@pytest.mark.parametrize("lines", [5, 40])
+def test_reasons_that_the_host_puts_first_are_shown(reasons: int, lines: int) -> None:
+    """However much was printed behind them."""
+    first = [*(f"reason {number}" for number in range(reasons)), "…"]
+    last = [f"noise {number}" for number in range(lines)]
+    shown = messages.excerpt("Output", "\n".join(first + last)).splitlines()[1:]
+    kept = last[len(first) - 20 :]
+    assert shown == [f"  {line}" for line in first + kept]
+    assert len(shown) <= 20
+
+
 def test_what_was_not_activated_is_not_said_to_run() -> None:
     assert "runs after a reboot" in messages.progress("committed", "", {"to": NEW, "to_live": NEW, "live": OLD})
     for ended in ({"to": NEW, "to_live": "/x", "live": "/x"}, {"to": NEW, "to_live": NEW, "live": NEW}, {}):

@@ -105,6 +105,12 @@ def test_releases_whose_inhibitors_are_checked_for_dry_activate_too(shell: list[
 
 
 @every_shell
+def test_a_lock_in_the_way_of_the_other_checks_is_no_failed_check(shell: list[str], tmp_path: Path) -> None:
+    said = checked(shell, tmp_path, (1, INHIBITOR), (11, "Could not acquire lock\n"))
+    assert said[-1] == "stops: switch-locked: switch-to-configuration dry-activate could not run (exit 11)"
+
+
+@every_shell
 @pytest.mark.parametrize("mode", ["test", "boot"])
 def test_another_check_is_not_put_down_to_inhibitors(shell: list[str], tmp_path: Path, mode: str) -> None:
     """Also where there are some that have changed."""

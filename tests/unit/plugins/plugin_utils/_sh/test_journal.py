@@ -19,7 +19,7 @@ every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(S
 
 
 @every_shell
-@pytest.mark.parametrize(("began", "since"), [("960\n", "--since=@19960 "), ("", "")])
+@pytest.mark.parametrize(("began", "since"), [("960\n", "--since=@19959 "), ("", "")])
 def test_earlier_failures_of_a_unit_are_left_out(shell: list[str], tmp_path: Path, began: str, since: str) -> None:
     """From when the system was activated on, by the clock as it is now; all, where nothing was."""
     (tmp_path / "began").write_text(began)

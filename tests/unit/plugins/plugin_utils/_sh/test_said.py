@@ -50,7 +50,32 @@ SAID = {
     "rust-2026-inhibitor": ["check switchInhibitors"],
     "rust-2026-check": ["check back-up"],
     "rust-2026-locked": ["error Could not acquire lock"],
+    "rust-2026-refused": [
+        "unit sysinit-reactivation.target",
+        "itself sysinit-reactivation.target",
+        "unit app.service",
+    ],
+    "perl-2020-bus": [
+        "other Failed to connect to bus: Connection refused",
+        "unit late.service",
+        "unit swapped.swap",
+        "unit gone.mount",
+        "unit once.service",
+        "unit frozen.service",
+        "unit may.service",
+    ],
 }
+WHOLE = {
+    "perl-2020",
+    "perl-2020-killed",
+    "perl-2020-manager",
+    "perl-2020-bus",
+    "rust-2024",
+    "rust-2024-reactivation",
+    "rust-2026-users",
+    "rust-2026-refused",
+}
+"""Those in which all of the work was begun."""
 BECAUSE = {
     "perl-2020": ": Activation script snippet 'secrets' failed (1)",
     "rust-2024": ": Activation script snippet 'agenix' failed (2)",
@@ -65,7 +90,16 @@ def run(shell: list[str], directory: Path, text: str, library: str = "lib/said")
     script = (
         f"dir={directory} log_file={directory}/log allow= policy=strict ignore_units= new_live={directory}/system\n"
     )
-    script += f"{join(library)}\nsc() {{ :; }}\n{text}\n"
+    script += f"{join(library)}\nsc() {{ :; }}\n"
+    if shell[0] == "busybox":
+        # With its own tools as well.
+        tools = directory / "tools"
+        tools.mkdir(exist_ok=True)
+        for tool in ("awk", "cut", "dd", "grep", "head", "paste", "sed", "stat", "tail", "tr"):
+            (tools / tool).unlink(missing_ok=True)
+            (tools / tool).symlink_to(str(shutil.which("busybox")))
+        script += f"PATH={tools}:$PATH\n"
+    script += f"{text}\n"
     done = subprocess.run([*shell, "-s"], input=script.encode(), capture_output=True, check=True, timeout=60)
     assert not done.stderr, done.stderr
     return done.stdout.decode()
@@ -79,7 +113,7 @@ def test_each_form_is_read() -> None:
 @pytest.mark.parametrize("form", SAID)
 def test_what_is_read_of_each_form(shell: list[str], tmp_path: Path, form: str) -> None:
     shutil.copy(SWITCHES / f"{form}.log", tmp_path / "log")
-    assert run(shell, tmp_path, "said").splitlines() == SAID[form]
+    assert run(shell, tmp_path, "said").splitlines() == SAID[form] + ["form known"] * (form in WHOLE)
     assert run(shell, tmp_path, "because") == BECAUSE.get(form, run(shell, tmp_path, "because"))
 
 
@@ -89,7 +123,7 @@ def test_only_the_last_call_counts(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "log").write_text(earlier + (SWITCHES / "rust-2026-users.log").read_text())
     # What was kept of it in time is of the earlier one, too.
     (tmp_path / "log.reasons").write_text(earlier)
-    assert run(shell, tmp_path, "said").splitlines() == SAID["rust-2026-users"]
+    assert run(shell, tmp_path, "said").splitlines() == [*SAID["rust-2026-users"], "form known"]
 
 
 @every_shell
@@ -116,6 +150,7 @@ kill "$log_reader"
     expected = [
         "activation Activation script snippet 'secrets' failed (1)",
         "unit may.service",
+        "form known",
         "whole",
         "not known to be whole",
     ]
@@ -140,7 +175,8 @@ def failed(
     more: str = "",
 ) -> tuple[bool, str]:
     """Whether the activation has failed after an exit 4, and what is said of that."""
-    shutil.copy(SWITCHES / f"{form}.log", directory / "log")
+    if form:
+        shutil.copy(SWITCHES / f"{form}.log", directory / "log")
     if whole:
         (directory / "log.whole").touch()
     for name, text in {"bin/switch-to-configuration": switch, "activate": f"#!/bin/sh\n{activate}\n"}.items():
@@ -148,9 +184,9 @@ def failed(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(0o755)
-    text = f"{more}\nexec 7>>{directory}/log 2>{directory}/errors; log_reader=; log_marks=0; reap() {{ :; }}\n"
-    text += "said >$dir/said\n"
-    text += 'if activation_failed 9; then echo "failed$activation_failure"; else echo passed; fi'
+    text = f"{more}\nexec 7>>{directory}/log 2>{directory}/errors; log_reader=; log_marks=0; reap() {{ left=; }}\n"
+    text += "hear; clock\n"
+    text += 'if activation_failed $((uptime + 30)); then echo "failed$activation_failure"; else echo passed; fi'
     result = run(shell, directory, text, "lib/activation").strip()
     return result.startswith("failed"), result.partition(": ")[2]
 
@@ -205,6 +241,52 @@ def test_tmpfiles_that_fail(shell: list[str], tmp_path: Path) -> None:
     assert failed(shell, tmp_path, "perl-2020-killed", PERL) == (True, "systemd-tmpfiles exited 73")
 
 
+@every_shell
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "setting up tmpfiles",
+        "restarting systemd...",
+        "restarting the following units: its-own.service",
+        "warning: the following units failed: its-own.service",
+        "reloading user units for nobody...",
+        "no end of line \0",
+    ],
+)
+def test_an_activation_script_that_says_what_a_later_step_does(shell: list[str], tmp_path: Path, noise: str) -> None:
+    """Whatever it prints, that it failed is seen, also in what is kept where much comes behind it."""
+    (tmp_path / "log").write_text(
+        "--- switch-to-configuration test of /nix/store/x\nactivating the configuration...\n"
+        f"{noise}\n\0Failed to run activate script\n"
+        "restarting sysinit-reactivation.target\nwarning: the following units failed: may.service\n"
+    )
+    (tmp_path / "log.whole").touch()
+    expected = "activation Failed to run activate script"
+    assert expected in run(shell, tmp_path, "said").splitlines()
+    run(shell, tmp_path, 'keep_reasons 0; : >"$log_file"')
+    assert expected in run(shell, tmp_path, "said").splitlines()
+
+
+@every_shell
+@pytest.mark.parametrize("lost", ["activating the configuration", "restarting sysinit-reactivation"])
+def test_of_another_program_nothing_is_known(shell: list[str], tmp_path: Path, lost: str) -> None:
+    """Its wrapper may be like the one of the Rust form, and yet it may say nothing of an activation that failed."""
+    assert not failed(shell, tmp_path, "rust-2026-users", RUST, "exit 1")[0]
+    text = (SWITCHES / "rust-2026-users.log").read_text()
+    (tmp_path / "log").write_text("".join(f"{line}\n" for line in text.splitlines() if lost not in line))
+    assert failed(shell, tmp_path, "", RUST, "exit 1")[0]
+
+
+@every_shell
+def test_an_activation_that_is_run_once_more_has_the_time_that_is_left(shell: list[str], tmp_path: Path) -> None:
+    more = 'logged() { echo "$1 s for ${2##*/}" >>"$dir/ran"; status=124; }'
+    assert failed(shell, tmp_path, "perl-2020-killed", PERL, more=more) == (
+        True,
+        "activate, run once more, did not end within 30 s",
+    )
+    assert (tmp_path / "ran").read_text() == "30 s for activate\n"
+
+
 ITS_USERS = "the units of users who are logged in failed while the system was activated: "
 
 
@@ -256,7 +338,34 @@ ITS_USERS = "the units of users who are logged in failed while the system was ac
         ),
         # Nothing is named.
         ([], "", "", "units failed to start while the system was activated (exit 4), though none is failed now"),
-        ([], "", "a.service", "well; "),
+        ([], "", "a.service", "well; units that switch-to-configuration does not name"),
+        (["form known"], "", "a.service", "switch-to-configuration test exited 4, and named nothing that has failed"),
+        # What names no unit, no unit excuses.
+        (
+            ["unit a.service", "other Failed to connect to bus: Connection refused"],
+            "ignore_units=a.service",
+            "a.service",
+            "switch-to-configuration test exited 4, and not for a unit alone (Failed to connect to bus: Connection re",
+        ),
+        # Nor a target that was refused by itself; where it may fail, it may.
+        (
+            ["unit a.service", "unit re.target", "itself re.target"],
+            "ignore_units=a.service",
+            "a.service",
+            "units failed while the system was activated: re.target.",
+        ),
+        (
+            [r"unit a.service", r"unit r\x2de.target", r"itself r\x2de.target"],
+            "ignore_units=a.service",
+            "a.service",
+            r"units failed while the system was activated: r\x2de.target.",
+        ),
+        (
+            ["unit a.service", "unit re.target", "itself re.target"],
+            "ignore_units='a.service\nre.*'",
+            "a.service",
+            "well; a.service re.target",
+        ),
         # It ends well, and is started again: it was the same before.
         (["unit loop.service"], "", "", "well; loop.service"),
     ],
@@ -264,11 +373,12 @@ ITS_USERS = "the units of users who are logged in failed while the system was ac
 def test_what_failed_while_the_system_was_activated(
     shell: list[str], tmp_path: Path, named: list[str], options: str, now: str, expected: str
 ) -> None:
-    files = {"said": "".join(f"{line}\n" for line in named), "failed.all": f"{now}\n" if now else ""}
+    files = {"failed.all": f"{now}\n" if now else ""}
     files |= {"log.whole": "", "failed-before": "a.service\n", "restarting": "loop.service forgiven\nb.service \n"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    text = (
+    text = "what_was_said='" + "\n".join(named) + "'\n"
+    text += (
         f'{options}\nif failures_are_forgiven; then echo "well; $forgiven_failures"; else echo "$code $complaint"; fi'
     )
     said = run(shell, tmp_path, text, "lib/activation").strip()
@@ -276,6 +386,21 @@ def test_what_failed_while_the_system_was_activated(
     assert said.startswith("units-failed ") == (not expected.startswith("well"))
     if "b.s" in expected:
         assert (tmp_path / "failed").read_text() in ("b.socket\n", "b.service\n")
+
+
+@every_shell
+def test_a_full_disk_forgives_nothing(shell: list[str], tmp_path: Path) -> None:
+    """Some tools do not see that what they write has no room."""
+    for name in ("said", "named", "forgiven", "blamed.all", "blamed", "failed"):
+        (tmp_path / name).symlink_to("/dev/full")
+    for name, text in {"log.whole": "", "failed.all": "", "failed-before": "", "restarting": ""}.items():
+        (tmp_path / name).write_text(text)
+    shutil.copy(SWITCHES / "rust-2024.log", tmp_path / "log")
+    text = 'exec 2>"$dir/errors"\nhear && named activation\nfailures_are_forgiven || echo "$code"'
+    assert run(shell, tmp_path, text, "lib/activation").splitlines()[1:] == [
+        "activation Failed to run activate script".partition(" ")[2],
+        "units-failed",
+    ]
 
 
 @every_shell
