@@ -106,6 +106,9 @@ def tried(lab: Lab, host: Host, fault: Fault) -> None:
     is_whole(host, before, fault.outcome)
     assert fault.said in record["why"] or fault.said in record["notes"], record
     assert fault.outcome != "rolled-back" or record["rung"], record
+    # The way back has an output of its own.
+    assert f"--- switch-to-configuration test of {before}" not in record["log"], record
+    assert record["rung"] != "test" or f"test of {before}" in record["undo_log"], record
     if fault.name == "broken-dbus":
         assert record["rung"] == "restart-bus", record
     if fault.name == "stop-hangs":

@@ -389,6 +389,14 @@ def test_what_failed_while_the_system_was_activated(
 
 
 @every_shell
+@pytest.mark.parametrize("pipe", [True, False])
+def test_without_a_pipe_nobody_sees_what_has_no_room(shell: list[str], tmp_path: Path, pipe: bool) -> None:
+    text = ("" if pipe else "mkfifo() { return 1; }\n") + 'open_log log\n[ ! -e "$log_file.whole" ] || echo whole\n'
+    text += 'echo x >&7; log_line y && said\n[ -z "$log_reader" ] || kill "$log_reader"'
+    assert run(shell, tmp_path, text) == ("whole\n" if pipe else "")
+
+
+@every_shell
 def test_a_full_disk_forgives_nothing(shell: list[str], tmp_path: Path) -> None:
     """Some tools do not see that what they write has no room."""
     for name in ("said", "named", "forgiven", "blamed.all", "blamed", "failed"):
