@@ -151,9 +151,9 @@ class HostResult:
     was not built or would be refused. All is empty where nothing would be activated."""
     reboot_reasons: list[str] = field(default_factory=list)
     """In check mode, why a reboot would be needed. `kernel`, `initrd`, `kernel-modules`, `kernel-params`,
-    `append-initrd-secrets` (what puts secrets into the initrd), `dtbs` and `devicetree` (device trees) are not those
-    that were booted; `inhibitor NAME` is one of NixOS's switch inhibitors that changes; `boot-only` is a system that
-    would not be activated; `status-100`, that `switch-to-configuration` exited 100."""
+    `append-initrd-secrets` (what puts secrets into the initrd), `dtbs` and `devicetree` (device trees) and `xen` (the
+    hypervisor) are not those that were booted; `inhibitor NAME` is one of NixOS's switch inhibitors that changes;
+    `boot-only` is a system that would not be activated; `status-100`, that `switch-to-configuration` exited 100."""
     free_space: FreeSpace = field(default_factory=FreeSpace)
     """In check mode, how much space is free. What is needed is what `min_free_space` says, and on `boot` at least as
     much as kernels and initrds take that are not there yet. The boot loader may remove those of older generations

@@ -162,8 +162,8 @@ reboot_required:
   returned: success
 reboot_reasons:
   description:
-    - C(initrd), C(kernel), C(kernel-modules), C(kernel-params), C(append-initrd-secrets), C(dtbs) and C(devicetree)
-      where those of the boot default are not those that were booted.
+    - C(initrd), C(kernel), C(kernel-modules), C(kernel-params), C(append-initrd-secrets), C(dtbs), C(devicetree) and
+      C(xen) where those of the boot default are not those that were booted.
     - C(boot-default) where the boot default does not run and waits for a reboot, as after a deployment without a test;
       not where what runs is only being tested, nor while a system runs that was booted once with
       M(deploy_flake.nixos.system_reboot).

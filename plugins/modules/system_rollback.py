@@ -209,9 +209,10 @@ would:
 reboot_reasons:
   description:
     - In check mode, why a reboot would be needed. C(kernel), C(initrd), C(kernel-modules), C(kernel-params),
-      C(append-initrd-secrets) (what puts secrets into the initrd), C(dtbs) and C(devicetree) (device trees) are not
-      those that were booted; C(inhibitor NAME) is one of NixOS's switch inhibitors that changes; C(boot-only) is a
-      system that would not be activated; C(status-100), that C(switch-to-configuration) exited 100.
+      C(append-initrd-secrets) (what puts secrets into the initrd), C(dtbs) and C(devicetree) (device trees) and C(xen)
+      (the hypervisor) are not those that were booted; C(inhibitor NAME) is one of NixOS's switch inhibitors that
+      changes; C(boot-only) is a system that would not be activated; C(status-100), that C(switch-to-configuration)
+      exited 100.
   type: list
   elements: str
   returned: in check mode, unless the host has the system

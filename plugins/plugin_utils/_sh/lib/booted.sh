@@ -17,6 +17,7 @@ other_parts() {
     [ "$line" = "$booted_line" ] || echo kernel-params
     # Which one of the device trees: the boot specification says.
     [ "$(devicetree_of /run/booted-system)" = "$(devicetree_of "$1")" ] || echo devicetree
+    [ "$(xen_of /run/booted-system)" = "$(xen_of "$1")" ] || echo xen
 }
 
 # read_text FILE: in $line, words between single spaces.
@@ -27,6 +28,14 @@ read_text() {
 }
 
 devicetree_of() { [ ! -e "$1/boot.json" ] || sed -n 's/.*"devicetree" *: *"\([^"]*\)".*/\1/p' "$1/boot.json"; }
+
+# xen_of SYSTEM: the hypervisor below the kernel, and its parameters; earlier releases have files of their own for that.
+xen_of() {
+    [ ! -e "$1/xen.gz" ] || readlink -f "$1/xen.gz"
+    read_text "$1/xen-params"
+    echo "$line"
+    [ ! -e "$1/boot.json" ] || tr -d '\n' <"$1/boot.json" | sed -n 's/.*"org\.xenproject\.[^"]*" *: *{\([^}]*\)}.*/\1/p'
+}
 
 answer_reboot_for() { local part; for part in $(other_parts "$1"); do answer reboot_for "$part"; done; }
 

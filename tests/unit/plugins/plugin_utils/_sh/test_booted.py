@@ -81,6 +81,39 @@ def test_device_tree(shell: list[str], tmp_path: Path) -> None:
 
 
 @every_shell
+@pytest.mark.parametrize("indent", [None, 2])
+def test_hypervisor(shell: list[str], tmp_path: Path, indent: int | None) -> None:
+    """Another one, or other parameters of the same, as the boot specification has them."""
+    boots = [
+        {"efiPath": "/nix/store/x-xen/xen.efi", "params": ["dom0_mem=4G"]},
+        {"efiPath": "/nix/store/x-xen/xen.efi", "params": ["dom0_mem=8G"]},
+    ]
+    for name, xen in zip(("booted", "new"), boots, strict=True):
+        system(tmp_path / name, LINKS)
+        spec = {"org.nixos.bootspec.v1": {"label": name}, "org.xenproject.bootspec.v2": xen}
+        (tmp_path / name / "boot.json").write_text(json.dumps(spec, indent=indent))
+    assert differs(shell, tmp_path) == ["xen"]
+    (tmp_path / "new/boot.json").write_text((tmp_path / "booted/boot.json").read_text())
+    assert differs(shell, tmp_path) == []
+
+
+@every_shell
+@pytest.mark.parametrize("what", ["xen.gz", "xen-params"])
+def test_hypervisor_of_earlier_releases(shell: list[str], tmp_path: Path, what: str) -> None:
+    for name in ("booted", "new"):
+        system(tmp_path / name, LINKS | {"xen.gz": "x1"})
+        (tmp_path / name / "xen-params").write_text("dom0_mem=4096M\n")
+    assert differs(shell, tmp_path) == []
+    if what == "xen.gz":
+        (tmp_path / "x2").touch()
+        (tmp_path / "new/xen.gz").unlink()
+        (tmp_path / "new/xen.gz").symlink_to("../x2")
+    else:
+        (tmp_path / "new/xen-params").write_text("dom0_mem=8192M\n")
+    assert differs(shell, tmp_path) == ["xen"]
+
+
+@every_shell
 @pytest.mark.parametrize(
     ("script", "said"),
     [
