@@ -222,10 +222,10 @@ rec {
   check-fails = c: { preSwitchChecks = c.preSwitchChecks // { never = "false"; }; };
 
   # Behind the check of the inhibitors, which fails first; and one that only looks as if it were about them.
-  inhibitor-and-check = c: inhibitor c // { preSwitchChecks = c.preSwitchChecks // { zz-never = "false"; }; };
+  inhibitor-and-check = c: inhibitor c // { preSwitchChecks = c.preSwitchChecks // { zz-never = "test no = yes"; }; };
   inhibitor-new-and-check = c: {
     switchInhibitors = c.switchInhibitors // { another = "1"; };
-    preSwitchChecks = c.preSwitchChecks // { never = "false"; };
+    preSwitchChecks = c.preSwitchChecks // { never = "test no = yes"; };
   };
 
   # Once it is active, the checks of every system refuse.
