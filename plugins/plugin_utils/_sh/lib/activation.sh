@@ -23,17 +23,23 @@ time_left() {
 }
 
 # activate_once_more UNTIL: the steps whose failure the Perl form hides behind 4. They are made to be run again and again: at each boot and each
-# switch. What the first run asked switch-to-configuration to restart is done; the second one's wishes would wait for the next switch.
+# switch. What the first run asked switch-to-configuration to restart is done; the second one's wishes would wait for the next switch. Nobody
+# else switches meanwhile: it holds their lock, and what it starts does not.
 activate_once_more() {
-    local asked list seconds
+    local asked list lock seconds until
+    until=$1
     asked=
+    lock=/run/nixos/switch-to-configuration.lock
     for list in activation-restart-list activation-reload-list; do [ -e "/run/nixos/$list" ] || asked="$asked /run/nixos/$list"; done
     if [ -e "$new_live/activate" ]; then
         echo "--- activate of $new_live, to see whether it fails" >&7
-        time_left "$1"
+        time_left "$until"
+        # Earlier releases have none.
+        set --
+        [ ! -e "$lock" ] || set -- flock -n -o -E 11 "$lock"
         NIXOS_ACTION="test"
         export NIXOS_ACTION
-        logged "$seconds" "$new_live/activate" "$new_live"
+        logged "$seconds" "$@" "$new_live/activate" "$new_live"
         unset NIXOS_ACTION
         # shellcheck disable=SC2086 # words
         [ -z "$asked" ] || rm -f $asked
@@ -41,6 +47,7 @@ activate_once_more() {
             log_line "it exited $status"
             reap_logged
             activation_failure=": activate, run once more, $(ended "$status" "$seconds")"
+            [ "$status" != 11 ] || ! lock_held || activation_failure=": activate could not be run once more, since somebody else switches the host"
             return 0
         }
     fi
@@ -49,7 +56,7 @@ activate_once_more() {
         return 0
     }
     [ -n "$(said_of_tmpfiles)" ] && [ -x "$new_live/systemd/bin/systemd-tmpfiles" ] || return 1
-    time_left "$1"
+    time_left "$until"
     logged "$seconds" "$new_live/systemd/bin/systemd-tmpfiles" --create --exclude-prefix=/dev
     [ "$status" != 0 ] || return 1
     activation_failure=": systemd-tmpfiles $(ended "$status" "$seconds")"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,7 +91,7 @@ def run(shell: list[str], directory: Path, text: str, library: str = "lib/said")
     script = (
         f"dir={directory} log_file={directory}/log allow= policy=strict ignore_units= new_live={directory}/system\n"
     )
-    script += f"{join(library)}\nsc() {{ :; }}\n"
+    script += f"{join(library).replace('/run/nixos', f'{directory}/nixos')}\nsc() {{ :; }}\n"
     if shell[0] == "busybox":
         # With its own tools as well.
         tools = directory / "tools"
@@ -223,6 +224,36 @@ def test_an_activation_that_failed_with_a_unit(
 @every_shell
 def test_where_something_of_it_is_lost_the_activation_is_asked_itself(shell: list[str], tmp_path: Path) -> None:
     assert failed(shell, tmp_path, "rust-2026-users", RUST, "exit 1", whole=False)[0]
+
+
+@every_shell
+@pytest.mark.parametrize("lock", [True, False], ids=["lock", "no lock"])
+def test_nobody_else_switches_while_the_activation_is_run_once_more(
+    shell: list[str], tmp_path: Path, lock: bool
+) -> None:
+    """Their lock is held, though by nothing that the script leaves behind; releases before there was one go without."""
+    (tmp_path / "nixos").mkdir()
+    file = tmp_path / "nixos/switch-to-configuration.lock"
+    if lock:
+        file.touch()
+    activate = f"sleep 9 >/dev/null 2>&1 &\nif flock -n {file} true; then echo free; else echo held; fi >{tmp_path}/was"
+    assert not failed(shell, tmp_path, "perl-2020-killed", PERL, activate)[0]
+    assert (tmp_path / "was").read_text() == ("held\n" if lock else "free\n")
+    subprocess.run(["flock", "-n", file, "true"], check=True)
+
+
+@every_shell
+def test_somebody_else_switches_when_the_activation_is_to_be_run_once_more(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "nixos").mkdir()
+    file = tmp_path / "nixos/switch-to-configuration.lock"
+    activate = f"touch {tmp_path}/ran"
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert failed(shell, tmp_path, "perl-2020-killed", PERL, activate) == (
+            True,
+            "activate could not be run once more, since somebody else switches the host",
+        )
+    assert not (tmp_path / "ran").exists()
 
 
 @every_shell
