@@ -47,34 +47,35 @@ keep_log() {
         # The directory is gone, or all that could write are.
         size=$(stat -c %s "$log_file" 2>/dev/null) || return 0
         [ "$dd_status" != 0 ] || [ "$size" != "$before" ] || return 0
-        keep_reasons "$before"
         before=$size
-        [ "$size" -lt 262144 ] || { mv -f "$log_file" "$log_file.before" && printf '' >"$log_file" && before=0; }
+        [ "$size" -lt 262144 ] || {
+            keep_reasons
+            mv -f "$log_file" "$log_file.before" && printf '' >"$log_file" && before=0
+        }
     done
 }
 
-# keep_reasons SIZE: of what came after so many bytes those lines by which one sees what has failed, however much is printed behind them. A
-# line may have begun before.
+# keep_reasons: of the file that is about to go those lines by which one sees what has failed, however much is printed behind them. Its last one
+# may end in the file that follows it. Only then, since it takes more time than to read.
 keep_reasons() {
     local kept
-    kept=$(stat -c %s "$log_file.reasons" 2>/dev/null) || kept=0
+    [ -e "$log_file.before" ] || return 0
+    kept=0
+    [ ! -s "$log_file.reasons" ] || kept=$(stat -c %s "$log_file.reasons") || kept=0
     [ "$kept" -lt 65536 ] || {
         rm -f "$log_file.whole"
         return 0
     }
-    {
-        if [ "$1" -ge 4095 ]; then
-            tail -c "+$(($1 - 4094))" "$log_file"
-        else
-            # It may also have begun in the file that had its turn before.
-            tail -c 4095 "$log_file.before" 2>/dev/null
-            cat "$log_file"
-        fi
-    } | tr -d '\000' | sed -n -E -e '/^--- switch-to-config/p' -e '/Activation script snippet .* failed|^Failed to |^Error: |^Pre-switch check/p' \
-        -e '/^warning: (the following units|user activation)|^(A dependency j|J)ob for |^Assertion failed on job|^Queued job for | is not active, cannot reload/p' \
-        -e '/^(Operation on or unit type of|Cannot perform operation on) |^Unit .* was started already once/p' \
-        -e '/^(activating|restarting|reloading|starting|setting up) |^the following new units|^Could not |^Unable to list users|^This is not a NixOS/p' |
-        cut -b 1-4000 >>"$log_file.reasons" || rm -f "$log_file.whole"
+    head -n 1 "$log_file" | cat "$log_file.before" - | reasons >>"$log_file.reasons" || rm -f "$log_file.whole"
+}
+
+# reasons: those lines of standard input.
+reasons() {
+    tr -d '\000' | LC_ALL=C grep -E -e '^--- switch-to-config' -e 'Activation script snippet .* failed|^Failed to |^Error: |^Pre-switch check' \
+        -e '^warning: (the following units|user activation)|^(A dependency j|J)ob for |^Assertion failed on job|^Queued job for | is not active, cannot reload' \
+        -e '^(Operation on or unit type of|Cannot perform operation on) |^Unit .* was started already once' \
+        -e '^(activating|restarting|reloading|starting|setting up) |^the following new units|^Could not |^Unable to list users|^This is not a NixOS' |
+        cut -b 1-4000
 }
 
 # reap_logged: what a command has left is ended, and with it who reads the log, since nothing tells them apart.
@@ -112,7 +113,12 @@ log_end() { whole_log | tail -c 16384 | tail -n 40; }
 
 # log_for_people: the last of it, and before that what one sees of the reasons where they are not among it.
 log_for_people() {
-    [ ! -s "$log_file.reasons" ] || { cat "$log_file.reasons" && echo "---" && log_end; } | awk '
+    {
+        cat "$log_file.reasons" 2>/dev/null
+        whole_log | reasons
+        echo "---"
+        log_end
+    } | awk '
         end { if ($0 in reason) reason[$0] = "shown"; next }
         $0 == "---" { end = 1; next }
         /^(--- |activating|restarting|reloading|starting|setting up|the following new units)/ || $0 in reason { next }

@@ -294,7 +294,7 @@ def test_an_activation_script_that_says_what_a_later_step_does(shell: list[str],
     (tmp_path / "log.whole").touch()
     expected = "activation Failed to run activate script"
     assert expected in run(shell, tmp_path, "said").splitlines()
-    run(shell, tmp_path, 'keep_reasons 0; : >"$log_file"')
+    run(shell, tmp_path, 'mv "$log_file" "$log_file.before"; : >"$log_file"; keep_reasons; rm "$log_file.before"')
     assert expected in run(shell, tmp_path, "said").splitlines()
 
 
@@ -443,14 +443,33 @@ def test_a_full_disk_forgives_nothing(shell: list[str], tmp_path: Path) -> None:
 
 
 @every_shell
-@pytest.mark.parametrize("cut", [1, 20, 38])
+@pytest.mark.parametrize("cut", [0, 1, 20, 38])
 def test_a_reason_that_is_cut_in_two(shell: list[str], tmp_path: Path, cut: int) -> None:
-    """It begins in the file whose turn is over, or was read in part."""
+    """It begins in the file that is about to go, and ends in the one that follows it."""
     line = "Activation script snippet 'a' failed (1)\n"
-    for name, kept in (("turned", ""), ("read", "x\n" * 3000)):
-        directory = tmp_path / name
-        directory.mkdir()
-        (directory / "log.before").write_text("y\n" * 3000 + ("" if kept else line[:cut]))
-        (directory / "log").write_text(f"{kept}{line[:cut]}{line[cut:]}z\n" if kept else f"{line[cut:]}z\n")
-        run(shell, directory, f"keep_reasons {len(kept) + cut if kept else 0}")
-        assert (directory / "log.reasons").read_text() == line
+    (tmp_path / "log.before").write_text("y\n" * 3000 + line[:cut])
+    (tmp_path / "log").write_text(line[cut:] + "z\n" * 3000)
+    run(shell, tmp_path, "keep_reasons")
+    assert (tmp_path / "log.reasons").read_text() == line
+
+
+@every_shell
+def test_what_is_still_there_is_not_kept_twice(shell: list[str], tmp_path: Path) -> None:
+    """Or what an activation script said would be taken for what comes behind it."""
+    said = "activating the configuration...\nFailed to find a cache\nrestarting sysinit-reactivation.target\n"
+    (tmp_path / "log").write_text(f"--- switch-to-configuration test of /x\n{said}" + "z\n" * 3000)
+    run(shell, tmp_path, 'keep_reasons; mv "$log_file" "$log_file.before"; echo a >"$log_file"')
+    assert run(shell, tmp_path, "said").splitlines() == ["form known"]
+    run(shell, tmp_path, 'keep_reasons; mv "$log_file" "$log_file.before"; echo b >"$log_file"')
+    assert run(shell, tmp_path, "said").splitlines() == ["form known"]
+
+
+@every_shell
+def test_little_noise_pushes_no_reason_out_either(shell: list[str], tmp_path: Path) -> None:
+    """More than a report has room for, and less than a file."""
+    (tmp_path / "log").write_text("Activation script snippet 'a' failed (1)\n" + "noise\n" * 100)
+    assert run(shell, tmp_path, "log_for_people").splitlines() == [
+        "Activation script snippet 'a' failed (1)",
+        "…",
+        *["noise"] * 40,
+    ]
