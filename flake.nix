@@ -54,5 +54,22 @@
       });
 
       nixosModules.default = import ./nix/module.nix;
+
+      overlays.default = final: _: { deploy-flake = final.callPackage ./nix/package.nix { }; };
+
+      formatter = each (pkgs: pkgs.nixfmt-tree);
+
+      # Virtual machines, which want KVM: docs/development.md says how to run them.
+      checks = nixpkgs.lib.genAttrs (nixpkgs.lib.filter (nixpkgs.lib.hasSuffix "-linux") systems) (
+        system:
+        let
+          inherit (self.packages.${system}) deploy-flake;
+        in
+        { package = deploy-flake; }
+        // import ./nix/tests {
+          inherit deploy-flake nixpkgs self;
+          pkgs = nixpkgs.legacyPackages.${system};
+        }
+      );
     };
 }

@@ -1,0 +1,3 @@
+{
+  environment.etc.deployed.text = "1";
+}
