@@ -17,10 +17,16 @@
       each = make: nixpkgs.lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
     in
     {
-      packages = each (pkgs: rec {
-        deploy-flake = pkgs.callPackage ./nix/package.nix { };
-        default = deploy-flake;
-      });
+      packages = each (
+        pkgs:
+        let
+          inherit (self.overlays.default pkgs pkgs) deploy-flake;
+        in
+        {
+          inherit deploy-flake;
+          default = deploy-flake;
+        }
+      );
 
       apps = each (
         pkgs:

@@ -1,0 +1,5 @@
+# What every machine of a test has besides.
+{ lib, ... }:
+{
+  system.switch.enable = lib.mkDefault false;
+}
