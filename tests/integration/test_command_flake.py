@@ -5,41 +5,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from typing import Any
-
 import pytest
-from integration.commanding import ROOT
+from integration.evaluating import Nix
 
 from lab import Host
 
-STAND_IN = ROOT / "tests" / "package" / "nixpkgs"
 SYSTEMS = ["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"]
-
-
-class Nix:
-    """Nix on a host of the lab."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        place = host.root / "var/lib/deploy-flake-source"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        for name in ("flake.nix", "nix", "deploy_flake", "pyproject.toml"):
-            source = ROOT / name
-            copy: Any = shutil.copytree if source.is_dir() else shutil.copy2
-            copy(source, place / name)
-        shutil.copytree(STAND_IN, place / "stand-in")
-
-    def run(self, verb: str, more: str) -> str:
-        options = "--extra-experimental-features 'nix-command flakes' --no-write-lock-file"
-        inputs = "--override-input nixpkgs path:/var/lib/deploy-flake-source/stand-in"
-        where = "path:/var/lib/deploy-flake-source"
-        return self.host.run(f"nix {verb} {options} {inputs} {where}{more}").stdout
-
-    def json(self, output: str, apply: str = "x: x") -> Any:
-        return json.loads(self.run("eval --json", f"#{output} --apply '{apply}'"))
 
 
 @pytest.fixture

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The flake's checks, evaluated by real Nix against a stand-in for nixpkgs: what they say, not that they pass."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator
+
+import pytest
+from integration.commanding import ROOT
+from integration.evaluating import Nix
+
+from lab import Host
+
+DRIVER = {"connect", "execute", "fail", "log", "start", "succeed", "wait_for_unit", "wait_until_succeeds"}
+"""What is called of a machine of NixOS's test driver."""
+
+
+@pytest.fixture
+def nix(hosts: dict[str, Host]) -> Nix:
+    return Nix(hosts["host1"])
+
+
+def test_checks_of_each_system(nix: Nix) -> None:
+    names = nix.json("checks", "builtins.mapAttrs (_: builtins.attrNames)")
+    assert names == {
+        "aarch64-linux": ["deploy", "package", "systemd-boot"],
+        "x86_64-linux": ["deploy", "grub", "package", "systemd-boot"],
+    }
+
+
+def test_scripts_of_the_checks(nix: Nix) -> None:
+    """They are Python, and use what the driver's machines have and what they define."""
+    told = "builtins.mapAttrs (_: t: { inherit (t) script; machines = builtins.attrNames t.nodes; })"
+    found = nix.json("checks.x86_64-linux", f'checks: {told} (removeAttrs checks [ "package" ])')
+    assert sorted(found) == ["deploy", "grub", "systemd-boot"]
+    for name, check in found.items():
+        tree = ast.parse(check["script"], name)
+        known = {"start_all", "subtest", *check["machines"], *dir(builtins), *_defined(tree)}
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert used <= known, name
+        assert _called(tree, {*check["machines"], "machine"}) <= DRIVER, name
+
+
+def test_targets_evaluate_the_systems_that_are_built_for_them(nix: Nix) -> None:
+    """The flake of the check, made by the commands of its script: a target has all that it wants to build."""
+    check = nix.json(
+        "checks.x86_64-linux.deploy",
+        "t: { inherit (t) script; paths = map toString t.nodes.target1.virtualisation.additionalPaths; }",
+    )
+    said = [[one for one in call if "/root/hosts" in one] for call in _commands(ast.parse(check["script"]))]
+    made, changed = filter(None, said)
+    told = "builtins.mapAttrs (_: s: with s.config; [ system.build.toplevel.outPath environment.etc.deployed.text ])"
+    for commands, deployed in ((made, "1"), (changed, "2")):
+        systems = nix.shell(
+            *(["rm -rf /root/hosts"] if commands is made else []),
+            *commands,
+            f"nix eval --json path:/root/hosts#nixosConfigurations --apply '{told}'",
+        )
+        assert sorted(systems) == ["target1", "target2"]
+        for path, version in systems.values():
+            assert version == deployed
+            assert path in check["paths"]
+
+
+@pytest.mark.parametrize(
+    ("file", "good", "bad", "error"),
+    [
+        ("flake.nix", "pkgs.nixfmt-tree", "pkgs.nixfmt-treee", "attribute 'nixfmt-treee' missing"),
+        ("flake.nix", "final.callPackage", "final.callpackage", "attribute 'callpackage' missing"),
+        ("nix/module.nix", "isNormalUser", "isNormaluser", "`users.users.deploy.isNormaluser' does not exist"),
+        ("nix/trial.nix", "wantedBy", "wantedby", "`systemd.services.deploy-flake-trial.wantedby' does not exist"),
+        ("nix/tests/default.nix", "useEFIBoot", "useEfiBoot", "`virtualisation.useEfiBoot' does not exist"),
+        ("nix/tests/deploy.nix", "networkConfig", "networkconfig", "attribute 'networkconfig' missing"),
+        ("nix/tests/flake/locked-out.nix", "openFirewall", "firewall", "`services.openssh.firewall' does not exist"),
+        ("nix/tests/flake/target.nix", "cores = 2", "cores = true", "`virtualisation.cores' is not of type"),
+        ("nix/tests/trial.nix", "openFirewall", "firewall", "`services.openssh.firewall' does not exist"),
+    ],
+)
+def test_what_is_misspelt_is_found(nix: Nix, file: str, good: str, bad: str, error: str) -> None:
+    """The stand-in would be worth nothing otherwise."""
+    text = (ROOT / file).read_text()
+    assert good in text
+    nix.write(file, text.replace(good, bad))
+    done = nix.attempt("flake check --no-build", "")
+    assert done.returncode != 0
+    assert error in done.stderr
+
+
+def _defined(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+def _called(tree: ast.AST, machines: set[str]) -> set[str]:
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in machines
+    }
+
+
+def _commands(tree: ast.AST) -> Iterator[list[str]]:
+    """What the controller is told to run, call by call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "succeed":
+            yield [str(one.value) for one in node.args if isinstance(one, ast.Constant)]
