@@ -19,7 +19,7 @@ in
     )
     for name in ${builtins.toJSON targets}:
         # ssh-keyscan exits with 0 even if nobody answers.
-        controller.wait_until_succeeds(f"ssh-keyscan {name} | grep ecdsa >>/root/.ssh/known_hosts")
+        controller.wait_until_succeeds(f"ssh-keyscan {name} | grep ed25519 >>/root/.ssh/known_hosts")
 
 
     def deploy_flake(arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:

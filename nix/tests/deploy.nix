@@ -77,6 +77,7 @@ in
         "nix-command"
         "flakes"
       ];
+      virtualisation.memorySize = 2048;
       virtualisation.additionalPaths = [
         "${nixpkgs}"
         "${self}"

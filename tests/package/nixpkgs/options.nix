@@ -16,6 +16,7 @@ in
 {
   options = {
     boot = {
+      growPartition = bool;
       kernelParams = strings;
       loader = {
         efi.canTouchEfiVariables = bool;
