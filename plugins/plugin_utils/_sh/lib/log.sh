@@ -130,6 +130,9 @@ log_for_people() {
     log_end
 }
 
+# log_turn: tells one turn of its files from the next.
+log_turn() { stat -c %i "$log_file" 2>/dev/null && stat -c %s "$log_file.reasons" 2>/dev/null; }
+
 whole_log() { cat "$log_file.before" "$log_file" 2>/dev/null; }
 
 # last_words: what a program printed last, on one line.

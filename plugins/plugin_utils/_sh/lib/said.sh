@@ -10,6 +10,24 @@
 # all, since its own programs may say what looks like the next part. Later in its work "reload daemon" is about the manager of a user. What
 # switches the units of a user is the same program, and what it dies of its own.
 said() {
+    local tries turn words
+    tries=0
+    # Not from the middle of a turn of the log's files, which may be just behind the last line.
+    while :; do
+        turn=$(log_turn)
+        words=$(said_so_far) || return
+        [ "$turn" != "$(log_turn)" ] || break
+        tries=$((tries + 1))
+        [ "$tries" -lt 5 ] || {
+            # Somebody prints without end.
+            rm -f "$log_file.whole"
+            break
+        }
+    done
+    [ -z "$words" ] || printf '%s\n' "$words"
+}
+
+said_so_far() {
     { cat "$log_file.reasons" 2>/dev/null; whole_log; } | tr -d '\000' | awk '
         function add(kind, text) {
             if (!((kind, text) in listed)) {

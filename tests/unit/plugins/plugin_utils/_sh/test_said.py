@@ -473,3 +473,27 @@ def test_little_noise_pushes_no_reason_out_either(shell: list[str], tmp_path: Pa
         "…",
         *["noise"] * 40,
     ]
+
+
+@every_shell
+@pytest.mark.parametrize(("turns", "whole"), [(1, True), (99, False)], ids=["once", "without end"])
+def test_files_that_take_turns_while_they_are_read(shell: list[str], tmp_path: Path, turns: int, whole: bool) -> None:
+    """What is read from the middle of that does not count."""
+    (tmp_path / "log").write_text("--- switch-to-configuration test of /x\n")
+    (tmp_path / "log.whole").touch()
+    (tmp_path / "turned").touch()
+    unit = "activating the configuration...\nsetting up tmpfiles\nwarning: the following units failed: a.service\n"
+    (tmp_path / "next").write_text(unit)
+    text = f"""
+whole_log() {{
+    cat "$log_file"
+    [ "$(wc -l <"$dir/turned")" -ge {turns} ] || {{
+        echo >>"$dir/turned"
+        mv "$log_file" "$log_file.before"
+        cat "$log_file.before" "$dir/next" >"$log_file"
+    }}
+}}
+said
+[ ! -e "$log_file.whole" ] || echo whole
+"""
+    assert run(shell, tmp_path, text).splitlines() == ["unit a.service", "form known", *(["whole"] if whole else [])]
