@@ -193,8 +193,17 @@ rec {
   # Fails, and the system is active all the same.
   exit-2 = activation "fails" "false";
 
-  # A unit fails as well, and its code takes the place of the other one.
-  exit-2-and-4 = c: activation "fails" "false" c // exit-4 c;
+  # A unit fails as well, and its code takes the place of the other one; and what comes behind it prints more than a report has room for.
+  exit-2-and-4 =
+    c:
+    activation "noise" ''
+      i=0
+      while [ "$i" -lt 100 ]; do
+        i=$((i + 1))
+        echo "chown: warning: '.' should be ':': 'user$i.users'"
+      done
+    '' (c // activation "fails" "false" c)
+    // exit-4 c;
 
   # The same as the Perl form tells it, with an activation script that ends in the middle: not at all.
   exit-2-and-4-untold =
@@ -501,6 +510,9 @@ rec {
 
   # It waits to be started again at most moments.
   loops-slowly = loop "sleep 1; exit 1" "60";
+
+  # So it does when a switch looks, which counts it.
+  loops-at-once = loop "exit 1" "60";
 
   # --- what it prints ---
 

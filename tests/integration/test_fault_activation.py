@@ -109,6 +109,12 @@ def tried(lab: Lab, host: Host, fault: Fault) -> None:
     # The way back has an output of its own.
     assert f"--- switch-to-configuration test of {before}" not in record["log"], record
     assert record["rung"] != "test" or f"test of {before}" in record["undo_log"], record
+    if fault.name == "exit-2-and-4":
+        # Much was printed behind the reason, which is there all the same.
+        reasons, _, end = record["log"].partition("\n…\n")
+        assert "snippet 'fails' failed (1)" in reasons, record
+        assert "snippet" not in end, record
+        assert "'user100.users'" in end, record
     if fault.name == "broken-dbus":
         assert record["rung"] == "restart-bus", record
     if fault.name == "stop-hangs":
@@ -146,6 +152,23 @@ def test_failures_that_may_be(lab: Lab, whole: dict[str, Host]) -> None:
 
     at_once({whole[name]: commits for name in cases})
     lab.reset([whole[name] for name in cases])
+
+
+def test_an_earlier_failure_of_the_same_unit_is_not_told_again(lab: Lab, whole: dict[str, Host]) -> None:
+    host = whole["host1"]
+    earlier = (
+        "systemd-run -q --wait --unit=broken.service sh -c 'echo of old; exit 7'; systemctl reset-failed broken.service"
+    )
+    host.run(earlier, check=True)
+    with deploying(lab, host, build(host, "exit-4")) as deployment:
+        assert deployment.end() != 0, deployment.output
+        assert "broken.service: broken.service: Failed with result 'exit-code'" in deployment.output, deployment.output
+    settled(host)
+    told = last_record(host)["journal"]
+    assert told.count("Failed with result 'exit-code'") == 1, told
+    assert "of old" not in told
+    # It is in the journal all the same.
+    assert "of old" in host.run("journalctl --no-pager -q -o cat -u broken.service", check=True).stdout
 
 
 def test_activation_that_the_kernel_kills(lab: Lab, whole: dict[str, Host]) -> None:

@@ -288,10 +288,13 @@ def test_crash_loops(lab: Lab, whole: dict[str, Host]) -> None:
 def test_crash_loop_that_there_was_before(lab: Lab, whole: dict[str, Host]) -> None:
     """It is forgiven where nothing but new failures counts, and is named before anything is touched where all count."""
     host = whole["host3"]
-    system, again = build(host, "loops-slowly"), build(host, "loops-slowly", version="again")
+    system, again = build(host, "loops-at-once"), build(host, "loops-at-once", version="again")
+    # The switch counts it as well.
+    forgiven = "failed while the system was activated, as it may: loop.service"
     with deploying(lab, host, system, ignore_units=["loop.*"]) as first:
         assert first.end() == 0, first.output
     is_whole(host, system, "committed")
+    assert forgiven in last_record(host)["notes"]
     wait_for(lambda: property_of(host, "loop.service", "SubState") == "auto-restart", 20)
     with deploying(lab, host, again) as strict:
         assert strict.end() != 0
@@ -301,6 +304,7 @@ def test_crash_loop_that_there_was_before(lab: Lab, whole: dict[str, Host]) -> N
     with deploying(lab, host, again, health_policy="no_new_failures", limits=SHORT | {"settle": 4}) as lenient:
         assert lenient.end() == 0, lenient.output
     is_whole(host, again, "committed")
+    assert forgiven in last_record(host)["notes"]
     # What mends it.
     well = build(host)
     with deploying(lab, host, well, health_policy="no_new_failures") as mended:
