@@ -151,6 +151,15 @@ def test_failures_that_may_be(lab: Lab, whole: dict[str, Host]) -> None:
         assert f"failed while the system was activated, as it may: {named}" in record["notes"], record
 
     at_once({whole[name]: commits for name in cases})
+    # On the way back as well such a system is switched to, and its users' units fail once more.
+    host = whole["host3"]
+    before = systems(host).running
+    with deploying(lab, host, build(host, "exit-2")) as deployment:
+        assert deployment.end() != 0, deployment.output
+    is_whole(host, before, "rolled-back")
+    record = last_record(host)
+    assert record["rung"] == "test", record
+    assert "user activation for deploy failed" in record["undo_log"], record
     lab.reset([whole[name] for name in cases])
 
 
