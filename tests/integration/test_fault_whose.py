@@ -218,7 +218,7 @@ def test_somebody_switches_between_two_ways_back(lab: Lab, whole: dict[str, Host
             rung = wait_for(lambda: directory(host)) / "rung"
             # It begins with services that it starts anew.
             wait_for(lambda: rung.exists() and rung.read_text().strip() == "restart-bus", pause=0.001)
-            log, switched = rung.with_name("log"), False
+            log, switched = rung.with_name("undo.log"), False
             while not switched:
                 assert rung.read_text().strip() == "restart-bus"
                 with stopped(*processes(host), *processes(host, guard(host))):
