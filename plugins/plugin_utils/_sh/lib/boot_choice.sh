@@ -1,5 +1,6 @@
 # The entry that the boot loader starts once and then forgets: systemd-boot's (an EFI variable that it removes before it starts the
 # entry) and GRUB's (next_entry in grubenv, which NixOS's grub.cfg empties before it does). Before it: $loader.
+# needs: on_disk
 # shellcheck shell=sh
 
 grubenv=/boot/grub/grubenv
@@ -28,5 +29,13 @@ not_once() {
     else
         timeout -k 5 20 bootctl set-oneshot ""
     fi
-    [ ! -d /boot ] || sync -f /boot
+    choice_to_disk
+}
+
+# choice_to_disk: GRUB's is a file, which it finds and changes by the blocks that are on the disk.
+choice_to_disk() {
+    local place
+    for place in "${grubenv%/*}" /boot; do
+        [ ! -d "$place" ] || { to_disk 60 "$place"; return; }
+    done
 }

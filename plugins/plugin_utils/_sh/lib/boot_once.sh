@@ -134,7 +134,7 @@ boot_once() {
     else
         said=$(timeout -k 5 20 bootctl set-oneshot "$1" 2>&1)
     fi || { complain no-one-shot "the boot loader could not be told to boot '$1' once: $said"; return; }
-    [ ! -d /boot ] || sync -f /boot
+    choice_to_disk
     chosen=$(chosen_once)
     [ "$chosen" = "$1" ] || complain no-one-shot "the boot loader was told to boot '$1' once, and would boot '$chosen'"
 }

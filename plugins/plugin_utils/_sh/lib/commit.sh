@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # inputs: commit_limit rollback_limit mode
-# needs: base boot_loader health highest_generation lines log open_marks process profile record reports_to_directory said switch whose
+# needs: base boot_loader health highest_generation lines log on_disk open_marks process profile record reports_to_directory said switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -67,7 +67,7 @@ names_new() { [ "$(boot_default)" = "$new" ] && may_commit; }
 
 # finish_commit: from the moved profile link on.
 finish_commit() {
-    limited "$commit_limit" sync -f "$profile"
+    sync_systems "$commit_limit"
     state commit-boot
     switch_to "$commit_limit" "$new" boot names_new
     [ "$switch_status" = 0 ] || switch_to "$commit_limit" "$new" boot names_new

@@ -5,14 +5,6 @@
 # What switch_to ends with where somebody else has switched the host before its turn came; no status of switch-to-configuration.
 taken=199
 
-# sync_boot_side LIMIT: only the file systems that matter: a network mount that hangs must not hold up a commit.
-sync_boot_side() {
-    local place
-    limited "$1" sync -f "${profile%/*}"
-    for place in /boot /efi /boot/efi; do [ ! -d "$place" ] || limited "$1" sync -f "$place"; done
-    return 0
-}
-
 # lock_held: whether a switch-to-configuration really holds its lock; exit 11 alone says less.
 lock_held() {
     [ -e /run/nixos/switch-to-configuration.lock ] && ! flock -n /run/nixos/switch-to-configuration.lock true

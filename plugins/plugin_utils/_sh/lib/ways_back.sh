@@ -1,6 +1,6 @@
 # The ways back to the system that ran, one after the other, each under its limit and verified.
 # inputs: last_resort_reboot rollback_limit commit_limit over_ssh
-# needs: base commit directory lines log manager open_marks process reports_to_directory switch unit_changes units verify whose
+# needs: base commit directory lines log manager on_disk open_marks process reports_to_directory switch unit_changes units verify whose
 # shellcheck shell=sh
 
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.

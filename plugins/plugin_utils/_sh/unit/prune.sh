@@ -2,7 +2,7 @@
 # generation a line), boot_limit, collect, garbage_limit.
 # inputs: wanted boot_limit collect garbage_limit
 # facts: interpreter
-# needs: base boot_loader durable free_space log process profile switch switching_units trial
+# needs: base boot_loader durable free_space log on_disk process profile switch switching_units trial
 # shellcheck shell=sh disable=SC1091
 
 # Links that are here are still roots of the garbage collector, but no generations.
@@ -103,6 +103,8 @@ write_boot_entries() {
         [ "$switch_status" != "$taken" ] || end_with superseded
         end_with "boot-failed $switch_status"
     fi
+    # What they start is collected next.
+    sync_boot_side "$boot_limit"
     printf '' >"$dir/boot-written"
     rm -rf "$aside"
     sync -f "${profile%/*}"

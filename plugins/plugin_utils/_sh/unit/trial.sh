@@ -2,8 +2,8 @@
 # in progress meanwhile and a lost connection ends nothing. Its answer is a file. Arguments: the directory, and
 # look (which changes nothing), prepare, unchoose, failed or end.
 # inputs: id new commit_limit prepare_limit keep_limit host_limit pre_activate_script why
-# needs: base boot_choice boot_once complain durable forget_trial highest_generation log note_trial profile switch tools trial
-# needs: trial_outcome
+# needs: base boot_choice boot_once complain durable forget_trial highest_generation log note_trial on_disk profile switch tools
+# needs: trial trial_outcome
 # shellcheck shell=sh disable=SC1091
 
 # stop_here REASON MESSAGE: whatever was done is taken back first.

@@ -20,6 +20,7 @@ PLAYED = """
 profile=$PWD/profiles/system dir=$PWD
 boot_default() { readlink "$profile"; }
 sync() { :; }
+sync_boot_side() { :; }
 ask_loader() { loader_starts=; }
 logged() {
     [ -e moved ] || { touch moved && ln -sfn theirs "$profile"; }
@@ -54,7 +55,7 @@ def test_removal(shell: list[str], tmp_path: Path) -> None:
 @every_shell
 def test_trial(shell: list[str], tmp_path: Path) -> None:
     """A preparation gives up, and what it has written over is written again; an end of one writes theirs."""
-    begin = "commit_limit=9 trial_old=ours\nsync_boot_side() { :; }\n"
+    begin = "commit_limit=9 trial_old=ours\n"
     ours, theirs = (f"{who}/bin/switch-to-configuration" for who in ("ours", "theirs"))
     said = ["199", "0"]
     then = 'write_entries_again || echo "$switch_status"\nwrite_entries_of_default\necho "$switch_status"'
@@ -63,7 +64,7 @@ def test_trial(shell: list[str], tmp_path: Path) -> None:
 
 @every_shell
 def test_end_of_a_trial(shell: list[str], tmp_path: Path) -> None:
-    then = 'commit_limit=9\nsync_boot_side() { :; }\nwrite_entries_of_default\necho "$switch_status $trial_old"'
+    then = 'commit_limit=9\nwrite_entries_of_default\necho "$switch_status $trial_old"'
     ours, theirs = (f"{who}/bin/switch-to-configuration" for who in ("ours", "theirs"))
     assert written(shell, tmp_path, "trial", then) == [ours, theirs, "0", "theirs"]
 

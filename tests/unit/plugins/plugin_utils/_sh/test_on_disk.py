@@ -1,0 +1,77 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must be on the disk before a deployment goes on. That it is there, tests on machines whose power is cut show."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join, program
+
+SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
+every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
+MOUNTS = """\
+21 1 254:2 / / rw,relatime shared:1 - ext4 /dev/vda2 rw
+22 21 254:1 / /boot rw,relatime shared:2 - autofs systemd-1 rw
+23 22 254:1 / /boot rw,relatime - vfat /dev/vda1 rw
+24 21 254:3 / /boot-fallback rw,relatime shared:3 master:4 - ext4 /dev/vdb1 rw
+25 21 254:4 / /esp rw,relatime shared:5 - vfat /dev/vdc1 rw
+26 21 254:5 / /media/my\\040stick rw,relatime shared:6 - vfat /dev/vdd1 rw
+27 21 0:40 / /srv rw,relatime shared:7 - nfs4 server:/srv rw
+"""
+# Says instead of doing it.
+SAID = """
+limited() { shift; "$@"; }
+sync() { echo "sync $*"; }
+profile=/nix/var/nix/profiles/system
+mount_table=mounts
+"""
+STORE = ["sync -f /nix/var/nix/profiles", "sync -f /nix/store"]
+
+
+def run(shell: list[str], script: str, where: Path) -> list[str]:
+    (where / "mounts").write_text(MOUNTS)
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=where)
+    assert not done.stderr, done.stderr
+    return done.stdout.splitlines()
+
+
+@every_shell
+def test_boot_side(shell: list[str], tmp_path: Path) -> None:
+    """Each file system that a boot loader reads is written, and then the cache of its disk."""
+    said = run(shell, f"{join('lib/on_disk')}\n{SAID}\nsync_boot_side 9", tmp_path)
+    places = ("/boot", "/boot-fallback", "/esp")
+    assert said == STORE + [f"sync {word}{place}" for place in places for word in ("-f ", "")]
+
+
+@every_shell
+def test_store_of_its_own(shell: list[str], tmp_path: Path) -> None:
+    """The moved profile link is on the disk before the boot loader is written; it is not where it leads to."""
+    script = f"{join('lib/commit')}\n{SAID}\ncommit_limit=9 new=/new dir=.\nstate() {{ :; }}\nwhy() {{ :; }}\n"
+    script += 'switch_to() { echo "writes the boot loader"; switch_status=199; }\nfinish_commit'
+    said = run(shell, f"{script} || :", tmp_path)
+    assert said[:3] == [*STORE, "writes the boot loader"]
+
+
+@every_shell
+def test_choice_of_an_entry(shell: list[str], tmp_path: Path) -> None:
+    """GRUB reads what grub-reboot has written without the file system's journal."""
+    script = f"{join('lib/boot_once')}\n{SAID}\nloader=grub grubenv=grub/grubenv\nmkdir grub\n"
+    script += "timeout() { :; }\nchosen_once() { echo entry; }\n"
+    assert run(shell, f"{script}boot_once entry\nnot_once entry", tmp_path) == 2 * ["sync -f grub", "sync grub"]
+
+
+@every_shell
+def test_removal(shell: list[str], tmp_path: Path) -> None:
+    """The boot loader names what is gone no more, also after a power loss, before it is collected."""
+    functions = program("prune").rpartition('main "$@"')[0]
+    script = f"{functions}\n{SAID}\ndir=. boot_limit=9 default=ours aside=aside profile=profiles/system\n"
+    script += "mkdir -p aside profiles\nask_loader() { loader_starts=; }\nis_still_default() { :; }\n"
+    script += 'write_loader() { echo "writes the boot loader"; switch_status=0; }\n'
+    script += 'sync_boot_side() { [ ! -d aside ] || echo "boot side"; }\nwrite_boot_entries'
+    said = run(shell, script, tmp_path)
+    assert said == ["sync -f profiles", "writes the boot loader", "boot side", "sync -f profiles"]
