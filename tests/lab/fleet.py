@@ -49,7 +49,7 @@ class Lab:
             layers = image.layers(self.state)
             self._drop_stale(layers)
             image.drop_old(self.state, keep=layers)
-            self._prepare(layers, count)
+            self._prepare(layers)
             wanted = [Host(self.state, f"host{number}") for number in range(1, count + 1)]
             new = [host for host in wanted if not self._usable(host)]
             for host in self.hosts.values():
@@ -83,11 +83,11 @@ class Lab:
                 host.reset(wait=False)
             _wait_all(chosen)
 
-    def _prepare(self, layers: list[Path], count: int) -> None:
+    def _prepare(self, layers: list[Path]) -> None:
         self.state.hosts.mkdir(parents=True, exist_ok=True)
         (self.state.running / "layers").write_text("".join(f"{path}\n" for path in layers))
         (self.state.running / "version").write_text(_version(layers))
-        limits.raise_for(self.state, count)
+        limits.raise_for(self.state)
         network.make_bridge(self.state)
         cgroup.make(self.state)
 

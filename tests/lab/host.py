@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cgroup, disk, keys, mounts, network
+from lab import cgroup, disk, keys, limits, mounts, network, reason
 from lab.shell import LabError, run
 from lab.state import State
 
@@ -259,11 +259,18 @@ class Host:
             try:
                 failed = self.run(["systemctl", "--failed", "--plain", "--no-legend"], timeout=10).stdout
                 names = [line.split()[0] for line in failed.splitlines()]
-                return f"failed units: {' '.join(names) or 'none'}"
+                return f"failed units: {'; '.join(map(self._why_failed, names[:3])) or 'none'}"
             except (LabError, subprocess.TimeoutExpired):
                 pass
-        last = self.console.read_text(errors="replace").strip().splitlines()[-1:] if self.console.exists() else []
-        return f"console: {last[0].strip() if last else 'empty'} (more: lab logs {self.name})"
+        console = self.console.read_text(errors="replace") if self.console.exists() else ""
+        return f"console: {reason.of_log(console)} (more: lab logs {self.name})"
+
+    def _why_failed(self, unit: str) -> str:
+        journal = ["journalctl", "--no-pager", "--boot", "--output=cat", "--lines=30", f"--unit={unit}"]
+        why = reason.of_unit(self.run(journal, timeout=10).stdout)
+        if "Too many open files" in why:
+            why += f" (limits of this machine: {limits.said()})"
+        return f"{unit}: {why}"
 
 
 def _write(path: Path, text: str, mode: int) -> None:

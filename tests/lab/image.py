@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import cgroup, mounts, nspawn
+from lab import cgroup, mounts, nspawn, reason
 from lab.shell import LabError, say, sh
 from lab.state import State
 
@@ -152,8 +152,7 @@ def _make_base(state: State, base: Path) -> None:
         with log.open("w") as out:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
         if done.returncode:
-            reason = (log.read_text().strip().splitlines() or ["no message"])[-1]
-            raise LabError(f"mmdebstrap failed, see {log}: {reason}")
+            raise LabError(f"mmdebstrap failed, see {log}: {reason.of_log(log.read_text(errors='replace'))}")
         sh("chroot", root, "/bin/sh", "-s", stdin=PREPARE_BASE)
 
 
@@ -174,8 +173,8 @@ def _make_system(state: State, base: Path, system: Path) -> None:
             command = ["/bin/sh", "-c", INSTALL_SYSTEM]
             machine = f"{state.name}-image"
             if nspawn.run(group, machine, scratch / "root", *options, command=command, log=log).returncode:
-                reason = (log.read_text().strip().splitlines() or ["no message"])[-1]
-                raise LabError(f"the first system of the example flake does not build, see {log}: {reason}")
+                why = reason.of_log(log.read_text(errors="replace"))
+                raise LabError(f"the first system of the example flake does not build, see {log}: {why}")
         finally:
             cgroup.kill(group)
             mounts.remove_tree(scratch)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab import reason
 from lab.shell import LabError, say
 
 # A command (or file), and the Debian package that has it.
@@ -67,8 +68,7 @@ def install_packages() -> None:
             options = ["-qq", "--option=DPkg::Lock::Timeout=300"]
             done = subprocess.run(["apt-get", *options, *command], env=env, capture_output=True, text=True, check=False)
             if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-                raise LabError(f"apt-get {command[0]} failed: {reason}")
+                raise LabError(f"apt-get {command[0]} failed: {reason.of_log(done.stdout + done.stderr)}")
     still = sorted(thing for thing in PACKAGES if not _present(thing))
     if still:
         raise LabError(f"still missing after installing packages: {' '.join(still)}")
