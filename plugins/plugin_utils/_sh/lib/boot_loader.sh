@@ -166,12 +166,12 @@ name_init() {
     [ -n "$starts" ] || why_not="the entry that is started by default is not one of NixOS"
 }
 
-# needs_file FILE: it is part of what is started.
+# needs_file FILE: it is part of what is started. A power cut may have left it empty.
 needs_file() {
-    [ -e "$1" ] || {
-        broken=yes
-        why_not="the entry that the boot loader starts needs $1, which is not there"
-    }
+    [ ! -s "$1" ] || return 0
+    broken=yes
+    why_not="the entry that the boot loader starts needs $1, which is not there"
+    [ ! -e "$1" ] || why_not="${why_not%not there}empty"
 }
 
 # --- systemd-boot ---

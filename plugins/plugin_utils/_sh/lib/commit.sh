@@ -6,7 +6,7 @@
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
 boot_files() {
-    limited "$commit_limit" find /boot /efi -type f \( -size -2048 -exec cksum {} + -o -exec stat -c '%s %n' {} + \) >"$1" 2>/dev/null
+    limited "$commit_limit" find /boot /efi -type f ! -name '*.deploy-flake' \( -size -2048 -exec cksum {} + -o -exec stat -c '%s %n' {} + \) >"$1" 2>/dev/null
 }
 
 # boot_untouched: whether all that the boot loader had before the commit is there as it was. Then it boots what it booted,
@@ -16,6 +16,8 @@ boot_untouched() {
     boot_files "$dir/boot-files.now"
     lines_without "$dir/boot-files.now" <"$dir/boot-files" >"$dir/boot-files.gone" && [ ! -s "$dir/boot-files.gone" ]
 }
+
+not_on_disk="what the boot loader reads could not be brought to the disk in time, so a power cut may undo it"
 
 commit() {
     local set_status
@@ -80,7 +82,7 @@ finish_commit() {
         return 1
     }
     state commit-verify
-    sync_boot_side "$commit_limit"
+    sync_boot_side "$commit_limit" || note "$not_on_disk"
     names_new || {
         why superseded "somebody else has switched the host meanwhile"
         return 1
@@ -148,7 +150,7 @@ boot_back() {
             return 1
         }
     fi
-    sync_boot_side "$commit_limit"
+    sync_boot_side "$commit_limit" || note "$not_on_disk"
     ! loader_starts_another "$previous_boot" || {
         note "switch-to-configuration boot of $previous_boot has succeeded, and yet $loader_why"
         return 1

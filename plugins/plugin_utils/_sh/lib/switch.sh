@@ -1,5 +1,5 @@
 # Running switch-to-configuration.
-# needs: base log process
+# needs: base log on_disk process
 # shellcheck shell=sh
 
 # What switch_to ends with where somebody else has switched the host before its turn came; no status of switch-to-configuration.
@@ -22,6 +22,7 @@ switch_to() {
     while :; do
         "$4" || { switch_status=$taken && return "$taken"; }
         switch_runs=$((switch_runs + 1))
+        [ "$3" != boot ] || before_loader "$2"
         read_log
         echo "--- switch-to-configuration $3 of $2" >&7
         logged "$1" "$2/bin/switch-to-configuration" "$3"

@@ -92,6 +92,8 @@ write_boot_entries() {
         # Moved once more, before it was called: they write it.
         [ "$switch_status" != "$taken" ] || switch_status=0
     fi
+    # What they start is collected next.
+    [ "$switch_status" != 0 ] || sync_boot_side "$boot_limit" || switch_status=$?
     if [ "$switch_status" != 0 ]; then
         for link in "$aside"/*; do
             # One that an interrupted removal left may have its number taken by now.
@@ -103,8 +105,6 @@ write_boot_entries() {
         [ "$switch_status" != "$taken" ] || end_with superseded
         end_with "boot-failed $switch_status"
     fi
-    # What they start is collected next.
-    sync_boot_side "$boot_limit"
     printf '' >"$dir/boot-written"
     rm -rf "$aside"
     sync -f "${profile%/*}"

@@ -411,8 +411,10 @@ def test_grub_with_an_entry_that_was_saved(host: Host, default: str, block: dict
 @pytest.mark.parametrize("gone", ["bzImage", "initrd"])
 def test_grub_whose_kernels_are_on_the_boot_partition(host: Host, gone: str) -> None:
     text = grub_cfg().replace("/nix/store/x-linux/", "//kernels/").replace("/nix/store/x-initrd/", "//kernels/")
-    host.put({"grub/grub.cfg": text, "kernels/bzImage": "", "kernels/initrd": ""})
+    host.put({"grub/grub.cfg": text, "kernels/bzImage": "k", "kernels/initrd": "i"})
     assert host.ask().names == 0
+    (host.root / "boot/kernels" / gone).write_text("")
+    assert host.ask().why.endswith(f"{gone}, which is empty")
     (host.root / "boot/kernels" / gone).unlink()
     found = host.ask()
     assert (found.starts, found.names) == ("", 1)
@@ -436,7 +438,7 @@ LABEL nixos-{tag}
     text = (
         f"DEFAULT {default}\n\nMENU TITLE ------\nTIMEOUT 50\n{label('default', first)}{label('2', B)}{label('1', C)}"
     )
-    return {"extlinux/extlinux.conf": text, "nixos/kernel-Image": "", "nixos/initrd-initrd": ""}
+    return {"extlinux/extlinux.conf": text, "nixos/kernel-Image": "k", "nixos/initrd-initrd": "i"}
 
 
 @pytest.mark.parametrize(

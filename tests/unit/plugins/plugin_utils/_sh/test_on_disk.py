@@ -21,20 +21,31 @@ MOUNTS = """\
 24 21 254:3 / /boot-fallback rw,relatime shared:3 master:4 - ext4 /dev/vdb1 rw
 25 21 254:4 / /esp rw,relatime shared:5 - vfat /dev/vdc1 rw
 26 21 254:5 / /media/my\\040stick rw,relatime shared:6 - vfat /dev/vdd1 rw
+28 21 254:6 / /media/stick rw,relatime shared:8 - vfat /dev/vde1 rw
+29 21 0:41 / /boot-images rw,relatime shared:9 - nfs4 server:/images rw
+30 21 254:7 / /bootstrap rw,relatime shared:10 - ext4 /dev/vdf1 rw
 27 21 0:40 / /srv rw,relatime shared:7 - nfs4 server:/srv rw
 """
 # Says instead of doing it.
 SAID = """
-limited() { shift; "$@"; }
+limited() { shift; "$@"; status=$?; return "$status"; }
 sync() { echo "sync $*"; }
 profile=/nix/var/nix/profiles/system
 mount_table=mounts
+mounts_wanted=fstab
+log_line() { echo "$1"; }
+"""
+FSTAB = """\
+UUID=1 /boot vfat umask=0077 0 2
+UUID=2 /esp vfat umask=0077 0 2
+# UUID=3 /media/stick vfat defaults 0 0
 """
 STORE = ["sync -f /nix/var/nix/profiles", "sync -f /nix/store"]
 
 
 def run(shell: list[str], script: str, where: Path) -> list[str]:
     (where / "mounts").write_text(MOUNTS)
+    (where / "fstab").write_text(FSTAB)
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=where)
     assert not done.stderr, done.stderr
     return done.stdout.splitlines()
@@ -75,3 +86,59 @@ def test_removal(shell: list[str], tmp_path: Path) -> None:
     script += 'sync_boot_side() { [ ! -d aside ] || echo "boot side"; }\nwrite_boot_entries'
     said = run(shell, script, tmp_path)
     assert said == ["sync -f profiles", "writes the boot loader", "boot side", "sync -f profiles"]
+
+
+@every_shell
+@pytest.mark.parametrize("synced", [True, False])
+def test_configuration_that_is_replaced_is_not_emptied(shell: list[str], tmp_path: Path, synced: bool) -> None:
+    """ext4 may empty an old file at its place before the name there is the new one's: it stays until all is written."""
+    names = ("grub/grub.cfg", "extlinux/extlinux.conf")
+    for name in names:
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("old\n")
+    script = f"{join('lib/switch')}\n{SAID}\nboot_file_systems() {{ echo .; }}\nexec 7>/dev/null\n"
+    script += "log_line() { :; }\nread_log() { :; }\ntime_for() { :; }\nclock() { uptime=1; }\n"
+    script += f'logged() {{ for name in {" ".join(names)}; do echo "$2" >new; mv new "$name"; done; status=0; }}\n'
+    script += f"sync() {{ {'true' if synced else 'false'}; }}\n"
+    script += "switch_to 9 /a check :; ls */*\nswitch_to 9 /b boot :; switch_to 9 /c boot :; cat */*.deploy-flake\n"
+    script += "sync_boot_side 9; cat */*.deploy-flake 2>/dev/null; cat grub/grub.cfg"
+    kept = ["/a/bin/switch-to-configuration"] * 2
+    assert run(shell, script, tmp_path) == [
+        *sorted(names),
+        *kept,
+        *([] if synced else kept),
+        "/c/bin/switch-to-configuration",
+    ]
+
+
+@every_shell
+@pytest.mark.parametrize("failing", ["-f /nix/store", "/esp", "-f /boot"])
+def test_what_could_not_be_written_is_told(shell: list[str], tmp_path: Path, failing: str) -> None:
+    """And the others are written all the same."""
+    script = f'{join("lib/on_disk")}\n{SAID}\nsync() {{ echo "$*"; [ "$*" != "{failing}" ]; }}\n'
+    said = run(shell, f"{script}sync_boot_side 9 || echo failed", tmp_path)
+    places = ("/boot", "/boot-fallback", "/esp")
+    words = [
+        *("-f /nix/var/nix/profiles", "-f /nix/store"),
+        *(f"{word}{place}" for place in places for word in ("-f ", "")),
+    ]
+    assert said == [*words, "what the boot loader reads could not be brought to the disk", "failed"]
+
+
+@every_shell
+@pytest.mark.parametrize(("there", "stays"), [("whole", True), ("whole+", True), ("", False), ("wh\0\0\0", False)])
+@pytest.mark.parametrize("place", ["kernels/a-k-bzImage", "EFI/nixos/a-k-bzImage.efi", "nixos/a-k-bzImage"])
+def test_kernel_that_was_cut_off(shell: list[str], tmp_path: Path, place: str, there: str, stays: bool) -> None:
+    """An installer would leave it, so it goes; what has secrets behind it is whole."""
+    kernel, copy = tmp_path / "nix/store/a-k/bzImage", tmp_path / "boot" / place
+    for file, text in ((kernel, "whole"), (copy, there)):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    other = copy.with_name("b-k-bzImage")
+    other.touch()
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system/kernel").symlink_to(kernel)
+    functions = join("lib/on_disk").replace("/nix/store/", f"{tmp_path}/nix/store/")
+    script = f"{functions}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nbefore_loader system"
+    assert run(shell, script, tmp_path) == []
+    assert copy.exists() == stays and other.exists()
