@@ -2,7 +2,7 @@
 
 TOOLS := PYTHONPATH=tests python3 -m tools
 
-.PHONY: help demo picture test lint generate model pairs unit integration soak bench bench-scale collection clean
+.PHONY: help demo picture test lint generate model pairs unit integration soak vm-soak bench bench-scale collection clean
 
 help:  ## say what there is
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' Makefile | expand -t 14
@@ -36,6 +36,9 @@ integration:  ## the tests on the lab's hosts alone, with the newest ansible-cor
 
 soak:  ## deploys with a random fault each: make soak SEEDS=100
 	@$(TOOLS) soak
+
+vm-soak:  ## all tests on virtual machines, and deploys to them with a power cut each: make vm-soak SEEDS=20
+	@$(TOOLS) vm-soak
 
 bench:  ## how long deploys take beside the least that they could: make bench HOSTS="1 4" REPEAT=3
 	@$(TOOLS) bench

@@ -380,6 +380,15 @@ rec {
   # A kernel that does not come up: nothing runs any more until somebody switches the power off and on.
   inherit panics;
 
+  # A first stage that never comes to its end, where there is one.
+  initrd-hangs = c: {
+    kernelVersion = "6.12.4";
+    kernelParams = c.kernelParams ++ [
+      "loglevel=7"
+      "lab.hang"
+    ];
+  };
+
   # Comes up, and nobody can reach it.
   boots-without-network = service "no-network.service" "[Service]\nExecStart=/bin/sh -c 'ip link set eth0 down; sleep infinity'\n";
 

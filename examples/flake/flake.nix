@@ -16,8 +16,20 @@
             inherit (hosts) version;
             revision = self.rev or self.dirtyRev or null;
           };
+          machine = hosts.machines.${name} or null;
+          own = configuration // (if machine == null then { } else onMachine machine configuration);
         in
-        buildSystem (configuration // change configuration);
+        buildSystem (own // change own);
+
+      # What a machine has and a container lacks: a console, and a kernel that reboots after it has panicked.
+      onMachine = loader: c: {
+        kernelParams = c.kernelParams ++ [
+          "console=ttyS0"
+          "panic=20"
+        ];
+        installBootLoader =
+          if loader == "grub" then "${./install-boot-loader-grub}" else c.installBootLoader;
+      };
 
       faultsOf =
         name:
@@ -25,6 +37,17 @@
           name = "${name}-${fault}";
           value = host name (c: { specialisation = { }; } // faults.${fault} c);
         }) (builtins.attrNames faults);
+
+      # What a host runs before its first deploy: no host name yet, and a service that the deploy takes away.
+      initial = c: {
+        extraHosts = hosts.names;
+        units = c.units // {
+          "welcome.service" = builtins.readFile ./welcome.service;
+        };
+        wants = c.wants // {
+          "multi-user.target" = c.wants."multi-user.target" ++ [ "welcome.service" ];
+        };
+      };
 
       unchanged = name: {
         inherit name;
@@ -35,16 +58,9 @@
       nixosConfigurations =
         builtins.listToAttrs (map unchanged hosts.names ++ builtins.concatMap faultsOf hosts.names)
         // {
-          # What a host runs before its first deploy: no host name yet, and a service that the deploy takes away.
-          initial = host "" (c: {
-            extraHosts = hosts.names;
-            units = c.units // {
-              "welcome.service" = builtins.readFile ./welcome.service;
-            };
-            wants = c.wants // {
-              "multi-user.target" = c.wants."multi-user.target" ++ [ "welcome.service" ];
-            };
-          });
+          initial = host "" initial;
+          initial-grub = host "" (c: initial c // onMachine "grub" c);
+          initial-systemd-boot = host "" (c: initial c // onMachine "systemd-boot" c);
         };
     };
 }

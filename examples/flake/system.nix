@@ -39,14 +39,24 @@ let
       out = builtins.placeholder "out";
       withOut = replaceStrings [ "@toplevel@" ] [ out ];
 
-      # The kernel and the initrd are files of some weight and nothing else: the hosts share the kernel of the machine.
+      # In a container, which shares the kernel of the machine, these are files of some weight and nothing else. Where the
+      # host has a kernel of its own, they are that one.
+      linux = "/usr/lib/linux";
       kernel = run "linux-${c.kernelVersion}" ''
         mkdir -p "$out/lib/modules/${c.kernelVersion}"
-        { echo "linux ${c.kernelVersion}"; head -c 400000 /dev/zero; } >"$out/bzImage"
+        if [ -e ${linux}/bzImage ]; then
+            cp ${linux}/bzImage "$out/"
+        else
+            { echo "linux ${c.kernelVersion}"; head -c 400000 /dev/zero; } >"$out/bzImage"
+        fi
       '';
       initrd = run "initrd-linux-${c.kernelVersion}" ''
         mkdir "$out"
-        { echo "initrd ${c.kernelVersion}"; head -c 300000 /dev/zero; } >"$out/initrd"
+        if [ -e ${linux}/initrd ]; then
+            cp ${linux}/initrd "$out/"
+        else
+            { echo "initrd ${c.kernelVersion}"; head -c 300000 /dev/zero; } >"$out/initrd"
+        fi
       '';
 
       # Likewise: a program that says its version, and as many bytes as make a difference to see.

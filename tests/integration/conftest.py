@@ -13,9 +13,11 @@ from integration.commanding import Command
 from integration.faulting import at_rest
 from integration.playing import copy_of_the_flake
 
-from lab import Host, Lab
+from lab import Host, Lab, Machine
 
 COUNT = 3
+# What the machines boot with.
+LOADERS = ("grub", "systemd-boot")
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +54,31 @@ def whole(lab: Lab, hosts: dict[str, Host]) -> dict[str, Host]:
 
 def _first(lab: Lab) -> dict[str, Host]:
     return {name: host for name, host in lab.hosts.items() if host.number <= COUNT}
+
+
+@pytest.fixture(scope="session")
+def with_machines() -> Iterator[Lab]:
+    """The lab, for machines; containers are there only if a test asks for them as well."""
+    lab = Lab()
+    was_up = bool(lab.hosts)
+    yield lab
+    if not was_up:
+        lab.down()
+
+
+@pytest.fixture(params=LOADERS)
+def machine(with_machines: Lab, request: pytest.FixtureRequest) -> Machine:
+    """A virtual machine with that boot loader, as new."""
+    # Where both are there, the other one may be off in the middle of a test that runs beside this one.
+    if with_machines.stale or len(_machines(with_machines)) < len(LOADERS):
+        with_machines.up(0, machines=len(LOADERS))
+    found = _machines(with_machines)[request.param]
+    with_machines.reset([found])
+    return found
+
+
+def _machines(lab: Lab) -> dict[str, Machine]:
+    return {host.loader.name: host for host in lab.hosts.values() if isinstance(host, Machine)}
 
 
 @pytest.fixture

@@ -17,11 +17,16 @@ import yaml
 from ansible_runner import interface
 
 from lab import Host, Lab
+from lab.state import State
 
 FLAKE = Path(__file__).parents[2] / "examples" / "flake"
 DEPLOY = "deploy_flake.nixos.deploy"
 # Long enough for a loaded machine, short enough for a test that waits for one to run out.
 LIMITS = {"health": 30, "check": 20, "activate": 30, "settle": 3, "confirm": 60, "commit": 30, "rollback": 40}
+# What an emulated machine needs.
+PATIENT = {name: 5 * limit for name, limit in LIMITS.items()} | {"settle": 2, "reboot": 400}
+if State().all_machines:
+    LIMITS |= PATIENT
 
 
 @dataclass
@@ -172,6 +177,7 @@ def remains(host: Host) -> str:
     systemctl list-units --all --plain --no-legend --full 'deploy-flake*' |
         grep -v '^deploy-flake-trial.service .* inactive '
     find /nix/var/nix/gcroots/auto -lname '*deploy-flake*'
+    find /boot -name '*.deploy-flake'
     """
     return host.run(script, check=False).stdout.strip()
 

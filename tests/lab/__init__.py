@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from lab.fleet import Lab
 from lab.host import Host
+from lab.machine import Machine
 from lab.shell import LabError
 
-__all__ = ["Host", "Lab", "LabError"]
+__all__ = ["Host", "Lab", "LabError", "Machine"]

@@ -12,7 +12,7 @@ import sys
 from lab.fleet import Lab
 from lab.host import Host
 from lab.shell import LabError, say
-from lab.state import MAX_HOSTS
+from lab.state import MAX_HOSTS, MAX_MACHINES
 
 FAULTS = {
     "cut": Host.cut,
@@ -43,7 +43,8 @@ def main() -> int:
 
 
 def _up(lab: Lab, arguments: argparse.Namespace) -> None:
-    lab.up(arguments.count)
+    count = 0 if arguments.vm else 3
+    lab.up(count if arguments.count is None else arguments.count, arguments.vm)
 
 
 def _down(lab: Lab, _arguments: argparse.Namespace) -> None:
@@ -97,7 +98,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="bring up host1 to hostN and wait until they run")
-    up.add_argument("count", nargs="?", type=int, default=3, metavar="N", help=f"1 to {MAX_HOSTS}, default 3")
+    up.add_argument("count", nargs="?", type=int, metavar="N", help=f"1 to {MAX_HOSTS}, default 3")
+    up.add_argument(
+        "--vm",
+        type=int,
+        default=0,
+        metavar="N",
+        help=f"and this many virtual machines, 1 to {MAX_MACHINES}; alone where no other N is given",
+    )
     up.set_defaults(action=_up)
 
     commands.add_parser("down", help="remove the hosts; the image is kept").set_defaults(action=_down)

@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import cgroup, image, inventory, limits, mounts, needs, network
+from lab import cgroup, image, inventory, limits, machine_image, mounts, needs, network, qemu
 from lab.host import Host
+from lab.machine import Machine
 from lab.shell import LabError, say
-from lab.state import MAX_HOSTS, State, boot_id
+from lab.state import MAX_HOSTS, MAX_MACHINES, State, boot_id
 
 
 class Lab:
@@ -28,32 +29,45 @@ class Lab:
     def hosts(self) -> dict[str, Host]:
         """The hosts that have been made, in the order of their numbers, whether they are on or off."""
         names = [path.name for path in self.state.hosts.glob("host*")]
-        found = [Host(self.state, name) for name in sorted(names, key=lambda name: int(name[4:]))]
+        found = [host_of(self.state, name) for name in sorted(names, key=lambda name: int(name[4:]))]
         return {host.name: host for host in found}
 
     @property
     def inventory(self) -> Path:
         return self.state.inventory
 
-    def up(self, count: int = 3) -> None:
-        """Bring up host1 … hostN. Hosts that run already, from the same image, are left as they are.
+    @property
+    def stale(self) -> bool:
+        """Whether hosts that are there are of another state of this code, or of before this machine's last reboot."""
+        version = self.state.running / "version"
+        return not version.is_file() or version.read_text() != _version()
+
+    def up(self, count: int = 3, machines: int = 0) -> None:
+        """Bring up host1 … hostN, and machines beside them. Those that run already, from the same image, are left.
 
         A host above N that is off is removed: one whose processes somebody has ended is no host to deploy to.
         """
-        if not 1 <= count <= MAX_HOSTS:
-            raise LabError(f"the lab has 1 to {MAX_HOSTS} hosts, not {count}")
+        if not (0 <= count <= MAX_HOSTS and 0 <= machines <= MAX_MACHINES and count + machines):
+            raise LabError(
+                f"the lab has 1 to {MAX_HOSTS} hosts and up to {MAX_MACHINES} machines, not {count} and {machines}"
+            )
         needs.check_machine()
-        needs.install_packages()
+        needs.install_packages(machines=machines > 0 or self.state.all_machines)
         with self.state.locked():
             started = time.monotonic()
-            layers = image.layers(self.state)
-            self._drop_stale(layers)
-            image.drop_old(self.state, keep=layers)
-            self._prepare(layers)
-            wanted = [Host(self.state, f"host{number}") for number in range(1, count + 1)]
+            # Before anything else is made of what may have changed.
+            self._drop_stale()
+            numbers = [*range(1, count + 1), *range(MAX_HOSTS + 1, MAX_HOSTS + machines + 1)]
+            wanted = [host_of(self.state, f"host{number}") for number in numbers]
+            if not all(isinstance(host, Machine) for host in wanted):
+                layers = image.layers(self.state)
+                image.drop_old(self.state, keep=layers)
+                (self.state.running / "layers").write_text("".join(f"{path}\n" for path in layers))
+            self._prepare()
+            self._prepare_machines([host for host in wanted if isinstance(host, Machine)])
             new = [host for host in wanted if not self._usable(host)]
             for host in self.hosts.values():
-                if host.number > count and not host.alive:
+                if host.number not in numbers and not host.alive:
                     host.remove()
             if new:
                 say(f"booting {len(new)} host{'s' if len(new) > 1 else ''}")
@@ -83,34 +97,42 @@ class Lab:
                 host.reset(wait=False)
             _wait_all(chosen)
 
-    def _prepare(self, layers: list[Path]) -> None:
-        self.state.hosts.mkdir(parents=True, exist_ok=True)
-        (self.state.running / "layers").write_text("".join(f"{path}\n" for path in layers))
-        (self.state.running / "version").write_text(_version(layers))
+    def _prepare(self) -> None:
         limits.raise_for(self.state)
         network.make_bridge(self.state)
         cgroup.make(self.state)
 
-    def _drop_stale(self, layers: list[Path]) -> None:
+    def _prepare_machines(self, machines: list[Machine]) -> None:
+        if not machines:
+            return
+        for loader in {machine.loader for machine in machines}:
+            machine_image.disk(self.state, loader)
+        machine_image.drop_old(self.state)
+        qemu.choose_accelerator(self.state, *machine_image.kernel(self.state, machines[0].loader))
+
+    def _drop_stale(self) -> None:
         """Hosts of another image, of another state of the lab's code, or of before this machine's last reboot."""
-        version = self.state.running / "version"
-        if version.is_file() and version.read_text() == _version(layers):
+        if not self.stale:
             return
         if self.hosts:
             say("the image or the lab has changed, or this machine was rebooted: all hosts are made again")
         self._remove_hosts()
+        # Machines that were saved are of that, too.
+        mounts.remove_tree(self.state.running / "saved")
+        self.state.hosts.mkdir(parents=True, exist_ok=True)
+        (self.state.running / "version").write_text(_version())
 
     def _remove_hosts(self) -> None:
         """Whatever is left of any host, also where only a part of it is left."""
         numbers = {int(name[4:]) for name in [*self.hosts, *cgroup.hosts(self.state)]}
         for number in sorted(numbers | set(network.leftovers(self.state))):
-            Host(self.state, f"host{number}").remove()
+            host_of(self.state, f"host{number}").remove()
 
     def _usable(self, host: Host) -> bool:
         if not host.alive or host.is_cut:
             return False
         try:
-            host.wait_running(10)
+            host.wait_running(host.answer_limit)
         except LabError as error:
             say(f"{error}: it is made again")
             return False
@@ -120,13 +142,21 @@ class Lab:
 def _wait_all(hosts: list[Host]) -> None:
     def wait(host: Host) -> None:
         # Two cores boot 32 hosts in half a minute; a slower machine takes longer.
-        host.wait_running(60 + 5 * len(hosts))
-        host.wait_ssh(10)
+        host.wait_running(max(60 + 5 * len(hosts), host.boot_limit))
+        host.wait_ssh(host.answer_limit)
+        if isinstance(host, Machine):
+            host.save()
 
     with ThreadPoolExecutor(max_workers=len(hosts) or 1) as pool:
         list(pool.map(wait, hosts))
 
 
-def _version(layers: list[Path]) -> str:
+def host_of(state: State, name: str) -> Host:
+    """A host, of the kind that its number says."""
+    machine = state.all_machines or int(name.removeprefix("host")) > MAX_HOSTS
+    return (Machine if machine else Host)(state, name)
+
+
+def _version() -> str:
     code = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    return "\n".join([boot_id(), *map(str, layers), hashlib.sha256(b"".join(code)).hexdigest()])
+    return "\n".join([boot_id(), image.CONTAINER.system_key, hashlib.sha256(b"".join(code)).hexdigest()])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,11 +23,16 @@ PATH = "/run/wrappers/bin:/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/b
 SUDO_PASSWORD = "lab-sudo"
 # What /bin/sh is: as on NixOS, as on Debian, and the smallest there is.
 SHELLS = ("bash", "dash", "busybox")
-BOOT_LIMIT = 90.0
 
 
 class Host:
     """Hosts come in three shapes, in turn: root; deploy with a sudo password; deploy without one, sshd on port 2222."""
+
+    boot_limit = 90.0
+    # How long one that runs may take to say so.
+    answer_limit = 10.0
+    # How long Ansible waits for a connection, and for sudo's prompt, in seconds; 0 is what it does by itself.
+    ssh_timeout = 0
 
     def __init__(self, state: State, name: str) -> None:
         self.state = state
@@ -40,7 +46,6 @@ class Host:
         self.shell = SHELLS[shape]
         self.machine = f"{state.name}-{name}"
         self.directory = state.hosts / name
-        self.root = self.directory / "root"
         self.boot = self.directory / "boot"
         self.console = self.directory / "console.log"
         self.cgroup = cgroup.host(state, name)
@@ -49,6 +54,11 @@ class Host:
         return f"<Host {self.name} {self.address}>"
 
     # What a host is doing
+
+    @property
+    def root(self) -> Path:
+        """Its file system, as this machine sees it."""
+        return self.directory / "root"
 
     @property
     def leader(self) -> int | None:
@@ -88,6 +98,15 @@ class Host:
             ["nsenter", f"--target={pid}", *namespaces, "--", *clean, *argv], check=check, timeout=timeout, stdin=stdin
         )
 
+    def put(self, tree: Path, to: str) -> None:
+        """Copy a tree of this machine to the host, from outside."""
+        shutil.copytree(tree, self.root / to.lstrip("/"), symlinks=True, dirs_exist_ok=True)
+
+    def read(self, path: str) -> str:
+        """A file of the host's disk; "" where there is none."""
+        file = self.root / path.lstrip("/")
+        return file.read_text() if file.exists() else ""
+
     def ssh_command(self, *command: str) -> list[str]:
         """The ssh command line to this host, with nothing of the caller's own configuration."""
         options = ["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *self.ssh_options()]
@@ -106,9 +125,9 @@ class Host:
         """Run a command over ssh, as the host's user."""
         return run(self.ssh_command(command), check=check, timeout=timeout, stdin=stdin)
 
-    def wait_running(self, timeout: float = BOOT_LIMIT) -> None:
+    def wait_running(self, timeout: float | None = None) -> None:
         """Wait until systemd says `running`; anything else it settles on is an error."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (timeout or self.boot_limit)
         word = "off"
         while time.monotonic() < deadline:
             try:
@@ -139,9 +158,9 @@ class Host:
             else:
                 return
 
-    def wait_off(self, timeout: float = BOOT_LIMIT) -> None:
+    def wait_off(self, timeout: float | None = None) -> None:
         """Wait until a host that was told to power off has done so."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + (timeout or self.boot_limit)
         while cgroup.populated(self.cgroup):
             if time.monotonic() > deadline:
                 raise LabError(f"{self.name} is still on")
@@ -226,6 +245,10 @@ class Host:
     def create(self, layers: list[Path]) -> None:
         self.directory.mkdir(parents=True)
         disk.make(self.directory, layers)
+        self.make_its_own()
+
+    def make_its_own(self) -> None:
+        """What one host has and another one has not."""
         etc = self.root / "etc"
         # The machine id is the host's own and lasts, so no boot but the image's is a first boot.
         machine_id = uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.name}.{self.state.name}").hex

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab import cgroup, mounts, nspawn, reason
@@ -81,7 +82,7 @@ INSTALL_SYSTEM = r"""
 set -e
 mkdir -p /boot/loader/entries
 toplevel=$(nix --extra-experimental-features 'nix-command flakes' build --no-link --print-out-paths \
-    'path:/mnt#nixosConfigurations.initial.config.system.build.toplevel')
+    'path:/mnt#nixosConfigurations.@configuration@.config.system.build.toplevel')
 nix-env -p /nix/var/nix/profiles/system --set "$toplevel"
 NIXOS_INSTALL_BOOTLOADER=1 "$toplevel/bin/switch-to-configuration" boot
 rm -rf /root/.cache
@@ -94,15 +95,49 @@ printf '[Mount]\nWhat=/nix/store\nWhere=/nix/store\nOptions=bind,ro\n' >>nix-sto
 """
 
 
-def layers(state: State) -> list[Path]:
+@dataclass(frozen=True)
+class Recipe:
+    """What an image is made of."""
+
+    prefix: str
+    packages: tuple[str, ...]
+    prepare: str
+    configuration: str
+    """The host's first system."""
+    install: str
+
+    @property
+    def base_key(self) -> str:
+        return _digest([SUITE, *self.packages, self.prepare])
+
+    @property
+    def system_key(self) -> str:
+        if not (FLAKE / "flake.nix").is_file():
+            raise LabError(f"the example flake is missing: {FLAKE}/flake.nix")
+        files = [path for path in sorted(FLAKE.rglob("*")) if path.is_file()]
+        texts = [f"{path.relative_to(FLAKE)} {os.access(path, os.X_OK)} {_file_hash(path)}" for path in files]
+        return _digest([self.base_key, self.install, self.configuration, *texts])
+
+
+CONTAINER = Recipe("", PACKAGES, PREPARE_BASE, "initial", INSTALL_SYSTEM)
+
+
+def layers(state: State, recipe: Recipe = CONTAINER) -> list[Path]:
     """The image's layers, upper first, made if they are not there yet."""
-    base = state.dir / f"base-{_base_key()}"
+    system, base = paths(state, recipe)
     if not base.is_dir():
-        _make_base(state, base)
-    system = state.dir / f"system-{_system_key()}"
+        _make_base(state, base, recipe)
     if not system.is_dir():
-        _make_system(state, base, system)
+        _make_system(state, base, system, recipe)
     return [system, base]
+
+
+def paths(state: State, recipe: Recipe) -> tuple[Path, Path]:
+    """Where the layers are, or are to be."""
+    return (
+        state.dir / f"{recipe.prefix}system-{recipe.system_key}",
+        state.dir / f"{recipe.prefix}base-{recipe.base_key}",
+    )
 
 
 def drop_old(state: State, keep: list[Path]) -> None:
@@ -111,18 +146,6 @@ def drop_old(state: State, keep: list[Path]) -> None:
         for path in state.dir.glob(pattern):
             if path not in keep:
                 mounts.remove_tree(path)
-
-
-def _base_key() -> str:
-    return _digest([SUITE, *PACKAGES, PREPARE_BASE])
-
-
-def _system_key() -> str:
-    if not (FLAKE / "flake.nix").is_file():
-        raise LabError(f"the example flake is missing: {FLAKE}/flake.nix")
-    files = [path for path in sorted(FLAKE.rglob("*")) if path.is_file()]
-    texts = [f"{path.relative_to(FLAKE)} {os.access(path, os.X_OK)} {_file_hash(path)}" for path in files]
-    return _digest([_base_key(), INSTALL_SYSTEM, *texts])
 
 
 def _digest(texts: list[str]) -> str:
@@ -142,21 +165,21 @@ def _finished(target: Path) -> Iterator[Path]:
     unfinished.rename(target)
 
 
-def _make_base(state: State, base: Path) -> None:
+def _make_base(state: State, base: Path, recipe: Recipe) -> None:
     say(f"building the image: Debian {SUITE} with Nix (about half a minute, once)")
     state.dir.mkdir(parents=True, exist_ok=True)
     with _finished(base) as root:
         log = state.dir / "image.log"
-        packages = f"--include={','.join(PACKAGES)}"
+        packages = f"--include={','.join(recipe.packages)}"
         command = ["mmdebstrap", "--mode=root", "--variant=minbase", packages, SUITE, str(root)]
         with log.open("w") as out:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
         if done.returncode:
             raise LabError(f"mmdebstrap failed, see {log}: {reason.of_log(log.read_text(errors='replace'))}")
-        sh("chroot", root, "/bin/sh", "-s", stdin=PREPARE_BASE)
+        sh("chroot", root, "/bin/sh", "-s", stdin=recipe.prepare)
 
 
-def _make_system(state: State, base: Path, system: Path) -> None:
+def _make_system(state: State, base: Path, system: Path, recipe: Recipe) -> None:
     say("building the first system of the example flake")
     with _finished(system) as upper:
         scratch = state.dir / "build"
@@ -170,7 +193,7 @@ def _make_system(state: State, base: Path, system: Path) -> None:
         try:
             options = ("--private-network", f"--bind-ro={scratch / 'flake'}:/mnt", "--console=pipe")
             log = state.dir / "system.log"
-            command = ["/bin/sh", "-c", INSTALL_SYSTEM]
+            command = ["/bin/sh", "-c", recipe.install.replace("@configuration@", recipe.configuration)]
             machine = f"{state.name}-image"
             if nspawn.run(group, machine, scratch / "root", *options, command=command, log=log).returncode:
                 why = reason.of_log(log.read_text(errors="replace"))

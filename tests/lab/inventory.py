@@ -38,4 +38,6 @@ def _variables(host: Host) -> dict[str, str | int]:
     }
     if host.sudo_password:
         variables["ansible_become_password"] = host.sudo_password
+    if host.ssh_timeout:
+        variables["ansible_ssh_timeout"] = host.ssh_timeout
     return variables

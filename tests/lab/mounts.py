@@ -21,6 +21,18 @@ def overlay(target: Path, lower: list[Path], upper: Path, work: Path) -> None:
     sh("mount", "-t", "overlay", "-o", options, "deploy-flake-lab", target)
 
 
+def partition(target: Path, disk: Path, start: int, size: int) -> None:
+    """A file system that is part of a file."""
+    target.mkdir(parents=True, exist_ok=True)
+    # What a power cut has left is perhaps no good.
+    sh("mount", "-o", f"loop,offset={start},sizelimit={size},errors=remount-ro", disk, target)
+
+
+def unmount(target: Path) -> None:
+    """At once: what is below it is used by somebody else next."""
+    sh("umount", target)
+
+
 def below(directory: Path) -> list[Path]:
     """What is mounted at or below a directory, the last mounted first."""
     prefix = str(directory)

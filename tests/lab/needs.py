@@ -28,6 +28,15 @@ PACKAGES = {
     "journalctl": "systemd",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
+# What machines need beside.
+MACHINE_PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf",
+    "mke2fs": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mcopy": "mtools",
+    "sfdisk": "fdisk",
+}
 
 CAP_NET_ADMIN = 12
 CAP_SYS_ADMIN = 21
@@ -53,8 +62,9 @@ def complete_path() -> None:
     os.environ["PATH"] = ":".join([*path, *(entry for entry in ("/usr/sbin", "/sbin") if entry not in path)])
 
 
-def install_packages() -> None:
-    missing = sorted({package for thing, package in PACKAGES.items() if not _present(thing)})
+def install_packages(*, machines: bool = False) -> None:
+    wanted = {**PACKAGES, **(MACHINE_PACKAGES if machines else {})}
+    missing = sorted({package for thing, package in wanted.items() if not _present(thing)})
     if not missing:
         return
     if shutil.which("apt-get") is None:
@@ -69,7 +79,7 @@ def install_packages() -> None:
             done = subprocess.run(["apt-get", *options, *command], env=env, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise LabError(f"apt-get {command[0]} failed: {reason.of_log(done.stdout + done.stderr)}")
-    still = sorted(thing for thing in PACKAGES if not _present(thing))
+    still = sorted(thing for thing in wanted if not _present(thing))
     if still:
         raise LabError(f"still missing after installing packages: {' '.join(still)}")
 

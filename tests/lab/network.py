@@ -49,10 +49,8 @@ def namespace(state: State, number: int) -> str:
 def plug_in(state: State, number: int, cut: bool) -> Path:
     """Give a host a new network namespace, as each boot does: no firewall rule or address outlives a boot."""
     unplug(state, number)
-    netns, link = namespace(state, number), cable(state, number)
+    netns, link, mac = namespace(state, number), cable(state, number), _hardware_address(state, number)
     sh("ip", "netns", "add", netns)
-    # Fixed addresses: a host that comes back has the hardware address that its neighbours know.
-    mac = f"02:df:1a:{int(state.subnet.split('.')[2]):02x}:00:{number:02x}"
     try:
         sh("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", netns)
     except LabError as error:
@@ -61,6 +59,23 @@ def plug_in(state: State, number: int, cut: bool) -> Path:
     sh("ip", "-n", netns, "-batch", "-", stdin=f"{inside}route add default via {state.controller_address}\n")
     sh("ip", "link", "set", link, "master", state.bridge, "down" if cut else "up")
     return Path("/run/netns") / netns
+
+
+def plug_in_tap(state: State, number: int, cut: bool) -> tuple[str, str]:
+    """A machine's cable, for qemu to hold the other end; it and the hardware address."""
+    unplug(state, number)
+    link = cable(state, number)
+    try:
+        sh("ip", "tuntap", "add", "dev", link, "mode", "tap")
+    except LabError as error:
+        raise LabError(f"this kernel lets us make no tap device: {error}") from error
+    sh("ip", "link", "set", link, "master", state.bridge, "down" if cut else "up")
+    return link, _hardware_address(state, number)
+
+
+def _hardware_address(state: State, number: int) -> str:
+    """Always the same: a host that comes back has the one that its neighbours know."""
+    return f"02:df:1a:{int(state.subnet.split('.')[2]):02x}:00:{number:02x}"
 
 
 def unplug(state: State, number: int) -> None:

@@ -21,12 +21,15 @@ from lab.shell import say
 DEFAULT_DIR = Path("/var/cache/deploy-flake-lab")
 DOMAIN = "deploy-flake-lab"
 MAX_HOSTS = 64
+# Machines have the numbers after those.
+MAX_MACHINES = 4
 
 
 class State:
     """The paths and names of one lab."""
 
     def __init__(self, directory: Path | None = None) -> None:
+        self.all_machines = bool(os.environ.get("DEPLOY_FLAKE_LAB_MACHINES"))
         self.dir = (directory or Path(os.environ.get("DEPLOY_FLAKE_LAB_DIR") or DEFAULT_DIR)).absolute()
         digest = hashlib.sha256(bytes(self.dir)).hexdigest()
         own = self.dir != DEFAULT_DIR

@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 
 from lab import bootloader, cgroup, network, nspawn
+from lab.fleet import host_of
 from lab.host import Host
+from lab.machine import Machine
 from lab.shell import LabError
 from lab.state import State
 
@@ -22,8 +24,13 @@ REBOOTED = 133
 
 def power(host: Host) -> None:
     """Boot until the host is powered off from inside; a power-off from outside kills this process as well."""
-    while _boot(host) == REBOOTED:
-        pass
+    if isinstance(host, Machine):
+        # Its firmware boots it again by itself.
+        _console(host, "power on")
+        _console(host, f"off (qemu exited {host.power()})")
+    else:
+        while _boot(host) == REBOOTED:
+            pass
     network.unplug(host.state, host.number)
 
 
@@ -54,7 +61,7 @@ def _console(host: Host, text: str) -> None:
 
 def main() -> None:
     directory, name = sys.argv[1:]
-    host = Host(State(Path(directory)), name)
+    host = host_of(State(Path(directory)), name)
     cgroup.enter(host.cgroup / "watcher")
     try:
         power(host)

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from tools import bench, checks, collection, demo, environments, generated, model, picture, soak, suite
 from tools.shell import BUILD, ROOT, Background, Failed, forget_git, need_programs, run, say
@@ -24,6 +25,10 @@ def test() -> list[str]:
     need_programs(suite.PROGRAMS | checks.PROGRAMS | model.PROGRAMS)
     with _behind("with-faults") as with_faults, _behind("without-faults") as without_faults:
         failed = checks.every_check() + model.model() + suite.beside_the_integration_tests()
+        # They are emulated, and would take the time of the others; these wait for nobody by now.
+        for behind in (with_faults, without_faults):
+            behind.process.wait()
+        failed += suite.on_machines()
         for behind, title in ((with_faults, "with faults"), (without_faults, "without faults")):
             failed += [] if behind.follow() else [f"the tests in the lab {title}"]
         return failed
@@ -53,7 +58,7 @@ def generate() -> list[str]:
 
 def clean() -> list[str]:
     # Only root has started any.
-    labs: list[dict[str, str]] = [{}, *({"DEPLOY_FLAKE_LAB_DIR": lab} for lab in (suite.FAULTS_LAB, suite.CORE_LAB))]
+    labs: list[dict[str, str]] = [{}, *({"DEPLOY_FLAKE_LAB_DIR": lab} for lab in suite.OTHER_LABS)]
     for lab in labs if os.geteuid() == 0 else []:
         if not run([ROOT / "tests/lab/lab", "down"], env=lab):
             return ["stopping the lab"]
@@ -75,9 +80,12 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
     "integration": integration,
     "lint": checks.every_check,
     "model": model.model,
+    "on-systemd-boot": partial(suite.on_machine, "systemd-boot"),
+    "on-systemd-boot-long": partial(suite.on_machine, "systemd-boot", long=True),
     "pairs": suite.with_other_pairs,
     "picture": picture.picture,
     "soak": soak.soak,
+    "vm-soak": soak.vm_soak,
     "test": test,
     "unit": unit,
     "with-faults": suite.with_faults,

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tools import collection, coverage, environments
 from tools.environments import Pair
-from tools.shell import ROOT, need_programs, run, say
+from tools.shell import BUILD, ROOT, Background, need_programs, run, say
 
 # The scripts that run on a host are tried under the first two of these shells too, and the others complete words.
 # The lab is reached with ssh.
@@ -20,15 +21,18 @@ PROGRAMS = {**SHELLS, "shellcheck": "shellcheck", "ssh": "openssh-client", "ssh-
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
 FAULTS = "test_fault_*.py"
+MACHINES = f"{INTEGRATION}/test_machine.py"
 
 # Labs beside the one that is used where none is named.
 FAULTS_LAB = "/var/cache/deploy-flake-lab-2"
 CORE_LAB = "/var/cache/deploy-flake-lab-3"
+MACHINES_LAB = "/var/cache/deploy-flake-lab-vm"
+OTHER_LABS = (FAULTS_LAB, CORE_LAB, MACHINES_LAB)
 
 
 def without_faults() -> list[str]:
     """The newest pair's integration tests but those with faults, which take as long."""
-    return _pytest(environments.newest(), [INTEGRATION, f"--ignore-glob=*/{FAULTS}"])
+    return _pytest(environments.newest(), [INTEGRATION, f"--ignore-glob=*/{FAULTS}", f"--ignore={MACHINES}"])
 
 
 def with_faults() -> list[str]:
@@ -37,16 +41,35 @@ def with_faults() -> list[str]:
     return _pytest(environments.newest(), files, lab=FAULTS_LAB)
 
 
+def on_machines(*, long: bool = False) -> list[str]:
+    """The newest pair's tests on virtual machines, on both beside one another; without `long` the short ones."""
+    lab = {"DEPLOY_FLAKE_LAB_DIR": MACHINES_LAB}
+    if not run([ROOT / "tests/lab/lab", "up", "--vm", "2"], env=lab):
+        return ["starting virtual machines"]
+    target = f"on-systemd-boot{'-long' if long else ''}"
+    with Background([sys.executable, "-m", "tools", target], BUILD / f"{target}.log") as beside:
+        failed = on_machine("grub", long=long)
+        failed += [] if beside.follow() else ["the tests on a machine with systemd-boot"]
+    run([ROOT / "tests/lab/lab", "down"], env=lab)
+    return failed
+
+
+def on_machine(loader: str, *, long: bool = False) -> list[str]:
+    """Those on the machine with this boot loader."""
+    return _pytest(
+        environments.newest(), [MACHINES, "-k", loader, *([] if long else ["-m", "not long"])], lab=MACHINES_LAB
+    )
+
+
 def beside_the_integration_tests() -> list[str]:
-    """The unit tests with the newest pair; with the oldest Python of each ansible-core these and the core tests."""
+    """The unit tests with the newest pair; they and the core tests with the oldest Python of each other core."""
     newest, oldest, others = _pairs()
     for pair in others:
         say(f"left to `make pairs`: {pair}")
     failed = _pytest(newest, [UNIT], measured=True)
     for pair in oldest:
         failed += _with_another(pair)
-        if pair.core != newest.core:
-            failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False, lab=CORE_LAB)
+        failed += _pytest(pair, ["-m", "core", INTEGRATION], plugin=False, lab=CORE_LAB)
     return failed
 
 
@@ -57,12 +80,12 @@ def with_other_pairs() -> list[str]:
 
 
 def _pairs() -> tuple[Pair, list[Pair], list[Pair]]:
-    """The newest, those with the oldest Python of each ansible-core, and the others; say which are not here."""
+    """The newest, those with the oldest Python of each other ansible-core, and the others; say which are not here."""
     possible, impossible = environments.pairs()
     for pair in impossible:
         say(f"skipped: {pair}: no such Python here")
     *rest, newest = possible
-    oldest = list({pair.core: pair for pair in reversed(rest)}.values())[::-1]
+    oldest = list({pair.core: pair for pair in reversed(rest) if pair.core != newest.core}.values())[::-1]
     return newest, oldest, [pair for pair in rest if pair not in oldest]
 
 
@@ -77,7 +100,7 @@ def unit(pair: Pair) -> list[str]:
 
 
 def integration(pair: Pair) -> list[str]:
-    return _pytest(pair, [INTEGRATION])
+    return _pytest(pair, [INTEGRATION, f"--ignore={MACHINES}"])
 
 
 def _pytest(
