@@ -525,7 +525,7 @@ rec {
 
   # --- what it prints ---
 
-  prints-much = activation "prints" (whenRunning "yes 'much to say' | head -c 200000000");
+  prints-much = activation "prints" (whenRunning "yes 'much to say' | head -c 50000000");
 
   prints-for-ever = activation "prints" (whenRunning "yes 'without an end'");
 

@@ -108,7 +108,7 @@ def test_what_is_synced_is_where_the_boot_loader_reads_it(machine: Machine) -> N
     machine.run(script, check=True)
     machine.power_off()
     if machine.loader.name == "grub":
-        look = ["debugfs", "-R", "cat /new/probe", f"{machine.disk}?offset={BOOT_START}"]
+        look = ["debugfs", "-c", "-n", "-R", "cat /new/probe", f"{machine.disk}?offset={BOOT_START}"]
     else:
         look = ["mtype", "-i", f"{machine.disk}@@{BOOT_START}", "::/new/probe"]
     assert subprocess.run(look, capture_output=True, text=True, check=False).stdout == "whole\n"
