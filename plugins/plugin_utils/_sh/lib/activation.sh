@@ -1,6 +1,6 @@
 # What is behind a `test` that exited 4: an activation that failed, or units and users that failed and may, or may not. After `hear`.
 # facts: new_live allow
-# needs: allowed base complain health log said switch
+# needs: allowed base complain health log said switch whose
 # sets: forgiven_failures
 # shellcheck shell=sh
 
@@ -9,6 +9,13 @@
 activation_failed() {
     activation_failure=$(because)
     [ -z "$(named activation)" ] || return 0
+    # Its last step makes the new system live. Run again it would pass, and yet units were started from what it had not made.
+    identity /run/current-system
+    read_line "$dir/our-live"
+    [ "$identity" != "$line" ] || {
+        activation_failure=": activate ended before it made the new system live$activation_failure"
+        return 0
+    }
     # The wrapper of the Rust form, which says so whenever activate fails. The Perl form says nothing of one that was killed or has exited early,
     # and of other programs nobody knows.
     ! grep -q TOPLEVEL "$new_live/bin/switch-to-configuration" || [ ! -e "$log_file.whole" ] || [ -z "$(named form)" ] || return 1

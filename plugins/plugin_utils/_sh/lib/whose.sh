@@ -27,7 +27,9 @@ end_call() {
         # The link first: whoever makes it anew behind that is somebody else.
         identity /run/current-system
         live=$(readlink -f /run/current-system)
-        if may_have_made "$live"; then
+        # One that is as before was not made by it, whatever it names.
+        read_line "$dir/our-live"
+        if [ "$identity" != "$line" ] && may_have_made "$live"; then
             printf '%s\n' "$live" >"$dir/made" && printf '%s\n' "$identity" >"$dir/our-live" || return 1
         fi
         ;;
