@@ -8,7 +8,8 @@
 # that this is made for. What comes before its marker is another call's. Programs that it runs say things, too; so a line counts only in the part
 # of its work that it belongs to, and of what `systemctl status` shows of failed units nothing does. An activation that failed counts in nearly
 # all, since its own programs may say what looks like the next part. Later in its work "reload daemon" is about the manager of a user. What
-# switches the units of a user is the same program, and what it dies of its own.
+# switches the units of a user is the same program, and what it dies of its own. Other programs may print without the end of a line, so what
+# it says may begin in the middle of one.
 said() {
     local tries turn words
     tries=0
@@ -50,8 +51,9 @@ said_so_far() {
             next
         }
         { sub(/\r$/, "") }
-        /^Failed to run activate script/ { add("activation", $0); next }
+        /^Failed to run activate script$/ { add("activation", $0); next }
         part == "status" { next }
+        /Failed to run activate script$/ { add("activation", "Failed to run activate script"); next }
         part != "users" && match($0, /Activation script snippet .* failed \([0-9]+\)/) { add("activation", substr($0, RSTART, RLENGTH)); next }
         /^activating the configuration\.\.\./ { part = "activate"; activates = 1; next }
         /^restarting systemd\.\.\./ { part = "systemd"; next }

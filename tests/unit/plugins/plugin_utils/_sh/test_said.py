@@ -276,19 +276,22 @@ def test_tmpfiles_that_fail(shell: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "noise",
     [
-        "setting up tmpfiles",
-        "restarting systemd...",
-        "restarting the following units: its-own.service",
-        "warning: the following units failed: its-own.service",
-        "reloading user units for nobody...",
-        "no end of line \0",
+        "setting up tmpfiles\n",
+        "restarting systemd...\n",
+        "restarting the following units: its-own.service\n",
+        "warning: the following units failed: its-own.service\n",
+        "reloading user units for nobody...\n",
+        "\0",
+        "decrypting secrets... ",
+        "\033[31mno key\033[0m",
+        "setting up tmpfiles\ndecrypting secrets... ",
     ],
 )
 def test_an_activation_script_that_says_what_a_later_step_does(shell: list[str], tmp_path: Path, noise: str) -> None:
     """Whatever it prints, that it failed is seen, also in what is kept where much comes behind it."""
     (tmp_path / "log").write_text(
         "--- switch-to-configuration test of /nix/store/x\nactivating the configuration...\n"
-        f"{noise}\n\0Failed to run activate script\n"
+        f"{noise}Failed to run activate script\n"
         "restarting sysinit-reactivation.target\nwarning: the following units failed: may.service\n"
     )
     (tmp_path / "log.whole").touch()
