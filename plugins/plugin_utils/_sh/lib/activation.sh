@@ -1,6 +1,6 @@
 # What is behind a `test` that exited 4: an activation that failed, or units and users that failed and may, or may not. After `hear`.
 # facts: new_live allow
-# needs: allowed base complain health log said switch whose
+# needs: allowed base complain health log said switch units whose
 # sets: forgiven_failures
 # shellcheck shell=sh
 
@@ -120,12 +120,27 @@ not_restarted_as_before() {
         !($0 in listed)'
 }
 
-# not_by_another: filters a list of units by those that failed because of another one, which counts by itself: a target, unless it is said why.
+# not_by_another: filters a list of units by targets that failed with what they require, which counts by itself.
 not_by_another() {
-    local targets
-    targets=count
-    if [ -s "$dir/failed.all" ] || named unit | grep -q -v '\.target$'; then targets=; fi
-    { named itself && echo && cat; } | awk -v targets="$targets" '
-        !listed { if ($0 == "") listed = 1; else itself[$0]; next }
-        targets || !/\.target$/ || $0 in itself'
+    local one
+    while read -r one; do
+        case $one in *.target) ! failed_with_another "$one" || continue ;; esac
+        printf '%s\n' "$one"
+    done
+}
+
+# failed_with_another TARGET: whether a unit has failed that it requires, or that one requires which it requires; and nothing else is said of it.
+failed_with_another() {
+    local found known
+    ! named itself | grep -q -F -x -e "$1" || return 1
+    found=$1
+    known=
+    while [ "$found" != "$known" ]; do
+        known=$found
+        # shellcheck disable=SC2086 # names of units
+        ask_systemd show -p Requires -p Requisite -p BindsTo --value -- $known || return 1
+        # One with a backslash in its name is quoted.
+        found=$({ printf '%s\n' "$told" | tr ' ' '\n' | sed -e 's/"//g' -e 's/\\\\/\\/g' && printf '%s\n' "$known"; } | grep . | sort -u)
+    done
+    { named unit && cat "$dir/failed.all"; } | grep -v '\.target$' | grep -q -F -x -e "$found"
 }

@@ -345,9 +345,29 @@ ITS_USERS = "the units of users who are logged in failed while the system was ac
             "units failed while the system was activated: b.service.",
         ),
         (["unit a.service"], "policy=no_new_failures", "", "well; a.service"),
-        # A target fails with what it needs.
+        # A target fails with what it requires, also by another one.
         (["unit a.service", "unit re.target"], "ignore_units=a.service", "a.service", "well; a.service re.target"),
         (["unit re.target"], "", "a.service", "well; re.target"),
+        ([r"unit b\x2dc.mount", "unit re.target"], r"ignore_units='b\x2dc.mount'", "", r"well; b\x2dc.mount re.target"),
+        # Any other unit is no excuse for it, nor is a target alone, nor anything where systemd does not say.
+        (
+            ["unit z.service", "unit re.target"],
+            "ignore_units=z.service",
+            "z.service",
+            "units failed while the system was activated: re.target.",
+        ),
+        (
+            ["unit re.target", "unit mid.target"],
+            "",
+            "",
+            "units failed while the system was activated: re.target mid.target.",
+        ),
+        (
+            ["unit a.service", "unit re.target"],
+            "ignore_units=a.service; sc() { return 124; }",
+            "a.service",
+            "units failed while the system was activated: re.target.",
+        ),
         (["unit re.target"], "", "", "units failed while the system was activated: re.target."),
         # Users.
         (
@@ -412,6 +432,17 @@ def test_what_failed_while_the_system_was_activated(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     text = "what_was_said='" + "\n".join(named) + "'\n"
+    # systemd itself says it like this.
+    text += r"""
+sc() {
+    for word in "$@"; do
+        case $word in
+        re.target) printf '%s\n' 'also.service' '' 'mid.target' ;;
+        mid.target) printf '%s\n' 'a.service "b\\x2dc.mount"' ;;
+        esac
+    done
+}
+"""
     text += (
         f'{options}\nif failures_are_forgiven; then echo "well; $forgiven_failures"; else echo "$code $complaint"; fi'
     )
