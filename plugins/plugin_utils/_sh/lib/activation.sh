@@ -70,7 +70,7 @@ activate_once_more() {
 }
 
 # said_of_tmpfiles: only the Perl form runs it by itself.
-said_of_tmpfiles() { { cat "$log_file.reasons" 2>/dev/null; whole_log; } | grep '^setting up tmpfiles'; }
+said_of_tmpfiles() { { cat "$log_file.reasons" 2>/dev/null; whole_log; } | grep 'setting up tmpfiles$'; }
 
 # failures_are_forgiven: after healthy, whether all that failed while the system was activated may fail; complains where not. It need not be in
 # the list of failed units any more: a service is up again, one that could not be reloaded runs on. In $forgiven_failures what to say of it. No list

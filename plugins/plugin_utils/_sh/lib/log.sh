@@ -72,7 +72,8 @@ keep_reasons() {
 # reasons: those lines of standard input.
 reasons() {
     tr -d '\000' | LC_ALL=C grep -E -e '^--- switch-to-config' -e 'Activation script snippet .* failed|Failed to run activate script|^Failed to |^Error: |^Pre-switch check' \
-        -e '^warning: (the following units|user activation)|^(A dependency j|J)ob for |^Assertion failed on job|^Queued job for | is not active, cannot reload' \
+        -e 'activating the config|restarting (systemd\.|sysinit-react)|reloading user units|setting up tmpfiles|warning: user activation' \
+        -e '^warning: the following units|^(A dependency j|J)ob for |^Assertion failed on job|^Queued job for | is not active, cannot reload' \
         -e '^(Operation on or unit type of|Cannot perform operation on) |^Unit .* was started already once' \
         -e '^(activating|restarting|reloading|starting|setting up) |^the following new units|^Could not |^Unable to list users|^This is not a NixOS' |
         cut -b 1-4000
@@ -122,6 +123,8 @@ log_for_people() {
         end { if ($0 in reason) reason[$0] = "shown"; next }
         $0 == "---" { end = 1; next }
         /^(--- |activating|restarting|reloading|starting|setting up|the following new units)/ || $0 in reason { next }
+        /(activating the configuration|restarting systemd|reloading user units for .*)\.\.\.$/ { next }
+        /(restarting sysinit-reactivation\.target|setting up tmpfiles)$/ { next }
         { reason[$0] = ""; names[++count] = $0 }
         END {
             for (i = 1; i <= count; i++) if (reason[names[i]] == "" && shown++ < 10) print substr(names[i], 1, 400)

@@ -55,11 +55,11 @@ said_so_far() {
         part == "status" { next }
         /Failed to run activate script$/ { add("activation", "Failed to run activate script"); next }
         part != "users" && match($0, /Activation script snippet .* failed \([0-9]+\)/) { add("activation", substr($0, RSTART, RLENGTH)); next }
-        /^activating the configuration\.\.\./ { part = "activate"; activates = 1; next }
-        /^restarting systemd\.\.\./ { part = "systemd"; next }
-        /^reloading user units for / { part = "users"; pending = ""; next }
-        /^setting up tmpfiles/ { part = "tmpfiles"; goes_on = 1; next }
-        /^restarting sysinit-reactivation\.target/ { part = "units"; goes_on = 1; next }
+        /activating the configuration\.\.\.$/ { part = "activate"; activates = 1; next }
+        /restarting systemd\.\.\.$/ { part = "systemd"; next }
+        /reloading user units for .*\.\.\.$/ { part = "users"; pending = ""; next }
+        /setting up tmpfiles$/ { part = "tmpfiles"; goes_on = 1; next }
+        /restarting sysinit-reactivation\.target$/ { part = "units"; goes_on = 1; next }
         /^(restarting|reloading|starting) the following units: / || /^the following new units were started: / { part = "units"; next }
         /^warning: the following units failed: / {
             part = "status"
@@ -78,9 +78,9 @@ said_so_far() {
             next
         }
         (part == "activate" || part == "systemd") && /^Failed to (reload|reexecute) daemon/ { add("activation", $0); next }
-        part == "users" && /^warning: user activation for .* failed/ {
-            sub(/^warning: user activation for /, "")
-            sub(/ failed.*$/, "")
+        part == "users" && /warning: user activation for .* failed$/ {
+            sub(/^.*warning: user activation for /, "")
+            sub(/ failed$/, "")
             add("user", $0)
             if (pending != "") add("detail", $0 ": " pending)
             pending = ""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -116,6 +117,31 @@ def test_what_is_read_of_each_form(shell: list[str], tmp_path: Path, form: str) 
     shutil.copy(SWITCHES / f"{form}.log", tmp_path / "log")
     assert run(shell, tmp_path, "said").splitlines() == SAID[form] + ["form known"] * (form in WHOLE)
     assert run(shell, tmp_path, "because") == BECAUSE.get(form, run(shell, tmp_path, "because"))
+
+
+ITS_OWN = re.compile(
+    r"^(?=Failed to run activate script|warning: user activation for|reloading user units for|setting up tmpfiles)"
+    r"|^(?=activating the configuration|restarting (systemd|sysinit-reactivation\.))",
+    re.MULTILINE,
+)
+
+
+@every_shell
+@pytest.mark.parametrize("form", sorted(WHOLE))
+def test_its_own_lines_are_read_behind_output_without_an_end_of_line(
+    shell: list[str], tmp_path: Path, form: str
+) -> None:
+    """Also from what is kept where much comes behind them; they are no reasons for people."""
+    text = ITS_OWN.sub("progress... ", (SWITCHES / f"{form}.log").read_text())
+    (tmp_path / "log").write_text(text)
+    assert run(shell, tmp_path, "said").splitlines() == [*SAID[form], "form known"]
+    run(shell, tmp_path, 'mv "$log_file" "$log_file.before"; : >"$log_file"; keep_reasons; rm "$log_file.before"')
+    assert run(shell, tmp_path, "said").splitlines() == [*SAID[form], "form known"]
+    shown = run(shell, tmp_path, "log_for_people").splitlines()
+    assert {line.partition("progress... ")[2].split()[0] for line in shown if "progress... " in line} <= {
+        "Failed",
+        "warning:",
+    }
 
 
 @every_shell
