@@ -71,9 +71,9 @@ said_so_far() {
         part == "users" && /^(Error: |Failed to .* (user unit |nixos-activation\.service))/ { pending = pending (pending == "" ? "" : "; ") $0; next }
         /^Error: / { add("error", substr($0, 8)); next }
         /^(Failed to install bootloader|Could not open lock|Could not acquire lock|Unable to list users with logind|This is not a NixOS installation)/ { add("error", $0); next }
-        part == "" && /^Pre-switch check .* failed/ {
-            sub(/^Pre-switch check ./, "")
-            sub(/. failed.*$/, "")
+        part == "" && /Pre-switch check \047.*\047 failed$/ {
+            sub(/^.*Pre-switch check ./, "")
+            sub(/. failed$/, "")
             add("check", $0)
             next
         }

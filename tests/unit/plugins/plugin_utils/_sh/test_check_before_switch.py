@@ -113,9 +113,11 @@ def test_a_lock_in_the_way_of_the_other_checks_is_no_failed_check(shell: list[st
 @every_shell
 @pytest.mark.parametrize("mode", ["test", "boot"])
 def test_another_check_is_not_put_down_to_inhibitors(shell: list[str], tmp_path: Path, mode: str) -> None:
-    """Also where there are some that have changed."""
-    said = checked(shell, tmp_path, (1, OTHER.replace("dry-activate", "check")), mode=mode)
-    assert said == ["check of new", f"stops: pre-switch-checks: {BACK_UP.format('check')}"]
+    """Also where some have changed, and where its output has ended without the end of a line."""
+    for number, end in enumerate(("\n", "", "\033[0m")):
+        text = OTHER.replace("dry-activate", "check").replace("not backed up\n", f"not backed up{end}")
+        said = checked(shell, tmp_path / str(number), (1, text), mode=mode)
+        assert said == ["check of new", f"stops: pre-switch-checks: {BACK_UP.format('check')}"]
 
 
 @every_shell
