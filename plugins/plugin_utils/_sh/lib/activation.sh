@@ -39,7 +39,7 @@ activate_once_more() {
     lock=/run/nixos/switch-to-configuration.lock
     for list in activation-restart-list activation-reload-list; do [ -e "/run/nixos/$list" ] || asked="$asked /run/nixos/$list"; done
     if [ -e "$new_live/activate" ]; then
-        echo "--- activate of $new_live, to see whether it fails" >&7
+        log_mark "activate of $new_live, to see whether it fails"
         time_left "$until"
         # Earlier releases have none.
         set --

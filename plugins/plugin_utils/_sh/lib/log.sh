@@ -93,24 +93,27 @@ logged() {
     limited "$@" >&7 2>&1 </dev/null 7>&-
 }
 
+# log_mark TEXT: of our own. What was printed before it may lack the end of its line.
+log_mark() { printf '\n--- %s\n' "$1" >&7; }
+
 # log_line TEXT: and waits a moment, until what was printed before it can be read; no, where that takes too long.
 log_line() {
     local mark tries
     read_log
     log_marks=$((log_marks + 1))
-    mark="--- $1 [$$.$log_marks]"
-    printf '%s\n' "$mark" >&7
+    mark="$1 [$$.$log_marks]"
+    log_mark "$mark"
     [ -n "$log_reader" ] || return 0
     tries=0
-    until log_end | grep -q -F -x -e "$mark" || [ "$tries" -ge 20 ]; do
+    until log_end | grep -q -F -x -e "--- $mark" || [ "$tries" -ge 20 ]; do
         tries=$((tries + 1))
         sleep 0.05
     done
     [ "$tries" -lt 20 ]
 }
 
-# log_end: the last of it; a line may be as long as the log.
-log_end() { whole_log | tail -c 16384 | tail -n 40; }
+# log_end: the last of it, without what a mark has before it; a line may be as long as the log.
+log_end() { whole_log | tail -c 16384 | sed -e '$!{' -e '/^$/{' -e 'N;s/^\n--- /--- /;P;D' -e '}' -e '}' | tail -n 40; }
 
 # log_for_people: the last of it, and before that what one sees of the reasons where they are not among it.
 log_for_people() {

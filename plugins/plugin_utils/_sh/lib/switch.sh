@@ -24,7 +24,7 @@ switch_to() {
         switch_runs=$((switch_runs + 1))
         [ "$3" != boot ] || before_loader "$2"
         read_log
-        echo "--- switch-to-configuration $3 of $2" >&7
+        log_mark "switch-to-configuration $3 of $2"
         logged "$1" "$2/bin/switch-to-configuration" "$3"
         switch_status=$status
         [ "$switch_status" = 0 ] && return 0

@@ -188,6 +188,36 @@ kill "$log_reader"
     assert len(shown) == 42
 
 
+@every_shell
+def test_marks_have_lines_of_their_own(shell: list[str], tmp_path: Path) -> None:
+    """Else one call would be taken for a part of another, and a log for one that somebody prints to without end."""
+    program = tmp_path / "system/bin/switch-to-configuration"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        "#!/bin/sh\n[ $1 = check ] && printf '\\nPre-switch check of quota: ok' && exit\n"
+        "printf 'activating the configuration...\\nrestarting sysinit-reactivation.target\\n'\n"
+        "printf 'warning: the following units failed: a.service\\n\\n\\nno end'\nexit 4\n"
+    )
+    program.chmod(0o755)
+    text = """
+reap() { kill "$log_reader"; }
+open_log log
+switch_to 9 "$new_live" check : && switch_to 9 "$new_live" test :
+said
+[ ! -e "$log_file.whole" ] || echo whole
+log_end
+kill "$log_reader"
+"""
+    *said, end = run(shell, tmp_path, text, "lib/activation").splitlines()
+    assert end.startswith("--- exited 4 [")
+    assert said == [
+        *("unit a.service", "form known", "whole"),
+        *(f"--- switch-to-configuration check of {tmp_path}/system", "", "Pre-switch check of quota: ok"),
+        *(f"--- switch-to-configuration test of {tmp_path}/system", "activating the configuration..."),
+        *("restarting sysinit-reactivation.target", "warning: the following units failed: a.service", "", "", "no end"),
+    ]
+
+
 PERL = "#! /nix/store/x-perl/bin/perl\n"
 RUST = "#!/bin/sh\nexport TOPLEVEL=/nix/store/x\n"
 
