@@ -6,10 +6,10 @@
 # said: what its last call said, a line each: "activation TEXT", "unit NAME", "itself TARGET" of one that did not fail with what it needs,
 # "other TEXT" where no unit is named, "user NAME", "detail USER: TEXT", "check NAME" and "error TEXT"; and "form known" where the steps are those
 # that this is made for. What comes before its marker is another call's. Programs that it runs say things, too; so a line counts only in the part
-# of its work that it belongs to, and of what `systemctl status` shows of failed units nothing does. An activation that failed counts in nearly
-# all, since its own programs may say what looks like the next part. Later in its work "reload daemon" is about the manager of a user. What
-# switches the units of a user is the same program, and what it dies of its own. Other programs may print without the end of a line, so what
-# it says may begin in the middle of one.
+# of its work that it belongs to, and of what `systemctl status` shows of failed units, at the end, nothing does. An activation that failed
+# counts in nearly all, since its own programs may say what looks like the next part. Later in its work "reload daemon" is about the manager of
+# a user. What switches the units of a user is the same program, and what it dies of its own. Other programs may print without the end of a
+# line, so what it says may begin in the middle of one.
 said() {
     local tries turn words
     tries=0
@@ -52,6 +52,13 @@ said_so_far() {
         }
         { sub(/\r$/, "") }
         /^Failed to run activate script$/ { add("activation", $0); next }
+        /^warning: the following units failed: / {
+            if (part == "units" || part == "tmpfiles") part = "status"
+            sub(/^[^:]*: [^:]*: /, "")
+            names = split($0, name, /, */)
+            for (i = 1; i <= names; i++) add_unit(name[i])
+            next
+        }
         part == "status" { next }
         /Failed to run activate script$/ { add("activation", "Failed to run activate script"); next }
         part != "users" && match($0, /Activation script snippet .* failed \([0-9]+\)/) { add("activation", substr($0, RSTART, RLENGTH)); next }
@@ -61,13 +68,6 @@ said_so_far() {
         /setting up tmpfiles$/ { part = "tmpfiles"; goes_on = 1; next }
         /restarting sysinit-reactivation\.target$/ { part = "units"; goes_on = 1; next }
         /^(restarting|reloading|starting) the following units: / || /^the following new units were started: / { part = "units"; next }
-        /^warning: the following units failed: / {
-            part = "status"
-            sub(/^[^:]*: [^:]*: /, "")
-            names = split($0, name, /, */)
-            for (i = 1; i <= names; i++) add_unit(name[i])
-            next
-        }
         part == "users" && /^(Error: |Failed to .* (user unit |nixos-activation\.service))/ { pending = pending (pending == "" ? "" : "; ") $0; next }
         /^Error: / { add("error", substr($0, 8)); next }
         /^(Failed to install bootloader|Could not open lock|Could not acquire lock|Unable to list users with logind|This is not a NixOS installation)/ { add("error", $0); next }

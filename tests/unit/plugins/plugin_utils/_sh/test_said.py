@@ -358,6 +358,26 @@ def test_an_activation_script_that_says_what_a_later_step_does(shell: list[str],
 
 
 @every_shell
+def test_units_that_failed_in_the_words_of_another_program(shell: list[str], tmp_path: Path) -> None:
+    """They are not the end of what is said, nor do they hide what is said at the end."""
+    (tmp_path / "log").write_text(
+        "--- switch-to-configuration test of /nix/store/x\nactivating the configuration...\n"
+        "warning: the following units failed: its-own.service\nActivation script snippet 'a' failed (1)\n"
+        "restarting sysinit-reactivation.target\nFailed to start late.service\n"
+        "warning: the following units failed: may.service\nFailed to start nothing.service\n"
+        "warning: the following units failed: last.service\n"
+    )
+    assert run(shell, tmp_path, "said").splitlines() == [
+        "unit its-own.service",
+        "activation Activation script snippet 'a' failed (1)",
+        "unit late.service",
+        "unit may.service",
+        "unit last.service",
+        "form known",
+    ]
+
+
+@every_shell
 @pytest.mark.parametrize("lost", ["activating the configuration", "restarting sysinit-reactivation"])
 def test_of_another_program_nothing_is_known(shell: list[str], tmp_path: Path, lost: str) -> None:
     """Its wrapper may be like the one of the Rust form, and yet it may say nothing of an activation that failed."""
