@@ -115,7 +115,7 @@ log_line() {
 # log_end: the last of it, without what a mark has before it; a line may be as long as the log.
 log_end() { whole_log | tail -c 16384 | sed -e '$!{' -e '/^$/{' -e 'N;s/^\n--- /--- /;P;D' -e '}' -e '}' | tail -n 40; }
 
-# log_for_people: the last of it, and before that what one sees of the reasons where they are not among it.
+# log_for_people: the last of it, and before that what one sees of the reasons where they are not among it; of an activation that failed first.
 log_for_people() {
     {
         cat "$log_file.reasons" 2>/dev/null
@@ -130,7 +130,10 @@ log_for_people() {
         /(restarting sysinit-reactivation\.target|setting up tmpfiles)$/ { next }
         { reason[$0] = ""; names[++count] = $0 }
         END {
-            for (i = 1; i <= count; i++) if (reason[names[i]] == "" && shown++ < 10) print substr(names[i], 1, 400)
+            for (turn = 1; turn <= 2; turn++)
+                for (i = 1; i <= count; i++)
+                    if (reason[names[i]] == "" && (turn == 1) == (names[i] ~ /Activation script snippet .* failed|Failed to run activate script/) && shown++ < 10)
+                        print substr(names[i], 1, 400)
             if (shown) print "…"
         }'
     log_end

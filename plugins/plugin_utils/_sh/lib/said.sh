@@ -114,13 +114,16 @@ hear() { what_was_said=$(said); }
 # named KIND: what it named of a kind.
 named() { printf '%s\n' "$what_was_said" | sed -n "s/^$1 //p"; }
 
-# because: why it failed, in its own words, behind a sentence; nothing where it said nothing of that.
+# because: why it failed, in its own words, behind a sentence; nothing where it said nothing of that. Of errors the last one, since what other
+# programs say goes on.
 because() {
     said | awk '
         $1 == "activation" && /snippet/ { snippets = 1 }
-        $1 == "activation" || $1 == "error" { sub(/^[a-z]+ /, ""); words[++count] = $0 }
+        $1 == "activation" { sub(/^[a-z]+ /, ""); words[++count] = $0 }
+        $1 == "error" { sub(/^[a-z]+ /, ""); error = $0 }
         $1 == "check" { sub(/^check /, ""); words[++count] = "pre-switch check \047" $0 "\047 failed" }
         END {
+            if (error != "") words[++count] = error
             for (i = 1; i <= count; i++)
                 if (!(snippets && words[i] ~ /^Failed to run activate script/) && shown < 3) printf "%s%s", shown++ ? "; " : ": ", substr(words[i], 1, 200)
         }'

@@ -586,6 +586,28 @@ def test_little_noise_pushes_no_reason_out_either(shell: list[str], tmp_path: Pa
 
 
 @every_shell
+def test_what_a_snippet_has_put_up_with_pushes_it_not_out(shell: list[str], tmp_path: Path) -> None:
+    """There is room for ten of them before the end, and for one error in a message: the one with which it ended."""
+    (tmp_path / "log").write_text(
+        "--- switch-to-configuration test of /nix/store/x\nactivating the configuration...\nError: cache miss\n"
+        + "".join(f"Failed to decrypt secret {number}\n" for number in range(12))
+        + "Error: no cache\nActivation script snippet 'a' failed (1)\nFailed to run activate script\n"
+        + "noise\n" * 100
+        + "Error: Failed to reset failed units\n"
+    )
+    shown = run(shell, tmp_path, "log_for_people").splitlines()
+    assert shown[:4] == [
+        "Activation script snippet 'a' failed (1)",
+        "Failed to run activate script",
+        "Error: cache miss",
+        "Failed to decrypt secret 0",
+    ]
+    assert shown.index("…") == 10
+    reason = ": Activation script snippet 'a' failed (1); Failed to reset failed units"
+    assert run(shell, tmp_path, "because") == reason
+
+
+@every_shell
 @pytest.mark.parametrize(("turns", "whole"), [(1, True), (99, False)], ids=["once", "without end"])
 def test_files_that_take_turns_while_they_are_read(shell: list[str], tmp_path: Path, turns: int, whole: bool) -> None:
     """What is read from the middle of that does not count."""
