@@ -18,9 +18,11 @@ activation_failed() {
     }
     # The wrapper of the Rust form, which says so whenever activate fails. The Perl form says nothing of one that was killed or has exited early,
     # and of other programs nobody knows.
-    ! grep -q TOPLEVEL "$new_live/bin/switch-to-configuration" || [ ! -e "$log_file.whole" ] || [ -z "$(named form)" ] || return 1
+    ! is_rust_form || [ ! -e "$log_file.whole" ] || [ -z "$(named form)" ] || return 1
     activate_once_more "$1"
 }
+
+is_rust_form() { grep -q TOPLEVEL "$new_live/bin/switch-to-configuration" 2>/dev/null; }
 
 # time_left UNTIL: in $seconds.
 time_left() {
@@ -95,7 +97,7 @@ Name those that may fail (deploy_flake_ignore_units)"
 Allow 'user_failures' (deploy_flake_allow) where that is nothing of the host's"
     elif [ -z "$units$users" ] && [ ! -s "$dir/failed.all" ]; then
         complain units-failed "units failed to start while the system was activated (exit 4), though none is failed now"
-    elif [ -z "$units$users" ] && [ -e "$log_file.whole" ] && [ -n "$(named form)" ]; then
+    elif [ -z "$units$users" ] && [ -e "$log_file.whole" ] && { [ -n "$(named form)" ] || is_rust_form; }; then
         complain units-failed "switch-to-configuration test exited 4, and named nothing that has failed"
     else
         forgiven_failures=$(named unit | paste -s -d ' ' -)

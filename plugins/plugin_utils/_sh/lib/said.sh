@@ -70,6 +70,7 @@ said_so_far() {
         /^(restarting|reloading|starting) the following units: / || /^the following new units were started: / { part = "units"; next }
         part == "users" && /^(Error: |Failed to .* (user unit |nixos-activation\.service))/ { pending = pending (pending == "" ? "" : "; ") $0; next }
         /^Error: / { add("error", substr($0, 8)); next }
+        /^Unable to list users with logind/ && (part == "activate" || part == "systemd") { add("other", $0) }
         /^(Failed to install bootloader|Could not open lock|Could not acquire lock|Unable to list users with logind|This is not a NixOS installation)/ { add("error", $0); next }
         part == "" && /Pre-switch check \047.*\047 failed$/ {
             sub(/^.*Pre-switch check ./, "")

@@ -52,6 +52,10 @@ SAID = {
     "rust-2026-inhibitor": ["check switchInhibitors"],
     "rust-2026-check": ["check back-up"],
     "rust-2026-locked": ["error Could not acquire lock"],
+    "rust-2026-logind": [
+        "other Unable to list users with logind: Interrupted system call (os error 4)",
+        "error Unable to list users with logind: Interrupted system call (os error 4)",
+    ],
     "rust-2026-refused": [
         "unit sysinit-reactivation.target",
         "itself sysinit-reactivation.target",
@@ -469,6 +473,13 @@ ITS_USERS = "the units of users who are logged in failed while the system was ac
         # Nothing is named.
         ([], "", "", "units failed to start while the system was activated (exit 4), though none is failed now"),
         ([], "", "a.service", "well; units that switch-to-configuration does not name"),
+        # The Rust form names what has failed; its 4 may be an error's own number.
+        (
+            [],
+            "is_rust_form() { :; }",
+            "a.service",
+            "switch-to-configuration test exited 4, and named nothing that has failed",
+        ),
         (["form known"], "", "a.service", "switch-to-configuration test exited 4, and named nothing that has failed"),
         # What names no unit, no unit excuses.
         (

@@ -81,6 +81,15 @@ FORGIVEN = "notes: failed while the system was activated, as it may:"
             "ignore_units='*'",
             f"{STATUS} 2: Activation script snippet 'agenix' failed (2)",
         ),
+        # Its own status is the number of an error.
+        (
+            4,
+            "rust-2026-logind",
+            RUST,
+            "exit 0",
+            "ignore_units='*'",
+            "gives up: units-failed: switch-to-configuration test exited 4, and not for a unit alone (Unable to list",
+        ),
         (1, "rust-2024-error", RUST, "exit 0", "ignore_units='*'", f"{STATUS} 1: Failed to reset failed units"),
         (0, "rust-2024-users", RUST, "exit 1", "", "goes on"),
     ],
