@@ -4,8 +4,8 @@
 # sets: forgiven_failures
 # shellcheck shell=sh
 
-# activation_failed UNTIL: whether `activate` has failed, after a `test` that exited 4: by what was said, and where that may not be all, by
-# activate itself, which has until then. In $activation_failure what is to be said of it.
+# activation_failed UNTIL LOOK: whether `activate` has failed, after a `test` that exited 4: by what was said, and where that may not be all, by
+# activate itself, which has until then, as long as the host is ours to switch by LOOK. In $activation_failure what is to be said of it.
 activation_failed() {
     activation_failure=$(because)
     [ -z "$(named activation)" ] || return 0
@@ -19,7 +19,7 @@ activation_failed() {
     # The wrapper of the Rust form, which says so whenever activate fails. The Perl form says nothing of one that was killed or has exited early,
     # and of other programs nobody knows.
     ! is_rust_form || [ ! -e "$log_file.whole" ] || [ -z "$(named form)" ] || return 1
-    activate_once_more "$1"
+    activate_once_more "$1" "$2"
 }
 
 is_rust_form() { grep -q TOPLEVEL "$new_live/bin/switch-to-configuration" 2>/dev/null; }
@@ -31,12 +31,13 @@ time_left() {
     [ "$seconds" -ge 20 ] || seconds=20
 }
 
-# activate_once_more UNTIL: the steps whose failure the Perl form hides behind 4. They are made to be run again and again: at each boot and each
+# activate_once_more UNTIL LOOK: the steps whose failure the Perl form hides behind 4. They are made to be run again and again: at each boot and each
 # switch. What the first run asked switch-to-configuration to restart is done; the second one's wishes would wait for the next switch. Nobody
 # else switches meanwhile: it holds their lock, and what it starts does not.
 activate_once_more() {
-    local asked list lock seconds until
+    local asked list lock look seconds until
     until=$1
+    look=$2
     asked=
     lock=/run/nixos/switch-to-configuration.lock
     for list in activation-restart-list activation-reload-list; do [ -e "/run/nixos/$list" ] || asked="$asked /run/nixos/$list"; done
@@ -46,10 +47,16 @@ activate_once_more() {
         # Earlier releases have none.
         set --
         [ ! -e "$lock" ] || set -- flock -n -o -E 11 "$lock"
-        NIXOS_ACTION="test"
-        export NIXOS_ACTION
-        logged "$seconds" "$@" "$new_live/activate" "$new_live"
-        unset NIXOS_ACTION
+        while :; do
+            "$look" || { activation_failure=": activate could not be run once more, since somebody else has switched the host" && return 0; }
+            NIXOS_ACTION="test"
+            export NIXOS_ACTION
+            logged "$seconds" "$@" "$new_live/activate" "$new_live"
+            unset NIXOS_ACTION
+            # Whoever holds the lock may switch nothing in the end.
+            [ "$status" = 11 ] && lock_held && clock && [ "$uptime" -lt "$until" ] || break
+            pause 1
+        done
         # shellcheck disable=SC2086 # words
         [ -z "$asked" ] || rm -f $asked
         [ "$status" = 0 ] || {

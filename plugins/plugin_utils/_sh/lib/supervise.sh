@@ -77,7 +77,8 @@ try_live() {
         # Its own reasons. The code may hide an activation that failed, and may be about units or users that are allowed to fail.
         hear || give_up cannot-record "could not read what switch-to-configuration test has said"
         nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
-        ! activation_failed $((began + activate_limit)) || {
+        ! activation_failed $((began + activate_limit)) nobody_else_has_switched || {
+            nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
             failed_units >"$dir/failed"
             give_up activation "the activation script of the new system failed, behind a switch-to-configuration test that exited 4$activation_failure"
         }

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 import shutil
 import subprocess
@@ -247,7 +246,9 @@ def failed(
         file.chmod(0o755)
     text = f"{more}\nexec 7>>{directory}/log 2>{directory}/errors; log_reader=; log_marks=0; reap() {{ left=; }}\n"
     text += "hear; clock\n"
-    text += 'if activation_failed $((uptime + 30)); then echo "failed$activation_failure"; else echo passed; fi'
+    text += (
+        'if activation_failed $((uptime + 30)) ${look:-:}; then echo "failed$activation_failure"; else echo passed; fi'
+    )
     result = run(shell, directory, text, "lib/activation").strip()
     return result.startswith("failed"), result.partition(": ")[2]
 
@@ -303,17 +304,42 @@ def test_nobody_else_switches_while_the_activation_is_run_once_more(
 
 
 @every_shell
-def test_somebody_else_switches_when_the_activation_is_to_be_run_once_more(shell: list[str], tmp_path: Path) -> None:
-    (tmp_path / "nixos").mkdir()
-    file = tmp_path / "nixos/switch-to-configuration.lock"
-    activate = f"touch {tmp_path}/ran"
-    with file.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        assert failed(shell, tmp_path, "perl-2020-killed", PERL, activate) == (
-            True,
+@pytest.mark.parametrize(
+    ("more", "ran", "why"),
+    [
+        # They switch nothing in the end.
+        ('pause() { kill "$holder"; wait "$holder"; }', True, ""),
+        (
+            "pause() { looks=1; }",
+            False,
+            "activate could not be run once more, since somebody else has switched the host",
+        ),
+        (
+            "clock() { uptime=0; }; pause() { clock() { uptime=30; }; }",
+            False,
             "activate could not be run once more, since somebody else switches the host",
-        )
-    assert not (tmp_path / "ran").exists()
+        ),
+    ],
+    ids=["let go", "switched", "without end"],
+)
+def test_somebody_else_has_the_lock_when_the_activation_is_to_be_run_once_more(
+    shell: list[str], tmp_path: Path, more: str, ran: bool, why: str
+) -> None:
+    (tmp_path / "nixos").mkdir()
+    lock = tmp_path / "nixos/switch-to-configuration.lock"
+    lock.touch()
+    # It ends with its shell, whatever becomes of that.
+    more += f"""
+flock -o {lock} sleep 20 >/dev/null 2>&1 &
+holder=$!
+trap 'kill "$holder" 2>/dev/null' EXIT
+while flock -n {lock} true; do sleep 0.05; done
+look=is_ours looks=0
+is_ours() {{ [ "$looks" = 0 ]; }}
+"""
+    activate = f"touch {tmp_path}/ran"
+    assert failed(shell, tmp_path, "perl-2020-killed", PERL, activate, more=more) == (bool(why), why)
+    assert (tmp_path / "ran").exists() == ran
 
 
 @every_shell

@@ -81,6 +81,15 @@ FORGIVEN = "notes: failed while the system was activated, as it may:"
             "ignore_units='*'",
             f"{STATUS} 2: Activation script snippet 'agenix' failed (2)",
         ),
+        # Somebody else's turn came before activate could be run once more.
+        (
+            4,
+            "perl-2020-killed",
+            PERL,
+            "exit 0",
+            "looks=0; nobody_else_has_switched() { looks=$((looks + 1)); [ $looks -le 2 ]; }",
+            "gives up: superseded: somebody else has switched the host meanwhile",
+        ),
         # Its own status is the number of an error.
         (
             4,
