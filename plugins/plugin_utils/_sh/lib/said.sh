@@ -79,6 +79,7 @@ said_so_far() {
             next
         }
         (part == "activate" || part == "systemd") && /^Failed to (reload|reexecute) daemon/ { add("activation", $0); next }
+        part == "systemd" && /^Failed to connect to / { add("activation", $0); next }
         part == "users" && /warning: user activation for .* failed$/ {
             sub(/^.*warning: user activation for /, "")
             sub(/ failed$/, "")

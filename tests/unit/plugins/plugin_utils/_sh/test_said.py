@@ -31,6 +31,7 @@ SAID = {
     ],
     "perl-2020-killed": ["unit may.service"],
     "perl-2020-manager": ["activation Failed to reload daemon: Connection timed out", "unit may.service"],
+    "perl-2020-reexecute": ["activation Failed to connect to bus: Connection refused", "unit may.service"],
     "rust-2024": [
         "activation Activation script snippet 'agenix' failed (2)",
         "activation Failed to run activate script",
@@ -74,6 +75,7 @@ WHOLE = {
     "perl-2020",
     "perl-2020-killed",
     "perl-2020-manager",
+    "perl-2020-reexecute",
     "perl-2020-bus",
     "rust-2024",
     "rust-2024-reactivation",
