@@ -168,6 +168,12 @@ def _next(state: str, record: Mapping[str, Any]) -> str:
         # Records of earlier releases have no code.
         return after_refusal(record.get("why_code") or "", "deploy")
     if state == State.ROLLED_BACK and record.get("why_code") == Why.UNITS_FAILED:
+        if not record.get("failed_units"):
+            # Units of users, or something that no unit is named for.
+            return (
+                "fix the configuration, or allow what the message names a word for, and deploy again; nothing has to be"
+                " done on the host"
+            )
         return (
             "fix the configuration, or name the units that may fail, or end and be started again, in ignore_units"
             " (deploy_flake_ignore_units), and deploy again; nothing has to be done on the host"

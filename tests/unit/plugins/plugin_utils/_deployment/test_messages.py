@@ -98,6 +98,15 @@ def test_refusal_for_a_reboot_says_how_to_allow_it() -> None:
     assert "set on_reboot_required to 'boot' or 'boot_and_reboot' and deploy again" in text
 
 
+@pytest.mark.parametrize("failed", ["a.service\n", ""])
+def test_units_are_to_be_named_only_where_the_host_names_some(failed: str) -> None:
+    """The units of a user are none that ignore_units knows."""
+    its = record(why="Allow 'user_failures'", why_code=Why.UNITS_FAILED, failed_units=failed)
+    next_step = messages.failure("web1", "the-id", State.ROLLED_BACK, its).partition("\nNext: ")[2]
+    assert ("deploy_flake_ignore_units" in next_step) == bool(failed)
+    assert next_step.startswith("fix the configuration, or ")
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
