@@ -4,12 +4,12 @@
 # shellcheck shell=sh
 
 # said: what its last call said, a line each: "activation TEXT", "unit NAME", "itself TARGET" of one that did not fail with what it needs,
-# "other TEXT" where no unit is named, "user NAME", "detail USER: TEXT", "check NAME" and "error TEXT"; and "form known" where the steps are those
-# that this is made for. What comes before its marker is another call's. Programs that it runs say things, too; so a line counts only in the part
-# of its work that it belongs to, and of what `systemctl status` shows of failed units, at the end, nothing does. An activation that failed
-# counts in nearly all, since its own programs may say what looks like the next part. Later in its work "reload daemon" is about the manager of
-# a user. What switches the units of a user is the same program, and what it dies of its own. Other programs may print without the end of a
-# line, so what it says may begin in the middle of one.
+# "other TEXT" where no unit is named, "user NAME", "detail USER: TEXT", "check NAME" and "error TEXT"; "last STEP" where it came no further than
+# one of the first; and "form known" where the steps are those that this is made for. What comes before its marker is another call's. Programs
+# that it runs say things, too; so a line counts only in the part of its work that it belongs to, and of what `systemctl status` shows of failed
+# units, at the end, nothing does. An activation that failed counts in nearly all, since its own programs may say what looks like the next part.
+# Later in its work "reload daemon" is about the manager of a user. What switches the units of a user is the same program, and what it dies of
+# its own. Other programs may print without the end of a line, so what it says may begin in the middle of one.
 said() {
     local tries turn words
     tries=0
@@ -62,9 +62,15 @@ said_so_far() {
         part == "status" { next }
         /Failed to run activate script$/ { add("activation", "Failed to run activate script"); next }
         part != "users" && match($0, /Activation script snippet .* failed \([0-9]+\)/) { add("activation", substr($0, RSTART, RLENGTH)); next }
-        /activating the configuration\.\.\.$/ { part = "activate"; activates = 1; next }
+        /activating the configuration\.\.\.$/ { part = "activate"; of = part; activates = 1; next }
         /restarting systemd\.\.\.$/ { part = "systemd"; next }
-        /reloading user units for .*\.\.\.$/ { part = "users"; pending = ""; next }
+        /reloading user units for .*\.\.\.$/ {
+            part = "users"
+            pending = ""
+            of = "the units of the user " substr($0, index($0, "reloading user units for ") + 25)
+            sub(/\.\.\.$/, "", of)
+            next
+        }
         /setting up tmpfiles$/ { part = "tmpfiles"; goes_on = 1; next }
         /restarting sysinit-reactivation\.target$/ { part = "units"; goes_on = 1; next }
         /^(restarting|reloading|starting) the following units: / || /^the following new units were started: / { part = "units"; next }
@@ -105,6 +111,7 @@ said_so_far() {
         / is not active, cannot reload/ { add_unit($1) }
         END {
             if (part == "users" && sub(/^Error: /, "", pending)) add("error", pending)
+            if (part == "users" || part == "activate") add("last", of)
             if (activates && goes_on) add("form", "known")
             for (i = 1; i <= count; i++) print found[i]
         }'
@@ -123,9 +130,11 @@ because() {
         $1 == "activation" && /snippet/ { snippets = 1 }
         $1 == "activation" { sub(/^[a-z]+ /, ""); words[++count] = $0 }
         $1 == "error" { sub(/^[a-z]+ /, ""); error = $0 }
+        $1 == "last" { sub(/^[a-z]+ /, ""); last = "it came no further than " $0 }
         $1 == "check" { sub(/^check /, ""); words[++count] = "pre-switch check \047" $0 "\047 failed" }
         END {
             if (error != "") words[++count] = error
+            else if (!count && last != "") words[++count] = last
             for (i = 1; i <= count; i++)
                 if (!(snippets && words[i] ~ /^Failed to run activate script/) && shown < 3) printf "%s%s", shown++ ? "; " : ": ", substr(words[i], 1, 200)
         }'

@@ -41,8 +41,8 @@ SAID = {
         r"unit Backup@a\x2db.service",
     ],
     "rust-2024-reactivation": ["unit sysinit-reactivation.target", "unit systemd-tmpfiles-resetup.service"],
-    "rust-2024-error": ["error Failed to reset failed units"],
-    "rust-2024-users": ["error Failed to get GID for carol"],
+    "rust-2024-error": ["error Failed to reset failed units", "last activate"],
+    "rust-2024-users": ["error Failed to get GID for carol", "last the units of the user carol"],
     "rust-2026-users": [
         "user alice",
         "detail alice: Failed to start user unit sync.service; Failed to restart nixos-activation.service: refused",
@@ -55,6 +55,7 @@ SAID = {
     "rust-2026-logind": [
         "other Unable to list users with logind: Interrupted system call (os error 4)",
         "error Unable to list users with logind: Interrupted system call (os error 4)",
+        "last activate",
     ],
     "rust-2026-refused": [
         "unit sysinit-reactivation.target",
@@ -147,6 +148,23 @@ def test_its_own_lines_are_read_behind_output_without_an_end_of_line(
         "Failed",
         "warning:",
     }
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("activating the configuration...\nsetting up /etc...\n", "activate"),
+        ("activating the configuration...\nreloading user units for alice...\n", "the units of the user alice"),
+        ("activating the configuration...\nx reloading user units for bob...\nnoise", "the units of the user bob"),
+        ("activating the configuration...\nreloading user units for alice...\nsetting up tmpfiles\n", ""),
+        ("Checking switch inhibitors...\n", ""),
+    ],
+)
+def test_where_it_hangs(shell: list[str], tmp_path: Path, text: str, last: str) -> None:
+    """What takes too long says nothing of itself."""
+    (tmp_path / "log").write_text(f"--- switch-to-configuration test of /nix/store/x\n{text}")
+    assert run(shell, tmp_path, "because") == (f": it came no further than {last}" if last else "")
 
 
 @every_shell
