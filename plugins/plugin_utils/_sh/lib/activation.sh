@@ -7,8 +7,12 @@
 # activation_failed UNTIL LOOK: whether `activate` has failed, after a `test` that exited 4: by what was said, and where that may not be all, by
 # activate itself, which has until then, as long as the host is ours to switch by LOOK. In $activation_failure what is to be said of it.
 activation_failed() {
+    local words
     activation_failure=$(because)
-    [ -z "$(named activation)" ] || return 0
+    words=
+    # What systemctl says, the Perl form lets it say; the Rust form asks systemd itself, and then a snippet has said it, which may put up with it.
+    ! is_rust_form || words='^Failed to run activate script|^Activation script snippet'
+    ! named activation | grep -q -E -e "$words" || return 0
     # Its last step makes the new system live. Run again it would pass, and yet units were started from what it had not made.
     identity /run/current-system
     read_line "$dir/our-live"

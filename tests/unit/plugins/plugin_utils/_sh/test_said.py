@@ -408,6 +408,20 @@ def test_an_activation_script_that_says_what_a_later_step_does(shell: list[str],
 
 
 @every_shell
+@pytest.mark.parametrize(("switch", "expected"), [(RUST, False), (PERL, True)], ids=["rust", "perl"])
+def test_a_snippet_that_puts_up_with_what_systemctl_says(
+    shell: list[str], tmp_path: Path, switch: str, expected: bool
+) -> None:
+    """The Perl form itself lets systemctl say that, so nobody can tell."""
+    (tmp_path / "log").write_text(
+        "--- switch-to-configuration test of /nix/store/x\nactivating the configuration...\n"
+        "Failed to reload daemon: Connection timed out\nrestarting sysinit-reactivation.target\n"
+        "warning: the following units failed: may.service\n"
+    )
+    assert failed(shell, tmp_path, "", switch)[0] == expected
+
+
+@every_shell
 def test_units_that_failed_in_the_words_of_another_program(shell: list[str], tmp_path: Path) -> None:
     """They are not the end of what is said, nor do they hide what is said at the end."""
     (tmp_path / "log").write_text(
