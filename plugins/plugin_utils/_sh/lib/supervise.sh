@@ -64,7 +64,7 @@ try_live() {
     clock
     began=$uptime
     # Of earlier failures the report says nothing.
-    printf '%s\n' "$began" >"$dir/began"
+    printf '%s %s\n' "$began" "$(date +%s)" >"$dir/began"
     # Before the call is noted: from then on their switch to this very system could not be told from ours.
     nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
     begin_call live || exit 1

@@ -19,9 +19,20 @@ every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(S
 
 
 @every_shell
-@pytest.mark.parametrize(("began", "since"), [("960\n", "--since=@19959 "), ("", "")])
+@pytest.mark.parametrize(
+    ("began", "since"),
+    [
+        ("960 19960\n", "--since=@19959 "),
+        # The clock was set, on and back.
+        ("960 12345\n", "--since=@12344 "),
+        ("960 23456\n", "--since=@19959 "),
+        # As a release before noted it.
+        ("960\n", "--since=@19959 "),
+        ("", ""),
+    ],
+)
 def test_earlier_failures_of_a_unit_are_left_out(shell: list[str], tmp_path: Path, began: str, since: str) -> None:
-    """From when the system was activated on, by the clock as it is now; all, where nothing was."""
+    """From when the system was activated on, by the clock of then or of now; all, where nothing was."""
     (tmp_path / "began").write_text(began)
     text = f"dir={tmp_path}\n{join('lib/journal')}\nclock() {{ uptime=1000; }}\ndate() {{ echo 20000; }}\n"
     text += 'timeout() { case "$*" in *--sync*) ;; *) echo "$*" ;; esac; }\n'
