@@ -4,12 +4,14 @@
 
 # to_disk LIMIT DIRECTORY: its whole file system, as a boot loader reads it, which knows no journal. For that the system call
 # behind `sync -f` is not enough: FAT does not empty the disk's own cache in it, and ext4 does so before it brings to their places what its
-# journal has. An fsync comes after that, and empties it for both.
+# journal has. An fsync comes after that, and empties it for both; of a file, since that of a directory does nothing in ext4 where nothing is
+# left to commit.
 to_disk() {
-    local synced
+    local file synced
     limited "$1" sync -f "$2"
     synced=$status
-    limited "$1" sync "$2" && return "$synced"
+    file=$(timeout -k 5 "$1" find "$2" -xdev -type f 2>/dev/null | head -n 1)
+    limited "$1" sync "${file:-$2}" && return "$synced"
 }
 
 # boot_file_systems: /boot and /efi, their mirrors, and other FAT file systems of this system; no stick that somebody has plugged in. What

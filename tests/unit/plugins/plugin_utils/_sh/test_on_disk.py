@@ -60,6 +60,15 @@ def test_boot_side(shell: list[str], tmp_path: Path) -> None:
 
 
 @every_shell
+def test_cache_of_a_disk_is_emptied_by_a_file(shell: list[str], tmp_path: Path) -> None:
+    """The fsync of a directory does nothing in ext4 where nothing is left to commit."""
+    (tmp_path / "boot/grub").mkdir(parents=True)
+    (tmp_path / "boot/grub/grub.cfg").touch()
+    said = run(shell, f"{join('lib/on_disk')}\n{SAID}\nto_disk 9 boot", tmp_path)
+    assert said == ["sync -f boot", "sync boot/grub/grub.cfg"]
+
+
+@every_shell
 def test_store_of_its_own(shell: list[str], tmp_path: Path) -> None:
     """The moved profile link is on the disk before the boot loader is written; it is not where it leads to."""
     script = f"{join('lib/commit')}\n{SAID}\ncommit_limit=9 new=/new dir=.\nstate() {{ :; }}\nwhy() {{ :; }}\n"
