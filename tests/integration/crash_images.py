@@ -39,6 +39,7 @@ class Left:
     """What is left on a disk."""
 
     boots: str
+    """The system; "" for none."""
     profile: str
     confirmed: bool
     """Whether the disk says that a deployment is confirmed and not at its end."""
@@ -48,7 +49,7 @@ class Left:
 
 
 def look(crash: Crash, machine: Machine, scratch: Path) -> Left:
-    """Fails where no system is booted, or one that is not whole."""
+    """Fails where the system that is booted, or that of the profile, is not whole."""
     with _mounted(crash.disk, scratch / "root") as root:
         entry = _entry(crash.disk, machine.loader)
         system = entry and _whole(crash.disk, machine.loader, root, *entry)
@@ -58,17 +59,16 @@ def look(crash: Crash, machine: Machine, scratch: Path) -> Left:
         confirmed = (record.parent / "open.confirmed").exists()
     boots = system or _booted(crash.disk, machine, scratch)
     with _mounted(crash.disk, scratch / "root") as root:
-        _inside(root, "sh", "-euc", VERIFY, "sh", boots, profile)
+        _inside(root, "sh", "-euc", VERIFY, "sh", *filter(None, (boots, profile)))
     return Left(boots, profile, confirmed, tuple(json.loads(line)["outcome"] for line in lines), not system)
 
 
 def _booted(disk: Path, machine: Machine, scratch: Path) -> str:
-    """The system that the loader really boots, from variables of the firmware as they are in the beginning."""
+    """The system that the loader really boots, with variables of the firmware as they begin; "" for none."""
     variables = qemu.firmware(scratch)
     if machine.loader.name == "systemd-boot":
         shutil.copyfile(qemu.OVMF / "OVMF_VARS_4M.fd", variables)
     init = qemu.starts(disk, qemu.accelerator(machine.state), variables, machine.boot_limit)
-    assert init, "nothing is booted"
     return init.removesuffix("/init")
 
 

@@ -73,7 +73,10 @@ def test_power_lost_in_the_window(with_machines: Lab, machine: Machine) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_every_moment_of_a_deployment(with_machines: Lab, machine: Machine) -> None:
-    """Its disk as power cuts would leave it at 200 moments from the build on, with any of what was not flushed."""
+    """Its disk as power cuts would leave it at 200 moments from the build on, with any of what was not flushed.
+
+    While an installer writes the boot loader's files there may be one in which nothing is booted: FAT has no journal.
+    """
     before = systems(machine).boot_default
     with machine.recorded() as recording:
         new = build(machine, "new-kernel")
@@ -85,20 +88,22 @@ def test_every_moment_of_a_deployment(with_machines: Lab, machine: Machine) -> N
         time.sleep(6)
         machine.power_off()
         found: Counter[tuple[str, str]] = Counter()
-        names = {before: "previous", new: "new"}
+        names = {before: "previous", new: "new", "": "nothing"}
         for crash in crashes(recording, recording, 200, random.Random(1), confirmed):
             left = look(crash, machine, recording)
             text = f"{crash}\n{left}\nbefore: {before}\nnew: {new}"
-            assert {left.boots, left.profile} <= set(names), text
+            assert left.boots in names and left.profile in (before, new), text
             committed = left.outcomes[-1:] == ("committed",)
             assert left.profile == before or left.confirmed or committed, text
-            assert left.boots == before or left.profile == new, text
+            assert left.boots != new or left.profile == new, text
             assert left.boots == new or (crash.time < told and not committed), text
+            assert left.boots or left.confirmed, text
             found[names[left.boots], names[left.profile]] += 1
     print(
         machine.loader.name, *(f"boots the {b}, profile the {p}: {n}" for (b, p), n in sorted(found.items())), sep="\n"
     )
-    assert set(found) == {("previous", "previous"), ("previous", "new"), ("new", "new")}, found
+    assert set(found) >= {("previous", "previous"), ("previous", "new"), ("new", "new")}, found
+    assert sum(count for (boots, _profile), count in found.items() if boots == "nothing") <= 10, found
 
 
 def test_what_is_synced_is_where_the_boot_loader_reads_it(machine: Machine) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import socket
@@ -46,7 +47,20 @@ def run(
 
 
 def ask(line_of: Path, command: str, /, **arguments: Any) -> Any:
-    """One question, over a connection of its own: the line has room for one."""
+    """A question, once more where the line is closed before it was asked: the agent may be at its start."""
+    for _attempt in range(5):
+        with contextlib.suppress(_Closed):
+            return _ask(line_of, command, arguments)
+        time.sleep(1)
+    raise LabError("no answer from the machine's agent: the line is closed")
+
+
+class _Closed(Exception):
+    pass
+
+
+def _ask(line_of: Path, command: str, arguments: dict[str, Any]) -> Any:
+    """Over a connection of its own: the line has room for one."""
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(PATIENCE)
         try:
@@ -72,7 +86,7 @@ def _request(command: str, **arguments: Any) -> bytes:
 
 def _answer(line: bytes) -> Any:
     if not line:
-        raise OSError("the line is closed")
+        raise _Closed
     try:
         return json.loads(line.lstrip(b"\xff")).get("return")
     except ValueError:
