@@ -74,7 +74,7 @@ class Network:
     def run(self, command: str) -> str:
         words = shlex.split(command)
         if words[0] == "ssh":
-            user, _, name = words[1].partition("@")
+            user, _at, name = words[1].partition("@")
             assert user == "deploy"
             return self.on(self.targets[name], words[2:])
         if words[0] == "cp" and words[-1].endswith("/change.nix"):
@@ -89,7 +89,7 @@ class Network:
         assert words[:2] == ["readlink", "-f"]
         found = []
         for path in words[2:]:
-            system, _, special = path.partition("/specialisation/")
+            system, _word, special = path.partition("/specialisation/")
             found.append(f"/{special}" if special else target.read(system))
         return "\n".join(found) + "\n"
 

@@ -111,7 +111,7 @@ def tried(lab: Lab, host: Host, fault: Fault) -> None:
     assert record["rung"] != "test" or f"test of {before}" in record["undo_log"], record
     if fault.name == "exit-2-and-4":
         # Much was printed behind the reason, which is there all the same.
-        reasons, _, end = record["log"].partition("\n…\n")
+        reasons, _mark, end = record["log"].partition("\n…\n")
         assert "snippet 'fails' failed (1)" in reasons, record
         assert "snippet" not in end, record
         assert "'user100.users'" in end, record

@@ -40,7 +40,7 @@ def test_scripts_of_the_checks(nix: Nix) -> None:
     done = {name: drive(check["script"], check["machines"]).done for name, check in found.items()}
     loader = ["deploy deployed", "reboot done", "trial rolled-back", "trial deployed", "reboot done"]
     assert done == {
-        "deploy": [f"deploy {outcome}" for outcome in ("deployed", "unchanged", "rolled-back") for _ in range(2)],
+        "deploy": [f"deploy {outcome}" for outcome in ("deployed", "unchanged", "rolled-back") for _time in range(2)],
         "grub": loader,
         "systemd-boot": loader,
     }

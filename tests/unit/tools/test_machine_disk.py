@@ -122,7 +122,7 @@ def test_what_power_cuts_leave_of_a_sector_that_was_written_twice(path: Path, tm
         disk.write(0, data)
         disk.write(SECTOR, data)
     disk.write(SECTOR, NEW, through=True)
-    for _ in range(COUNT):
+    for _time in range(COUNT):
         disk.write(2 * SECTOR, NEW)
     left = [sectors(crash.disk) for crash in crashes(recording, scratch, COUNT, random.Random(1), 0)]
     assert {found[0][:1] for found in left} == {b"o", b"n", b"x"}

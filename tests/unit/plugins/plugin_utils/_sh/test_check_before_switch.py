@@ -25,6 +25,7 @@ SILENT = "--- switch-to-configuration check of /nix/store/x\nPre-switch checks f
 
 SAME = {"dbus-implementation": "dbus"}
 CHANGED = {"dbus-implementation": "broker"}
+SAME_TEXT, CHANGED_TEXT = (json.dumps(inhibitors, indent=1) for inhibitors in (SAME, CHANGED))
 
 
 def checked(
@@ -33,8 +34,8 @@ def checked(
     *calls: tuple[int, str],
     mode: str = "test",
     choice: str = "boot",
-    old: dict[str, str] | str | None = SAME,
-    new: dict[str, str] | str | None = CHANGED,
+    old: dict[str, str] | str | None = SAME_TEXT,
+    new: dict[str, str] | str | None = CHANGED_TEXT,
 ) -> list[str]:
     """What is done and said, a line each; a call of switch-to-configuration has a status and what it says."""
     systems = directory / "current", directory / "new"
