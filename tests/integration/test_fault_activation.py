@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -169,6 +170,8 @@ def test_an_earlier_failure_of_the_same_unit_is_not_told_again(lab: Lab, whole: 
         "systemd-run -q --wait --unit=broken.service sh -c 'echo of old; exit 7'; systemctl reset-failed broken.service"
     )
     host.run(earlier, check=True)
+    # The journal is asked by whole seconds, and rather for one more.
+    time.sleep(3)
     with deploying(lab, host, build(host, "exit-4")) as deployment:
         assert deployment.end() != 0, deployment.output
         assert "broken.service: broken.service: Failed with result 'exit-code'" in deployment.output, deployment.output
