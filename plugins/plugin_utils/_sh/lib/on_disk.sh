@@ -41,12 +41,13 @@ loader_files() {
     for file in "$1/grub/grub.cfg" "$1/extlinux/extlinux.conf"; do [ ! -f "$file" ] || echo "$file"; done
 }
 
-# keep_loader_files: until sync_boot_side has been through.
+# keep_loader_files: until sync_boot_side has been through. Each has a name of its own: what an earlier call has kept may be what the disk still
+# names, and what a power cut has left is another one.
 keep_loader_files() {
     local place file
     for place in $(boot_file_systems); do
         for file in $(loader_files "$place"); do
-            [ -e "$file.deploy-flake" ] || ln "$file" "$file.deploy-flake" 2>/dev/null
+            ln "$file" "$file.$(stat -c %i "$file").deploy-flake" 2>/dev/null
         done
     done
     return 0
@@ -100,7 +101,7 @@ sync_boot_side() {
             written=1
             continue
         }
-        for file in $(loader_files "$place"); do rm -f "$file.deploy-flake"; done
+        for file in $(loader_files "$place"); do rm -f "$file".*.deploy-flake; done
     done
     [ "$written" = 0 ] || log_line "what the boot loader reads could not be brought to the disk"
     return "$written"
