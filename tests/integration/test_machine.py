@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from integration.crash_images import look
-from integration.faulting import build, deploying, is_whole, last_record, next_system, soft_reboots, wait_for
+from integration.faulting import Deploying, build, deploying, is_whole, last_record, next_system, soft_reboots, wait_for
 from integration.machines import SLOWLY, Console, only, trying, wait_for_state
-from integration.playing import PATIENT, change_the_flake, deploy, forget_builds, outcomes, remains, systems
+from integration.playing import PATIENT, Systems, change_the_flake, deploy, forget_builds, outcomes, remains, systems
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
 from lab import Lab, Machine
@@ -120,6 +120,13 @@ def test_what_is_synced_is_where_the_boot_loader_reads_it(machine: Machine) -> N
     assert subprocess.run(look, capture_output=True, text=True, check=False).stdout == "whole\n"
 
 
+def _has_led_back(controller: Deploying, machine: Machine, before: Systems, new: str) -> None:
+    """From a trial to the boot default, and the controller says so."""
+    assert f"was told to boot {new} once, and has booted {before.booted}" in controller.output, controller.output
+    machine.wait_running()
+    assert systems(machine) == before
+
+
 @pytest.mark.long
 def test_trial_of_a_kernel_that_panics(with_machines: Lab, machine: Machine) -> None:
     """One power cycle leads back to the boot default, and so does the reboot that the kernel makes by itself."""
@@ -131,9 +138,7 @@ def test_trial_of_a_kernel_that_panics(with_machines: Lab, machine: Machine) -> 
             machine.power_off()
             machine.power_on(wait=False)
         assert controller.end(2 * SLOWLY) != 0
-        assert f"was told to boot {new} once, and has booted {before.booted}" in controller.output, controller.output
-    machine.wait_running()
-    assert systems(machine) == before
+    _has_led_back(controller, machine, before, new)
 
 
 @pytest.mark.long
@@ -145,9 +150,7 @@ def test_trial_of_an_initrd_that_hangs(with_machines: Lab, machine: Machine) -> 
         machine.power_off()
         machine.power_on(wait=False)
         assert controller.end(2 * SLOWLY) != 0
-        assert f"was told to boot {new} once, and has booted {before.booted}" in controller.output, controller.output
-    machine.wait_running()
-    assert systems(machine) == before
+    _has_led_back(controller, machine, before, new)
 
 
 @GRUB
@@ -157,9 +160,7 @@ def test_trial_of_a_system_without_network(with_machines: Lab, machine: Machine)
     before, new = systems(machine), build(machine, "boots-without-network")
     with trying(with_machines, machine, new, reboot=150) as controller:
         assert controller.end(2 * SLOWLY) != 0
-        assert f"was told to boot {new} once, and has booted {before.booted}" in controller.output, controller.output
-    machine.wait_running()
-    assert systems(machine) == before
+    _has_led_back(controller, machine, before, new)
 
 
 KEXEC = """

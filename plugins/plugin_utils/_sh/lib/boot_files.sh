@@ -1,5 +1,5 @@
 # Kernels and initrds on /boot.
-# needs: complain free_space
+# needs: complain free_space name_at_boot
 # shellcheck shell=sh
 
 # kernels_on_boot: whether kernels and initrds are copied to /boot: it is a file system of its own, and the boot loader keeps
@@ -14,7 +14,7 @@ kernels_on_boot() {
 # boot_files_kib TOPLEVEL: what its kernels and initrds, those of its specialisations included, would take that are not on
 # /boot yet. Their names there are made from their store paths.
 boot_files_kib() {
-    local at_boot counted file kib part system
+    local counted file kib name part system
     kib=0
     counted=
     for system in "$1" "$1"/specialisation/*; do
@@ -22,11 +22,8 @@ boot_files_kib() {
             file=$(readlink -f "$system/$part") && [ -f "$file" ] || continue
             case " $counted " in *" $file "*) continue ;; esac
             counted="$counted $file"
-            at_boot=${file#/nix/store/}
-            while :; do
-                case $at_boot in */*) at_boot=${at_boot%%/*}-${at_boot#*/} ;; *) break ;; esac
-            done
-            set -- "/boot/EFI/nixos/$at_boot"* "/boot/kernels/$at_boot"*
+            name_at_boot "$file"
+            set -- "/boot/EFI/nixos/$name"* "/boot/kernels/$name"*
             [ -e "$1" ] || [ -e "${2-}" ] || kib=$((kib + $(stat -c %s "$file") / 1024 + 1))
         done
     done

@@ -1,5 +1,5 @@
 # Getting what was written past the caches, the kernel's and the disk's own.
-# needs: base log process
+# needs: base log name_at_boot process
 # shellcheck shell=sh
 
 # to_disk LIMIT DIRECTORY: its whole file system, as a boot loader reads it, which knows no journal. For that the system call
@@ -56,15 +56,13 @@ keep_loader_files() {
 # drop_cut_off SYSTEM: copies of its kernel and its initrd for the boot loader, where they do not begin with what they are copies of. They are
 # made once, and left where there is one: what a power cut has made of it nobody else would ever mend. Secrets may come behind an initrd.
 drop_cut_off() {
-    local copy file name part place system
+    local copy file name part place places system
+    places=$(boot_file_systems)
     for system in "$1" "$1"/specialisation/*; do
         for part in kernel initrd; do
             file=$(readlink -f "$system/$part") && [ -f "$file" ] || continue
-            name=${file#/nix/store/}
-            while :; do
-                case $name in */*) name=${name%%/*}-${name#*/} ;; *) break ;; esac
-            done
-            for place in $(boot_file_systems); do
+            name_at_boot "$file"
+            for place in $places; do
                 for copy in "$place/EFI/nixos/$name.efi" "$place/kernels/$name" "$place/nixos/$name"; do
                     [ -f "$copy" ] || continue
                     head -c "$(stat -c %s "$file")" "$copy" | cmp -s - "$file"
