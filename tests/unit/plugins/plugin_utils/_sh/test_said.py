@@ -43,6 +43,11 @@ SAID = {
     "rust-2024-reactivation": ["unit sysinit-reactivation.target", "unit systemd-tmpfiles-resetup.service"],
     "rust-2024-error": ["error Failed to reset failed units", "last activate"],
     "rust-2024-users": ["error Failed to get GID for carol", "last the units of the user carol"],
+    "rust-2026": [
+        "activation Activation script snippet 'setupSecretsForUsers' failed (1)",
+        "activation Failed to run activate script",
+        "unit app.service",
+    ],
     "rust-2026-users": [
         "user alice",
         "detail alice: Failed to start user unit sync.service; Failed to restart nixos-activation.service: refused",
@@ -80,6 +85,7 @@ WHOLE = {
     "perl-2020-bus",
     "rust-2024",
     "rust-2024-reactivation",
+    "rust-2026",
     "rust-2026-users",
     "rust-2026-refused",
 }
@@ -88,6 +94,7 @@ BECAUSE = {
     "perl-2020": ": Activation script snippet 'secrets' failed (1)",
     "rust-2024": ": Activation script snippet 'agenix' failed (2)",
     "rust-2024-error": ": Failed to reset failed units",
+    "rust-2026": ": Activation script snippet 'setupSecretsForUsers' failed (1)",
     "rust-2026-check": ": pre-switch check 'back-up' failed",
     "rust-2026-users": "",
 }
