@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import cgroup, image, inventory, limits, machine_image, mounts, needs, network, qemu
 from lab.host import Host
-from lab.machine import Machine
+from lab.machine import AS_NEW, Machine
 from lab.shell import LabError, say
 from lab.state import MAX_HOSTS, MAX_MACHINES, State, boot_id
 
@@ -144,7 +144,8 @@ def _wait_all(hosts: list[Host]) -> None:
         # Two cores boot 32 hosts in half a minute; a slower machine takes longer.
         host.wait_running(max(60 + 5 * len(hosts), host.boot_limit))
         host.wait_ssh(host.answer_limit)
-        if isinstance(host, Machine):
+        if isinstance(host, Machine) and not host.has_saved(AS_NEW):
+            host.run("sync", check=True)
             host.save()
 
     with ThreadPoolExecutor(max_workers=len(hosts) or 1) as pool:

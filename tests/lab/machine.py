@@ -19,6 +19,9 @@ from lab.machine_image import LOADERS
 from lab.shell import LabError, sh
 from lab.state import MAX_HOSTS, State
 
+# The point at which a machine has come up for the first time.
+AS_NEW = "as-new"
+
 
 class Machine(Host):
     """It has the shape of a host of its number. An odd one has a BIOS and GRUB, an even one EFI and systemd-boot.
@@ -36,6 +39,7 @@ class Machine(Host):
         self.loader = LOADERS["grub" if self.number > MAX_HOSTS and self.number % 2 else "systemd-boot"]
         self.disk = self.directory / "disk"
         self.saved = state.running / "saved" / name
+        """Each of its directories is the machine as it ran at some point."""
 
     @property
     def alive(self) -> bool:
@@ -155,8 +159,8 @@ class Machine(Host):
 
     def create(self, layers: list[Path]) -> None:
         self.directory.mkdir(parents=True)
-        if self.saved.is_dir():
-            sh("cp", "--sparse=always", "--reflink=auto", *self.saved.iterdir(), self.directory)
+        if self.has_saved(AS_NEW):
+            self._take_saved(AS_NEW)
             return
         sh("cp", "--sparse=always", "--reflink=auto", layers[0], self.disk)
         if self.loader.name == "systemd-boot":
@@ -185,15 +189,31 @@ class Machine(Host):
         if wait:
             self.wait_running()
 
-    def save(self) -> None:
-        """Keep this machine as it runs now: from here on it is made new without a boot."""
-        if self.saved.is_dir():
-            return
-        self.run("sync", check=True)
-        unfinished = self.saved.with_suffix(".unfinished")
-        unfinished.mkdir(parents=True, exist_ok=True)
+    def save(self, point: str = AS_NEW) -> None:
+        """Keep this machine as it runs now, with all that it has written on its disk.
+
+        Once it is kept as new, it is made new without a boot.
+        """
+        unfinished = self.saved / f"{point}.unfinished"
+        mounts.remove_tree(unfinished)
+        unfinished.mkdir(parents=True)
         qemu.save(self.directory, unfinished)
-        unfinished.rename(self.saved)
+        mounts.remove_tree(self.saved / point)
+        unfinished.rename(self.saved / point)
+
+    def has_saved(self, point: str) -> bool:
+        return (self.saved / point).is_dir()
+
+    def return_to(self, point: str) -> None:
+        """Go on from a point at which it was saved."""
+        with self.state.locked():
+            self.remove()
+            self.directory.mkdir(parents=True)
+            self._take_saved(point)
+            self.power_on(wait=False)
+
+    def _take_saved(self, point: str) -> None:
+        sh("cp", "--sparse=always", "--reflink=auto", *(self.saved / point).iterdir(), self.directory)
 
     @contextmanager
     def mounted(self) -> Iterator[Path]:
