@@ -158,7 +158,7 @@ def test_trial_of_an_initrd_that_hangs(with_machines: Lab, machine: Machine) -> 
 def test_trial_of_a_system_without_network(with_machines: Lab, machine: Machine) -> None:
     """It reboots by itself into the boot default."""
     before, new = systems(machine), build(machine, "boots-without-network")
-    with trying(with_machines, machine, new, reboot=150) as controller:
+    with trying(with_machines, machine, new, reboot=200) as controller:
         assert controller.end(2 * SLOWLY) != 0
     _has_led_back(controller, machine, before, new)
 

@@ -24,8 +24,8 @@ from .way_in import refuse_unproven_way_in
 _GRACE = 20
 """Seconds that a system which rolls back by itself has after the limit, for the commit to begin."""
 
-_BOOT = 120
-"""Seconds that a system which rolls back by itself may take to shut down, and its boot default to come up."""
+_BOOTS = 120
+"""Seconds, at least, until the new system's own time begins, and for the boot default to come up after that."""
 
 
 class TrialError(HostError):
@@ -121,7 +121,8 @@ class Trial:
         """The system can't be reached: if it has the unit for that, it rolls back by itself."""
         rolls_back = prepared.get("returns") == "yes"
         if rolls_back:
-            left = self._host_limit + _BOOT - (time.monotonic() - began)
+            # Its own time begins when it has come up; a reboot of a server may be minutes of its firmware alone.
+            left = self._host_limit + max(_BOOTS, self._limit) - (time.monotonic() - began)
             self.host.tell(f"has not come back; if the new system came up it reboots by itself, so waits {left:.0f} s")
             answer, _said = reboot.wait_until_up(self.host, self.before.get("boot_id"), left, self._addresses)
             if answer:
