@@ -120,10 +120,12 @@ def test_what_is_synced_is_where_the_boot_loader_reads_it(machine: Machine) -> N
     assert subprocess.run(look, capture_output=True, text=True, check=False).stdout == "whole\n"
 
 
-def _has_led_back(controller: Deploying, machine: Machine, before: Systems, new: str) -> None:
-    """From a trial to the boot default, and the controller says so."""
-    assert f"was told to boot {new} once, and has booted {before.booted}" in controller.output, controller.output
+def _leads_back(controller: Deploying, machine: Machine, before: Systems, new: str, began: float) -> None:
+    """To the boot default, and the controller says so."""
     machine.wait_running()
+    print(f"{machine.loader.name}: runs the boot default, after {time.monotonic() - began:.0f} s")
+    assert controller.end(2 * SLOWLY) != 0
+    assert f"was told to boot {new} once, and has booted {before.booted}" in controller.output, controller.output
     assert systems(machine) == before
 
 
@@ -134,11 +136,11 @@ def test_trial_of_a_kernel_that_panics(with_machines: Lab, machine: Machine) -> 
     console = Console(machine)
     with trying(with_machines, machine, new) as controller:
         console.wait_for(b"Kernel panic - not syncing: ")
+        began = time.monotonic()
         if machine.loader.name == "grub":
             machine.power_off()
             machine.power_on(wait=False)
-        assert controller.end(2 * SLOWLY) != 0
-    _has_led_back(controller, machine, before, new)
+        _leads_back(controller, machine, before, new, began)
 
 
 @pytest.mark.long
@@ -147,10 +149,10 @@ def test_trial_of_an_initrd_that_hangs(with_machines: Lab, machine: Machine) -> 
     console = Console(machine)
     with trying(with_machines, machine, new) as controller:
         console.wait_for(b"lab: hangs")
+        began = time.monotonic()
         machine.power_off()
         machine.power_on(wait=False)
-        assert controller.end(2 * SLOWLY) != 0
-    _has_led_back(controller, machine, before, new)
+        _leads_back(controller, machine, before, new, began)
 
 
 @GRUB
@@ -158,9 +160,12 @@ def test_trial_of_an_initrd_that_hangs(with_machines: Lab, machine: Machine) -> 
 def test_trial_of_a_system_without_network(with_machines: Lab, machine: Machine) -> None:
     """It reboots by itself into the boot default."""
     before, new = systems(machine), build(machine, "boots-without-network")
+    console = Console(machine)
     with trying(with_machines, machine, new, reboot=200) as controller:
-        assert controller.end(2 * SLOWLY) != 0
-    _has_led_back(controller, machine, before, new)
+        console.wait_for(f"lab: starting {new}/init".encode())
+        began, console = time.monotonic(), Console(machine)
+        console.wait_for(f"lab: starting {before.booted}/init".encode())
+        _leads_back(controller, machine, before, new, began)
 
 
 KEXEC = """
