@@ -128,7 +128,7 @@ def _from_point(_lab: Lab, machine: Machine, cut: Cut, new: str) -> tuple[str, b
     machine.lose_writes(cut.eager)
     if cut.confirmed:
         name = machine.run("cd /run/deploy-flake && echo *-*", check=True).stdout.strip()
-        wanted = {"id": name, "meant": new, "known": "window", "awaited": "", "patience": "1", "quiet": "0"}
+        wanted = {"id": name, "from": "", "meant": new, "known": "window", "awaited": "", "patience": "1", "quiet": "0"}
         machine.run("cat >/run/lab-confirm", stdin=scripts.command("confirm", wanted), check=True)
         machine.run("sh /run/lab-confirm >/run/lab-confirmed 2>&1 </dev/null &", check=True)
     wait_for_state(machine, cut.state)

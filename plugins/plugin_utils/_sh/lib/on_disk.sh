@@ -1,5 +1,5 @@
 # Getting what was written past the caches, the kernel's and the disk's own.
-# needs: base log name_at_boot process
+# needs: base held_files log process
 # shellcheck shell=sh
 
 # to_disk LIMIT DIRECTORY: its whole file system, as a boot loader reads it, which knows no journal. For that the system call
@@ -32,52 +32,10 @@ boot_file_systems() {
     } | sort -u
 }
 
-# Where a new file takes the name of an old one, ext4 empties the old one and changes the name, at their places in no order: between the two
-# GRUB or U-Boot, which know no journal, would find a file that is empty. One that has a second name is not emptied. FAT has no second names.
-
 # loader_files DIRECTORY: those that one of them begins with.
 loader_files() {
     local file
     for file in "$1/grub/grub.cfg" "$1/extlinux/extlinux.conf"; do [ ! -f "$file" ] || echo "$file"; done
-}
-
-# keep_loader_files: until sync_boot_side has been through. Each has a name of its own: what an earlier call has kept may be what the disk still
-# names, and what a power cut has left is another one.
-keep_loader_files() {
-    local place file
-    for place in $(boot_file_systems); do
-        for file in $(loader_files "$place"); do
-            ln "$file" "$file.$(stat -c %i "$file").deploy-flake" 2>/dev/null
-        done
-    done
-    return 0
-}
-
-# drop_cut_off SYSTEM: copies of its kernel and its initrd for the boot loader, where they do not begin with what they are copies of. They are
-# made once, and left where there is one: what a power cut has made of it nobody else would ever mend. Secrets may come behind an initrd.
-drop_cut_off() {
-    local copy file name part place places system
-    places=$(boot_file_systems)
-    for system in "$1" "$1"/specialisation/*; do
-        for part in kernel initrd; do
-            file=$(readlink -f "$system/$part") && [ -f "$file" ] || continue
-            name_at_boot "$file"
-            for place in $places; do
-                for copy in "$place/EFI/nixos/$name.efi" "$place/kernels/$name" "$place/nixos/$name"; do
-                    [ -f "$copy" ] || continue
-                    head -c "$(stat -c %s "$file")" "$copy" | cmp -s - "$file"
-                    # Not where nobody could look.
-                    [ $? != 1 ] || rm -f "$copy"
-                done
-            done
-        done
-    done
-}
-
-# before_loader SYSTEM: what comes before anybody writes the boot loader for it.
-before_loader() {
-    keep_loader_files
-    drop_cut_off "$1"
 }
 
 # sync_systems LIMIT: the system profile, and the store, which may be a file system of its own.
@@ -101,6 +59,6 @@ sync_boot_side() {
         }
         for file in $(loader_files "$place"); do rm -f "$file".*.deploy-flake; done
     done
-    [ "$written" = 0 ] || log_line "what the boot loader reads could not be brought to the disk"
+    if [ "$written" = 0 ]; then let_go_of_files; else log_line "what the boot loader reads could not be brought to the disk"; fi
     return "$written"
 }

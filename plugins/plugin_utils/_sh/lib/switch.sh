@@ -1,5 +1,5 @@
 # Running switch-to-configuration.
-# needs: base log on_disk process
+# needs: base before_loader log process
 # shellcheck shell=sh
 
 # What switch_to ends with where somebody else has switched the host before its turn came; no status of switch-to-configuration.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -148,7 +149,84 @@ def test_kernel_that_was_cut_off(shell: list[str], tmp_path: Path, place: str, t
     other.touch()
     (tmp_path / "system").mkdir()
     (tmp_path / "system/kernel").symlink_to(kernel)
-    functions = join("lib/on_disk").replace("/nix/store/", f"{tmp_path}/nix/store/")
+    functions = join("lib/before_loader").replace("/nix/store/", f"{tmp_path}/nix/store/")
     script = f"{functions}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nbefore_loader system"
     assert run(shell, script, tmp_path) == []
     assert copy.exists() == stays and other.exists()
+
+
+ENTRIES = ("loader/entries/a.conf", "loader/entries/b.conf")
+BEGINS_WITH = (
+    *ENTRIES,
+    *("EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi", "loader/loader.conf", "grub/grub.cfg"),
+    "extlinux/extlinux.conf",
+)
+
+
+@every_shell
+@pytest.mark.parametrize("synced", [True, False])
+def test_what_a_boot_loader_begins_with_is_held(shell: list[str], tmp_path: Path, synced: bool) -> None:
+    """FAT frees a file that is replaced before the name is the new one's: it is open until all is written."""
+    for name in BEGINS_WITH:
+        file = tmp_path / "boot" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("old")
+    script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\n"
+    script += f"sync() {{ {'true' if synced else 'false'}; }}\nstat() {{ echo ext4; }}\n"
+    script += 'replace() { for file in boot/*/*.* boot/*/*/*.*; do echo "$1" >new; mv new "$file"; done; }\n'
+    script += "before_loader /a; sleep 0.2; replace new; before_loader /b; sleep 0.2; replace newer\n"
+    script += 'held() { for process in $held_by; do ls -l "/proc/$process/fd"; done | grep -c "(deleted)"; }\n'
+    script += "processes=$held_by; held; sync_boot_side 9 >/dev/null\n"
+    script += 'for process in $processes; do [ ! -e "/proc/$process/fd/0" ] || echo alive; done'
+    said = run(shell, script, tmp_path)
+    assert said == [str(2 * len(BEGINS_WITH)), *([] if synced else ["alive", "alive"])]
+
+
+@every_shell
+def test_whoever_holds_ends_with_the_script(shell: list[str], tmp_path: Path) -> None:
+    for name in ENTRIES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    gone = "loader/entries/gone.conf"
+    script = f"{join('lib/held_files')}\nhold_files {ENTRIES[0]} {gone} {ENTRIES[1]}; sleep 0.2\n"
+    script += 'echo $held_by; ls -l "/proc/${held_by# }/fd" | grep -c entries'
+    process, held = run(shell, script, tmp_path)
+    assert held == "2"
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("kind", "size", "full"),
+    [
+        ("msdos", 512, ["EFI/nixos", "loader", "loader/entries"]),
+        # 69 slots: two are its own, and three are the name's.
+        ("msdos", 69 * 32, []),
+        ("msdos", 68 * 32, ["loader/entries"]),
+        ("ext2/ext3", 512, []),
+    ],
+)
+def test_directories_without_room(shell: list[str], tmp_path: Path, kind: str, size: int, full: list[str]) -> None:
+    for name in ("loader/entries", "EFI/nixos"):
+        (tmp_path / "boot" / name).mkdir(parents=True)
+    (tmp_path / "boot/loader/entries/nixos-generation-1.conf").touch()
+    script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\n"
+    script += f"stat() {{ case $1 in -f) echo {kind} ;; *) echo {size} ;; esac; }}\nwiden() {{ echo $*; }}\nmake_room"
+    assert run(shell, script, tmp_path) == [f"boot boot/{name}" for name in full]
+
+
+@every_shell
+def test_room_is_on_the_disk_before_an_installer_begins(shell: list[str], tmp_path: Path) -> None:
+    entries = tmp_path / "boot/loader/entries"
+    entries.mkdir(parents=True)
+    (entries / "a.conf").touch()
+    script = f"{join('lib/before_loader')}\n{SAID}\n"
+    script += 'rm() { for name in boot/loader/entries/*; do echo "${#name}"; done; command rm "$@"; }\n'
+    said = run(shell, f"{script}widen boot boot/loader/entries; ls boot/loader/entries", tmp_path)
+    flush = ["sync -f boot", "sync boot/loader/entries/a.conf"]
+    # Each has twenty slots of thirteen letters, one of them its own.
+    made = 6 * [str(len("boot/loader/entries/") + 240)]
+    assert said == [*flush, str(len("boot/loader/entries/a.conf")), *made, "sync boot/loader/entries", *flush, "a.conf"]

@@ -1,0 +1,40 @@
+# Where a new file takes the name of an old one, FAT frees what the old one has at once, and gives the name to the new one seconds later. A power
+# cut between the two leaves a name of what is free: a firmware may read it or not, and `fsck.fat -a`, which NixOS runs at each boot, makes an empty
+# file of it. What a process has open is not freed.
+# needs: base
+# shellcheck shell=sh
+
+held_by=
+
+# hold_files FILE…: those that are there, until let_go_of_files. One process holds them all; it ends with this one.
+hold_files() {
+    # By exec, since what is redirected for a function alone stays open beside it.
+    (
+        exec >/dev/null 2>&1 7>&- 8>&- 9>&-
+        hold "$@"
+    ) &
+    held_by="$held_by $!"
+}
+
+# hold FILE…: each is the standard input of one more call, and so stays open in the calls behind it.
+hold() {
+    local file
+    if [ $# = 0 ]; then
+        # One that has ended and that nobody has waited for has no program any more.
+        while [ -e "/proc/$$/exe" ]; do sleep 1; done
+        exit
+    fi
+    file=$1
+    shift
+    hold "$@" <"$file" || hold "$@"
+}
+
+# let_go_of_files: once their names are the new ones' on the disk, too.
+let_go_of_files() {
+    local process
+    for process in $held_by; do
+        kill "$process" 2>/dev/null
+        wait "$process" 2>/dev/null
+    done
+    held_by=
+}
