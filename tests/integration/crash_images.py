@@ -21,7 +21,7 @@ from pathlib import Path
 
 from lab import Machine, mounts, qemu
 from lab.crashes import Crash
-from lab.machine_image import BOOT_START, ROOT_SIZE, ROOT_START, Loader
+from lab.machine_image import BOOT_SIZE, BOOT_START, ROOT_SIZE, ROOT_START, Loader
 from lab.shell import sh
 
 # Whether systems are whole, as Nix itself sees it: each path of their closures has all that it had when it was built.
@@ -40,6 +40,8 @@ class Left:
 
     boots: str
     """The system; "" for none."""
+    then_boots: str
+    """The system that the next boot finds, which NixOS's check of FAT has come before; "" where it cannot be read."""
     profile: str
     confirmed: bool
     """Whether the disk says that a deployment is confirmed and not at its end."""
@@ -51,16 +53,38 @@ class Left:
 def look(crash: Crash, machine: Machine, scratch: Path) -> Left:
     """Fails where the system that is booted, or that of the profile, is not whole."""
     with _mounted(crash.disk, scratch / "root") as root:
-        entry = _entry(crash.disk, machine.loader)
-        system = entry and _whole(crash.disk, machine.loader, root, *entry)
+        system = _read(crash.disk, machine.loader, root)
         profile = _inside(root, "readlink", "-f", "/nix/var/nix/profiles/system")
         record = root / "var/lib/deploy-flake/deployments.jsonl"
         lines = record.read_text().splitlines() if record.exists() else []
         confirmed = (record.parent / "open.confirmed").exists()
     boots = system or _booted(crash.disk, machine, scratch)
+    with_fat = machine.loader.name == "systemd-boot"
+    if with_fat:
+        _check_fat(crash.disk)
     with _mounted(crash.disk, scratch / "root") as root:
+        then_boots = _read(crash.disk, machine.loader, root) if with_fat else boots
         _inside(root, "sh", "-euc", VERIFY, "sh", *filter(None, (boots, profile)))
-    return Left(boots, profile, confirmed, tuple(json.loads(line)["outcome"] for line in lines), not system)
+    outcomes = tuple(json.loads(line)["outcome"] for line in lines)
+    return Left(boots, then_boots, profile, confirmed, outcomes, not system)
+
+
+def _check_fat(disk: Path) -> None:
+    """As it is done at a boot."""
+    part = (f"--offset={BOOT_START}", f"--sizelimit={BOOT_SIZE}")
+    loop = sh("losetup", "--find", "--show", *part, disk).strip()
+    try:
+        # 1 where it has mended something.
+        done = subprocess.run(["fsck.fat", "-a", loop], capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stdout
+    finally:
+        sh("losetup", "--detach", loop)
+
+
+def _read(disk: Path, loader: Loader, root: Path) -> str:
+    """The system that it boots by what can be read; "" where that says nothing."""
+    entry = _entry(disk, loader)
+    return _whole(disk, loader, root, *entry) if entry else ""
 
 
 def _booted(disk: Path, machine: Machine, scratch: Path) -> str:

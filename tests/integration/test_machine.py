@@ -76,7 +76,7 @@ def test_power_lost_in_the_window(with_machines: Lab, machine: Machine) -> None:
 def test_every_moment_of_a_deployment(with_machines: Lab, machine: Machine) -> None:
     """Its disk as power cuts would leave it at 200 moments from the build on, with any of what was not flushed.
 
-    While an installer writes the boot loader's files there may be one in which nothing is booted: FAT has no journal.
+    There may be one in which nothing is booted where a directory is widened: FAT has no journal.
     """
     before = systems(machine).boot_default
     with machine.recorded() as recording:
@@ -89,22 +89,26 @@ def test_every_moment_of_a_deployment(with_machines: Lab, machine: Machine) -> N
         time.sleep(6)
         machine.power_off()
         found: Counter[tuple[str, str]] = Counter()
+        lost: list[str] = []
         names = {before: "previous", new: "new", "": "nothing"}
         for crash in crashes(recording, recording, 200, random.Random(1), confirmed):
             left = look(crash, machine, recording)
             text = f"{crash}\n{left}\nbefore: {before}\nnew: {new}"
-            assert left.boots in names and left.profile in (before, new), text
+            assert {left.boots, left.then_boots} <= set(names) and left.profile in (before, new), text
             committed = left.outcomes[-1:] == ("committed",)
             assert left.profile == before or left.confirmed or committed, text
             assert left.boots != new or left.profile == new, text
             assert left.boots == new or (crash.time < told and not committed), text
             assert left.boots or left.confirmed, text
             found[names[left.boots], names[left.profile]] += 1
+            if not left.boots or not left.then_boots:
+                lost.append(text)
     print(
         machine.loader.name, *(f"boots the {b}, profile the {p}: {n}" for (b, p), n in sorted(found.items())), sep="\n"
     )
     assert set(found) >= {("previous", "previous"), ("previous", "new"), ("new", "new")}, found
-    assert sum(count for (boots, _profile), count in found.items() if boots == "nothing") <= 10, found
+    # Where a directory of FAT is widened.
+    assert len(lost) <= (0 if machine.loader.name == "grub" else 4), "\n".join(lost)
 
 
 def test_what_is_synced_is_where_the_boot_loader_reads_it(machine: Machine) -> None:

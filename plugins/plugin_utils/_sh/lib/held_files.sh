@@ -31,10 +31,13 @@ hold() {
 
 # let_go_of_files: once their names are the new ones' on the disk, too.
 let_go_of_files() {
-    local process
+    local parent process
     for process in $held_by; do
-        kill "$process" 2>/dev/null
-        wait "$process" 2>/dev/null
-    done
+        # Somebody may have ended it, and its number be another one's.
+        parent=
+        { read -r _ _ _ parent _ <"/proc/$process/stat"; } 2>/dev/null
+        [ "$parent" != "$$" ] || kill "$process"
+        wait "$process"
+    done 2>/dev/null
     held_by=
 }

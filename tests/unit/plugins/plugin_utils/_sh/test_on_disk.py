@@ -199,6 +199,16 @@ def test_whoever_holds_ends_with_the_script(shell: list[str], tmp_path: Path) ->
 
 
 @every_shell
+def test_nobody_else_is_ended(shell: list[str], tmp_path: Path) -> None:
+    """Its number may be somebody else's by now."""
+    with subprocess.Popen(["sleep", "30"]) as other:
+        script = f"{join('lib/held_files')}\nheld_by='{other.pid} 999999999'\nlet_go_of_files; echo \"$held_by.\""
+        assert run(shell, script, tmp_path) == ["."]
+        assert other.poll() is None
+        other.kill()
+
+
+@every_shell
 @pytest.mark.parametrize(
     ("kind", "size", "full"),
     [
