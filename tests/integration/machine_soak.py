@@ -76,9 +76,10 @@ def save_points(lab: Lab, machine: Machine) -> dict[str, str]:
         lab.reset([machine])
         new[fault] = build(machine, fault)
         limits = PATIENT | {"confirm": 3600}
-        with deploying(lab, machine, new[fault], confirm=False, limits=limits):
+        with deploying(lab, machine, new[fault], confirm=False, limits=limits) as deployment:
             for point in POINTS:
                 wait_for_state(machine, point)
+                assert state(machine), deployment.output
                 machine.save(f"{fault}-{point}")
     return new
 

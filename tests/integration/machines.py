@@ -24,16 +24,19 @@ def only(system: str) -> Systems:
     return Systems(system, system, system, system)
 
 
-def wait_for_state(machine: Machine, state: str, recorded: int = 0) -> None:
-    """Wait until its deployment has come as far, or has ended with one more line than were recorded.
+def wait_for_state(machine: Machine, state: str) -> None:
+    """Wait until the first deployment to a new machine has come as far, or has ended.
 
-    The machine itself looks, since a question from outside takes longer than a step of the commit.
+    The machine itself looks, since a question from outside takes longer than a step of the commit; and starts little,
+    since each process that it starts is slow.
     """
     pattern = "|".join(STATES[STATES.index(state) :])
     script = f"""
-        until grep -qsxE '{pattern}' /run/deploy-flake/*/state; do
-            [ "$(cat /var/lib/deploy-flake/deployments.jsonl 2>/dev/null | wc -l)" -le {recorded} ] || break
-            sleep 0.05
+        until [ -s /var/lib/deploy-flake/deployments.jsonl ]; do
+            for file in /run/deploy-flake/*/state; do
+                read -r now 2>/dev/null <"$file" && case $now in {pattern}) exit ;; esac
+            done
+            sleep 0.1
         done
     """
     machine.run(["timeout", str(SLOWLY), "/bin/sh", "-c", script], check=True, timeout=SLOWLY + 10)
