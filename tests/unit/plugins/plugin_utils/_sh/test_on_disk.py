@@ -47,7 +47,9 @@ STORE = ["sync -f /nix/var/nix/profiles", "sync -f /nix/store"]
 def run(shell: list[str], script: str, where: Path) -> list[str]:
     (where / "mounts").write_text(MOUNTS)
     (where / "fstab").write_text(FSTAB)
-    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=where)
+    done = subprocess.run(
+        [*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=where, timeout=60
+    )
     assert not done.stderr, done.stderr
     return done.stdout.splitlines()
 
@@ -164,8 +166,9 @@ BEGINS_WITH = (
 
 
 @every_shell
+@pytest.mark.parametrize("subshell", [True, False])
 @pytest.mark.parametrize("synced", [True, False])
-def test_what_a_boot_loader_begins_with_is_held(shell: list[str], tmp_path: Path, synced: bool) -> None:
+def test_what_a_boot_loader_begins_with_is_held(shell: list[str], tmp_path: Path, synced: bool, subshell: bool) -> None:
     """FAT frees a file that is replaced before the name is the new one's: it is open until all is written."""
     for name in BEGINS_WITH:
         file = tmp_path / "boot" / name
@@ -174,10 +177,12 @@ def test_what_a_boot_loader_begins_with_is_held(shell: list[str], tmp_path: Path
     script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\n"
     script += f"sync() {{ {'true' if synced else 'false'}; }}\nstat() {{ echo ext4; }}\n"
     script += 'replace() { for file in boot/*/*.* boot/*/*/*.*; do echo "$1" >new; mv new "$file"; done; }\n'
+    script += "(\n" if subshell else ""
     script += "before_loader /a; sleep 0.2; replace new; before_loader /b; sleep 0.2; replace newer\n"
     script += 'held() { for process in $held_by; do ls -l "/proc/$process/fd"; done | grep -c "(deleted)"; }\n'
     script += "processes=$held_by; held; sync_boot_side 9 >/dev/null\n"
-    script += 'for process in $processes; do [ ! -e "/proc/$process/fd/0" ] || echo alive; done'
+    script += 'for process in $processes; do [ ! -e "/proc/$process/fd/0" ] || echo alive; done\n'
+    script += ")\n" if subshell else ""
     said = run(shell, script, tmp_path)
     assert said == [str(2 * len(BEGINS_WITH)), *([] if synced else ["alive", "alive"])]
 
