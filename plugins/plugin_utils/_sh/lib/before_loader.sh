@@ -13,15 +13,20 @@ before_loader() {
 # GRUB or U-Boot, which know no journal, would find a file that is empty. One that has a second name is not emptied. FAT has
 # no second names: there they are held open.
 
+is_fat() { [ "$(stat -f -c %T "$1" 2>/dev/null)" = msdos ]; }
+
 # keep_loader_files: until sync_boot_side has been through. Each has a name of its own: what an earlier call has kept may be what the disk still
 # names, and what a power cut has left is another one.
 keep_loader_files() {
     local place file
     set --
     for place in $(boot_file_systems); do
-        for file in $(loader_files "$place"); do
-            ln "$file" "$file.$(stat -c %i "$file").deploy-flake" 2>/dev/null
-        done
+        is_fat "$place" || {
+            for file in $(loader_files "$place"); do
+                ln "$file" "$file.$(stat -c %i "$file").deploy-flake" 2>/dev/null
+            done
+            continue
+        }
         for file in "$place"/EFI/[Bb][Oo][Oo][Tt]/* "$place"/EFI/systemd/* "$place"/loader/*.conf "$place"/loader/entries/*.conf \
             "$place"/grub/grub.cfg "$place"/extlinux/extlinux.conf; do
             [ ! -f "$file" ] || set -- "$@" "$file"
@@ -59,7 +64,7 @@ drop_cut_off() {
 make_room() {
     local directory place
     for place in $(boot_file_systems); do
-        [ "$(stat -f -c %T "$place" 2>/dev/null)" = msdos ] || continue
+        is_fat "$place" || continue
         for directory in EFI/nixos EFI/Linux loader loader/entries grub kernels extlinux nixos; do
             directory=$place/$directory
             [ ! -d "$directory" ] || has_room "$directory" || widen "$place" "$directory"

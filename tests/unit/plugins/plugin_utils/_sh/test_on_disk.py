@@ -175,7 +175,7 @@ def test_what_a_boot_loader_begins_with_is_held(shell: list[str], tmp_path: Path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("old")
     script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\n"
-    script += f"sync() {{ {'true' if synced else 'false'}; }}\nstat() {{ echo ext4; }}\n"
+    script += f"sync() {{ {'true' if synced else 'false'}; }}\nstat() {{ echo msdos; }}\n"
     script += 'replace() { for file in boot/*/*.* boot/*/*/*.*; do echo "$1" >new; mv new "$file"; done; }\n'
     script += "(\n" if subshell else ""
     script += "before_loader /a; sleep 0.2; replace new; before_loader /b; sleep 0.2; replace newer\n"
@@ -185,6 +185,15 @@ def test_what_a_boot_loader_begins_with_is_held(shell: list[str], tmp_path: Path
     script += ")\n" if subshell else ""
     said = run(shell, script, tmp_path)
     assert said == [str(2 * len(BEGINS_WITH)), *([] if synced else ["alive", "alive"])]
+
+
+@every_shell
+def test_nothing_is_held_where_it_need_not_be(shell: list[str], tmp_path: Path) -> None:
+    """A file system with a file that is open and has no name any more cannot be made read-only."""
+    (tmp_path / "boot/loader").mkdir(parents=True)
+    (tmp_path / "boot/loader/loader.conf").touch()
+    script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nstat() {{ echo ext4; }}\n"
+    assert run(shell, f'{script}before_loader /a; echo "$held_by."', tmp_path) == ["."]
 
 
 @every_shell
