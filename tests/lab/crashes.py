@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The disks that a power cut could have left: what was flushed by then, and some of what was not, in no order.
 
-A sector that was written twice since the last flush may be there as the first write had it. What was in flight when
-a flush was asked for counts as flushed: `nbd` answers one request after the other.
+A block that was written twice since the last flush may be there as the first write had it; what one write has of a
+block comes whole, as with disks whose sectors are of 4 KiB: ext4 cannot be mounted where its superblock is half old.
+What was in flight when a flush was asked for counts as flushed: `nbd` answers one request after the other.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.nbd import SECTOR, Written, recorded, recorded_base
+from lab.nbd import Written, recorded, recorded_base
 from lab.shell import sh
+
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,20 @@ def crashes(recording: Path, scratch: Path, count: int, chance: random.Random, s
         share = 0.0 if last else chance.choice((0.0, 0.1, 0.5, 0.9, 1.0))
         _copy(durable, disk)
         _scatter(disk, waiting, share, chance)
-        kept = f"{share:.0%} of the sectors of {len(waiting)} writes"
+        kept = f"{share:.0%} of the blocks of {len(waiting)} writes"
         yield Crash(disk, moment, math.inf if last else entries[moment].time, kept)
 
 
 def _scatter(disk: Path, waiting: list[Written], share: float, chance: random.Random) -> None:
-    """Any sector may be there, as any write had it; where all are kept, it is the last."""
+    """Any block may be there, as any write had it; where all are kept, it is the last."""
     with disk.open("r+b") as file:
         for entry in waiting:
-            for start in range(0, len(entry.data), SECTOR):
+            start, end = entry.offset, entry.offset + len(entry.data)
+            while start < end:
+                piece = min(end, (start // BLOCK + 1) * BLOCK)
                 if entry.through or chance.random() < share:
-                    os.pwrite(file.fileno(), entry.data[start : start + SECTOR], entry.offset + start)
+                    os.pwrite(file.fileno(), entry.data[start - entry.offset : piece - entry.offset], start)
+                start = piece
 
 
 def _apply(fd: int, entries: list[Written]) -> None:

@@ -129,6 +129,20 @@ def test_what_power_cuts_leave_of_a_sector_that_was_written_twice(path: Path, tm
     assert {found[1][:1] for found in left[-20:]} == {b"n"}
 
 
+def test_what_a_write_has_of_a_block_comes_whole(path: Path, tmp_path: Path) -> None:
+    """A block is of eight sectors; this one begins in the middle of one, and ends in that of the next."""
+    disk, recording, scratch = Disk(path), tmp_path / "recording", tmp_path / "scratch"
+    recording.mkdir()
+    scratch.mkdir()
+    disk.record_where_wanted(recording)
+    disk.write(4 * SECTOR, NEW * 8)
+    for _time in range(COUNT):
+        disk.write(15 * SECTOR, NEW)
+    left = [sectors(crash.disk) for crash in crashes(recording, scratch, COUNT, random.Random(1), 0)]
+    parts = {tuple(sector == NEW for sector in found[4:12]) for found in left}
+    assert parts == {(first,) * 4 + (second,) * 4 for first in (False, True) for second in (False, True)}
+
+
 class Client:
     """As much of qemu as it takes."""
 
