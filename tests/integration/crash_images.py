@@ -65,7 +65,8 @@ def look(crash: Crash, machine: Machine, scratch: Path) -> Left:
     with _mounted(crash.disk, scratch / "root") as root:
         then_boots = _read(crash.disk, machine.loader, root) if with_fat else boots
         _inside(root, "sh", "-euc", VERIFY, "sh", *filter(None, (boots, profile)))
-    outcomes = tuple(json.loads(line)["outcome"] for line in lines)
+    # The last one may be cut off, or have zeros in it.
+    outcomes = tuple(json.loads(line)["outcome"] for line in lines if line.endswith("}") and "\0" not in line)
     return Left(boots, then_boots, profile, confirmed, outcomes, not system)
 
 

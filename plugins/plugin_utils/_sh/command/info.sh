@@ -49,10 +49,10 @@ answer_systems() {
 # answer_records: what only root may read: deployments that have ended, one that is open, a trial.
 answer_records() {
     local each field open
-    [ ! -e "$var_dir/deployments.jsonl" ] || tail -n "$deployments" "$var_dir/deployments.jsonl" | while read -r each; do answer deployment "$each"; done
+    recorded_lines | tail -n "$deployments" | while read -r each; do answer deployment "$each"; done
     [ "$live" = "$default" ] || ! committed_live "$live" || answer live_committed yes
     # A rollback's line does not say what the system was built from; the line of its first deployment does.
-    answer deployment_of_current "$(grep -F -e "\"to\": \"$live\"" -e "\"to_live\": \"$live\"" "$var_dir/deployments.jsonl" 2>/dev/null |
+    answer deployment_of_current "$(recorded_lines | grep -F -e "\"to\": \"$live\"" -e "\"to_live\": \"$live\"" |
         grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"
     read_line "$run_dir/current"
     open=$line

@@ -8,7 +8,7 @@
 committed_live() {
     [ -e "$var_dir/deployments.jsonl" ] || return 1
     # A text in a record has no quote without a backslash.
-    grep -F '"outcome": "committed"' "$var_dir/deployments.jsonl" 2>/dev/null | tail -n 50 | cut -b 1-65536 | awk -v wanted="$1" '
+    recorded_lines | grep -F '"outcome": "committed"' | tail -n 50 | cut -b 1-65536 | awk -v wanted="$1" '
         function value(name) {
             if (!match($0, "\"" name "\": \"[^\"]*\"")) return ""
             return substr($0, RSTART + length(name) + 5, RLENGTH - length(name) - 6)

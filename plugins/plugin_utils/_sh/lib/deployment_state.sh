@@ -78,7 +78,7 @@ tell_state() {
 # tell_end: the end is the end: the units are gone and the directory with them, so that nothing is left when the task returns.
 tell_end() {
     local tries
-    answer record "$(cat "$dir/record" 2>/dev/null || grep -F "\"id\": \"$id\"" "$var_dir/deployments.jsonl" 2>/dev/null | tail -n 1)"
+    answer record "$(cat "$dir/record" 2>/dev/null || recorded_lines | grep -F "\"id\": \"$id\"" | tail -n 1)"
     # Tidying up takes a moment: 5 s at most, and first short ones.
     tries=0
     while [ -e "$dir/recorded" ] && [ "$tries" -lt 50 ]; do

@@ -8,11 +8,10 @@ answer_last_committed() {
     local default found
     default=$(boot_default)
     [ -n "$default" ] || return 0
-    found=
     # A text in a record has no quote without a backslash.
-    [ ! -e "$var_dir/deployments.jsonl" ] || found=$(awk -v to="\"to\": \"$default\", " '
+    found=$(recorded_lines | awk -v to="\"to\": \"$default\", " '
         index($0, to) && /, "outcome": "committed", "started": "/ && /"(dirty_)?revision": "[^"]/ { found = $0 }
-        END { sub(/, "outcome": "committed", "started": ".*/, "}", found); print found }' "$var_dir/deployments.jsonl")
+        END { sub(/, "outcome": "committed", "started": ".*/, "}", found); print found }')
     if [ -n "$found" ]; then
         answer committed_record "$found"
     else

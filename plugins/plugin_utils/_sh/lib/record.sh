@@ -46,13 +46,14 @@ record() {
 
 # write_line: the record in deployments.jsonl, once, and whole or not at all: a full disk takes half a line.
 write_line() {
-    local half size written
+    local half letters size written
     written=$var_dir/deployments.jsonl
     if ! grep -q "^{\"id\": \"$id\".*}\$" "$written" 2>/dev/null; then
         size=$(stat -c %s "$written" 2>/dev/null) || size=0
-        # What a power loss has cut off is no line.
-        if [ -n "$(tail -c 1 "$written" 2>/dev/null)" ]; then
-            half=$(tail -n 1 "$written" | wc -c)
+        # What a power loss has cut off is no line, and one that it has left zeros in is none.
+        half=$(tail -n 1 "$written" 2>/dev/null | wc -c)
+        letters=$(tail -n 1 "$written" 2>/dev/null | tr -d '\000' | wc -c)
+        if [ "$half" != 0 ] && { [ "$half" != "$letters" ] || [ "$(tail -c 1 "$written" | wc -l)" = 0 ]; }; then
             size=$((size - half))
             truncate -s "$size" "$written"
         fi
@@ -67,8 +68,7 @@ write_line() {
 
 # recorded_outcome: what its line says, once there is one; nothing else can become of it then.
 recorded_outcome() {
-    [ ! -e "$var_dir/deployments.jsonl" ] ||
-        sed -n "s/^{\"id\": \"$id\".*, \"outcome\": \"\([a-z-]*\)\", \"started\": .*}\$/\1/p" "$var_dir/deployments.jsonl" | head -n 1
+    recorded_lines | sed -n "s/^{\"id\": \"$id\".*, \"outcome\": \"\([a-z-]*\)\", \"started\": .*}\$/\1/p" | head -n 1
 }
 
 # finish OUTCOME: the line first, which decides, then the state that tells everybody that it is over.

@@ -117,3 +117,31 @@ def test_record_that_was_cut_off_is_made_again(shell: list[str], tmp_path: Path,
 def said(shell: list[str], script: str) -> str:
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=60)
     return done.stdout
+
+
+@every_shell
+@pytest.mark.parametrize(
+    "left", [b'{"id": "0", "out', b"\0" * 40, b"\0" * 20 + b'"outcome": "committed"}\n', b'{"id": "0"\0\0\0}\n', b""]
+)
+def test_line_that_a_power_loss_has_cut_off(shell: list[str], tmp_path: Path, left: bytes) -> None:
+    """ext4 may have its length, and zeros where its bytes are not on the disk yet: it goes, and nothing before it."""
+    whole = b'{"id": "a", "outcome": "committed", "started": "x"}\n'
+    written = tmp_path / "deployments.jsonl"
+    (tmp_path / "record").write_text('{"id": "1", "outcome": "interrupted", "started": "x"}\n')
+    for before in (whole, b""):
+        written.write_bytes(before + left)
+        script = f"{join('lib/record')}\nvar_dir=. dir=. id=1\nsync() {{ :; }}\nwrite_line && recorded_outcome"
+        done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=tmp_path)
+        assert (done.stdout, done.stderr) == ("interrupted\n", "")
+        assert written.read_bytes() == before + (tmp_path / "record").read_bytes()
+        (tmp_path / "recorded").unlink()
+
+
+@every_shell
+def test_lines_before_one_with_zeros_are_read(shell: list[str], tmp_path: Path) -> None:
+    """To grep it is no text."""
+    line = '{"id": "a", "outcome": "committed", "started": "x", "live": "/s", "to": "/s", "to_live": "/s"}\n'
+    (tmp_path / "deployments.jsonl").write_text(line + "\0" * 40)
+    script = f"{join('lib/committed_live')}\nvar_dir=.\ncommitted_live /s && echo yes\nrecorded_lines | grep -c ."
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("yes\n1\n", "")
