@@ -41,7 +41,7 @@ class Left:
     boots: str
     """The system; "" for none."""
     then_boots: str
-    """The system that the next boot finds, which NixOS's check of FAT has come before; "" where it cannot be read."""
+    """The same after the check of FAT that NixOS makes at a boot, where it could be read before that."""
     profile: str
     confirmed: bool
     """Whether the disk says that a deployment is confirmed and not at its end."""
@@ -63,7 +63,7 @@ def look(crash: Crash, machine: Machine, scratch: Path) -> Left:
     if with_fat:
         _check_fat(crash.disk)
     with _mounted(crash.disk, scratch / "root") as root:
-        then_boots = _read(crash.disk, machine.loader, root) if with_fat else boots
+        then_boots = _read(crash.disk, machine.loader, root) if with_fat and system else boots
         _inside(root, "sh", "-euc", VERIFY, "sh", *filter(None, (boots, profile)))
     # The last one may be cut off, or have zeros in it.
     outcomes = tuple(json.loads(line)["outcome"] for line in lines if line.endswith("}") and "\0" not in line)
