@@ -33,7 +33,11 @@ LIMIT = 600
 FAULTS = ("new-kernel", "new-units")
 # Where a machine is saved: nothing is confirmed while the window is open.
 POINTS = ("checking", "window")
-CLOSURE = "nix-store --verify-path $(nix-store --query --requisites /run/booted-system /nix/var/nix/profiles/system)"
+CLOSURE = """
+set -e
+paths=$(nix-store --query --requisites /run/booted-system /nix/var/nix/profiles/system)
+nix-store --verify-path $paths
+"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def save_points(lab: Lab, machine: Machine) -> dict[str, str]:
                 wait_for_state(machine, point)
                 assert state(machine), deployment.output
                 machine.save(f"{fault}-{point}")
+                print(f"{machine.name} is saved, {state(machine)} with {fault}", flush=True)
     return new
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.nbd import Written, recorded, recorded_base
+from lab.nbd import SECTOR, Written, recorded, recorded_base
 from lab.shell import sh
 
 BLOCK = 4096
@@ -36,8 +36,13 @@ class Crash:
     """What is on the disk of the writes since the last flush."""
 
 
-def crashes(recording: Path, scratch: Path, count: int, chance: random.Random, since: float) -> Iterator[Crash]:
-    """Cuts at `count` of its moments, in their order, half of them after `since`; the last keeps nothing at the end."""
+def crashes(
+    recording: Path, scratch: Path, count: int, chance: random.Random, since: float, fat_until: int = 0
+) -> Iterator[Crash]:
+    """Cuts at `count` of its moments, in their order, half of them after `since`; the last keeps nothing at the end.
+
+    Until that place of the disk, which FAT has, each sector comes by itself.
+    """
     entries = list(recorded(recording))
     late = [number for number, entry in enumerate(entries) if entry.time >= since]
     half = set(chance.sample(late, min(count // 2, len(late))))
@@ -59,18 +64,19 @@ def crashes(recording: Path, scratch: Path, count: int, chance: random.Random, s
         last = moment == len(entries)
         share = 0.0 if last else chance.choice((0.0, 0.1, 0.5, 0.9, 1.0))
         _copy(durable, disk)
-        _scatter(disk, waiting, share, chance)
+        _scatter(disk, waiting, share, chance, fat_until)
         kept = f"{share:.0%} of the blocks of {len(waiting)} writes"
         yield Crash(disk, moment, math.inf if last else entries[moment].time, kept)
 
 
-def _scatter(disk: Path, waiting: list[Written], share: float, chance: random.Random) -> None:
+def _scatter(disk: Path, waiting: list[Written], share: float, chance: random.Random, fat_until: int) -> None:
     """Any block may be there, as any write had it; where all are kept, it is the last."""
     with disk.open("r+b") as file:
         for entry in waiting:
             start, end = entry.offset, entry.offset + len(entry.data)
             while start < end:
-                piece = min(end, (start // BLOCK + 1) * BLOCK)
+                whole = SECTOR if start < fat_until else BLOCK
+                piece = min(end, (start // whole + 1) * whole)
                 if entry.through or chance.random() < share:
                     os.pwrite(file.fileno(), entry.data[start - entry.offset : piece - entry.offset], start)
                 start = piece

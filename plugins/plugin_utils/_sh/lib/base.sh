@@ -32,8 +32,8 @@ answer_begin() {
 answer() { printf '%s\0%s\0' "$1" "$2"; }
 
 # recorded_lines: of the deployments that have ended. Of one that a power loss has cut off ext4 may have the length and not the bytes: with zeros
-# in it a file is no text to grep.
-recorded_lines() { [ ! -r "$var_dir/deployments.jsonl" ] || tr -d '\000' <"$var_dir/deployments.jsonl"; }
+# in it a file is no text to grep. What stands on both sides of them is no line together.
+recorded_lines() { [ ! -r "$var_dir/deployments.jsonl" ] || tr -s '\000' '\n' <"$var_dir/deployments.jsonl"; }
 
 # refuse CODE MESSAGE: the one way in which a script says no.
 refuse() { answer refused "$1"; answer message "$2"; exit 0; }

@@ -30,6 +30,8 @@ keep_loader_files() {
         for file in "$place"/EFI/[Bb][Oo][Oo][Tt]/* "$place"/EFI/systemd/* "$place"/loader/*.conf "$place"/loader/entries/*.conf \
             "$place"/grub/grub.cfg "$place"/extlinux/extlinux.conf; do
             [ ! -f "$file" ] || set -- "$@" "$file"
+            # Shells have an end to their calls within calls, and to their descriptors.
+            [ $# -lt 50 ] || { hold_files "$@" && set --; }
         done
     done
     [ $# = 0 ] || hold_files "$@"

@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # inputs: commit_limit rollback_limit mode
-# needs: base boot_loader health highest_generation lines log on_disk open_marks process profile record reports_to_directory said switch whose
+# needs: base boot_loader health held_files highest_generation lines log on_disk open_marks process profile record reports_to_directory said switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -62,6 +62,8 @@ try_loader() {
     switch_to "$commit_limit" "$new" boot may_commit
     [ "$switch_status" != "$taken" ] || give_up superseded "somebody else has switched the host meanwhile"
     [ "$switch_status" = 0 ] || give_up boot-loader "the boot loader could not be prepared: switch-to-configuration boot $(ended "$switch_status" "$commit_limit")$(because)"
+    # What is held needs room until then.
+    [ -z "$held_by" ] || sync_boot_side "$commit_limit"
 }
 
 # names_new: the look before each step that follows the moved profile link.

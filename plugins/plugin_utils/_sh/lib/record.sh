@@ -46,14 +46,15 @@ record() {
 
 # write_line: the record in deployments.jsonl, once, and whole or not at all: a full disk takes half a line.
 write_line() {
-    local half letters size written
+    local half size written zeros
     written=$var_dir/deployments.jsonl
     if ! grep -q "^{\"id\": \"$id\".*}\$" "$written" 2>/dev/null; then
         size=$(stat -c %s "$written" 2>/dev/null) || size=0
         # What a power loss has cut off is no line, and one that it has left zeros in is none.
-        half=$(tail -n 1 "$written" 2>/dev/null | wc -c)
-        letters=$(tail -n 1 "$written" 2>/dev/null | tr -d '\000' | wc -c)
-        if [ "$half" != 0 ] && { [ "$half" != "$letters" ] || [ "$(tail -c 1 "$written" | wc -l)" = 0 ]; }; then
+        # A tool that fails says neither.
+        zeros=$(tail -n 1 "$written" 2>/dev/null | tr -cd '\000' | wc -c)
+        if [ "${zeros:-0}" != 0 ] || [ -n "$(tail -c 1 "$written" 2>/dev/null)" ]; then
+            half=$(tail -n 1 "$written" | wc -c)
             size=$((size - half))
             truncate -s "$size" "$written"
         fi

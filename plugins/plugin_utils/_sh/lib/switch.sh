@@ -1,5 +1,5 @@
 # Running switch-to-configuration.
-# needs: base before_loader log process
+# needs: base before_loader held_files log on_disk process
 # shellcheck shell=sh
 
 # What switch_to ends with where somebody else has switched the host before its turn came; no status of switch-to-configuration.
@@ -28,6 +28,8 @@ switch_to() {
         logged "$1" "$2/bin/switch-to-configuration" "$3"
         switch_status=$status
         [ "$switch_status" = 0 ] && return 0
+        # Those who hold files would be ended with what it has left behind.
+        [ -z "$held_by" ] || [ "$switch_status" = 11 ] || sync_boot_side "$1"
         # All that it said, before the reader is ended with what it has left behind.
         if log_line "$(ended "$switch_status" "$time")"; then
             reap_logged

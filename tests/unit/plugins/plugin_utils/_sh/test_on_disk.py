@@ -188,6 +188,33 @@ def test_what_a_boot_loader_begins_with_is_held(shell: list[str], tmp_path: Path
 
 
 @every_shell
+def test_many_files_are_held(shell: list[str], tmp_path: Path) -> None:
+    """A shell has an end to its calls within calls."""
+    entries = tmp_path / "boot/loader/entries"
+    entries.mkdir(parents=True)
+    for number in range(1100):
+        (entries / f"{number}.conf").touch()
+    script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nstat() {{ echo msdos; }}\n"
+    script += "has_room() { :; }\nbefore_loader /a; sleep 2\n"
+    script += 'for process in $held_by; do ls -l "/proc/$process/fd"; done | grep -c "[.]conf$"; let_go_of_files'
+    assert run(shell, script, tmp_path) == ["1100"]
+
+
+@every_shell
+def test_files_are_held_until_a_failing_installer_has_been_synced(shell: list[str], tmp_path: Path) -> None:
+    """Who holds them would be ended with all that it has left behind."""
+    (tmp_path / "boot/loader").mkdir(parents=True)
+    (tmp_path / "boot/loader/loader.conf").touch()
+    script = f"{join('lib/switch')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nstat() {{ echo msdos; }}\n"
+    script += "has_room() { :; }\nread_log() { :; }\ntime_for() { :; }\nclock() { uptime=1; }\nlog_mark() { :; }\n"
+    script += "log_line() { :; }\nlogged() { status=1; }\n"
+    script += 'sync() { [ -z "$held_by" ] || echo "sync, held"; }\nreap_logged() { echo "reaps$held_by"; }\n'
+    script += "switch_to 9 /a boot :"
+    done = run(shell, f"{script} || :", tmp_path)
+    assert done == [*4 * ["sync, held"], "reaps"]
+
+
+@every_shell
 def test_nothing_is_held_where_it_need_not_be(shell: list[str], tmp_path: Path) -> None:
     """A file system with a file that is open and has no name any more cannot be made read-only."""
     (tmp_path / "boot/loader").mkdir(parents=True)

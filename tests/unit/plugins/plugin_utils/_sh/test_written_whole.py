@@ -138,6 +138,18 @@ def test_line_that_a_power_loss_has_cut_off(shell: list[str], tmp_path: Path, le
 
 
 @every_shell
+@pytest.mark.parametrize("tool", ["tail", "tr"])
+def test_a_tool_that_fails_cuts_off_no_line(shell: list[str], tmp_path: Path, tool: str) -> None:
+    whole = '{"id": "a", "outcome": "committed", "started": "x"}\n'
+    written, record = tmp_path / "deployments.jsonl", tmp_path / "record"
+    written.write_text(whole)
+    record.write_text('{"id": "1", "outcome": "committed", "started": "x"}\n')
+    script = f"{join('lib/record')}\nvar_dir=. dir=. id=1\nsync() {{ :; }}\n{tool}() {{ return 1; }}\nwrite_line"
+    subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=tmp_path)
+    assert written.read_text() == whole + record.read_text()
+
+
+@every_shell
 def test_lines_before_one_with_zeros_are_read(shell: list[str], tmp_path: Path) -> None:
     """To grep it is no text."""
     line = '{"id": "a", "outcome": "committed", "started": "x", "live": "/s", "to": "/s", "to_live": "/s"}\n'
@@ -145,3 +157,12 @@ def test_lines_before_one_with_zeros_are_read(shell: list[str], tmp_path: Path) 
     script = f"{join('lib/committed_live')}\nvar_dir=.\ncommitted_live /s && echo yes\nrecorded_lines | grep -c ."
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("yes\n1\n", "")
+
+
+@every_shell
+def test_what_stands_on_both_sides_of_zeros_is_no_line(shell: list[str], tmp_path: Path) -> None:
+    line = '{"id": "1", "message": "\0\0\0", "outcome": "committed", "started": "x"}\n'
+    (tmp_path / "deployments.jsonl").write_text(line)
+    script = f"{join('lib/record')}\nvar_dir=. id=1\nrecorded_outcome"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("", "")
