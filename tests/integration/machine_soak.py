@@ -91,8 +91,7 @@ def save_points(lab: Lab, machine: Machine) -> dict[str, str]:
 
 def attempt(lab: Lab, machine: Machine, cut: Cut, new: str) -> str:
     """One seed; which system the machine booted."""
-    lost = _whole if cut.whole else _from_point
-    before, told, said = lost(lab, machine, cut, new)
+    before, told, said = (_whole if cut.whole else _from_point)(lab, machine, cut, new)
     machine.lose_writes(0)
     machine.power_on()
     now, ended = systems(machine), set(outcomes(machine).values())

@@ -4,8 +4,13 @@
 
 # before_loader SYSTEM: whoever writes them does it for this one.
 before_loader() {
-    keep_loader_files
+    local fat place places
+    places=$(boot_file_systems)
+    fat=
+    for place in $places; do [ "$(stat -f -c %T "$place" 2>/dev/null)" != msdos ] || fat="$fat $place"; done
+    give_second_names
     make_room
+    hold_loader_files
     drop_cut_off "$1"
 }
 
@@ -13,22 +18,24 @@ before_loader() {
 # GRUB or U-Boot, which know no journal, would find a file that is empty. One that has a second name is not emptied. FAT has
 # no second names: there they are held open.
 
-is_fat() { [ "$(stat -f -c %T "$1" 2>/dev/null)" = msdos ]; }
-
-# keep_loader_files: until sync_boot_side has been through. Each has a name of its own: what an earlier call has kept may be what the disk still
+# give_second_names: until sync_boot_side has been through. Each has a name of its own: what an earlier call has kept may be what the disk still
 # names, and what a power cut has left is another one.
-keep_loader_files() {
+give_second_names() {
+    local place file
+    for place in $places; do
+        for file in $(loader_files "$place"); do
+            ln "$file" "$file.$(stat -c %i "$file").deploy-flake" 2>/dev/null
+        done
+    done
+}
+
+# hold_loader_files: until then, too.
+hold_loader_files() {
     local place file
     set --
-    for place in $(boot_file_systems); do
-        is_fat "$place" || {
-            for file in $(loader_files "$place"); do
-                ln "$file" "$file.$(stat -c %i "$file").deploy-flake" 2>/dev/null
-            done
-            continue
-        }
+    for place in $fat; do
         for file in "$place"/EFI/[Bb][Oo][Oo][Tt]/* "$place"/EFI/systemd/* "$place"/loader/*.conf "$place"/loader/entries/*.conf \
-            "$place"/grub/grub.cfg "$place"/extlinux/extlinux.conf; do
+            $(loader_files "$place"); do
             [ ! -f "$file" ] || set -- "$@" "$file"
             # Shells have an end to their calls within calls, and to their descriptors.
             [ $# -lt 50 ] || { hold_files "$@" && set --; }
@@ -40,8 +47,7 @@ keep_loader_files() {
 # drop_cut_off SYSTEM: copies of its kernel and its initrd for the boot loader, where they do not begin with what they are copies of. They are
 # made once, and left where there is one: what a power cut has made of it nobody else would ever mend. Secrets may come behind an initrd.
 drop_cut_off() {
-    local copy file name part place places system
-    places=$(boot_file_systems)
+    local copy file name part place system
     for system in "$1" "$1"/specialisation/*; do
         for part in kernel initrd; do
             file=$(readlink -f "$system/$part") && [ -f "$file" ] || continue
@@ -65,8 +71,7 @@ drop_cut_off() {
 # make_room: in the directories in which boot loaders' files are made.
 make_room() {
     local directory place
-    for place in $(boot_file_systems); do
-        is_fat "$place" || continue
+    for place in $fat; do
         for directory in EFI/nixos EFI/Linux loader loader/entries grub kernels extlinux nixos; do
             directory=$place/$directory
             [ ! -d "$directory" ] || has_room "$directory" || widen "$place" "$directory"

@@ -265,7 +265,9 @@ def test_directories_without_room(shell: list[str], tmp_path: Path, kind: str, s
         (tmp_path / "boot" / name).mkdir(parents=True)
     (tmp_path / "boot/loader/entries/nixos-generation-1.conf").touch()
     script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\n"
-    script += f"stat() {{ case $1 in -f) echo {kind} ;; *) echo {size} ;; esac; }}\nwiden() {{ echo $*; }}\nmake_room"
+    script += (
+        f"stat() {{ case $1 in -f) echo {kind} ;; *) echo {size} ;; esac; }}\nwiden() {{ echo $*; }}\nbefore_loader /a"
+    )
     assert run(shell, script, tmp_path) == [f"boot boot/{name}" for name in full]
 
 
