@@ -105,9 +105,14 @@ def processes(host: Host, unit: str = UNIT) -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def command_line(pid: int | str) -> str:
+    """A process's arguments, NUL after each; some process's are no text, of whichever lab. OSError where it has ended."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
 
 
 def switching(host: Host) -> bool:
@@ -115,7 +120,7 @@ def switching(host: Host) -> bool:
     for pid in processes(host):
         # Many come and go beside it.
         with contextlib.suppress(OSError):
-            command = Path(f"/proc/{pid}/cmdline").read_text()
+            command = command_line(pid)
             if "switch-to-configuration\0" in command and "timeout\0" not in command:
                 return True
     return False
@@ -125,7 +130,7 @@ def setting_profile(host: Host) -> bool:
     """Whether the deployment's nix-env has begun."""
     for pid in processes(host):
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/cmdline").read_text().startswith("nix-env\0"):
+            if command_line(pid).startswith("nix-env\0"):
                 return True
     return False
 

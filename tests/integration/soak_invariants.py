@@ -144,7 +144,7 @@ def boots_where_it_said_so(host: Host, new: Sequence[Mapping[str, Any]], limit: 
 def _began(pid: int) -> float:
     """When a process of this machine was started, since 1970."""
     try:
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        ticks = int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19])
     except OSError:
         return 0
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")

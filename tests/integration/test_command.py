@@ -18,7 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 from integration.commanding import ROOT, Command, destination, limits, reaching, results
-from integration.faulting import build
+from integration.faulting import build, command_line
 from integration.playing import change_the_flake, remains, systems
 
 from lab import Host, Lab
@@ -234,7 +234,7 @@ def _running(command: Command) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            line = (process / "cmdline").read_text().replace("\0", " ")
+            line = command_line(process.name).replace("\0", " ")
             found += [line] if str(command.program.parent) in line else []
     return found
 

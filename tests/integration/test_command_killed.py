@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from integration.commanding import Command, destination, reaching
-from integration.faulting import SHORT, inside, is_whole, nobody_confirms, settled, state, wait_for
+from integration.faulting import SHORT, command_line, inside, is_whole, nobody_confirms, settled, state, wait_for
 from integration.playing import change_the_flake, systems
 
 from lab import Host, Lab
@@ -24,7 +24,7 @@ def left(mark: str) -> list[str]:
     found = []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            command = (environ.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            command = command_line(environ.parent.name).replace("\0", " ").strip()
             if f"{mark}\0".encode() in environ.read_bytes() and command and not command.endswith("[mux]"):
                 found.append(command)
     return found

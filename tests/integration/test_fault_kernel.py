@@ -16,6 +16,7 @@ from integration.faulting import (
     SHORT,
     SWITCH_LOCK,
     build,
+    command_line,
     deploying,
     deploys_again,
     inside,
@@ -59,8 +60,8 @@ def hanging(host: Host, directory: str) -> list[int]:
     found = []
     for pid in processes(host):
         with contextlib.suppress(OSError):
-            sleeps = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
-            if sleeps and directory in Path(f"/proc/{pid}/cmdline").read_text():
+            sleeps = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "D"
+            if sleeps and directory in command_line(pid):
                 found.append(pid)
     return found
 
