@@ -206,11 +206,11 @@ class Machine(Host):
 
     def return_to(self, point: str) -> None:
         """Go on from a point at which it was saved."""
-        with self.state.locked():
-            self.remove()
-            self.directory.mkdir(parents=True)
-            self._take_saved(point)
-            self.power_on(wait=False)
+        # Copying takes seconds, and another machine's power may have to be lost in them: no lock.
+        self.remove()
+        self.directory.mkdir(parents=True)
+        self._take_saved(point)
+        self.power_on(wait=False)
 
     def _take_saved(self, point: str) -> None:
         sh("cp", "--sparse=always", "--reflink=auto", *(self.saved / point).iterdir(), self.directory)
