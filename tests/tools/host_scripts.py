@@ -58,7 +58,7 @@ _OF_THE_SHELL = _each(
 )
 # What a host has, or may have. One that nothing uses is found.
 _TOOLS = _each(
-    "awk base64 bootctl cat chmod cksum cmp cut date dd df fallocate find flock getent grep grub-editenv grub-reboot"
+    "awk base64 bootctl cat chmod cksum cmp cp cut date dd df fallocate find flock getent grep grub-editenv grub-reboot"
     " gzip head id journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink rm rmdir sed"
     " sleep sort stat sync systemctl systemd-mount systemd-run tail test timeout tr truncate umount uname wc xargs"
 )

@@ -1,5 +1,5 @@
 # What comes before a boot loader's files are written, for what a power cut may make of them meanwhile, or has made of them before.
-# needs: base held_files name_at_boot on_disk process
+# needs: base held_files name_at_boot on_disk process profile
 # shellcheck shell=sh
 
 # before_loader SYSTEM: whoever writes them does it for this one.
@@ -12,6 +12,7 @@ before_loader() {
     make_room
     hold_loader_files
     drop_cut_off "$1"
+    bring_copies "$1"
 }
 
 # Where a new file takes the name of an old one, ext4 empties the old one and changes the name, at their places in no order: between the two
@@ -44,23 +45,58 @@ hold_loader_files() {
     [ $# = 0 ] || hold_files "$@"
 }
 
-# drop_cut_off SYSTEM: copies of its kernel and its initrd for the boot loader, where they do not begin with what they are copies of. They are
-# made once, and left where there is one: what a power cut has made of it nobody else would ever mend. Secrets may come behind an initrd.
-drop_cut_off() {
-    local copy file name part place system
+# boot_parts SYSTEM: the kernels and the initrds that a boot loader has copies of.
+boot_parts() {
+    local file part system
     for system in "$1" "$1"/specialisation/*; do
         for part in kernel initrd; do
-            file=$(readlink -f "$system/$part") && [ -f "$file" ] || continue
-            name_at_boot "$file"
-            for place in $places; do
-                for copy in "$place/EFI/nixos/$name.efi" "$place/kernels/$name" "$place/nixos/$name"; do
-                    [ -f "$copy" ] || continue
-                    head -c "$(stat -c %s "$file")" "$copy" | cmp -s - "$file"
-                    # Not where nobody could look.
-                    [ $? != 1 ] || rm -f "$copy"
-                done
+            file=$(readlink -f "$system/$part") && [ -f "$file" ] && echo "$file"
+        done
+    done
+}
+
+# drop_cut_off SYSTEM: its copies, where they do not begin with what they are copies of. They are
+# made once, and left where there is one: what a power cut has made of it nobody else would ever mend. Secrets may come behind an initrd.
+drop_cut_off() {
+    local copy file name place
+    for file in $(boot_parts "$1"); do
+        name_at_boot "$file"
+        for place in $places; do
+            for copy in "$place/EFI/nixos/$name.efi" "$place/kernels/$name" "$place/nixos/$name"; do
+                [ -f "$copy" ] || continue
+                head -c "$(stat -c %s "$file")" "$copy" | cmp -s - "$file"
+                # Not where nobody could look.
+                [ $? != 1 ] || rm -f "$copy"
             done
         done
+    done
+}
+
+# FAT has no order either between a new copy's name and the entry that names the copy: a disk may have the second one first. So where the
+# boot default's copies are missing, they are made and on the disk before an installer begins, which leaves what is there. One that is made
+# for another system would take them away again.
+
+# bring_copies SYSTEM: where the copies are called as we call them, as those of what runs show.
+bring_copies() {
+    local brought copy file name place running
+    [ -n "$fat" ] && [ "$(boot_default)" = "$1" ] && running=$(readlink -f /run/booted-system/kernel) || return 0
+    name_at_boot "$running"
+    running=$name
+    for place in $fat; do
+        [ -f "$place/EFI/nixos/$running.efi" ] || continue
+        brought=
+        for file in $(boot_parts "$1"); do
+            name_at_boot "$file"
+            copy=$place/EFI/nixos/$name.efi
+            [ ! -f "$copy" ] || continue
+            # Where there is no room, the installer says so.
+            if limited 60 cp "$file" "$copy.deploy-flake" 2>/dev/null && limited 60 sync "$copy.deploy-flake"; then
+                mv "$copy.deploy-flake" "$copy" && brought=1
+            else
+                rm -f "$copy.deploy-flake"
+            fi
+        done
+        [ -z "$brought" ] || to_disk 60 "$place"
     done
 }
 

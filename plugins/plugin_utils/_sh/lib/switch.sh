@@ -5,9 +5,19 @@
 # What switch_to ends with where somebody else has switched the host before its turn came; no status of switch-to-configuration.
 taken=199
 
+switch_lock=/run/nixos/switch-to-configuration.lock
+
 # lock_held: whether a switch-to-configuration really holds its lock; exit 11 alone says less.
 lock_held() {
-    [ -e /run/nixos/switch-to-configuration.lock ] && ! flock -n /run/nixos/switch-to-configuration.lock true
+    [ -e "$switch_lock" ] && ! flock -n "$switch_lock" true
+}
+
+# prepare_loader SYSTEM: under that lock, since an installer that is at work makes the very files that are looked at. No, where it is held.
+prepare_loader() {
+    [ ! -e "$switch_lock" ] || { exec 6>>"$switch_lock" && flock -n 6; } || { exec 6>&- && return 1; }
+    before_loader "$1"
+    flock -u 6 2>/dev/null
+    exec 6>&-
 }
 
 # switch_to LIMIT TOPLEVEL ACTION LOOK: the status, also in $switch_status, is switch-to-configuration's own, or the limit's. LOOK says
@@ -22,10 +32,14 @@ switch_to() {
     while :; do
         "$4" || { switch_status=$taken && return "$taken"; }
         switch_runs=$((switch_runs + 1))
-        [ "$3" != boot ] || before_loader "$2"
         read_log
         log_mark "switch-to-configuration $3 of $2"
-        logged "$1" "$2/bin/switch-to-configuration" "$3"
+        if [ "$3" = boot ] && ! prepare_loader "$2"; then
+            # As it would say itself.
+            status=11
+        else
+            logged "$1" "$2/bin/switch-to-configuration" "$3"
+        fi
         switch_status=$status
         [ "$switch_status" = 0 ] && return 0
         # Those who hold files would be ended with what it has left behind.

@@ -157,6 +157,47 @@ def test_kernel_that_was_cut_off(shell: list[str], tmp_path: Path, place: str, t
     assert copy.exists() == stays and other.exists()
 
 
+@every_shell
+@pytest.mark.parametrize("case", ["", "another default", "other names", "ext4", "no room"])
+def test_copies_come_before_an_installer_names_them(shell: list[str], tmp_path: Path, case: str) -> None:
+    """FAT may have the name that an entry has of a copy before the copy's own."""
+    store, copies = tmp_path / "nix/store", tmp_path / "boot/EFI/nixos"
+    copies.mkdir(parents=True)
+    for name in ("old/kernel", "new/kernel", "new/initrd", "new/specialisation/own/kernel"):
+        file = store / f"{name.replace('/', '-')}/file"
+        file.parent.mkdir(parents=True)
+        file.write_text(name)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).symlink_to(file)
+    running = copies / f"{'kernel-1' if case == 'other names' else 'old-kernel-file'}.efi"
+    running.write_text("old/kernel")
+    functions = join("lib/before_loader").replace("/nix/store/", f"{store}/").replace("/run/booted-system", "old")
+    script = f"{functions}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nhas_room() {{ :; }}\n"
+    script += f"stat() {{ echo {'ext2/ext3' if case == 'ext4' else 'msdos'}; }}\n"
+    script += f"boot_default() {{ echo {'old' if case == 'another default' else 'new'}; }}\n"
+    if case == "no room":
+        script += 'limited() { case $2 in cp) head -c 1 "$3" >"$4"; false ;; esac; }\n'
+    said = run(shell, f"{script}before_loader new", tmp_path)
+    new = ["new-initrd-file", "new-kernel-file", "new-specialisation-own-kernel-file"]
+    there = {file.name: file.read_text() for file in copies.iterdir() if file != running}
+    if case:
+        assert (there, said) == ({}, [])
+        return
+    assert there == {f"{name}.efi": name.removesuffix("-file").replace("-", "/") for name in new}
+    assert sorted(said[:3]) == [f"sync boot/EFI/nixos/{name}.efi.deploy-flake" for name in new]
+    assert said[3] == "sync -f boot" and len(said) == 5
+
+
+@every_shell
+def test_nothing_is_touched_beside_another_installer(shell: list[str], tmp_path: Path) -> None:
+    """It makes the very files that would be looked at: it is waited for, as switch-to-configuration itself does."""
+    script = f"{join('lib/switch')}\n{SAID}\nswitch_lock=lock\nbefore_loader() {{ echo prepares; }}\nread_log() {{ :; }}\n"
+    script += "log_line() { :; }\nlog_mark() { :; }\nreap_logged() { :; }\ntime_for() { time=9; }\n"
+    script += "clock() { uptime=1; }\npause() { echo waits; exec 5>&-; }\nlogged() { status=0; flock -n lock echo runs; }\n"
+    script += "exec 5>lock; flock -n 5\nswitch_to 9 /a boot :"
+    assert run(shell, script, tmp_path) == ["waits", "prepares", "runs"]
+
+
 ENTRIES = ("loader/entries/a.conf", "loader/entries/b.conf")
 BEGINS_WITH = (
     *ENTRIES,
