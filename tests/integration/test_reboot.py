@@ -190,7 +190,8 @@ def test_trial_that_comes_up(lab: Lab, whole: dict[str, Host], flake: Path) -> N
     host1, host2, host3 = whole.values()
 
     def by_playbook(host: Host) -> None:
-        old, links = systems(host).running, generations(host)
+        # An earlier test may have left another one running.
+        old, links = systems(host).booted, generations(host)
         played = play(
             lab,
             Path(tempfile.mkdtemp(prefix="df-")),
@@ -209,7 +210,7 @@ def test_trial_that_comes_up(lab: Lab, whole: dict[str, Host], flake: Path) -> N
         assert (result(again, host)["state"], result(again, host)["changed"]) == ("unchanged", False)
 
     def taken_up(host: Host) -> None:
-        old, new, leader = systems(host).running, build(host, "new-kernel", "up"), host.leader
+        old, new, leader = systems(host).boot_default, build(host, "new-kernel", "up"), host.leader
         plays = [{"hosts": "all", "gather_facts": False, "tasks": [task(toplevel=new, trial=True)]}]
         with Deploying(lab, host, plays) as lost:
             wait_for(lambda: host.leader != leader)
