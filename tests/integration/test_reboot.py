@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from integration.faulting import (
     FEATURES,
     SWITCH_LOCK,
@@ -96,9 +97,15 @@ def forget(lab: Lab, host: Host) -> None:
     assert not (host.root / TRIAL_FILE).exists()
 
 
+@pytest.fixture
+def whole(lab: Lab, whole: dict[str, Host]) -> dict[str, Host]:
+    """And each runs what it has booted, whatever an earlier test has left running."""
+    lab.reset([host for host in whole.values() if systems(host).booted != systems(host).running])
+    return whole
+
+
 def test_reboot(lab: Lab, whole: dict[str, Host], tmp_path: Path) -> None:
     """As root, with a sudo password, on another port; where it is needed, and into the system that was meant."""
-    lab.reset([host for host in whole.values() if systems(host).booted != systems(host).running])
     before = {name: systems(host) for name, host in whole.items()}
     first = {name: boot_id(host) for name, host in whole.items()}
     tasks = [
@@ -190,8 +197,7 @@ def test_trial_that_comes_up(lab: Lab, whole: dict[str, Host], flake: Path) -> N
     host1, host2, host3 = whole.values()
 
     def by_playbook(host: Host) -> None:
-        # An earlier test may have left another one running.
-        old, links = systems(host).booted, generations(host)
+        old, links = systems(host).running, generations(host)
         played = play(
             lab,
             Path(tempfile.mkdtemp(prefix="df-")),
@@ -210,7 +216,7 @@ def test_trial_that_comes_up(lab: Lab, whole: dict[str, Host], flake: Path) -> N
         assert (result(again, host)["state"], result(again, host)["changed"]) == ("unchanged", False)
 
     def taken_up(host: Host) -> None:
-        old, new, leader = systems(host).boot_default, build(host, "new-kernel", "up"), host.leader
+        old, new, leader = systems(host).running, build(host, "new-kernel", "up"), host.leader
         plays = [{"hosts": "all", "gather_facts": False, "tasks": [task(toplevel=new, trial=True)]}]
         with Deploying(lab, host, plays) as lost:
             wait_for(lambda: host.leader != leader)
