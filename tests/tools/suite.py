@@ -43,15 +43,23 @@ def with_faults() -> list[str]:
 
 def on_machines(*, long: bool = False) -> list[str]:
     """The newest pair's tests on virtual machines, on both beside one another; without `long` the short ones."""
-    lab = {"DEPLOY_FLAKE_LAB_DIR": MACHINES_LAB}
-    if not run([ROOT / "tests/lab/lab", "up", "--vm", "2"], env=lab):
-        return ["starting virtual machines"]
+    if failed := machines_up():
+        return failed
     target = f"on-systemd-boot{'-long' if long else ''}"
     with Background([sys.executable, "-m", "tools", target], BUILD / f"{target}.log") as beside:
         failed = on_machine("grub", long=long)
         failed += [] if beside.follow() else ["the tests on a machine with systemd-boot"]
-    run([ROOT / "tests/lab/lab", "down"], env=lab)
+    _lab_of_machines("down")
     return failed
+
+
+def machines_up() -> list[str]:
+    """One of each boot loader, its image made and booted for the first time."""
+    return [] if _lab_of_machines("up", "--vm", "2") else ["starting virtual machines"]
+
+
+def _lab_of_machines(*arguments: str) -> bool:
+    return run([ROOT / "tests/lab/lab", *arguments], env={"DEPLOY_FLAKE_LAB_DIR": MACHINES_LAB})
 
 
 def on_machine(loader: str, *, long: bool = False) -> list[str]:
