@@ -14,7 +14,8 @@ lock_held() {
 
 # prepare_loader SYSTEM: under that lock, since an installer that is at work makes the very files that are looked at. No, where it is held.
 prepare_loader() {
-    [ ! -e "$switch_lock" ] || { exec 6>>"$switch_lock" && flock -n 6; } || { exec 6>&- && return 1; }
+    # A failing exec would end this shell.
+    [ ! -e "$switch_lock" ] || { command exec 6>>"$switch_lock" && flock -n 6; } 2>/dev/null || { exec 6>&- && return 1; }
     before_loader "$1"
     flock -u 6 2>/dev/null
     exec 6>&-
