@@ -111,7 +111,7 @@ def _parent(pid: int) -> int:
 
 
 def command_line(pid: int | str) -> str:
-    """A process's arguments, NUL after each; some process's are no text, of whichever lab. OSError where it has ended."""
+    """A process's arguments, NUL after each; some are no text, of whichever lab. OSError where it has ended."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
 
 

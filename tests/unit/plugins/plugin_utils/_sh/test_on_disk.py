@@ -191,9 +191,13 @@ def test_copies_come_before_an_installer_names_them(shell: list[str], tmp_path: 
 @every_shell
 def test_nothing_is_touched_beside_another_installer(shell: list[str], tmp_path: Path) -> None:
     """It makes the very files that would be looked at: it is waited for, as switch-to-configuration itself does."""
-    script = f"{join('lib/switch')}\n{SAID}\nswitch_lock=lock\nbefore_loader() {{ echo prepares; }}\nread_log() {{ :; }}\n"
+    script = (
+        f"{join('lib/switch')}\n{SAID}\nswitch_lock=lock\nbefore_loader() {{ echo prepares; }}\nread_log() {{ :; }}\n"
+    )
     script += "log_line() { :; }\nlog_mark() { :; }\nreap_logged() { :; }\ntime_for() { time=9; }\n"
-    script += "clock() { uptime=1; }\npause() { echo waits; exec 5>&-; }\nlogged() { status=0; flock -n lock echo runs; }\n"
+    script += (
+        "clock() { uptime=1; }\npause() { echo waits; exec 5>&-; }\nlogged() { status=0; flock -n lock echo runs; }\n"
+    )
     script += "exec 5>lock; flock -n 5\nswitch_to 9 /a boot :"
     assert run(shell, script, tmp_path) == ["waits", "prepares", "runs"]
 
