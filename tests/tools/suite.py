@@ -44,6 +44,7 @@ def with_faults() -> list[str]:
 def on_machines(*, long: bool = False) -> list[str]:
     """The newest pair's tests on virtual machines, on both beside one another; without `long` the short ones."""
     if failed := machines_up():
+        _lab_of_machines("down")
         return failed
     target = f"on-systemd-boot{'-long' if long else ''}"
     with Background([sys.executable, "-m", "tools", target], BUILD / f"{target}.log") as beside:

@@ -1,8 +1,8 @@
 # What comes before a boot loader's files are written, for what a power cut may make of them meanwhile, or has made of them before.
-# needs: base held_files name_at_boot on_disk process profile
+# needs: base boot_loader held_files log name_at_boot on_disk process profile
 # shellcheck shell=sh
 
-# before_loader SYSTEM: whoever writes them does it for this one.
+# before_loader LIMIT SYSTEM: whoever writes them does it for this one.
 before_loader() {
     local fat place places
     places=$(boot_file_systems)
@@ -11,8 +11,8 @@ before_loader() {
     give_second_names
     make_room
     hold_loader_files
-    drop_cut_off "$1"
-    bring_copies "$1"
+    drop_cut_off "$2"
+    bring_copies "$1" "$2"
 }
 
 # Where a new file takes the name of an old one, ext4 empties the old one and changes the name, at their places in no order: between the two
@@ -45,28 +45,21 @@ hold_loader_files() {
     [ $# = 0 ] || hold_files "$@"
 }
 
-# boot_parts SYSTEM: the kernels and the initrds that a boot loader has copies of.
-boot_parts() {
-    local file part system
-    for system in "$1" "$1"/specialisation/*; do
-        for part in kernel initrd; do
-            file=$(readlink -f "$system/$part") && [ -f "$file" ] && echo "$file"
-        done
-    done
-}
-
-# drop_cut_off SYSTEM: its copies, where they do not begin with what they are copies of. They are
+# drop_cut_off SYSTEM: copies of its kernel and its initrd for the boot loader, where they do not begin with what they are copies of. They are
 # made once, and left where there is one: what a power cut has made of it nobody else would ever mend. Secrets may come behind an initrd.
 drop_cut_off() {
-    local copy file name place
-    for file in $(boot_parts "$1"); do
-        name_at_boot "$file"
-        for place in $places; do
-            for copy in "$place/EFI/nixos/$name.efi" "$place/kernels/$name" "$place/nixos/$name"; do
-                [ -f "$copy" ] || continue
-                head -c "$(stat -c %s "$file")" "$copy" | cmp -s - "$file"
-                # Not where nobody could look.
-                [ $? != 1 ] || rm -f "$copy"
+    local copy file name part place system
+    for system in "$1" "$1"/specialisation/*; do
+        for part in kernel initrd; do
+            file=$(readlink -f "$system/$part") && [ -f "$file" ] || continue
+            name_at_boot "$file"
+            for place in $places; do
+                for copy in "$place/EFI/nixos/$name.efi" "$place/kernels/$name" "$place/nixos/$name"; do
+                    [ -f "$copy" ] || continue
+                    head -c "$(stat -c %s "$file")" "$copy" | cmp -s - "$file"
+                    # Not where nobody could look.
+                    [ $? != 1 ] || rm -f "$copy"
+                done
             done
         done
     done
@@ -74,30 +67,46 @@ drop_cut_off() {
 
 # FAT has no order either between a new copy's name and the entry that names the copy: a disk may have the second one first. So where the
 # boot default's copies are missing, they are made and on the disk before an installer begins, which leaves what is there. One that is made
-# for another system would take them away again.
+# for another system would take them away again, as NixOS's does with those of specialisations.
 
-# bring_copies SYSTEM: where the copies are called as we call them, as those of what runs show.
+# bring_copies LIMIT SYSTEM: with systemd-boot, where NixOS's names are used. Within the limit, a minute at most; the installer works without it.
 bring_copies() {
-    local brought copy file name place running
-    [ -n "$fat" ] && [ "$(boot_default)" = "$1" ] && running=$(readlink -f /run/booted-system/kernel) || return 0
-    name_at_boot "$running"
-    running=$name
+    local copy file name part place until uptime
+    for place in $fat; do rm -f "$place"/EFI/nixos/*.deploy-flake; done
+    [ -n "$fat" ] && [ "$(boot_default)" = "$2" ] && ask_loader && [ "$loader" = systemd-boot ] || return 0
+    clock
+    until=$((uptime + ($1 < 60 ? $1 : 60)))
     for place in $fat; do
-        [ -f "$place/EFI/nixos/$running.efi" ] || continue
-        brought=
-        for file in $(boot_parts "$1"); do
+        has_known_copies "$place" || continue
+        for part in kernel initrd; do
+            file=$(readlink -f "$2/$part") && [ -f "$file" ] || continue
             name_at_boot "$file"
             copy=$place/EFI/nixos/$name.efi
-            [ ! -f "$copy" ] || continue
-            # Where there is no room, the installer says so.
-            if limited 60 cp "$file" "$copy.deploy-flake" 2>/dev/null && limited 60 sync "$copy.deploy-flake"; then
-                mv "$copy.deploy-flake" "$copy" && brought=1
-            else
-                rm -f "$copy.deploy-flake"
-            fi
-        done
-        [ -z "$brought" ] || to_disk 60 "$place"
+            [ -f "$copy" ] || {
+                limited "$(time_for_copies)" cp "$file" "$copy.deploy-flake" && limited "$(time_for_copies)" sync "$copy.deploy-flake" &&
+                    mv "$copy.deploy-flake" "$copy"
+            }
+        done 2>/dev/null
+        rm -f "$place"/EFI/nixos/*.deploy-flake
+        # Also those that were there: whoever made them may have been killed before this.
+        to_disk "$(time_for_copies)" "$place" ||
+            log_line "copies of kernel and initrd in $place could not be brought to the disk before an entry names them"
     done
+}
+
+# time_for_copies: a second, where there is none.
+time_for_copies() {
+    clock
+    echo $((until > uptime ? until - uptime : 1))
+}
+
+# has_known_copies FILE_SYSTEM: of what runs, or of any generation.
+has_known_copies() {
+    local file link
+    for link in /run/booted-system/kernel "$profile"-*-link/kernel; do
+        file=$(readlink -f "$link") && name_at_boot "$file" && [ -f "$1/EFI/nixos/$name.efi" ] && return
+    done
+    return 1
 }
 
 # A directory of FAT that is full takes one more piece of the disk. Until two sectors of the table of pieces are written, in whichever order, it

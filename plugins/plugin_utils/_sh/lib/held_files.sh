@@ -13,7 +13,7 @@ hold_files() {
     read -r self _ </proc/self/stat
     # By exec, since what is redirected for a function alone stays open beside it.
     (
-        exec >/dev/null 2>&1 6>&- 7>&- 8>&- 9>&-
+        exec >/dev/null 2>&1 7>&- 8>&- 9>&-
         hold "$@"
     ) &
     held_by="$held_by $!"

@@ -45,7 +45,7 @@ limited() {
     shift
     clock
     began=$uptime
-    timeout -k 5 "$limited_by" "$@" 6>&- 8>&- 9>&- &
+    timeout -k 5 "$limited_by" "$@" 8>&- 9>&- &
     child=$!
     wait "$child"
     status=$?

@@ -12,12 +12,16 @@ lock_held() {
     [ -e "$switch_lock" ] && ! flock -n "$switch_lock" true
 }
 
-# prepare_loader SYSTEM: under that lock, since an installer that is at work makes the very files that are looked at. No, where it is held.
+# prepare_loader LIMIT SYSTEM: under that lock, since an installer that is at work makes the very files that are looked at. No, where it is held.
 prepare_loader() {
     # A failing exec would end this shell.
-    [ ! -e "$switch_lock" ] || { command exec 6>>"$switch_lock" && flock -n 6; } 2>/dev/null || { exec 6>&- && return 1; }
-    before_loader "$1"
-    flock -u 6 2>/dev/null
+    { mkdir -p -m 0755 "${switch_lock%/*}" && command exec 6>>"$switch_lock" && flock -n 6; } 2>/dev/null || {
+        exec 6>&-
+        return 1
+    }
+    # Who hangs keeps no lock.
+    before_loader "$1" "$2" 6>&-
+    flock -u 6
     exec 6>&-
 }
 
@@ -32,13 +36,16 @@ switch_to() {
     switch_runs=0
     while :; do
         "$4" || { switch_status=$taken && return "$taken"; }
-        switch_runs=$((switch_runs + 1))
         read_log
         log_mark "switch-to-configuration $3 of $2"
-        if [ "$3" = boot ] && ! prepare_loader "$2"; then
+        if [ "$3" = boot ] && ! prepare_loader "$1" "$2"; then
             # As it would say itself.
+            echo "Could not acquire lock" >&7
             status=11
         else
+            # That has taken its time.
+            [ "$3" != boot ] || "$4" || { switch_status=$taken && return "$taken"; }
+            switch_runs=$((switch_runs + 1))
             logged "$1" "$2/bin/switch-to-configuration" "$3"
         fi
         switch_status=$status

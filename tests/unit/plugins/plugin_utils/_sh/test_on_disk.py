@@ -35,6 +35,7 @@ profile=/nix/var/nix/profiles/system
 mount_table=mounts
 mounts_wanted=fstab
 log_line() { echo "$1"; }
+switch_lock=./lock
 """
 FSTAB = """\
 UUID=1 /boot vfat umask=0077 0 2
@@ -152,15 +153,13 @@ def test_kernel_that_was_cut_off(shell: list[str], tmp_path: Path, place: str, t
     (tmp_path / "system").mkdir()
     (tmp_path / "system/kernel").symlink_to(kernel)
     functions = join("lib/before_loader").replace("/nix/store/", f"{tmp_path}/nix/store/")
-    script = f"{functions}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nbefore_loader system"
+    script = f"{functions}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nbefore_loader 9 system"
     assert run(shell, script, tmp_path) == []
     assert copy.exists() == stays and other.exists()
 
 
-@every_shell
-@pytest.mark.parametrize("case", ["", "another default", "other names", "ext4", "no room"])
-def test_copies_come_before_an_installer_names_them(shell: list[str], tmp_path: Path, case: str) -> None:
-    """FAT may have the name that an entry has of a copy before the copy's own."""
+def bringing(tmp_path: Path, case: str) -> str:
+    """A script that does it, with a host on which the copies of the running system are there."""
     store, copies = tmp_path / "nix/store", tmp_path / "boot/EFI/nixos"
     copies.mkdir(parents=True)
     for name in ("old/kernel", "new/kernel", "new/initrd", "new/specialisation/own/kernel"):
@@ -169,37 +168,94 @@ def test_copies_come_before_an_installer_names_them(shell: list[str], tmp_path: 
         file.write_text(name)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).symlink_to(file)
-    running = copies / f"{'kernel-1' if case == 'other names' else 'old-kernel-file'}.efi"
-    running.write_text("old/kernel")
-    functions = join("lib/before_loader").replace("/nix/store/", f"{store}/").replace("/run/booted-system", "old")
-    script = f"{functions}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nhas_room() {{ :; }}\n"
-    script += f"stat() {{ echo {'ext2/ext3' if case == 'ext4' else 'msdos'}; }}\n"
-    script += f"boot_default() {{ echo {'old' if case == 'another default' else 'new'}; }}\n"
-    if case == "no room":
-        script += 'limited() { case $2 in cp) head -c 1 "$3" >"$4"; false ;; esac; }\n'
-    said = run(shell, f"{script}before_loader new", tmp_path)
-    new = ["new-initrd-file", "new-kernel-file", "new-specialisation-own-kernel-file"]
-    there = {file.name: file.read_text() for file in copies.iterdir() if file != running}
-    if case:
-        assert (there, said) == ({}, [])
-        return
-    assert there == {f"{name}.efi": name.removesuffix("-file").replace("-", "/") for name in new}
-    assert sorted(said[:3]) == [f"sync boot/EFI/nixos/{name}.efi.deploy-flake" for name in new]
-    assert said[3] == "sync -f boot" and len(said) == 5
+    (copies / f"{'kernel-1' if case == 'other names' else 'old-kernel-file'}.efi").write_text("old/kernel")
+    running = "gone" if case == "of a generation" else "old"
+    (tmp_path / f"profile-{'1-link' if case == 'of a generation' else 'none'}").symlink_to("old")
+    functions = join("lib/before_loader").replace("/nix/store/", f"{store}/").replace("/run/booted-system", running)
+    return "\n".join(
+        (
+            f"{functions}\n{SAID}\nboot_file_systems() {{ echo boot; }}",
+            "has_room() { :; }\nclock() { uptime=1; }\nprofile=profile",
+            f"kind={'ext2/ext3' if case == 'ext4' else 'msdos'}",
+            'stat() { if [ "$1" = -f ]; then echo "$kind"; else command stat "$@"; fi; }',
+            f"boot_default() {{ echo {'old' if case == 'another default' else 'new'}; }}",
+            f"ask_loader() {{ loader={'grub' if case == 'another loader' else 'systemd-boot'}; }}",
+            'no_room() { echo "$1 s for $3"; head -c 1 "$3" >"$4"; status=1; return 1; }',
+            'limited() { if [ "$2" = cp ]; then no_room "$@"; else shift; "$@"; fi; }' if case == "no room" else "",
+            "",
+        )
+    )
+
+
+@every_shell
+@pytest.mark.parametrize("case", ["", "of a generation"])
+def test_copies_come_before_an_installer_names_them(shell: list[str], tmp_path: Path, case: str) -> None:
+    """FAT may have the name that an entry has of a copy before the copy's own."""
+    script = bringing(tmp_path, case)
+    copies = tmp_path / "boot/EFI/nixos"
+    # What a kill has left.
+    (copies / "some.efi.deploy-flake").touch()
+    names = ["new-kernel-file", "new-initrd-file"]
+    brought = [f"sync boot/EFI/nixos/{name}.efi.deploy-flake" for name in names]
+    said = run(shell, f"{script}before_loader 9 new; echo again; before_loader 9 new", tmp_path)
+    there = {file.name: file.read_text() for file in copies.iterdir() if file.name != "old-kernel-file.efi"}
+    assert there == {"new-kernel-file.efi": "new/kernel", "new-initrd-file.efi": "new/initrd"}
+    on_disk = said[said.index("again") + 1 :]
+    assert on_disk[0] == "sync -f boot" and len(on_disk) == 2
+    assert said == [*brought, *on_disk, "again", *on_disk]
+
+
+@every_shell
+@pytest.mark.parametrize("case", ["another default", "other names", "ext4", "another loader"])
+def test_copies_are_left_to_installers(shell: list[str], tmp_path: Path, case: str) -> None:
+    assert run(shell, f"{bringing(tmp_path, case)}before_loader 9 new", tmp_path)[2:] == []
+    assert len(list((tmp_path / "boot/EFI/nixos").iterdir())) == 1
+
+
+@every_shell
+def test_copies_for_which_there_is_no_room(shell: list[str], tmp_path: Path) -> None:
+    """They are left to the installer, which says so."""
+    said = run(shell, f"{bringing(tmp_path, 'no room')}before_loader 9 new", tmp_path)
+    assert said[:2] == [f"9 s for {tmp_path}/nix/store/new-{part}/file" for part in ("kernel", "initrd")]
+    assert [file.name for file in (tmp_path / "boot/EFI/nixos").iterdir()] == ["old-kernel-file.efi"]
+
+
+BESIDE = """
+read_log() { :; }
+log_line() { :; }
+log_mark() { :; }
+reap_logged() { :; }
+time_for() { time=9; }
+clock() { uptime=$((${uptime:-0} + 1)); }
+exec 7>said
+"""
 
 
 @every_shell
 def test_nothing_is_touched_beside_another_installer(shell: list[str], tmp_path: Path) -> None:
     """It makes the very files that would be looked at: it is waited for, as switch-to-configuration itself does."""
-    script = (
-        f"{join('lib/switch')}\n{SAID}\nswitch_lock=lock\nbefore_loader() {{ echo prepares; }}\nread_log() {{ :; }}\n"
-    )
-    script += "log_line() { :; }\nlog_mark() { :; }\nreap_logged() { :; }\ntime_for() { time=9; }\n"
-    script += (
-        "clock() { uptime=1; }\npause() { echo waits; exec 5>&-; }\nlogged() { status=0; flock -n lock echo runs; }\n"
-    )
-    script += "exec 5>lock; flock -n 5\nswitch_to 9 /a boot :"
+    script = f"{join('lib/switch')}\n{SAID}\n{BESIDE}\nbefore_loader() {{ echo prepares; flock -n ./lock echo bad; }}\n"
+    script += "pause() { echo waits; exec 5>&-; }\nlogged() { status=0; flock -n ./lock echo runs; }\n"
+    script += "exec 5>./lock; flock -n 5\nswitch_to 9 /a boot :"
     assert run(shell, script, tmp_path) == ["waits", "prepares", "runs"]
+    assert (tmp_path / "said").read_text() == "Could not acquire lock\n"
+
+
+@every_shell
+def test_lock_that_cannot_be_opened(shell: list[str], tmp_path: Path) -> None:
+    script = (
+        f"{join('lib/switch')}\n{SAID}\n{BESIDE}\nbefore_loader() {{ echo prepares; }}\nlogged() {{ echo runs; }}\n"
+    )
+    script += 'pause() { :; }\nswitch_lock=./file/lock; printf "" >file; switch_to 9 /a boot : || echo "$switch_status"'
+    assert run(shell, script, tmp_path) == ["11"]
+
+
+@every_shell
+def test_somebody_switches_while_a_loader_is_prepared(shell: list[str], tmp_path: Path) -> None:
+    """The look before the installer is made again."""
+    script = f"{join('lib/switch')}\n{SAID}\n{BESIDE}\nbefore_loader() {{ touch theirs; }}\nlogged() {{ echo runs; }}\n"
+    script += 'ours() { [ ! -e theirs ]; }\nswitch_to 9 /a boot ours || echo "$switch_status"'
+    assert run(shell, script, tmp_path) == ["199"]
 
 
 ENTRIES = ("loader/entries/a.conf", "loader/entries/b.conf")
@@ -223,7 +279,7 @@ def test_what_a_boot_loader_begins_with_is_held(shell: list[str], tmp_path: Path
     script += f"sync() {{ {'true' if synced else 'false'}; }}\nstat() {{ echo msdos; }}\n"
     script += 'replace() { for file in boot/*/*.* boot/*/*/*.*; do echo "$1" >new; mv new "$file"; done; }\n'
     script += "(\n" if subshell else ""
-    script += "before_loader /a; sleep 0.2; replace new; before_loader /b; sleep 0.2; replace newer\n"
+    script += "before_loader 9 /a; sleep 0.2; replace new; before_loader 9 /b; sleep 0.2; replace newer\n"
     script += 'held() { for process in $held_by; do ls -l "/proc/$process/fd"; done | grep -c "(deleted)"; }\n'
     script += "processes=$held_by; held; sync_boot_side 9 >/dev/null\n"
     script += 'for process in $processes; do [ ! -e "/proc/$process/fd/0" ] || echo alive; done\n'
@@ -240,7 +296,7 @@ def test_many_files_are_held(shell: list[str], tmp_path: Path) -> None:
     for number in range(1100):
         (entries / f"{number}.conf").touch()
     script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nstat() {{ echo msdos; }}\n"
-    script += "has_room() { :; }\nbefore_loader /a; sleep 2\n"
+    script += "has_room() { :; }\nbefore_loader 9 /a; sleep 2\n"
     script += 'for process in $held_by; do ls -l "/proc/$process/fd"; done | grep -c "[.]conf$"; let_go_of_files'
     assert run(shell, script, tmp_path) == ["1100"]
 
@@ -265,7 +321,7 @@ def test_nothing_is_held_where_it_need_not_be(shell: list[str], tmp_path: Path) 
     (tmp_path / "boot/loader").mkdir(parents=True)
     (tmp_path / "boot/loader/loader.conf").touch()
     script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\nstat() {{ echo ext4; }}\n"
-    assert run(shell, f'{script}before_loader /a; echo "$held_by."', tmp_path) == ["."]
+    assert run(shell, f'{script}before_loader 9 /a; echo "$held_by."', tmp_path) == ["."]
 
 
 @every_shell
@@ -310,9 +366,8 @@ def test_directories_without_room(shell: list[str], tmp_path: Path, kind: str, s
         (tmp_path / "boot" / name).mkdir(parents=True)
     (tmp_path / "boot/loader/entries/nixos-generation-1.conf").touch()
     script = f"{join('lib/before_loader')}\n{SAID}\nboot_file_systems() {{ echo boot; }}\n"
-    script += (
-        f"stat() {{ case $1 in -f) echo {kind} ;; *) echo {size} ;; esac; }}\nwiden() {{ echo $*; }}\nbefore_loader /a"
-    )
+    script += f"stat() {{ case $1 in -f) echo {kind} ;; *) echo {size} ;; esac; }}\nwiden() {{ echo $*; }}\n"
+    script += "before_loader 9 /a"
     assert run(shell, script, tmp_path) == [f"boot boot/{name}" for name in full]
 
 
