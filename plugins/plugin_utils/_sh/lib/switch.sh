@@ -15,7 +15,7 @@ lock_held() {
 # prepare_loader LIMIT SYSTEM: under that lock, since an installer that is at work makes the very files that are looked at. No, where it is held.
 prepare_loader() {
     # A failing exec would end this shell.
-    { mkdir -p -m 0755 "${switch_lock%/*}" && command exec 6>>"$switch_lock" && flock -n 6; } 2>/dev/null || {
+    { { [ -d "${switch_lock%/*}" ] || mkdir -m 0755 "${switch_lock%/*}"; } && command exec 6>>"$switch_lock" && flock -n 6; } 2>/dev/null || {
         exec 6>&-
         return 1
     }
