@@ -39,18 +39,17 @@ time_left() {
 # switch. What the first run asked switch-to-configuration to restart is done; the second one's wishes would wait for the next switch. Nobody
 # else switches meanwhile: it holds their lock, and what it starts does not.
 activate_once_more() {
-    local asked list lock look seconds until
+    local asked list look seconds until
     until=$1
     look=$2
     asked=
-    lock=/run/nixos/switch-to-configuration.lock
     for list in activation-restart-list activation-reload-list; do [ -e "/run/nixos/$list" ] || asked="$asked /run/nixos/$list"; done
     if [ -e "$new_live/activate" ]; then
         log_mark "activate of $new_live, to see whether it fails"
         time_left "$until"
         # Earlier releases have none.
         set --
-        [ ! -e "$lock" ] || set -- flock -n -o -E 11 "$lock"
+        [ ! -e "$switch_lock" ] || set -- flock -n -o -E 11 "$switch_lock"
         while :; do
             "$look" || { activation_failure=": activate could not be run once more, since somebody else has switched the host" && return 0; }
             NIXOS_ACTION="test"

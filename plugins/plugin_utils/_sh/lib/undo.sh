@@ -75,7 +75,7 @@ end_as() {
 # Every holder was killed, and what hangs in the kernel holds the lock for ever.
 free_switch_lock() {
     [ -n "$left" ] && lock_held || return 0
-    rm -f /run/nixos/switch-to-configuration.lock
+    rm -f "$switch_lock"
     note "processes $left hang in the kernel and cannot be killed: the host needs a reboot"
 }
 
