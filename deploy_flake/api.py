@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -136,15 +136,21 @@ def build(
     flake: str | Path | None = None,
     *,
     toplevel: str | None = None,
+    out_link: str | None = None,
     options: DeployOptions | None = None,
     run: RunOptions | None = None,
     on_event: Listener | None = None,
     wait: bool = True,
 ) -> Run:
-    """Build the system of each host there, and change nothing else; `HostResult.new_system` is its path. Else as
-    `deploy`.
+    """Build the system of each host there, or what `options.attribute` names, and change nothing else.
+
+    `HostResult.new_system` is its path, and `HostResult.outputs` has those of all its outputs. `out_link` is the path
+    of a link on each host to it, which keeps it from garbage collection. Else as `deploy`.
     """
-    return _from_flake(Operation.BUILD, destinations, flake, toplevel, options, run, on_event, wait)
+    if out_link is not None and not isinstance(out_link, str):
+        raise OptionError(f"out_link is str, and not of type {type(out_link).__name__}")
+    more = {"deploy_flake_out_link": out_link} if out_link is not None else {}
+    return _from_flake(Operation.BUILD, destinations, flake, toplevel, options, run, on_event, wait, more)
 
 
 def reboot(
@@ -236,26 +242,33 @@ def _from_flake(
     run: RunOptions | None,
     on_event: Listener | None,
     wait: bool,
+    more: Mapping[str, Any] | None = None,
 ) -> Run:
     options = _chosen(options)
     run = run or RunOptions()
     if flake is not None and toplevel is not None:
         raise OptionError("give a flake, or the store path of a built system, and not both")
+    if toplevel is not None and (options.attribute or options.file):
+        raise OptionError("give the store path of a built system, or what to build (attribute, file), and not both")
+    if options.file and any(one.configuration for one in parse_all(destinations)):
+        raise OptionError(
+            "a destination names a configuration, which is a flake's; what a file has is named with 'attribute'"
+        )
     if toplevel is not None:
         source = {"deploy_flake_toplevel": _store_path(toplevel)}
     elif flake is not None:
         # What the command line says goes before an inventory's own systems.
-        source = {"deploy_flake_flake": reference(flake), "deploy_flake_toplevel": ""}
+        source = {"deploy_flake_flake": reference(flake, options.file), "deploy_flake_toplevel": ""}
     else:
-        source = {} if run.inventory else _flake_here(run)
-    variables = options.role_variables() | source
+        source = {} if run.inventory else _flake_here(run, options.file)
+    variables = {**options.role_variables(), **source, **(more or {})}
     return _begin(operation, destinations, run, variables, options.arguments(), on_event, wait)
 
 
-def _flake_here(run: RunOptions) -> dict[str, str]:
+def _flake_here(run: RunOptions, file: str | None) -> dict[str, str]:
     """The flake of the current directory; what a variable names wins over it, and then there need be none."""
     try:
-        return {"deploy_flake_flake": reference(".")}
+        return {"deploy_flake_flake": reference(".", file)}
     except OptionError:
         named = {"deploy_flake_flake", "deploy_flake_toplevel"} & run.variables.keys()
         if named or any(text[:1] in ("@", "{", "[") or "deploy_flake_" in text for text in run.extra_vars):

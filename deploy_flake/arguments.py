@@ -19,7 +19,7 @@ COMMANDS = {
     "rollback": "roll back to an earlier generation",
     "revoke": "roll back hosts that wait for confirmation",
     "diff": "show what a deploy would do and change: deploy --check --diff",
-    "build": "build the systems on the hosts and print their paths, and change nothing else",
+    "build": "build the systems, or another output, on the hosts and print their paths; change nothing else",
     "trial": "boot the new system once, and keep it only if it comes up well",
     "reboot": "reboot hosts that have to be, one after another",
     "generations": "remove old generations",
@@ -91,7 +91,8 @@ def parser() -> argparse.ArgumentParser:
     _rollback(_command(commands, "rollback"))
     _diff(_command(commands, "diff"))
     build = _command(commands, "build")
-    _source(build, "build")
+    link = "a link on each host to what was built, which keeps it from garbage collection"
+    _source(build, "build").add_argument("--out-link", metavar="PATH", help=link)
     _more(build, "build")
     trial = _command(commands, "trial")
     _source(trial, "trial")
@@ -169,11 +170,12 @@ def _diff(command: argparse.ArgumentParser) -> None:
     command.set_defaults(check=True, diff=True)
 
 
-def _source(command: argparse.ArgumentParser, name: str) -> None:
+def _source(command: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:
     group = command.add_argument_group("what to build" if name == "build" else "what to deploy")
     group.add_argument("--flake", metavar="FLAKE", help="a directory or any flake reference (default: .)")
     group.add_argument("--toplevel", metavar="PATH", help="the store path of a built system, in place of a flake")
     _add(group, name, "source")
+    return group
 
 
 def _more(command: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:

@@ -103,7 +103,7 @@ def _operate(chosen: argparse.Namespace) -> int:
     # Before a person is asked about it.
     inventory.must_be_there(run.inventory)
     if getattr(chosen, "flake", None) is not None:
-        reference(chosen.flake)
+        reference(chosen.flake, getattr(chosen, "file", None))
     if not _agreed(chosen, run):
         print("deploy-flake: nothing was done", file=sys.stderr)
         return INTERRUPTED
@@ -127,6 +127,8 @@ def _begin(
     common: dict[str, Any] = {"run": run, "on_event": tell, "wait": False}
     if chosen.command in ("deploy", "trial", "build"):
         begin = {"deploy": api.deploy, "trial": api.trial, "build": api.build}[chosen.command]
+        if chosen.command == "build":
+            common["out_link"] = chosen.out_link
         return begin(chosen.destinations, chosen.flake, toplevel=chosen.toplevel, options=how, **common)
     if chosen.command == "rollback":
         to: dict[str, Any] = {"generation" if isinstance(chosen.to, int) else "toplevel": chosen.to}

@@ -141,7 +141,8 @@ def detail(host: HostResult) -> str:
             return "; ".join(part for part in (", ".join([*generation, *moved]), *reboot) if part)
         case Outcome.DONE:
             # Whoever has built something wants its path in full.
-            return host.new_system or ", ".join([*([f"runs {short(host.system)}"] if host.system else []), *generation])
+            built = " ".join(host.outputs.values()) or host.new_system
+            return built or ", ".join([*([f"runs {short(host.system)}"] if host.system else []), *generation])
         case Outcome.UNCHANGED if isinstance(host, HostStatus):
             return ", ".join([f"runs {short(host.system)}", host.health, *generation])
         case Outcome.UNCHANGED:

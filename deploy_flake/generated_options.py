@@ -38,6 +38,21 @@ class RunVariables:
 class DeployVariables:
     """Variables of the role that a deploy or a rollback may choose."""
 
+    attribute: str | None = None
+    """What to build of the flake in place of a configuration's system, such as `packages.x86_64-linux.hello`."""
+    file: str | None = None
+    """A file below the directory that is named as the flake, to build in place of a flake, such as
+    `default.nix`."""
+    build_on: Sequence[str] = ()
+    """Hosts of the inventory that build for the others; of several each builds a share."""
+    substitute: bool = False
+    """With `build_on`, whether each host first fetches what it lacks from its own substituters."""
+    compress: bool = True
+    """With `build_on`, whether what was built is packed while it is sent."""
+    sign_key: str | None = None
+    """With `build_on`, a file on the builder with the secret key to sign with what was built."""
+    check_signatures: bool = False
+    """With `build_on`, whether what was built needs a signature that the host trusts."""
     build_args: Sequence[str] = ()
     """Further arguments for `nix build` on the hosts."""
     copy_inputs: str | None = None
@@ -108,7 +123,7 @@ CHOICES = {
 NUMBERS = ("copy_timeout", "build_timeout", "lock_timeout", "reconnect_timeout")
 """The fields that are positive numbers."""
 
-LISTS = ("build_args", "ignore_units", "allow")
+LISTS = ("build_on", "build_args", "ignore_units", "allow")
 """The fields that are lists."""
 
 READS = {
@@ -116,6 +131,14 @@ READS = {
         "deploy_flake_flake",
         "deploy_flake_configuration",
         "deploy_flake_toplevel",
+        "deploy_flake_attribute",
+        "deploy_flake_file",
+        "deploy_flake_build_on",
+        "deploy_flake_substitute",
+        "deploy_flake_compress",
+        "deploy_flake_fetch_timeout",
+        "deploy_flake_sign_key",
+        "deploy_flake_check_signatures",
         "deploy_flake_build_args",
         "deploy_flake_nix_config",
         "deploy_flake_copy_inputs",
@@ -135,6 +158,8 @@ READS = {
         "deploy_flake_last_resort_reboot",
         "deploy_flake_install_bootloader",
         "deploy_flake_min_free_space",
+        "deploy_flake_secrets",
+        "deploy_flake_remove_other_secrets",
         "deploy_flake_health_checks",
         "deploy_flake_checks",
         "deploy_flake_confirm_hosts",
@@ -175,6 +200,14 @@ READS = {
         "deploy_flake_flake",
         "deploy_flake_configuration",
         "deploy_flake_toplevel",
+        "deploy_flake_attribute",
+        "deploy_flake_file",
+        "deploy_flake_build_on",
+        "deploy_flake_substitute",
+        "deploy_flake_compress",
+        "deploy_flake_fetch_timeout",
+        "deploy_flake_sign_key",
+        "deploy_flake_check_signatures",
         "deploy_flake_build_args",
         "deploy_flake_nix_config",
         "deploy_flake_copy_inputs",
@@ -198,6 +231,15 @@ READS = {
         "deploy_flake_flake",
         "deploy_flake_configuration",
         "deploy_flake_toplevel",
+        "deploy_flake_attribute",
+        "deploy_flake_file",
+        "deploy_flake_out_link",
+        "deploy_flake_build_on",
+        "deploy_flake_substitute",
+        "deploy_flake_compress",
+        "deploy_flake_fetch_timeout",
+        "deploy_flake_sign_key",
+        "deploy_flake_check_signatures",
         "deploy_flake_build_args",
         "deploy_flake_nix_config",
         "deploy_flake_copy_inputs",
@@ -248,6 +290,76 @@ READS = {
 """The variables of the role that each playbook reads."""
 
 FLAGS = (
+    Flag(
+        name="--attribute",
+        field="attribute",
+        commands=("deploy", "trial", "build"),
+        group="source",
+        kind="text",
+        metavar="PATH",
+        choices=None,
+        help="what to build of the flake in place of a configuration's system, as packages.x86_64-linux.hello",
+    ),
+    Flag(
+        name="--file",
+        field="file",
+        commands=("deploy", "trial", "build"),
+        group="source",
+        kind="text",
+        metavar="FILE",
+        choices=None,
+        help="a file below the directory that --flake names, to build in place of a flake, as default.nix",
+    ),
+    Flag(
+        name="--build-on",
+        field="build_on",
+        commands=("deploy", "trial", "build"),
+        group="source",
+        kind="list",
+        metavar="HOST",
+        choices=None,
+        help="a host of the inventory that builds for the others; of several each builds a share",
+    ),
+    Flag(
+        name="--substitute",
+        field="substitute",
+        commands=("deploy", "trial", "build"),
+        group="source",
+        kind="switch",
+        metavar=None,
+        choices=None,
+        help="what is built elsewhere each host first fetches from its own substituters, as far as they have it",
+    ),
+    Flag(
+        name="--compress",
+        field="compress",
+        commands=("deploy", "trial", "build"),
+        group="source",
+        kind="run-or-skip",
+        metavar=None,
+        choices=("run", "skip"),
+        help="skip: with --build-on what was built is sent as it is, for fast networks",
+    ),
+    Flag(
+        name="--sign-key",
+        field="sign_key",
+        commands=("deploy", "trial", "build"),
+        group="source",
+        kind="text",
+        metavar="FILE",
+        choices=None,
+        help="a file on the builder with the secret key to sign with what is built elsewhere",
+    ),
+    Flag(
+        name="--check-signatures",
+        field="check_signatures",
+        commands=("deploy", "trial", "build"),
+        group="source",
+        kind="switch",
+        metavar=None,
+        choices=None,
+        help="what is built elsewhere needs a signature that the host trusts",
+    ),
     Flag(
         name="--build-cmdline",
         field="build_args",

@@ -24,7 +24,8 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
         where = f"{one.user}@{one.host}" if one.user else one.host
         what = ""
         if chosen.command in ("deploy", "trial", "build") and not chosen.toplevel:
-            what = f"  {one.configuration or 'the configuration with its own hostname'}"
+            otherwise = chosen.file or "the configuration with its own hostname"
+            what = f"  {chosen.attribute or one.configuration or otherwise}"
         lines.append(f"  {where}{f' port {one.port}' if one.port else ''}{what}")
     if run.inventory:
         lines.append(f"  {run.limit or 'every host'} of {', '.join(run.inventory)}")

@@ -125,8 +125,12 @@ class HostResult:
     # From tests/tools/return_values.yml, by `python3 -m tools generate`: HostResult
     new_system: str = ""
     """The system that was to be tested."""
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """The store paths of what was built, by the names of its outputs, `out` first; empty where it was evaluated and not
+    built."""
     configuration: str = ""
-    """The name in `nixosConfigurations`; empty for a system that was built already."""
+    """The name in `nixosConfigurations`; empty for a system that was built already, and where an attribute or a file
+    was named."""
     deployment: str = ""
     """The name of the deployment, as in `/var/lib/deploy-flake/deployments.jsonl` on the host; empty if there was
     nothing to do."""

@@ -185,6 +185,7 @@ class Drift(TypedDict):
 
 OF_A_DEPLOYMENT = {
     "toplevel": "new_system",
+    "outputs": "outputs",
     "configuration": "configuration",
     "deployment": "deployment",
     "generation": "generation",

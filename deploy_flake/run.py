@@ -202,9 +202,7 @@ class Run:
         given = [f"--extra-vars=@{values}", *options.arguments()]
         given += self._arguments if playbook is self.operation else []
         given += [f"--limit={','.join(limit)}"] if limit else []
-        asks = playbook in (Operation.DEPLOY, Operation.TRIAL, Operation.BUILD) and any(
-            one.configuration is None for one in self._destinations
-        )
+        asks = playbook in (Operation.DEPLOY, Operation.TRIAL, Operation.BUILD) and self._needs_names()
         # How often it asks whether to go on. Given as an argument it is forgotten where there is no such file.
         self._write(_made(private / "runner" / "env") / "settings", {"pexpect_timeout": 0.5})
         named = f"{_COLLECTION}.{playbook}{'_by_hostname' if asks else ''}"
@@ -239,6 +237,13 @@ class Run:
         self._nobody = not reports.hosts and (reports.finished or run.rc == 1)
         if self._nobody and not self.error:
             self.error = "no host was matched: see the inventory, --limit and deploy_flake_hosts"
+
+    def _needs_names(self) -> bool:
+        """Whether some host has to say which configuration is its own, since nothing else names what is built."""
+        given = {**self._variables, **self._options.variables}
+        if given.get("deploy_flake_attribute") or given.get("deploy_flake_file"):
+            return False
+        return any(one.configuration is None for one in self._destinations)
 
     def _revoke(self, hosts: Sequence[str], private: Path) -> None:
         """Tell the hosts to roll back now, and take over how they end."""

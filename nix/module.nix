@@ -4,7 +4,10 @@ let
   options = config.deploy-flake;
 in
 {
-  imports = [ ./trial.nix ];
+  imports = [
+    ./secrets.nix
+    ./trial.nix
+  ];
 
   options.deploy-flake = {
     user = {

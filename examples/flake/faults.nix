@@ -95,6 +95,11 @@ let
     RestartSec=${pause}
   '';
   failing = script: "[Service]\nType=oneshot\nExecStart=/bin/sh ${builtins.toFile "fails" "${script}\nexit 1\n"}\n";
+  # Says what it has read as it was started.
+  readsSecrets = service "reader.service" ''
+    [Service]
+    ExecStart=/bin/sh -c 'cat /run/secrets/token /etc/secrets/key >/run/has-read && exec sleep infinity'
+  '';
   # Octal, since a shell reads it.
   prints = "printf 'not UTF-8: \\377, of C1: \\302\\233 31m, of C0: \\033[31m\\n'";
   listensIn =
@@ -501,6 +506,15 @@ rec {
   listens = listensIn "here" "daily";
 
   listens-elsewhere = c: firewall (listensIn "elsewhere" "weekly" c);
+
+  # No fault: a service that reads secrets, without and with what puts those below /run there again at the boot.
+  reads-secrets = readsSecrets;
+  secrets =
+    c:
+    readsSecrets (
+      c
+      // unitOf "sysinit.target" "deploy-flake-secrets.service" (builtins.replaceStrings [ "@script@" ] [ "${./secrets.sh}" ] (builtins.readFile ./deploy-flake-secrets.service)) c
+    );
 
   # --- what fails later than a switch can see, or takes its time ---
 

@@ -32,6 +32,7 @@ in
           enable = true;
           keys = [ controller.key ];
         };
+        secrets.enable = true;
         trial.enable = true;
       };
 

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
-from ..plugin_utils._build.build import build
+from ..plugin_utils._build.elsewhere import build
 from ..plugin_utils._build.settings import BuildContext, BuildSettings
 from ..plugin_utils._host.connection import Host
 
@@ -25,6 +26,12 @@ class ActionModule(HostAction):
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Send what the host lacks of the flake; start the build or find it running, and follow its log to the end."""
-        context = BuildContext(self.check_mode, self.common_file)
-        result, _answer = build(host, BuildSettings.from_options(options), context)
+        settings = BuildSettings.from_options(options)
+        if self.check_mode:
+            # It is not in the store.
+            settings = replace(settings, out_link="")
+        context = BuildContext(
+            self.check_mode, self.common_file, self.host_of, self.configurations, needs_system=not settings.attribute
+        )
+        result, _answer = build(host, settings, context)
         return result

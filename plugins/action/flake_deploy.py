@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
-from ..plugin_utils._build.build import build
+from ..plugin_utils._build.elsewhere import build
 from ..plugin_utils._build.settings import BuildContext, BuildSettings
 from ..plugin_utils._codes import Mode, State, Step
 from ..plugin_utils._deployment import boot_default, live_test
@@ -21,7 +21,7 @@ from ..plugin_utils._deployment.way_in import refuse_unproven_way_in
 from ..plugin_utils._host.answer import Answer
 from ..plugin_utils._host.connection import Host
 
-_OF_THE_LAST_STEP = ("failed", "msg", "reason", "state", "deployment", "decides_by", "diff")
+_OF_THE_LAST_STEP = ("failed", "msg", "reason", "state", "deployment", "decides_by", "secrets", "diff")
 
 
 class ActionModule(HostAction):
@@ -34,6 +34,8 @@ class ActionModule(HostAction):
         """Do what the modules for each step do, as far as it goes."""
         settings = Settings.from_options(options)
         refuse_to_confirm_alone(settings)
+        # Nothing is copied or built for one that cannot be had.
+        settings = settings.with_secrets_read()
         if not options["test"]:
             settings.refuse_without_test()
         self._looked = Answer()
@@ -59,22 +61,24 @@ class ActionModule(HostAction):
         return self._begun if self._begun and self._begun.state == State.WINDOW else None
 
     def _build(self, host: Host, options: dict[str, Any], settings: Settings, mode: Mode) -> dict[str, Any]:
-        context = BuildContext(self.check_mode, self.common_file)
+        context = BuildContext(self.check_mode, self.common_file, self.host_of, self.configurations)
         look = look_inputs(host, settings, mode)
         result, self._looked = build(host, BuildSettings.from_options(options), context, look)
         return result
 
     def _test(self, host: Host, settings: Settings) -> dict[str, Any]:
-        if self._looked.get("unchanged"):
+        if self._looked.get("unchanged") and not settings.has_secrets:
             return live_test.unchanged(settings, self._looked)
-        host.step(Step.TEST, f"is to try {settings.toplevel}")
-        since_boot = self._looked.get("boot_id")
+        since_boot = ""
+        if not self._looked.get("unchanged"):
+            host.step(Step.TEST, f"is to try {settings.toplevel}")
+            since_boot = self._looked.get("boot_id")
         self._begun, result = live_test.try_live(host, settings, self.context, since_boot=since_boot)
         return result
 
     def _boot(self, host: Host, settings: Settings) -> dict[str, Any]:
         # A specialisation is refused without a test, also where there is nothing to do.
-        if self._looked.get("unchanged") and not settings.specialisation:
+        if self._looked.get("unchanged") and not (settings.specialisation or settings.has_secrets):
             return boot_default.unchanged(self._looked)
         host.step(Step.BOOT, f"is to boot {settings.toplevel}")
         return boot_default.make_boot_default(host, settings, self.context)

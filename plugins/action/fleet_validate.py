@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from ..plugin_utils._action import HostAction, argument_spec
 from ..plugin_utils._codes import Refusal
 from ..plugin_utils._host.answer import HostError
 from ..plugin_utils._host.connection import Host
+from ..plugin_utils._host.others import variables_of
 from ..plugin_utils._variables import checks_file, names
 from ..plugin_utils._variables.values import wrong
 
+_BUILD_ON = f"{names.PREFIX}build_on"
 _NAMED = 5
 """How many hosts an error names."""
 _DEPLOYS = ("main", "trial", "build")
@@ -119,10 +121,14 @@ class ActionModule(HostAction):
         """The variables of a host, as this task would have them there."""
         if name == own:
             return self.task_vars
-        hostvars = self.task_vars["hostvars"]
-        play, host = self._task.get_play(), hostvars._inventory.get_host(name)
-        variables: Mapping[str, Any] = hostvars._variable_manager.get_vars(play=play, host=host, task=self._task)
-        return variables
+        return variables_of(self._task, name, self.task_vars["hostvars"])
+
+    def _no_builders(self, given: Any) -> Iterator[str]:
+        """Hosts that are to build and that there are not. What is no list at all is said elsewhere."""
+        builders = given.split(",") if isinstance(given, str) else given
+        for one in builders if isinstance(builders, list) else ():
+            if one not in self.task_vars.get("hostvars", ()):
+                yield f"{_BUILD_ON}: there is no host {one!r} in the inventory"
 
     def _errors(self, name: str, variables: Mapping[str, Any]) -> list[str]:
         spec = names.types()[self._entry_point]
@@ -147,6 +153,7 @@ class ActionModule(HostAction):
                     # What hosts of a later batch are to know by then, they need not know yet, nor a host its own name.
                     if name in self._batch and not _is_asked(variable, variables):
                         found.append(f"{variable}: {error}")
+        found += self._no_builders(values.get(_BUILD_ON))
         found += wrong(self._entry_point, spec, values, self._context, _options_of)
         if not found and (given := values.get(f"{names.PREFIX}checks")):
             found += self._wrong_with_checks(name, str(given), variables)

@@ -17,10 +17,54 @@ class ModuleDocFragment:
 options:
   configuration:
     description:
-      - The name in C(nixosConfigurations); not used with O(toplevel). The host's C(inventory_hostname) if not given.
+      - The name in C(nixosConfigurations); not used with O(toplevel) and O(attribute), and an error with O(file). The
+        host's C(inventory_hostname) if not given.
         With C(delegate_to) that is the host which the task is for, and not the one that builds.
       - A name that the flake does not have is an error, which lists those that it has.
     type: str
+  attribute:
+    description:
+      - What to build in place of the system of a configuration, as an attribute path on C(nix build)'s command line.
+        Any output of the flake, such as V(packages.x86_64-linux.hello),
+        V(nixosConfigurations.web1.config.system.build.vm) or an image; a package of the host's own platform by its name
+        alone. Names with other characters than letters, digits and C(_'+-) are quoted.
+      - With O(file) what it evaluates to has this attribute.
+      - What is deployed has to be a NixOS system. What is none fails after the build, before anything of the host's
+        system is changed.
+    type: str
+  file:
+    description:
+      - A file to build in place of a flake, as V(default.nix), by its path below the directory that O(flake) names.
+        That is copied as a flake is (in a git work tree what git tracks), needs no C(flake.nix), and has to be on the
+        controller.
+      - Built is O(attribute); if not given C(config.system.build.toplevel), as C(nixos-rebuild --file) does where the
+        file evaluates to a NixOS system. A function is called with its default arguments.
+      - It is evaluated as C(nix build --file) does, so it may read the host's environment. There is no lock file. What
+        it fetches, the host fetches, and O(copy_inputs) does nothing. C(<nixpkgs>) is the host's; name another with
+        C(-I) in O(build_args), or better pin it in the file.
+      - A file that is not there, or that git does not track, is an error and leaves the host untouched.
+    type: str
+  build_on:
+    description:
+      - The hosts of the inventory that build in the place of this one; V(localhost) for a controller that has Nix and
+        systemd. The flake is copied to them, and what was built goes to this host as
+        M(deploy_flake.nixos.closure_copy) does it, which needs no more than free space for it.
+      - Of several each builds its share of the configurations.
+      - C(become), the user and the rest of the connection are those of each host. What limits a build holds on the host
+        that builds, O(min_free_space) among it.
+      - Nobody asks this host whether it trusts them. Whoever is root on them can give it any content.
+      - With O(attribute) in M(deploy_flake.nixos.flake_build) what was built stays where it was built.
+    type: list
+    elements: str
+    default: []
+  build_together:
+    description:
+      - Whether a host of O(build_on) builds the systems of all hosts of the play that are its share in one evaluation,
+        when the first of them needs its own. Each is the configuration in the host's variable
+        C(deploy_flake_configuration), or of the host's name; the role sets this.
+      - Where one cannot be evaluated or built, each is built by itself, so that its error is its own host's alone.
+    type: bool
+    default: false
   build_args:
     description:
       - Further arguments for C(nix build), each an item of its own. Every user of the host can read them.

@@ -13,7 +13,8 @@ short_description: Build a NixOS system on the host
 version_added: 0.1.0
 author: The deploy_flake.nixos authors (@deploy-flake)
 description:
-  - Builds C(nixosConfigurations.<name>.config.system.build.toplevel) of a flake on the host, as the login user.
+  - Builds C(nixosConfigurations.<name>.config.system.build.toplevel) of a flake on the host, as the login user; or with
+    O(attribute) any output of it, and with O(file) a configuration that is no flake.
   - Nix's daemon has to let that user in (C(allowed-users)). Without a home that can be written to, Nix keeps its cache
     in C(/var/cache/deploy-flake).
   - The build runs in a systemd unit, so it outlives a lost connection and a killed controller. A second run finds it
@@ -46,6 +47,17 @@ options:
         users.
       - O(build_timeout) is the limit for it.
     type: str
+  out_link:
+    description:
+      - The path of a link on the host to what was built, such as V(/root/result). It keeps that from garbage collection
+        until it is removed, and the next build with the same path replaces it. Without it what was built is kept until
+        the next deployment on the host has ended.
+      - Outputs other than C(out) get links of their own, with C(-) and their name behind the path, as with
+        C(nix build --out-link).
+      - Root makes it, and directories that are missing. Where something else is than a link into C(/nix/store), that
+        stays, and the task fails before anything is built.
+      - In check mode no link is made.
+    type: str
   build_timeout:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int
@@ -61,6 +73,7 @@ options:
     default: []
 extends_documentation_fragment:
   - deploy_flake.nixos.build
+  - deploy_flake.nixos.closure
   - deploy_flake.nixos.copy
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.host
@@ -84,6 +97,21 @@ EXAMPLES = r"""
   become: true
   register: build
 
+- name: Build a virtual machine to try the configuration in, and keep it
+  deploy_flake.nixos.flake_build:
+    flake: .
+    attribute: nixosConfigurations.{{ inventory_hostname }}.config.system.build.vm
+    out_link: /var/lib/try/vm
+  become: true
+
+- name: Build a system that is no flake's
+  deploy_flake.nixos.flake_build:
+    flake: ./hosts
+    file: default.nix
+    attribute: "{{ inventory_hostname }}.config.system.build.toplevel"
+  become: true
+  register: build
+
 - name: Fetch a system that was built elsewhere
   deploy_flake.nixos.flake_build:
     toplevel: "{{ system_of_this_host }}"
@@ -99,6 +127,10 @@ derivation:
   description: The store path of the derivation that it was built from, or would be, where the host knows it.
   type: str
   returned: success
+out_link:
+  description: The path of the link that was made.
+  type: str
+  returned: with O(out_link), unless in check mode
 built:
   description: How many derivations were built.
   type: int
@@ -115,13 +147,24 @@ attached:
   description: Whether the build was already running, and was followed to its end.
   type: bool
   returned: success
+built_on:
+  description: The host that has built it in the place of this one.
+  type: str
+  returned: with O(build_on)
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
 toplevel:
-  description: The store path of the system.
+  description: The store path of the system, or of what else was named.
   type: str
   returned: success
+outputs:
+  description: The store paths of what was built, by the names of its outputs, V(out) first; empty where it was
+    evaluated and not built.
+  type: dict
+  returned: success
+  sample: {out: /nix/store/71kdrkhl4szyl7y1fa8nmdhl03r1rjvm-nixos-system-web1-25.11}
 configuration:
-  description: The name in C(nixosConfigurations); empty for a system that was built already.
+  description: The name in C(nixosConfigurations); empty for a system that was built already, and where an attribute or
+    a file was named.
   type: str
   returned: success
 valid:

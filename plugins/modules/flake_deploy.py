@@ -47,8 +47,10 @@ options:
     default: true
 extends_documentation_fragment:
   - deploy_flake.nixos.build
+  - deploy_flake.nixos.closure
   - deploy_flake.nixos.copy
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.secrets
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits
   - deploy_flake.nixos.confirmation
@@ -129,6 +131,33 @@ diff:
   type: list
   elements: dict
   returned: in diff mode, when something would change and the host has the new system in its store
+secrets:
+  description: The secrets that are different from what was there, and were put in place; in check mode, that would be.
+  type: list
+  elements: dict
+  returned: when the host was asked about secrets
+  sample: [{name: database, path: /run/secrets/database, change: content, owner: app, group: root, mode: '0400'}]
+  contains:
+    name:
+      description: Its name.
+      type: str
+    path:
+      description: Where it is.
+      type: str
+    change:
+      description: V(added) where there was nothing, V(content) or V(permissions) (owner, group or mode) for what
+        differs, V(listed) for one that is as it should be and that no deployment had placed yet, V(removed) for one
+        that goes.
+      type: str
+    owner:
+      description: Its owner; not of one that goes.
+      type: str
+    group:
+      description: Its group, likewise.
+      type: str
+    mode:
+      description: Its mode, likewise.
+      type: str
 decides_by:
   description:
     - When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.

@@ -18,6 +18,8 @@ description:
   - If that fails, the host rolls back to what it ran and booted before, and the task fails.
   - Without O(deployment) it makes a system the boot default that was not tested and is not activated. It runs after
     the next reboot, and nothing is promised of it.
+  - O(secrets) are put in place without O(deployment) alone, as the system becomes the boot default. One that was tested
+    has been given its own.
   - Of a specialisation, the system that it belongs to becomes the boot default.
 options:
   toplevel:
@@ -37,6 +39,7 @@ options:
     default: false
 extends_documentation_fragment:
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.secrets
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits
   - deploy_flake.nixos.record
@@ -290,6 +293,33 @@ diff:
   type: list
   elements: dict
   returned: in diff mode, when something would change and the host has the new system in its store
+secrets:
+  description: The secrets that are different from what was there, and were put in place; in check mode, that would be.
+  type: list
+  elements: dict
+  returned: when the host was asked about secrets
+  sample: [{name: database, path: /run/secrets/database, change: content, owner: app, group: root, mode: '0400'}]
+  contains:
+    name:
+      description: Its name.
+      type: str
+    path:
+      description: Where it is.
+      type: str
+    change:
+      description: V(added) where there was nothing, V(content) or V(permissions) (owner, group or mode) for what
+        differs, V(listed) for one that is as it should be and that no deployment had placed yet, V(removed) for one
+        that goes.
+      type: str
+    owner:
+      description: Its owner; not of one that goes.
+      type: str
+    group:
+      description: Its group, likewise.
+      type: str
+    mode:
+      description: Its mode, likewise.
+      type: str
 decides_by:
   description:
     - When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.

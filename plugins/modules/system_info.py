@@ -119,6 +119,20 @@ generation:
   description: The number of the generation that is the boot default.
   type: int
   returned: success
+ssh_host_keys:
+  description: The public host keys of ssh, where its configuration names them or sshd has them by itself. sops-nix and
+    agenix encrypt for these.
+  type: list
+  elements: dict
+  returned: success
+  sample: [{type: ssh-ed25519, key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJx1yB0}]
+  contains:
+    type:
+      description: Its type, as ssh names it.
+      type: str
+    key:
+      description: Type and key, as in a file of known hosts.
+      type: str
 hostname:
   description: The name of the host.
   type: str

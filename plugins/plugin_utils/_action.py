@@ -11,6 +11,7 @@ import hashlib
 import math
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from importlib import import_module
@@ -22,6 +23,7 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import strategy_loader
+from ansible.template import Templar
 
 from . import _reason
 from ._codes import Refusal
@@ -31,13 +33,20 @@ from ._deployment.other_names import OtherNames
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
 from ._host.connection import BEGUN, Host
+from ._host.others import action_on, variables_of
 from ._numbers import too_small
 from ._printable import printable
+from ._secrets.shape import misshapen
 
 _COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
 _SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases", "no_log")
 TOLD_IN_THE_END = "deploy_flake_told_in_the_end"
 """The variable with which the role says that its last task tells the reason of a failure."""
+_CONFIGURATION = "deploy_flake_configuration"
+_BUILT_OF = tuple(
+    f"deploy_flake_{name}"
+    for name in ("flake", "file", "attribute", "toplevel", "build_args", "nix_config", "build_on", "build_together")
+)
 _FORKS = 5
 """What Ansible has by default."""
 _HINTS: dict[str, str] = {
@@ -75,6 +84,7 @@ class HostAction(ActionBase):
         # Messages name the host that the connection leads to.
         reached = str(getattr(self._task, "delegate_to", None) or task_for) if self.reaches_host else task_for
         host = Host(self, reached, min(len(batch), forks), task_for)
+        self._reached = {reached: host}
         try:
             options = self._options()
         except AnsibleActionFail as error:
@@ -94,6 +104,8 @@ class HostAction(ActionBase):
             for name, value in self._task.args.items()
             if value is not None and (value != "" or "default" in spec.get(name, {}))
         }
+        if wrong := "; ".join(misshapen(spec, self._task.args)):
+            raise AnsibleActionFail(wrong)
         _valid, options = self.validate_argument_spec(argument_spec=spec, **self.rules)  # type: ignore[no-untyped-call]
         if wrong := "; ".join(f"{name}: {message}" for name, message in too_small(options)):
             raise AnsibleActionFail(wrong)
@@ -116,6 +128,30 @@ class HostAction(ActionBase):
         found = strategy_loader.get(play.strategy, class_only=True)
         kinds = [kind.__module__.rpartition(".")[2] for kind in getattr(found, "__mro__", ())]
         return "" if "linear" in kinds else str(play.strategy)
+
+    def host_of(self, name: str) -> Host:
+        """A host of the inventory, over a connection of its own unless it is the task's; HostError if it has none."""
+        if name not in self._reached:
+            self._reached[name] = Host(action_on(self, name, self.task_vars), name)
+        return self._reached[name]
+
+    def configurations(self) -> list[str]:
+        """The names in nixosConfigurations of all hosts of the play whose variables have them built of the same flake,
+        in the same way, as those of the task's host do."""
+        found = {}
+        for name in self.task_vars.get("ansible_play_hosts_all", ()):
+            # One that cannot be told is asked for by its own host.
+            with suppress(AnsibleError):
+                found[name] = self._built_of(name)
+        _own, mine = found.get(self.task_vars.get("inventory_hostname"), ("", None))
+        return [configuration for configuration, built_of in found.values() if built_of == mine]
+
+    def _built_of(self, name: str) -> tuple[str, list[Any]]:
+        """The configuration of a host, and what says of what it is built, and how."""
+        variables = variables_of(self._task, name, self.task_vars["hostvars"])
+        templar = Templar(loader=self._loader, variables=variables)
+        said = [templar.template(variables.get(one)) for one in (_CONFIGURATION, *_BUILT_OF)]
+        return str(said[0] or name), said[1:]
 
     def attempt(self, host: Host, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of the work, or of its failure."""
@@ -196,6 +232,8 @@ def argument_spec(module: str) -> dict[str, Any]:
             found = {key: dict(option) for key, option in theirs.items()}
             for secret in getattr(shared, "NO_LOG", ()):
                 found[secret]["no_log"] = True
+            for public in getattr(shared, "PUBLIC", ()):
+                found[public]["no_log"] = False
             # What the module says itself goes first, as it does in ansible-doc.
             options = {**found, **options}
     return _spec(options)

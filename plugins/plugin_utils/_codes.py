@@ -63,6 +63,8 @@ class Why(StrEnum):
     REBOOT_REQUIRED = "reboot-required"
     SWITCH_LOCKED = "switch-locked"
     PRE_SWITCH_CHECKS = "pre-switch-checks"
+    SECRETS = "secrets"
+    """They could not be made ready, put in place, or their units not be restarted."""
     # While the new system ran.
     ACTIVATION = "activation"
     UNITS_FAILED = "units-failed"
@@ -79,6 +81,18 @@ class Why(StrEnum):
     POWER_LOST = "power-lost"
     # What check mode alone can come to.
     UNCLEAR = "unclear"
+
+
+class SecretChange(StrEnum):
+    """What is different of a secret on a host: the first word of `secret` in an answer."""
+
+    ADDED = "added"
+    CONTENT = "content"
+    PERMISSIONS = "permissions"
+    """Its owner, its group or its mode, and not its content."""
+    LISTED = "listed"
+    """It is as it should be, and was not placed by a deployment yet."""
+    REMOVED = "removed"
 
 
 class HealthPolicy(StrEnum):
@@ -187,6 +201,8 @@ class Refusal(StrEnum):
     NO_ANSWER = "no-answer"
     BECOME = "become"
     """The way to become root cannot work."""
+    NO_HOST = "no-host"
+    """The inventory does not have it."""
     # A snapshot of a flake, and the build.
     NOT_RESTORED = "not-restored"
     NOT_ADDED = "not-added"
@@ -200,8 +216,15 @@ class Refusal(StrEnum):
     INPUT_NOT_FETCHED = "input-not-fetched"
     """The host, or the controller for it, could not fetch an input of the flake."""
     NOT_THERE = "not-there"
+    NOT_LINKED = "not-linked"
+    """The link to what was built, since something else is there or it could not be made."""
     SECRETS_IN_FLAKE = "secrets-in-flake"
     OLDER_FLAKE = "older-flake"
+    # A closure that is copied from one host to another.
+    NOT_EXPORTED = "not-exported"
+    NOT_IMPORTED = "not-imported"
+    NOT_SIGNED = "not-signed"
+    NO_KEY = "no-key"
     # The system that is to be deployed.
     NOT_A_STORE_PATH = "not-a-store-path"
     NOT_VALID = "not-valid"
@@ -249,6 +272,8 @@ class Refusal(StrEnum):
     # Options that do not go together.
     BAD_OPTION = "bad-option"
     BAD_LIMIT = "bad-limit"
+    BAD_SECRET = "bad-secret"
+    """A place for a secret that is none on this host."""
 
 
 class ResultState(StrEnum):
@@ -313,3 +338,12 @@ class RemovalResult(StrEnum):
     """Somebody else has made another system the boot default meanwhile."""
     NO_GARBAGE_UNIT = "no-garbage-unit"
     KILLED = "killed"
+
+
+class Until(StrEnum):
+    """For what the import of a closure is waited for, unless for a number of batches: `until` of `closure_put`."""
+
+    LACKING = "lacking"
+    """It is known what has to be sent."""
+    ROOM = "room"
+    """There is room for another piece."""

@@ -12,6 +12,7 @@ from typing import Any
 _LEAST = {
     "copy_timeout": 1,
     "build_timeout": 1,
+    "fetch_timeout": 1,
     "boot_timeout": 1,
     "garbage_timeout": 1,
     "lock_timeout": 0,

@@ -56,3 +56,8 @@ def _without_secret(parameter: re.Match[str]) -> str:
 def printable(text: str) -> str:
     """The text without control characters and what they begin, and without logins; itself where it has none."""
     return without_logins(CONTROL.sub("", text) if CONTROL.search(text) else text)
+
+
+def size_in_words(size: int) -> str:
+    """A number of bytes, for people."""
+    return f"{size / 1024:.0f} KiB" if size < 1 << 20 else f"{size / (1 << 20):.1f} MiB"

@@ -172,10 +172,12 @@ def remains(host: Host) -> str:
     """What a deployment may not leave behind; nothing, after one that has ended."""
     script = """
     ls /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake 2>/dev/null |
-        grep -v -e : -e '^deployments.jsonl$' -e '^$'
+        grep -v -e : -e '^deployments.jsonl$' -e '^secrets$' -e '^$'
+    ls /etc/systemd/system.attached 2>/dev/null
+    find /etc/secrets /run/secrets /var/lib/deploy-flake -name '*.deploy-flake-*' 2>/dev/null
     ls -d /nix/var/nix/deploy-flake.* /run/deploy-flake-* 2>/dev/null
     systemctl list-units --all --plain --no-legend --full 'deploy-flake*' |
-        grep -v '^deploy-flake-trial.service .* inactive '
+        grep -v -e '^deploy-flake-trial.service .* inactive ' -e '^deploy-flake-secrets.service .* active '
     find /nix/var/nix/gcroots/auto -lname '*deploy-flake*'
     find /boot -name '*.deploy-flake'
     """

@@ -73,6 +73,7 @@ def test_targets_evaluate_the_systems_that_are_built_for_them(nix: Nix) -> None:
         ("flake.nix", "pkgs.nixfmt-tree", "pkgs.nixfmt-treee", "attribute 'nixfmt-treee' missing"),
         ("flake.nix", "final.callPackage", "final.callpackage", "attribute 'callpackage' missing"),
         ("nix/module.nix", "isNormalUser", "isNormaluser", "`users.users.deploy.isNormaluser' does not exist"),
+        ("nix/secrets.nix", "wantedBy", "wantedby", "`systemd.services.deploy-flake-secrets.wantedby' does not exist"),
         ("nix/trial.nix", "wantedBy", "wantedby", "`systemd.services.deploy-flake-trial.wantedby' does not exist"),
         ("nix/tests/default.nix", "useEFIBoot", "useEfiBoot", "`virtualisation.useEfiBoot' does not exist"),
         ("nix/tests/deploy.nix", "networkConfig", "networkconfig", "attribute 'networkconfig' missing"),

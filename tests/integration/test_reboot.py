@@ -408,25 +408,38 @@ def test_boot_default_moves_while_a_trial_waits(lab: Lab, whole: dict[str, Host]
         lab.reset([host])
 
 
-def test_module_for_nixos(hosts: dict[str, Host]) -> None:
+@pytest.mark.parametrize(
+    ("name", "given", "file"),
+    [
+        ("trial", "enable = true; panicTimeout = 60;", "units/deploy-flake-trial.service"),
+        ("secrets", "enable = true;", "deploy-flake-secrets.service"),
+    ],
+)
+def test_module_for_nixos(hosts: dict[str, Host], name: str, given: str, file: str) -> None:
     """The unit of the lab's systems is what the NixOS module makes of its option."""
     host = hosts["host1"]
     place = host.root / "var/lib/deploy-flake-module"
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(FLAKE.parents[1] / "nix", place)
     lib = "{ mkIf = wanted: c: if wanted then c else {}; mkOption = x: x; mkEnableOption = x: x; types.int = 1; }"
-    given = 'config.deploy-flake.trial = { enable = true; panicTimeout = 60; }; pkgs.runtimeShell = "/bin/sh";'
-    command = f"nix {FEATURES} eval --json --file /var/lib/deploy-flake-module/trial.nix"
+    given = f'config.deploy-flake.{name} = {{ {given} }}; pkgs.runtimeShell = "/bin/sh";'
+    command = f"nix {FEATURES} eval --json --file /var/lib/deploy-flake-module/{name}.nix"
     made = json.loads(host.run(f"{command} --apply 'm: (m {{ lib = {lib}; {given} }}).config'", check=True).stdout)
-    assert made["boot"]["kernelParams"] == ["panic=60"]
-    unit = made["systemd"]["services"]["deploy-flake-trial"]
-    ours = (FLAKE / "units/deploy-flake-trial.service").read_text()
+    assert made.get("boot", {}).get("kernelParams") == (["panic=60"] if name == "trial" else None)
+    unit = made["systemd"]["services"][f"deploy-flake-{name}"]
+    ours = (FLAKE / file).read_text()
     assert unit["wantedBy"] == ["sysinit.target"]
+    for order in ("After", "Before"):
+        assert (
+            f"\n{order}={' '.join(unit[order.lower()])}\n" in ours
+            if order.lower() in unit
+            else f"\n{order}=" not in ours
+        )
     for section in ("unitConfig", "serviceConfig"):
-        for name, value in unit[section].items():
+        for key, value in unit[section].items():
             said = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
             text = " ".join(map(str, said)) if isinstance(said, list) else str(said)
-            if name != "ExecStart":
-                assert f"\n{name}={text}\n" in ours, name
+            if key != "ExecStart":
+                assert f"\n{key}={text}\n" in ours, key
     assert unit["serviceConfig"]["ExecStart"].startswith("/bin/sh /nix/store/")
-    assert unit["serviceConfig"]["ExecStart"].endswith("trial.sh")
+    assert unit["serviceConfig"]["ExecStart"].endswith(f"{name}.sh")

@@ -58,9 +58,10 @@ _OF_THE_SHELL = _each(
 )
 # What a host has, or may have. One that nothing uses is found.
 _TOOLS = _each(
-    "awk base64 bootctl cat chmod cksum cmp cp cut date dd df fallocate find flock getent grep grub-editenv grub-reboot"
-    " gzip head id journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink rm rmdir sed"
-    " sleep sort stat sync systemctl systemd-mount systemd-run tail test timeout tr truncate umount uname wc xargs"
+    "awk base64 bootctl cat chmod chown cksum cmp cp cut date dd df fallocate find flock getent grep grub-editenv"
+    " grub-reboot gzip head id journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink"
+    " rm rmdir sed sleep sort stat sync systemctl systemd-mount systemd-run tail test timeout tr truncate umount uname"
+    " wc xargs"
 )
 
 # Which codes each takes; those that hand all they get to `refuse` are found by that.
@@ -91,6 +92,7 @@ _OTHER_WORDS = _each(
     " xfs msdos vfat fat tmpfs grub systemd-boot extlinux default preferred linux initrd options"
     " maintenance initializing starting live boot kept theirs broken shutdown soft-reboot"
     " toplevel previous preparing armed supervise undo guard guard-again prune garbage"
+    " compare prepare place restart keep back back-files at-boot put remove directory file only reload"
     " authorizedkeyscommand authorizedkeysfile nixos localhost"
 )
 

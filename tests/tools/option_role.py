@@ -107,7 +107,7 @@ def _referring(variable: Variable, table: Table, entry_point: str) -> Callable[[
     first = {one.name: one.entry_points[0] for one in table.variables}
 
     def option(match: re.Match[str]) -> str:
-        name = re.split(r"[.=]", match[1])[0]
+        name = re.split(r"[.=\[]", match[1])[0]
         if name.startswith(PREFIX) or "#" in name:
             return match[0]
         if variable.said.get("suboptions_of"):

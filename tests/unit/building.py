@@ -49,10 +49,15 @@ def settings(**given: Any) -> BuildSettings:
 
 
 def built(
-    host: FakeHost, directory: Path, look: Mapping[str, str] | None = None, check_mode: bool = False, **given: Any
+    host: FakeHost,
+    directory: Path,
+    look: Mapping[str, str] | None = None,
+    check_mode: bool = False,
+    needs_system: bool = True,
+    **given: Any,
 ) -> tuple[dict[str, Any], Answer]:
     """What comes of a build with these options; of the reference above, if none says what."""
     if not {"flake", "reference", "toplevel"} & given.keys():
         given["reference"] = REFERENCE
-    context = BuildContext(check_mode, lambda _name: directory / "shared")
+    context = BuildContext(check_mode, lambda _name: directory / "shared", needs_system=needs_system)
     return build(host, settings(**given), context, look)

@@ -6,23 +6,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .._codes import BuildResult, Refusal
 from .._flake.local import is_remote
-from .._flake.reference import toplevel
+from .._flake.reference import SYSTEM, FlakeError
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
+from . import out_link
 from .evaluate import evaluate, fetch_hint, refuse_shut_out, which_there_are
 from .nix_errors import ADVICE, LOCK_IT, NixError, recognised
 from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
 from .shortage import free_space, memory
+from .target import Target
 from .transfer import Sources
 from .unit_build import End, UnitBuild
+
+T = TypeVar("T")
 
 _SWITCHES = "bin/switch-to-configuration"
 
@@ -37,81 +41,130 @@ def build(
     """
     look = look or {}
     if settings.toplevel:
-        return _fetch(host, settings, look)
+        return fetch(host, settings, look)
     evaluated_only = context.check_mode and not settings.check_builds
     if not settings.flake and is_remote(settings.reference, Path.cwd()):
         settings = replace(settings, flake=settings.reference, reference="")
     if not settings.flake:
         if evaluated_only:
             return _evaluate(host, settings, settings.reference), Answer()
-        return _build(host, settings, settings.reference, None, look)
-    with Sources(host, settings, context.shared_file(settings.flake)) as sources:
+        return build_one(host, settings, settings.reference, None, look, context.needs_system)
+    with sources_for(host, settings, context) as sources:
         sources.refuse_unlocked(settings.build_args)
 
         def attempt() -> tuple[dict[str, Any], Answer]:
             if not evaluated_only:
-                return _build(host, settings, sources.reference, sources, look)
+                return build_one(host, settings, sources.reference, sources, look, context.needs_system)
             sources.bring()
             return _evaluate(host, settings, sources.reference, sources), Answer()
 
-        while True:
-            try:
-                result, answer = attempt()
-                break
-            except HostError as error:
-                if error.reason != Refusal.INPUT_NOT_FETCHED or not sources.offer_more():
-                    raise
-                host.tell("could not fetch an input of the flake; it gets those that it lacks, and tries again")
+        result, answer = with_inputs(host, sources, attempt)
         return {**result, **sources.facts(), "changed": result["changed"] or sources.bytes_sent > 0}, answer
 
 
-def _build(
-    host: Host, settings: BuildSettings, reference: str, sources: Sources | None, look: Mapping[str, str]
+def sources_for(host: Host, settings: BuildSettings, context: BuildContext) -> Sources:
+    """What the host needs of the flake, to use in a `with` statement; FlakeError where that cannot be."""
+    if settings.file and is_remote(settings.flake, Path.cwd()):
+        raise FlakeError(
+            f"file (deploy_flake_file) is built of a directory on the controller, and {settings.flake!r} is a remote"
+            " flake; give a clone of it"
+        )
+    shared_file = context.shared_file(f"{settings.flake} {settings.file}" if settings.file else settings.flake)
+    return Sources(host, settings, shared_file)
+
+
+def with_inputs(host: Host, sources: Sources, attempt: Callable[[], T]) -> T:
+    """Try again with inputs that the controller brings, where the host could not fetch one."""
+    while True:
+        try:
+            return attempt()
+        except HostError as error:
+            if error.reason != Refusal.INPUT_NOT_FETCHED or not sources.offer_more():
+                raise
+            host.tell("could not fetch an input of the flake; it gets those that it lacks, and tries again")
+
+
+def build_one(
+    host: Host,
+    settings: BuildSettings,
+    reference: str,
+    sources: Sources | None,
+    look: Mapping[str, str],
+    needs_system: bool,
 ) -> tuple[dict[str, Any], Answer]:
-    """Build the host's configuration."""
-    configuration = settings.configuration or host.on_behalf_of
-    unit = UnitBuild(host, settings, reference, toplevel(reference, configuration), sources, look)
+    """Build the host's configuration, or whatever else is named."""
+    target = Target.of(host, settings, reference, sources.file if sources else "")
+    out_link.look(host, settings)
+    unit = UnitBuild(host, settings, reference, target.installable, sources, look, needs_system)
     answer = unit.follow()
     path = answer.get("toplevel")
     if End.read(answer).result is not BuildResult.SUCCESS or not path:
         refuse_shut_out(host, answer, unit.log.error)
         _refuse_without_room(unit, answer)
-        raise HostError(
-            _why_not_built(unit, reference, configuration, answer) + _room_as_well(unit, answer), _refusal(unit)
-        )
-    result = _built(unit, answer, configuration, f"the configuration '{configuration}' built {path}, which")
-    # Where the host runs it already, nothing goes backwards.
-    if (of := compared(settings, sources)) and not answer.get("unchanged"):
+        raise HostError(_why_not_built(unit, reference, target, answer) + _room_as_well(unit, answer), _refusal(unit))
+    is_system = not answer.all("lacks")
+    if needs_system and not is_system:
+        raise HostError(_why_no_system(answer, target, path), Refusal.NOT_A_SYSTEM)
+    result = _built(unit, answer, target.configuration)
+    # Where the host runs it already, nothing goes backwards; nor with what it cannot run.
+    if (of := compared(settings, sources)) and is_system and not answer.get("unchanged"):
         refuse_older(host, of, settings.on_older, answer)
-    return result, answer
+    return _linked(unit, result), answer
 
 
-def _fetch(host: Host, settings: BuildSettings, look: Mapping[str, str]) -> tuple[dict[str, Any], Answer]:
-    """Get a system that was built already."""
-    unit = UnitBuild(host, settings, "", settings.toplevel, None, look)
+def fetch(
+    host: Host, settings: BuildSettings, look: Mapping[str, str], compare: Sources | None = None
+) -> tuple[dict[str, Any], Answer]:
+    """Get a system that was built already. With the sources that it was built from, it must not lead back."""
+    out_link.look(host, settings)
+    unit = UnitBuild(host, settings, "", (settings.toplevel,), None, look, compare=compare)
     answer = unit.follow()
     if End.read(answer).result is not BuildResult.SUCCESS or not answer.get("toplevel"):
         _refuse_without_room(unit, answer)
         raise HostError(_why_not_fetched(unit, answer) + _room_as_well(unit, answer), Refusal.NOT_THERE)
-    return _built(unit, answer, "", answer.get("toplevel")), answer
+    if answer.all("lacks"):
+        raise HostError(_why_no_system(answer, None, answer.get("toplevel")), Refusal.NOT_A_SYSTEM)
+    if (of := compared(settings, compare)) and not answer.get("unchanged"):
+        refuse_older(host, of, settings.on_older, answer)
+    return _linked(unit, _built(unit, answer, "")), answer
 
 
-def _built(unit: UnitBuild, answer: Answer, configuration: str, what: str) -> dict[str, Any]:
-    """The return values of a build that has ended well; HostError where what it built is no system."""
+def _why_no_system(answer: Answer, target: Target | None, path: str) -> str:
+    """Why what was built, or fetched, cannot be deployed."""
+    of_configuration = target and target.configuration
+    what = f"{'the configuration ' if of_configuration else ''}'{target.name}' built {path}, which" if target else path
     lacks = answer.all("lacks")
     if lacks == [_SWITCHES]:
         why = f"cannot be switched to: it has no {_SWITCHES}. Does its configuration set system.switch.enable to false?"
-        raise HostError(f"{what} {why}", Refusal.NOT_A_SYSTEM)
-    if lacks:
-        raise HostError(f"{what} is not a NixOS system: it has no {' and no '.join(lacks)}", Refusal.NOT_A_SYSTEM)
+        return f"{what} {why}"
+    why = f"{what} is not a NixOS system: it has no {' and no '.join(lacks)}"
+    if not target or of_configuration:
+        return why
+    return (
+        f"{why}. Only a system can be deployed: name its attribute, which ends in {SYSTEM} (deploy_flake_attribute);"
+        " 'deploy-flake build' builds anything"
+    )
+
+
+def _built(unit: UnitBuild, answer: Answer, configuration: str) -> dict[str, Any]:
+    """The return values of a build that has ended well."""
     for warning in unit.log.warnings:
         unit.host.tell_more(warning)
+    outputs = out_link.outputs(answer)
     return {
-        "changed": unit.log.did_something,
-        "toplevel": answer.get("toplevel"),
+        **counts(unit),
+        "toplevel": next(iter(outputs.values())),
+        "outputs": outputs,
         "valid": True,
         "derivation": answer.get("derivation"),
         "configuration": configuration,
+    }
+
+
+def counts(unit: UnitBuild) -> dict[str, Any]:
+    """The return values that say how much was done."""
+    return {
+        "changed": unit.log.did_something,
         "built": unit.log.built,
         "copied": unit.log.copied,
         "downloaded_bytes": unit.log.downloaded_bytes,
@@ -119,20 +172,29 @@ def _built(unit: UnitBuild, answer: Answer, configuration: str, what: str) -> di
     }
 
 
+def _linked(unit: UnitBuild, result: dict[str, Any]) -> dict[str, Any]:
+    """The same with its link, where there is to be one; HostError where it cannot be made."""
+    if not unit.settings.out_link:
+        return result
+    changed = out_link.make(unit.host, unit.settings, result["outputs"])
+    return {**result, "changed": result["changed"] or changed, "out_link": unit.settings.out_link}
+
+
 def _evaluate(host: Host, settings: BuildSettings, reference: str, sources: Sources | None = None) -> dict[str, Any]:
     """The return values, where a configuration is evaluated and not built."""
-    configuration = settings.configuration or host.on_behalf_of
+    target = Target.of(host, settings, reference, sources.file if sources else "")
     of = compared(settings, sources)
     rooted = sources.paths if sources else ""
-    found = evaluate(host, settings, reference, configuration, rooted, ask_committed=of is not None)
+    found = evaluate(host, settings, reference, target, rooted, ask_committed=of is not None)
     if of:
         refuse_older(host, of, settings.on_older, found.answer)
     return {
         "changed": not found.valid,
         "toplevel": found.toplevel,
+        "outputs": {},
         "valid": found.valid,
         "derivation": found.derivation,
-        "configuration": configuration,
+        "configuration": target.configuration,
         "built": 0,
         "copied": 0,
         "downloaded_bytes": 0,
@@ -169,8 +231,8 @@ def _room_as_well(unit: UnitBuild, answer: Answer) -> str:
     return f"\n{_little_room(unit, answer)}: free some as well, or ask for less (deploy_flake_min_free_space.nix)."
 
 
-def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: Answer) -> str:
-    what = f"{unit.host.name} could not build '{configuration}'; its system is untouched"
+def _why_not_built(unit: UnitBuild, reference: str, target: Target, answer: Answer) -> str:
+    what = f"{unit.host.name} could not build '{target.name}'; its system is untouched"
     end = End.read(answer)
     if end.result is BuildResult.TIMEOUT:
         return f"{what}. {_took_too_long(unit, 'The build')}"
@@ -179,8 +241,8 @@ def _why_not_built(unit: UnitBuild, reference: str, configuration: str, answer: 
     log = unit.log
     errors = recognised(log.error, log.log_tail)
     parts = [f"{what}.", log.error or f"nix ended with {end.status}"]
-    if NixError.NO_SUCH_ATTRIBUTE in errors:
-        parts.append(which_there_are(unit.host, unit.settings, reference, configuration))
+    if NixError.NO_SUCH_ATTRIBUTE in errors and target.configuration:
+        parts.append(which_there_are(unit.host, unit.settings, reference, target.configuration))
     if log.failed_derivations:
         parts.append(f"Failing derivation: {', '.join(log.failed_derivations)}")
     if _refusal(unit) is Refusal.INPUT_NOT_FETCHED:

@@ -10,9 +10,10 @@ import difflib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .._codes import CopyInputs, Refusal
-from .._flake.reference import configurations, toplevel
+from .._flake.reference import SYSTEM, configurations, nix_string
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
@@ -20,6 +21,12 @@ from .nix_command import eval_arguments, snapshot_of
 from .nix_errors import ADVICE, LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings, CopySettings
 from .shortage import free_space, memory
+from .target import Target
+from .waiting import telling
+
+if TYPE_CHECKING:
+    # It resolves references by evaluating.
+    from .transfer import Sources
 
 _NAMES = 20
 _KILLED = ("9", "137", "247")
@@ -44,18 +51,18 @@ def evaluate(
     host: Host,
     settings: BuildSettings,
     reference: str,
-    configuration: str,
+    target: Target,
     rooted: str = "",
     ask_committed: bool = False,
 ) -> Evaluated:
-    """Evaluate a configuration of the flake that the host has, or fetches itself.
+    """Evaluate a configuration of the flake that the host has, or fetches itself, or whatever else is the target.
 
     `rooted` are store paths that the host keeps for that, one a line. It is asked as well what it has committed, where
     that is to be compared.
     """
     host.tell("evaluates its configuration")
     paths = 's: builtins.unsafeDiscardStringContext (s.outPath + " " + s.drvPath)'
-    arguments = ["--raw", "--apply", paths, toplevel(reference, configuration)]
+    arguments = ["--raw", "--apply", paths, *target.installable]
     doing, limit = "evaluating the configuration", settings.build_timeout
     answer = _eval(host, settings, reference, arguments, doing, limit, rooted, ask_committed)
     path, _space, derivation = answer.get("value").partition(" ")
@@ -64,11 +71,11 @@ def evaluate(
     error = message_in(answer.get("error"))
     refuse_shut_out(host, answer, error)
     parts = [
-        f"{host.name} could not evaluate '{configuration}'; its system is untouched.",
+        f"{host.name} could not evaluate '{target.name}'; its system is untouched.",
         error or f"nix eval ended with {answer.get('status')}",
     ]
-    if NixError.NO_SUCH_ATTRIBUTE in recognised(error):
-        parts.append(which_there_are(host, settings, reference, configuration))
+    if NixError.NO_SUCH_ATTRIBUTE in recognised(error) and target.configuration:
+        parts.append(which_there_are(host, settings, reference, target.configuration))
     parts += [advice for known, advice in ADVICE.items() if known in recognised(error)]
     if NixError.INCOMPLETE_LOCK_FILE in recognised(error):
         raise HostError("\n".join((*parts, LOCK_IT)), Refusal.NOT_LOCKED)
@@ -81,9 +88,41 @@ def evaluate(
     raise HostError("\n".join(parts), Refusal.EVALUATION_FAILED)
 
 
+def evaluate_together(
+    host: Host, settings: BuildSettings, sources: Sources, names: Sequence[str]
+) -> dict[str, Evaluated]:
+    """Evaluate several configurations of the flake that the host has, in one call; HostError where that fails.
+
+    What throws, as an assertion of NixOS does, is left out, and so are names that there are not.
+    """
+    host.tell(f"evaluates {len(names)} configurations")
+    path = "builtins.unsafeDiscardStringContext"
+    paths = f"let s = configuration.{SYSTEM}; in builtins.seq s.drvPath [ ({path} s.outPath) ({path} s.drvPath) ]"
+    wanted = "builtins.listToAttrs (map (name: { inherit name; value = null; }) (builtins.fromJSON NAMES))"
+    wanted = wanted.replace("NAMES", nix_string(json.dumps(list(names))))
+    apply = (
+        f"all: builtins.mapAttrs (name: configuration: builtins.tryEval ({paths}))"
+        f" (builtins.intersectAttrs ({wanted}) all)"
+    )
+    arguments = ["--json", "--apply", apply, configurations(sources.reference)]
+    with telling(host, f"evaluating {len(names)} configurations"):
+        doing, limit = "evaluating the configurations", settings.build_timeout
+        answer = _eval(host, settings, sources.reference, arguments, doing, limit, sources.paths)
+    error = message_in(answer.get("error"))
+    refuse_shut_out(host, answer, error)
+    if answer.get("status") != "0":
+        cannot_fetch = NixError.CANNOT_FETCH in recognised(error)
+        raise HostError(
+            f"{host.name} could not evaluate all configurations at once: {error or answer.get('status')}",
+            Refusal.INPUT_NOT_FETCHED if cannot_fetch else Refusal.EVALUATION_FAILED,
+        )
+    values = {name: one["value"] for name, one in json.loads(answer.get("value")).items() if one["success"]}
+    return {name: Evaluated(path, derivation, False, answer) for name, (path, derivation) in values.items()}
+
+
 def fetch_hint(settings: BuildSettings) -> str:
     """What else there is, where a host cannot fetch an input."""
-    if not settings.flake or settings.copy_inputs == CopyInputs.ALL:
+    if not settings.flake or settings.file or settings.copy_inputs == CopyInputs.ALL:
         return "Let the host fetch it, as with access-tokens in nix_config."
     return (
         "Let the host fetch it, as with access-tokens in nix_config; or, for a flake on the controller, have that fetch"

@@ -16,9 +16,9 @@ FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _SAYING = ("--json", "--print-out-paths", "--log-format", "internal-json")
 
 
-def build_arguments(settings: BuildSettings, installable: str) -> str:
+def build_arguments(settings: BuildSettings, installable: Iterable[str]) -> str:
     """The arguments of `nix build`, quoted."""
-    return quoted("build", *FEATURES, *_SAYING, _lock_file(settings), *settings.build_args, installable)
+    return quoted("build", *FEATURES, *_SAYING, _lock_file(settings), *settings.build_args, *installable)
 
 
 def eval_arguments(settings: BuildSettings, arguments: Iterable[str]) -> str:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ansible.errors import AnsibleConnectionFailure
 
 from .._codes import CopyInputs, Refusal
 from .._flake.credentials import Credentials
-from .._flake.local import LocalFlake, LocalInput
+from .._flake.local import FLAKE, LocalFlake, LocalInput
 from .._flake.locked import LockedFlake
 from .._flake.reference import FlakeError
 from .._flake.remote_input import RemoteInput
@@ -28,6 +29,7 @@ from .._flake.snapshot import Snapshot
 from .._flake.unlocked import given_otherwise
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
+from .._printable import size_in_words
 from .known_secrets import known_secrets
 from .lock import lock
 from .settings import CopySettings
@@ -59,7 +61,9 @@ class Sources:
     def __init__(self, host: Host, settings: CopySettings, shared_file: Path) -> None:
         self._host = host
         self._settings = settings
-        shared = shared_flake(settings.flake, Path.cwd(), shared_file, partial(lock, host, settings), known_secrets())
+        fetch = partial(lock, host, settings)
+        entry = settings.file or FLAKE
+        shared = shared_flake(settings.flake, Path.cwd(), shared_file, fetch, known_secrets(), entry)
         self.flake = shared.flake
         self._history = shared.history
         self._snapshot = shared.snapshot
@@ -94,6 +98,12 @@ class Sources:
     def reference(self) -> str:
         """The locked flake reference to build from on the host."""
         return self.flake.locked_reference(self._snapshot)
+
+    @property
+    def file(self) -> str:
+        """Where on the host the file is that is built in place of a flake; "" for none."""
+        name = self._settings.file
+        return posixpath.join(self._snapshot.store_path, self.flake.directory, name) if name else ""
 
     def not_locked(self, build_args: Sequence[str] = ()) -> str:
         """What its lock file lacks, in a sentence; "" where that is nothing, or arguments for Nix give it."""
@@ -188,7 +198,7 @@ class Sources:
         """The answer to what is sent; None where the link is too slow for an input, which is left to the host."""
         source = self._sources[path]
         try:
-            with telling(self._host, f"gets {path}, {_size(len(nar.data))}"):
+            with telling(self._host, f"gets {path}, {size_in_words(len(nar.data))}"):
                 answer = send()
         except HostError as error:
             if error.reason != Refusal.TOO_SLOW or not isinstance(source, RemoteInput):
@@ -214,10 +224,10 @@ class Sources:
         if isinstance(source, RemoteInput):
             found = self._fetch(source)
             data = found.file.read_bytes()
-            self._host.tell(f"gets {path}, the input '{source.name}', {_size(len(data))}")
+            self._host.tell(f"gets {path}, the input '{source.name}', {size_in_words(len(data))}")
             return Nar(data, found.nar_size, "yes")
         with self._or_forget(), source if isinstance(source, Snapshot) else self._read_input(source) as snapshot:
-            self._host.tell(f"gets {path}, {_size(snapshot.nar_size)}")
+            self._host.tell(f"gets {path}, {size_in_words(snapshot.nar_size)}")
             return Nar(snapshot.nar.read(), snapshot.nar_size, "no")
 
     @contextmanager
@@ -339,10 +349,6 @@ class Sources:
     ) -> None:
         """Let go of the snapshot."""
         self._snapshot.nar.close()
-
-
-def _size(size: int) -> str:
-    return f"{size / 1024:.0f} KiB" if size < 1 << 20 else f"{size / (1 << 20):.1f} MiB"
 
 
 def locked(host: Host, reference: str, reconnect_timeout: int, shared_file: Path) -> LocalFlake | LockedFlake:

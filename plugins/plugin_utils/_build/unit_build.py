@@ -56,9 +56,11 @@ class UnitBuild:
         host: Host,
         settings: BuildSettings,
         reference: str,
-        installable: str,
+        installable: Sequence[str],
         sources: Sources | None,
         look: Mapping[str, str],
+        needs_system: bool = True,
+        compare: Sources | None = None,
     ) -> None:
         self.host = host
         self.settings = settings
@@ -69,6 +71,8 @@ class UnitBuild:
         self._paths = sources.paths if sources else ""
         self._rooted = self._paths or snapshot_of(reference)
         self._look = look
+        self._ask_committed = "yes" if compared(settings, compare or sources) else "no"
+        self._needs_system = "yes" if needs_system else "no"
         self._arguments = build_arguments(settings, installable)
         self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
         # No flake is evaluated where the system is built already, and only root may name a substituter to everybody.
@@ -137,7 +141,8 @@ class UnitBuild:
                     may_start=may_start,
                     sources=self._rooted,
                     paths=self._paths,
-                    ask_committed="yes" if compared(settings, self._sources) else "no",
+                    needs_system=self._needs_system,
+                    ask_committed=self._ask_committed,
                     **{"nar_size": "", **snapshot},
                     **({"look": "yes", **self._look} if self._look else {"look": "no"}),
                 )

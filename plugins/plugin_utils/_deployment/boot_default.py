@@ -14,12 +14,16 @@ from .._host.connection import Host
 from . import check_mode, deployment, diff
 from .context import Context
 from .settings import Settings
-from .start import start
+from .start import Started, start
 
 
 def make_boot_default(host: Host, settings: Settings, context: Context) -> dict[str, Any]:
     """Start a deployment that has nothing to test, and follow it to its end; the return values."""
     started = start(host, settings, Mode.BOOT, context)
+    return started.with_secrets(_result(host, settings, started), context.diff_mode)
+
+
+def _result(host: Host, settings: Settings, started: Started) -> dict[str, Any]:
     before = started.before
     if before.get("unchanged"):
         return unchanged(before)

@@ -17,6 +17,10 @@ _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
 
 
+_SECRETS = 300
+"""Seconds for secrets, where there are any: to make them, to put them in place, and for units; as many to go back."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """The option `limits`, in seconds."""
@@ -74,17 +78,17 @@ class Limits:
         """All phases of the supervisor, commit included; looking at ssh and the like takes its share."""
         # The window may be extended once.
         twice = 2 * (self.check + (self.confirm or 0))
-        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240
+        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240 + _SECRETS
 
     @property
     def undo(self) -> int:
-        """The undo: three ways back, for which the host keeps a time of its own (`begin_ways`), and the boot side."""
-        return 3 * self.rollback + 3 * self.commit + 240
+        """The undo: three ways back, for which the host keeps a time of its own (`begin_ways`), boot, secrets."""
+        return 3 * self.rollback + 3 * self.commit + 240 + _SECRETS
 
     @property
     def unconfirmed(self) -> int:
         """From the start to the end of a system that is tested and that nobody confirms."""
-        return self.health + self.check + self.activate + self.settle + (self.confirm or 0) + 240 + self.undo
+        return self.health + self.check + self.activate + self.settle + (self.confirm or 0) + 240 + _SECRETS + self.undo
 
     @property
     def prepared(self) -> int:

@@ -27,6 +27,8 @@ def try_live(
     """
     started = start(host, settings, Mode.TEST, context, rollback_to, since_boot)
     before = started.before
+    if settings.only_secrets and started.secrets:
+        settings = settings.of(started.secrets.current)
     result = _before(settings, before)
     if rollback_to is not None:
         result["generation_from"] = number(before.get("generation_from"))
@@ -34,7 +36,8 @@ def try_live(
     begun = started.deployment
     if begun is None:
         result["system"] = before.get("previous_live")
-        return None, result | _not_begun(host, settings, before, rollback_to is not None)
+        result |= _not_begun(host, settings, before, rollback_to is not None)
+        return None, started.with_secrets(result, context.diff_mode)
     answer = begun.follow(started.answer, lambda state: state == State.WINDOW)
     result |= begun.changes | deployment.result_of(host, begun, answer)
     if begun.state == State.WINDOW:
@@ -42,7 +45,7 @@ def try_live(
         # One that needs a reboot was not activated.
         untested = answer.get("mode") == Mode.BOOT
         result["system"] = result["previous_system"] if untested else before.get("new_live")
-    return begun, result
+    return begun, started.with_secrets(result, context.diff_mode)
 
 
 def unchanged(settings: Settings, before: Answer) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from .._codes import HealthPolicy, LastResortReboot, OnRebootRequired, Refusal
 from .._flake.store_path import is_store_path
 from .._host.answer import HostError
 from .._printable import without_logins
+from .._secrets.secret import Secret, read_all, secrets_from_option
 from .limits import Limits
 
 
@@ -84,6 +85,10 @@ class Settings:
     """Whether the task that tests confirms as well."""
     confirm_hosts: tuple[str, ...]
     source: Source
+    secrets: tuple[Secret, ...] = ()
+    remove_other_secrets: bool = False
+    only_secrets: bool = False
+    """Whether nothing else of the host is to change: the system is the one that it runs."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -110,7 +115,48 @@ class Settings:
             confirm=options.get("confirm", False),
             confirm_hosts=tuple(options.get("confirm_hosts", ())),
             source=Source.from_options(options),
+            secrets=secrets_from_option(options.get("secrets", ())),
+            remove_other_secrets=options.get("remove_other_secrets", False),
         )
+
+    @classmethod
+    def for_secrets(cls, options: Mapping[str, Any]) -> Self:
+        """The deployment of secrets alone; what is not about them is as a deployment has it by default."""
+        return cls(
+            toplevel="",
+            specialisation="",
+            expected_system="",
+            health_policy=HealthPolicy(options["health_policy"]),
+            ignore_units=tuple(options["ignore_units"]),
+            pre_activate_script="",
+            # What runs, runs; nothing of the boot side is touched.
+            allow=("boot_not_mounted", "untested_boot_default", "no_ssh", "other_hostname", *options["allow"]),
+            min_free_space=FreeSpace(nix=0, boot=0),
+            on_reboot_required=OnRebootRequired.FAIL,
+            # A boot brings no secret that was put back already.
+            last_resort_reboot=LastResortReboot.NEVER,
+            install_bootloader=False,
+            all_or_nothing=False,
+            limits=Limits.from_options(options),
+            message=options["message"],
+            lock_timeout=options["lock_timeout"],
+            reconnect_timeout=options["reconnect_timeout"],
+            confirm=options["confirm"],
+            confirm_hosts=tuple(options["confirm_hosts"]),
+            source=Source(),
+            secrets=secrets_from_option(options["secrets"]),
+            remove_other_secrets=options["remove_other_secrets"],
+            only_secrets=True,
+        )
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether the host is to be asked about secrets at all."""
+        return bool(self.secrets) or self.remove_other_secrets or self.only_secrets
+
+    def with_secrets_read(self) -> Self:
+        """The same with the content of each secret; HostError where a command fails."""
+        return replace(self, secrets=read_all(self.secrets))
 
     def of(self, toplevel: str, source: Source | None = None) -> Self:
         """The same for another system."""

@@ -10,13 +10,17 @@ import getpass
 import json
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from .._codes import Mode, Refusal, State
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .._host.scripts import program, unit_inputs
+from .._secrets import staged
+from .._secrets.staged import Staged
 from . import check_mode, diff
 from .context import Context
 from .deployment import Deployment, new_id
@@ -40,6 +44,16 @@ class Started:
     """What the host said of itself before."""
     answer: Answer
     """How the deployment does."""
+    secrets: Staged | None = None
+    """What is different of its secrets; None where nobody asked."""
+
+    def with_secrets(self, result: Mapping[str, Any], diff_mode: bool) -> dict[str, Any]:
+        """Return values, and those about secrets."""
+        if self.secrets is None:
+            return dict(result)
+        shown = [self.secrets.diff()] if diff_mode and self.secrets.changes else []
+        diffs = [*result.get("diff", ()), *shown]
+        return {**result, "secrets": list(self.secrets.changes), **({"diff": diffs} if diffs else {})}
 
 
 def start(
@@ -84,6 +98,10 @@ class _Start:
         self._context = context
         self._rollback_to = rollback_to
         self._is_rollback = bool(rollback_to)
+        self._secrets: Staged | None = None
+        self._secrets_are_gone = False
+        self._keeps_system = False
+        """Whether nothing but secrets is to change."""
         self._generation = ""
         """The one that a rollback leads to, if any."""
         settings.refuse_without_step(context.strategy)
@@ -98,11 +116,28 @@ class _Start:
         settings = self._settings
         if self._mode == Mode.TEST:
             refuse_unproven_way_in(self._host, settings.allow)
-        if not self._rollback_to and not is_store_path(settings.toplevel):
-            raise HostError(f"toplevel must be a store path, and is {settings.toplevel!r}", Refusal.NOT_A_STORE_PATH)
         if self._mode == Mode.BOOT:
             settings.refuse_without_test()
+        if not self._rollback_to and not settings.only_secrets and not is_store_path(settings.toplevel):
+            raise HostError(f"toplevel must be a store path, and is {settings.toplevel!r}", Refusal.NOT_A_STORE_PATH)
         built_in = iter([since_boot])
+        try:
+            if settings.has_secrets:
+                self._stage()
+                settings = self._settings
+                if unchanged := self._nothing_to_do():
+                    return replace(unchanged, secrets=self._secrets)
+            started = self._wait_and_start(settings, built_in)
+        except BaseException:
+            # Also where the operator or the time limit of a task ends it.
+            if not self._host.undecided:
+                self._drop_secrets()
+            raise
+        if started.deployment is None:
+            self._drop_secrets()
+        return replace(started, secrets=self._secrets)
+
+    def _wait_and_start(self, settings: Settings, built_in: Iterator[str]) -> Started:
         try:
             # After a wait for others the build is not that recent any more.
             return wait_while_busy(self._host, settings.lock_timeout, lambda: self._attempt_once(next(built_in, "")))
@@ -116,6 +151,8 @@ class _Start:
         try:
             return self._attempt(since_boot)
         except HostError as error:
+            # The host had them, and a wait or a reboot came between.
+            self._secrets_are_gone = error.answer is not None and bool(error.answer.get("send_secrets"))
             holder = error.answer.get("holder") if error.reason == Refusal.BUSY and error.answer is not None else ""
             other = self._context.other_names.of(holder) if holder and self._waits_for_a_later_task else ""
             if other in ("", self._host.on_behalf_of):
@@ -136,7 +173,11 @@ class _Start:
     def _attempt(self, since_boot: str) -> Started:
         host, context, deployment = self._host, self._context, self._deployment
         is_rollback = self._is_rollback
-        if since_boot and not (context.check_mode or context.diff_mode or is_rollback):
+        if self._secrets_are_gone:
+            self._stage()
+            if unchanged_now := self._nothing_to_do():
+                return unchanged_now
+        if since_boot and not (context.check_mode or context.diff_mode or is_rollback or self._brings_secrets):
             answer = self._look_and_launch(since_boot)
             return Started(None if answer.get("unchanged") else deployment, answer, answer)
         before = self.look(begins=True)
@@ -149,7 +190,9 @@ class _Start:
         if unchanged or context.check_mode:
             return Started(None, before, before)
         toplevel = before.get("toplevel") or self._settings.toplevel
-        if context.diff_mode:
+        # The host runs it already, and would boot it.
+        self._keeps_system = bool(before.get("only_secrets"))
+        if context.diff_mode and not self._keeps_system:
             activated = before.get("new_live") if self._mode == Mode.TEST else toplevel
             deployment.changes = diff.look(host, activated, self._mode, self._settings.reconnect_timeout)
         answer = self._launch(toplevel, before)
@@ -157,6 +200,45 @@ class _Start:
             # Whoever had made it so has ended meanwhile.
             return Started(None, Answer([*answer.fields, *before.fields]), answer)
         return Started(deployment, before, answer)
+
+    def _stage(self) -> None:
+        """Send the secrets, and hear which are different. They wait on the host if a deployment is to follow."""
+        settings = self._settings
+        self._secrets = staged.stage(
+            self._host,
+            self._deployment.id,
+            settings.secrets,
+            remove_others=settings.remove_other_secrets,
+            stays=not self._context.check_mode,
+            patience=settings.reconnect_timeout,
+        )
+        if settings.only_secrets:
+            self._settings = settings.of(self._secrets.current)
+        if changes := self._secrets.changes:
+            would = "would get" if self._context.check_mode else "gets"
+            self._host.tell(f"{would} secrets: {staged.told(changes)}")
+
+    def _nothing_to_do(self) -> Started | None:
+        """Where secrets are all that is meant, and none is different."""
+        if not self._settings.only_secrets or self._brings_secrets:
+            return None
+        said = Answer([("unchanged", "yes"), ("previous_live", self._settings.toplevel)])
+        return Started(None, said, said)
+
+    @property
+    def _brings_secrets(self) -> bool:
+        """Whether they wait on the host, or would, and its deployment looks again which of them are different."""
+        return self._secrets is not None and (bool(self._secrets.changes) or not self._secrets.sure)
+
+    def _drop_secrets(self) -> None:
+        if self._brings_secrets and not self._context.check_mode:
+            staged.drop(self._host, self._deployment.id)
+
+    @property
+    def _secrets_input(self) -> str:
+        if not self._brings_secrets:
+            return ""
+        return "only" if self._settings.only_secrets else "yes"
 
     def _keep_target(self, before: Answer) -> None:
         """Whoever came before, and was waited for, may have rolled back too: the generation before that one's would be
@@ -203,8 +285,10 @@ class _Start:
             "seen_live": before.get("previous_live"),
             "seen_boot": before.get("previous_boot"),
             "allow": " ".join(self._settings.allow),
+            "secrets": self._secrets_input,
         }
-        text = about(self._deployment.id, self._settings, self._generation)
+        names = self._secrets.names if self._secrets else ""
+        text = about(self._deployment.id, self._settings, self._generation, names)
         return self._ask_to_start(toplevel, before.get("boot_id"), text, look)
 
     def _ask_to_start(self, toplevel: str, since_boot: str, about_it: str, look: dict[str, str]) -> Answer:
@@ -234,6 +318,7 @@ class _Start:
         return {
             **look_inputs(self._host, self._settings, self._mode),
             "check_mode": _yes(self._context.check_mode),
+            "secrets": self._secrets_input,
             "just_built": _yes(just_built),
             "expected_system": self._settings.expected_system,
             "from": controller_of(self._host, self._settings.allow) if self._mode == Mode.TEST else "",
@@ -255,15 +340,17 @@ class _Start:
             "pre_activate_script": settings.pre_activate_script,
             "last_resort_reboot": settings.last_resort_reboot,
             "on_reboot_required": settings.on_reboot_required,
+            "only_secrets": _yes(self._keeps_system),
+            "brings_secrets": _yes(self._brings_secrets),
         }
         limits = {f"{name}_limit": str(seconds) for name, seconds in self._limits.as_inputs().items()}
         return unit_inputs(unit, values | limits)
 
 
-def about(deployment_id: str, settings: Settings, generation: str = "") -> str:
+def about(deployment_id: str, settings: Settings, generation: str = "", secrets: str = "") -> str:
     """What the controller knows of the deployment, as the beginning of its line in deployments.jsonl.
 
-    `generation` is the one that a rollback leads to, if any.
+    `generation` is the one that a rollback leads to, if any; `secrets` are the names of those that change.
     """
     source = settings.source
     values = {
@@ -278,6 +365,7 @@ def about(deployment_id: str, settings: Settings, generation: str = "") -> str:
         "dirty_revision": source.dirty_revision,
         "specialisation": settings.specialisation,
         "message": settings.message,
+        **({"secrets": secrets} if secrets else {}),
     }
     return ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
 

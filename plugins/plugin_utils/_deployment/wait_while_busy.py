@@ -19,7 +19,8 @@ T = TypeVar("T")
 _PAUSE = 2
 """Seconds between two attempts."""
 _LOOKS = 3
-"""So often it is looked at again at once where it was switched between look and start: nobody holds it up then."""
+"""So often it is looked at again at once where it was switched between look and start, or needs its secrets once more:
+nobody holds it up then."""
 
 
 def wait_while_busy(host: Host, patience: float, attempt: Callable[[], T]) -> T:
@@ -33,7 +34,8 @@ def wait_while_busy(host: Host, patience: float, attempt: Callable[[], T]) -> T:
         except HostError as error:
             if error.reason != Refusal.BUSY:
                 raise
-            if error.answer is not None and error.answer.get("switched") and looks < _LOOKS:
+            answer = error.answer
+            if answer is not None and (answer.get("switched") or answer.get("send_secrets")) and looks < _LOOKS:
                 looks += 1
                 continue
             if time.monotonic() >= ends:

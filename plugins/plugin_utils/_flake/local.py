@@ -19,7 +19,7 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -32,6 +32,8 @@ from .remote_input import RemoteInput
 from .snapshot import Snapshot, take_snapshot
 from .store_path import parse_sha256, source_store_path, sri
 
+FLAKE = "flake.nix"
+"""What Nix evaluates of a flake."""
 _OF_ITS_SOURCE = ("submodules", "lfs")
 """What a flake may ask of its own source, in a reference or in flake.nix."""
 _ASKS_SOMETHING = re.compile(r"\bself\b[^;]*\b(submodules|lfs)\b")
@@ -69,6 +71,8 @@ class LocalFlake:
     """The commit that is checked out, where the files differ from it."""
     left_out: tuple[str, ...] = ()
     """Submodules of git that are not in it."""
+    entry: str = FLAKE
+    """The file that is evaluated, below the directory. Of another one than flake.nix Nix has no lock file."""
     tree: nar.Node = field(default_factory=lambda: nar.Directory({}), repr=False, compare=False)
     """The files themselves."""
 
@@ -138,8 +142,11 @@ class LocalInputs:
     """Names of inputs that the controller cannot send along, and why."""
 
 
-def find_flake(reference: str, cwd: Path) -> LocalFlake | RemoteFlake:
-    """Find what a flake reference means: a flake on this machine, relative to a directory, or a remote one."""
+def find_flake(reference: str, cwd: Path, entry: str = FLAKE) -> LocalFlake | RemoteFlake:
+    """Find what a flake reference means: a flake on this machine, relative to a directory, or a remote one.
+
+    With another file as its entry it is a tree of Nix files that need not be a flake, in the directory that is named.
+    """
     if not reference.strip() or "\0" in reference:
         raise FlakeError("the flake reference is empty; give a directory such as '.' or a reference such as 'github:…'")
     if "#" in reference:
@@ -157,13 +164,13 @@ def find_flake(reference: str, cwd: Path) -> LocalFlake | RemoteFlake:
     url = _SCHEME.fullmatch(reference)
     if url is None:
         path, query = split_query(reference)
-        return _find_upwards(_absolute(path, cwd), query, reference)
+        return _find_upwards(_absolute(path, cwd), query, reference, entry)
     scheme, rest = url.groups()
     path, query = split_query(rest)
     if scheme == "path":
-        return _path_flake(_absolute(decode_path(path, reference), cwd), query, reference)
+        return _path_flake(_absolute(decode_path(path, reference), cwd), query, reference, entry)
     if scheme == "git+file":
-        return _git_flake(_absolute(decode_path(path, reference), cwd), query, reference)
+        return _git_flake(_absolute(decode_path(path, reference), cwd), query, reference, entry)
     if scheme == "file" or scheme.endswith("+file"):
         raise FlakeError(
             f"the flake {reference!r} is on this machine, but only directories and git repositories can be copied to"
@@ -182,6 +189,8 @@ def is_remote(reference: str, cwd: Path) -> bool:
 
 def local_inputs(flake: LocalFlake) -> LocalInputs:
     """Find the inputs of a flake's lock file, inputs of inputs included, and which of them lie on this machine."""
+    if flake.entry != FLAKE:
+        return LocalInputs()
     name = _below(flake.directory, "flake.lock")
     lock = nar.find(flake.tree, os.fsencode(name))
     if not isinstance(lock, nar.RegularFile):
@@ -270,14 +279,17 @@ def _local_input(name: str, kind: str, locked: Mapping[str, object]) -> LocalInp
     return LocalInput(name, reference, sri(digest), source_store_path(digest), Path(path), revision)
 
 
-def _find_upwards(path: Path, query: dict[str, str], reference: str) -> LocalFlake:
-    """Look for flake.nix in a directory and above it, and for a git work tree around it, as Nix does for a path."""
-    if path.name == "flake.nix" and path.is_file():
+def _find_upwards(path: Path, query: dict[str, str], reference: str, entry: str) -> LocalFlake:
+    """Look for flake.nix in a directory and above it, and for a git work tree around it, as Nix does for a path.
+
+    Any other file is where it is said to be.
+    """
+    if path.name == entry == FLAKE and path.is_file():
         path = path.parent
     _require_directory(path, reference)
     directory = _directory(query, reference)
     flake = path
-    while not os.path.lexists(flake / directory / "flake.nix"):
+    while entry == FLAKE and not os.path.lexists(flake / directory / FLAKE):
         above = flake.parent
         at_border = above == flake or os.path.lexists(flake / ".git") or above.stat().st_dev != path.stat().st_dev
         if directory or at_border:
@@ -290,41 +302,43 @@ def _find_upwards(path: Path, query: dict[str, str], reference: str) -> LocalFla
     for root in (flake, *flake.parents):
         if os.path.lexists(root / ".git"):
             within = os.path.relpath(flake / directory, root)
-            return _git_flake(root, {**query, "dir": within}, reference)
-    return _path_flake(flake, {**query, "dir": directory}, reference)
+            return _git_flake(root, {**query, "dir": within}, reference, entry)
+    return _path_flake(flake, {**query, "dir": directory}, reference, entry)
 
 
-def _path_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
+def _path_flake(root: Path, query: dict[str, str], reference: str, entry: str) -> LocalFlake:
     _require_directory(root, reference)
     directory = _directory(query, reference)
     _refuse_parameters(query, {"dir"}, reference)
     # Before a directory is read that may be large.
-    if not os.path.lexists(root / directory / "flake.nix"):
-        raise _no_flake(root / directory, "")
+    if not os.path.lexists(root / directory / entry):
+        raise _no_entry(root / directory, entry, "")
     try:
         tree = nar.directory_tree(root)
         last_modified = nar.latest_change(root)
     except (nar.NarError, OSError) as error:
         raise FlakeError(f"the flake in {root} cannot be copied: {error}") from error
-    flake = LocalFlake(root, directory, last_modified=last_modified, tree=tree)
+    flake = LocalFlake(root, directory, last_modified=last_modified, tree=tree, entry=entry)
+    if entry != FLAKE:
+        _require_entry(flake)
     # Its submodules are in it, as all else.
     if _asked_of_itself(flake).get("lfs") and (missing := lfs.pointers(tree)):
         raise _no_lfs_content(root, missing, "git lfs pull")
     return flake
 
 
-def _git_flake(root: Path, query: dict[str, str], reference: str) -> LocalFlake:
+def _git_flake(root: Path, query: dict[str, str], reference: str, entry: str) -> LocalFlake:
     _require_directory(root, reference)
     directory = _directory(query, reference)
     _refuse_parameters(query, {"dir", "ref", "rev", "submodules", "shallow", "allRefs", "lfs"}, reference)
     asked = {name: query.get(name) == "1" for name in _OF_ITS_SOURCE}
     of_commit = "rev" in query or "ref" in query or not os.path.lexists(root / ".git")
     name = (query.get("rev") or query.get("ref") or "HEAD") if of_commit else None
-    flake = _read_git(root, directory, name, reference, asked)
-    _require_flake_nix(flake, flake.revision if of_commit else None)
+    flake = replace(_read_git(root, directory, name, reference, asked), entry=entry)
+    _require_entry(flake, flake.revision if of_commit else None)
     # What it says itself goes before the reference; the same is read again for it (`applySelfAttrs` in Nix).
     wanted = asked | _asked_of_itself(flake)
-    return flake if wanted == asked else _read_git(root, directory, name, reference, wanted)
+    return flake if wanted == asked else replace(_read_git(root, directory, name, reference, wanted), entry=entry)
 
 
 def _read_git(root: Path, directory: str, name: str | None, reference: str, asked: Mapping[str, bool]) -> LocalFlake:
@@ -339,14 +353,14 @@ def _read_git(root: Path, directory: str, name: str | None, reference: str, aske
 
 def _asked_of_itself(flake: LocalFlake) -> dict[str, bool]:
     """What flake.nix asks of its own source, as `inputs.self.submodules`."""
-    file = nar.find_followed(flake.tree, os.fsencode(_below(flake.directory, "flake.nix")))
-    if not isinstance(file, nar.RegularFile):
+    file = nar.find_followed(flake.tree, os.fsencode(_below(flake.directory, FLAKE)))
+    if flake.entry != FLAKE or not isinstance(file, nar.RegularFile):
         return {}
     text = nar.read(file).decode(errors="replace")
     inputs = declared_inputs(text)
     if inputs is None and _ASKS_SOMETHING.search(text):
         raise FlakeError(
-            f"{flake.root / flake.directory / 'flake.nix'} seems to ask for submodules or Git LFS with 'inputs.self',"
+            f"{flake.root / flake.directory / FLAKE} seems to ask for submodules or Git LFS with 'inputs.self',"
             " in a form that only Nix can read; write 'inputs.self.submodules = true;' or 'inputs.self.lfs = true;' by"
             " itself"
         )
@@ -417,19 +431,31 @@ def _require_directory(path: Path, reference: str) -> None:
     raise FlakeError(f"the flake {reference!r} does not exist: there is no directory {path} on this machine")
 
 
-def _require_flake_nix(flake: LocalFlake, commit: str | None = None) -> None:
-    name = _below(flake.directory, "flake.nix")
-    if isinstance(nar.find(flake.tree, os.fsencode(name)), nar.RegularFile | nar.Symlink):
+def _require_entry(flake: LocalFlake, commit: str | None = None) -> None:
+    """FlakeError where the file that is to be evaluated is none, or is not in what is copied."""
+    name = _below(flake.directory, flake.entry)
+    found = nar.find(flake.tree, os.fsencode(name))
+    if found is None and flake.entry != FLAKE:
+        # Below a link, which Nix follows.
+        found = nar.find_followed(flake.tree, os.fsencode(name))
+    if isinstance(found, nar.RegularFile | nar.Symlink):
         return
+    if isinstance(found, nar.Directory) and flake.entry != FLAKE:
+        raise FlakeError(f"{flake.root / name} is a directory; name the file in it that is meant, as default.nix")
     if commit is None and os.path.lexists(flake.root / name):
         raise FlakeError(
             f"{flake.root / name} exists, but git does not track it, so Nix does not see it; run:"
             f" git -C {shlex.quote(os.fspath(flake.root))} add {shlex.quote(name)}"
         )
-    raise _no_flake(flake.root / flake.directory, "" if commit is None else f" in the commit {commit}")
+    raise _no_entry(flake.root / flake.directory, flake.entry, "" if commit is None else f" in the commit {commit}")
 
 
-def _no_flake(directory: Path, commit: str) -> FlakeError:
+def _no_entry(directory: Path, entry: str, commit: str) -> FlakeError:
+    if entry != FLAKE:
+        return FlakeError(
+            f"there is no {entry} in {directory}{commit}; 'file' (deploy_flake_file) is a path in the directory that"
+            " 'flake' (deploy_flake_flake) names"
+        )
     return FlakeError(
         f"there is no flake.nix in {directory}{commit}; give the directory of a flake, or with '?dir=…' where in it the"
         " flake is"

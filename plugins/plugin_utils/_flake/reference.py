@@ -11,10 +11,14 @@ Sources: "Flake references" in the Nix manual (nix3-flake), and for what the com
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
-_TOPLEVEL = ("config", "system", "build", "toplevel")
+SYSTEM = "config.system.build.toplevel"
+"""What a NixOS configuration has its system under."""
+_NAME = r"""(?:[a-zA-Z0-9_][a-zA-Z0-9_'+-]*|"[^"^\0\n]+")"""
+_ATTRIBUTE = re.compile(rf"{_NAME}(?:\.{_NAME})*")
 
 
 class FlakeError(Exception):
@@ -54,12 +58,35 @@ def decode_path(path: str, reference: str) -> str:
 
 def configurations(reference: str) -> str:
     """The installable of all of a flake's configurations."""
-    return _installable(reference, "nixosConfigurations")
+    return output(reference, "nixosConfigurations")
 
 
 def toplevel(reference: str, configuration: str) -> str:
     """The installable of the system that a configuration describes."""
-    return _installable(reference, ".".join(("nixosConfigurations", _attribute(configuration), *_TOPLEVEL)))
+    return output(reference, f"nixosConfigurations.{_attribute(configuration)}.{SYSTEM}")
+
+
+def output(reference: str, attribute: str) -> str:
+    """The installable of any output of a flake."""
+    return _installable(reference, attribute)
+
+
+def nix_string(text: str) -> str:
+    """A text as a string in an expression of Nix."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+    return f'"{escaped}"'
+
+
+def is_attribute_path(text: str) -> bool:
+    """Whether it is names with dots between them, as Nix's command line takes them.
+
+    Others go into quotes. Neither an option of Nix nor names of outputs (`^`) can be meant by it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return _ATTRIBUTE.fullmatch(text) is not None
 
 
 def _installable(reference: str, attributes: str) -> str:

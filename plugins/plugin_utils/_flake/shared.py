@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, cast
 from . import git, nar
 from .credentials import Credentials
 from .history import fetch_branches, fetch_history
-from .local import LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs, remote_inputs
+from .local import FLAKE, LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs, remote_inputs
 from .locked import Fetched, LockedFlake
 from .reference import FlakeError
 from .remote_input import RemoteInput
@@ -55,9 +55,17 @@ Fetch = Callable[[str, BinaryIO], Fetched]
 
 
 def shared_flake(
-    reference: str, cwd: Path, file: Path, fetch: Fetch, known_secrets: Collection[Path] = ()
+    reference: str,
+    cwd: Path,
+    file: Path,
+    fetch: Fetch,
+    known_secrets: Collection[Path] = (),
+    entry: str = FLAKE,
 ) -> SharedFlake:
-    """Find a flake and take its snapshot; or open the one that another process has put where the file is."""
+    """Find a flake and take its snapshot; or open the one that another process has put where the file is.
+
+    With another `entry` it is a tree of Nix files that need not be a flake.
+    """
     if is_remote(reference, cwd):
         name = hashlib.sha256(reference.encode(errors="surrogateescape")).hexdigest()[:32]
         file = file.with_name(f"deploy-flake-remote-{name}")
@@ -68,7 +76,7 @@ def shared_flake(
             is_first = not file.exists()
             if is_first:
                 written = file.with_suffix(".new")
-                written.write_bytes(pickle.dumps(_read(reference, cwd, nar_file, fetch, known_secrets)))
+                written.write_bytes(pickle.dumps(_read(reference, cwd, nar_file, fetch, known_secrets, entry)))
                 written.replace(file)
         # Nobody but this run of Ansible writes there.
         flake, inputs, unlocked, facts = pickle.loads(file.read_bytes())
@@ -116,9 +124,11 @@ def shared_history(
         raise FlakeError(f"it cannot be kept on the controller: {error}") from error
 
 
-def _read(reference: str, cwd: Path, nar_file: Path, fetch: Fetch, known_secrets: Collection[Path]) -> tuple[Any, ...]:
+def _read(
+    reference: str, cwd: Path, nar_file: Path, fetch: Fetch, known_secrets: Collection[Path], entry: str
+) -> tuple[Any, ...]:
     """What the other processes have to know. The tree may hold open files, which cannot go to them."""
-    flake = find_flake(reference, cwd)
+    flake = find_flake(reference, cwd, entry)
     if isinstance(flake, RemoteFlake):
         with nar_file.open("w+b") as file:
             fetched = fetch(reference, file)
@@ -198,6 +208,8 @@ class _Packing:
 
 def unlocked_of(flake: LocalFlake) -> tuple[Unlocked, ...]:
     """What flake.nix asks for and the lock file does not have, where that is a file and no link."""
+    if flake.entry != FLAKE:
+        return ()
     text = nar.find_followed(flake.tree, os.fsencode(f"{flake.directory}/flake.nix"))
     lock = nar.find(flake.tree, os.fsencode(f"{flake.directory}/flake.lock"))
     if not isinstance(text, nar.RegularFile) or not isinstance(lock, nar.RegularFile | None):

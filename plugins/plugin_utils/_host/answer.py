@@ -55,7 +55,7 @@ class Answer:
 
 def number(text: str) -> int | None:
     """A number that the host wrote, or None."""
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def lines(text: str) -> list[str]:

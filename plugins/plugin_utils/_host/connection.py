@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, Protocol, TypeVar
 
@@ -224,7 +225,7 @@ class Host:
     def reset(self) -> None:
         """Let go of a connection that may be dead, a shared one included."""
         try:
-            with _time_limit(15):
+            with time_limit(15):
                 self._connection.reset()
         except (AnsibleConnectionFailure, OSError, NotImplementedError) as error:
             self.tell_more(f"could not reset the connection: {error}")
@@ -294,7 +295,7 @@ class Host:
         hint = "" if self.reached else become.hint(method)
         self._prepare_ssh()
         try:
-            with _time_limit(limit):
+            with time_limit(limit):
                 result = self._action._low_level_execute_command(f"{environment} {command}".strip(), in_data=data)
             if result["rc"] == 255:
                 raise AnsibleConnectionFailure(f"ssh exited 255: {result['stderr']}")
@@ -348,13 +349,16 @@ def _last_line(text: str) -> str:
 
 
 @contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Turn a wait that does not end into a lost connection. A task's own `timeout` stays in charge where it is set."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """Turn a wait that does not end into a lost connection. A task's own `timeout` stays in charge where it is set.
+
+    Only the main thread gets signals; what waits for other threads has a limit for all of them.
+    """
 
     def give_up(_signal: int, _frame: FrameType | None) -> Any:
         raise TimeUpError(f"no answer within {seconds:.0f} s")
 
-    if signal.getitimer(signal.ITIMER_REAL)[0] > 0:
+    if current_thread() is not main_thread() or signal.getitimer(signal.ITIMER_REAL)[0] > 0:
         yield
         return
     before = signal.signal(signal.SIGALRM, give_up)

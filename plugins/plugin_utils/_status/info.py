@@ -53,6 +53,7 @@ def values(answer: Answer, flake: Flake | None, configuration: str | None) -> di
         "trial": facts.trial and facts.trial.as_value(),
         "explanations": [one.as_value() for one in explain(facts)],
         "free_space": free_space(answer),
+        "ssh_host_keys": _host_keys(answer.all("ssh_host_key")),
         "complete": facts.complete,
         "drift": None if flake is None else _drift(answer, flake, configuration),
     }
@@ -61,6 +62,12 @@ def values(answer: Answer, flake: Flake | None, configuration: str | None) -> di
 def _drift(answer: Answer, flake: Flake, configuration: str | None) -> dict[str, Any]:
     record = read_record(answer.get("deployment_of_current"))
     return drift.compare(flake, answer.get("configuration_revision"), record, configuration).as_value()
+
+
+def _host_keys(found: Sequence[str]) -> list[dict[str, str]]:
+    """Each as its type, and as a line without its comment."""
+    words = [line.split() for line in found]
+    return [{"type": each[0], "key": " ".join(each[:2])} for each in words if len(each) > 1]
 
 
 def _age(answer: Answer, found: Sequence[Generation], system: str) -> int | None:

@@ -16,6 +16,7 @@ from .._deployment.context import Context
 from .._deployment.settings import RebootSettings, Settings
 from .._host.answer import HostError
 from .._numbers import too_small
+from .._secrets.shape import misshapen
 from .._status.checks import Checks
 from .names import PREFIX, nearest
 
@@ -28,6 +29,8 @@ def wrong(
 ) -> list[str]:
     """What is wrong with the values of a host's variables, once templated. `spec` is what the entry point reads."""
     values = {name: values[name] for name in spec if name in values}
+    if found := list(misshapen(spec, values)):
+        return found
     if found := list(_unknown_keys(spec, values)):
         return found
     checked = ArgumentSpecValidator(dict(spec)).validate(values)
@@ -77,6 +80,10 @@ def _refused(entry_point: str, given: Mapping[str, Any], context: Context, optio
             _begins(Settings.from_options(options_of("system_rollback", others | named)), context, tests=True)
         elif entry_point in ("reboot", "trial"):
             RebootSettings.from_options(options_of("system_reboot", given)).limits.for_deployment(0)
+        if entry_point in ("build", "trial"):
+            # The role takes out what is for after the build.
+            its = {name: value for name, value in given.items() if name != "allow"}
+            BuildSettings.from_options(options_of("flake_build", its))
     except HostError as error:
         yield str(error)
 

@@ -70,6 +70,7 @@ in
     systemd.services = set (
       types.submodule {
         after = strings;
+        before = strings;
         description = default "" types.str;
         restartIfChanged = default true types.bool;
         serviceConfig = set types.anything;

@@ -57,6 +57,25 @@ def variables_of(monkeypatch: pytest.MonkeyPatch, begin: Callable[[], Run]) -> d
             lambda: deploy_flake.rollback(["web1"], toplevel=NEW),
             {"playbook": "rollback", "deploy_flake_rollback_toplevel": NEW},
         ),
+        (
+            lambda: deploy_flake.build(["web1"], ".", out_link="/r", options=DeployOptions(attribute="packages.x.y")),
+            {
+                "playbook": "build",
+                "deploy_flake_flake": ".",
+                "deploy_flake_toplevel": "",
+                "deploy_flake_attribute": "packages.x.y",
+                "deploy_flake_out_link": "/r",
+            },
+        ),
+        (
+            lambda: deploy_flake.deploy(["web1"], ".", options=DeployOptions(file="galaxy.yml")),
+            {
+                "playbook": "deploy",
+                "deploy_flake_flake": ".",
+                "deploy_flake_toplevel": "",
+                "deploy_flake_file": "galaxy.yml",
+            },
+        ),
         (lambda: deploy_flake.revoke(["web1"]), {"playbook": "revoke"}),
         (
             lambda: deploy_flake.revoke(["web1"], reason="too late"),
@@ -81,6 +100,22 @@ def test_what_the_playbook_gets(
         (lambda: deploy_flake.deploy(["web1"], ".", toplevel=NEW), OptionError, "not both"),
         (lambda: deploy_flake.deploy(["web1"], toplevel="/nix/store/x"), OptionError, "not the path of a system"),
         (lambda: deploy_flake.rollback(["web1"], 3, toplevel=NEW), OptionError, "not both"),
+        (
+            lambda: deploy_flake.build(["web1"], toplevel=NEW, options=DeployOptions(attribute="x")),
+            OptionError,
+            "not both",
+        ),
+        (lambda: deploy_flake.build(["web1"], ".", out_link=3), OptionError, "out_link is str"),  # type: ignore[arg-type]
+        (
+            lambda: deploy_flake.build(["nixos://web1/x"], ".", options=DeployOptions(file="galaxy.yml")),
+            OptionError,
+            "named with 'attribute'",
+        ),
+        (
+            lambda: deploy_flake.rollback(["web1"], options=DeployOptions(attribute="x")),
+            OptionError,
+            "does nothing with attribute",
+        ),
         (lambda: deploy_flake.deploy("web1"), OptionError, "a list"),
         (lambda: deploy_flake.deploy([]), OptionError, "destinations"),
         (lambda: deploy_flake.deploy(["web1"], run=INVENTORY), OptionError, "not both"),

@@ -75,6 +75,10 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         (["diff", *DEPLOY], "deploy", {"deploy_flake_flake": "."}),
         (["build", *DEPLOY], "build", {"deploy_flake_flake": "."}),
         (["build", "web1"], "build_by_hostname", {"deploy_flake_flake": "."}),
+        # Nobody has to say which configuration is its own.
+        (["build", "web1", "--attribute", "x.y"], "build", {"deploy_flake_attribute": "x.y"}),
+        (["build", "web1", "--file", "galaxy.yml"], "build", {"deploy_flake_file": "galaxy.yml"}),
+        (["build", *DEPLOY, "--out-link", "/r"], "build", {"deploy_flake_out_link": "/r"}),
         (["trial", *DEPLOY, "--serial", "2"], "trial", {"deploy_flake_serial": "2"}),
         (["trial", "web1"], "trial_by_hostname", {}),
         (["reboot", "web1"], "reboot", {"deploy_flake_only_if_needed": True}),

@@ -59,6 +59,8 @@ STATUS = HostStatus(
         (HostResult("h", Outcome.WOULD_CHANGE, State.WOULD_BOOT, new_system="x"), "would boot x"),
         (HostResult("h", Outcome.WOULD_CHANGE), "would run another system"),
         (HostResult("h", Outcome.ROLLED_BACK, system=OLD), "rolled back: runs 0000000-web-1 again"),
+        (HostResult("h", Outcome.DONE, new_system=NEW), f"done: {NEW}"),
+        (HostResult("h", Outcome.DONE, new_system=OLD, outputs={"out": OLD, "man": NEW}), f"done: {OLD} {NEW}"),
         (HostResult("h", Outcome.ROLLED_BACK), "rolled back: runs its previous system again"),
         (HostResult("h", Outcome.FAILED, error="one\ntwo"), "failed: one"),
         (HostResult("h", Outcome.INTERRUPTED), "interrupted"),

@@ -145,6 +145,13 @@ def test_build_command_line() -> None:
         ["host1", "--toplevel", "/etc"],
         ["host1", "--toplevel", f"{SYSTEM}.drv"],
         ["host1", "--toplevel", SYSTEM, "--flake", "."],
+        ["host1", "--toplevel", SYSTEM, "--attribute", "packages.x86_64-linux.x"],
+        ["host1", "--toplevel", SYSTEM, "--file", "galaxy.yml"],
+        ["nixos://host1/web", "--flake", ".", "--file", "galaxy.yml"],
+        ["host1", "--flake", ".", "--file", "nowhere.nix"],
+        ["host1", "--flake", "github:me/x", "--file", "default.nix"],
+        ["host1", "--flake", "nixpkgs", "--file", "default.nix"],
+        ["host1", "--out-link", "/root/result"],
         ["rollback", "host1", "--to", "yesterday"],
         ["rollback", "host1", "--to", "/nix/store/x; reboot"],
         ["rollback", "host1", "--to", "3", "--generation", "3"],
@@ -197,6 +204,8 @@ VALUES = {
     "serial": "25%",
     "to": "3",
     "toplevel": SYSTEM,
+    # There is one here.
+    "file": "galaxy.yml",
 }
 FLAGS = [
     (command, action)

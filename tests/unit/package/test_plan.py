@@ -19,6 +19,8 @@ SYSTEM = f"/nix/store/{'0' * 32}-nixos-system-web-25.11"
     [
         (["web1"], ["Deploy the flake in . to", "  web1  the configuration with its own hostname"]),
         (["nixos://me@web1:2222/x", "--flake", "./f"], ["Deploy ./f to", "  me@web1 port 2222  x"]),
+        (["web1", "--attribute", "a.b"], ["Deploy the flake in . to", "  web1  a.b"]),
+        (["web1", "--flake", "./f", "--file", "default.nix"], ["Deploy ./f to", "  web1  default.nix"]),
         (["web1", "--toplevel", SYSTEM], [f"Deploy {SYSTEM} to", "  web1"]),
         (["-i", "hosts.yml"], ["Deploy what the inventory says to", "  every host of hosts.yml"]),
         (["-i", "a", "-i", "b", "-l", "web*"], ["Deploy what the inventory says to", "  web* of a, b"]),

@@ -50,7 +50,7 @@ def change(file: Path, old: str, new: str) -> None:
 def test_a_value_is_changed_in_one_place(tree: Path) -> None:
     table = tree / "tests/tools/return_values.yml"
     change(table, "The system that would have booted before.", '"What it booted by default: something."')
-    modules = ("system_boot", "system_revoke", "system_rollback", "system_test")
+    modules = ("system_boot", "system_revoke", "system_rollback", "system_secrets", "system_test")
     assert returns.check() == [f"plugins/modules/{module}.py" for module in modules]
     change(table, "When the host will have rolled back", "When it will have rolled back")
     assert "deploy_flake/result.py" in returns.generate()

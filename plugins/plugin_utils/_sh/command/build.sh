@@ -2,9 +2,10 @@
 # nix_arguments: quoted for a shell. offset: how much of the log is known. quiet: for how many seconds only the end is worth an answer.
 # may_start: whether to start one. sources: what was kept for it, one a line. paths: those that the controller could send. nar_size: of
 # one that comes on standard input, whose path is path; or nothing. look: whether to look as well if anything is to be done.
-# ask_committed: whether to say what the boot default was made from, where it is another system.
+# ask_committed: whether to say what the boot default was made from, where it is another system. needs_system: whether nothing will come of
+# what is no system.
 # inputs: name login_user build_limit need_nix_kib nix_arguments at_end bound_log nix_config offset patience quiet may_start sources paths nar_size look
-# inputs: ask_committed
+# inputs: ask_committed needs_system
 # inputs where nar_size: path packed
 # inputs where look=yes: specialisation mode over_ssh allow
 # needs: base free_space interpreter last_committed nix_access nix_config nix_unit old_builds own_directory quote receive_snapshot root_snapshots
@@ -224,17 +225,23 @@ read_what_was_built() {
 
 # answer_toplevel: nothing, if it is not valid. What was just built is; what was built before may be known by its path alone.
 answer_toplevel() {
-    local part
+    local is_system output part
     if [ -n "$toplevel" ] && { [ -n "$derivation" ] || derivation=$(nix-store --query --deriver "$toplevel" 2>/dev/null); }; then
         answer toplevel "$toplevel"
         answer derivation "$derivation"
+        [ ! -e "$build/outputs" ] || while read -r output; do answer output "$output"; done <"$build/outputs"
+        is_system=yes
         for part in nixos-version bin/switch-to-configuration; do
             [ -e "$toplevel/$part" ] || {
                 answer lacks "$part"
-                drop_root "$toplevel"
-                drop_roots "$sources"
+                is_system=no
             }
         done
+        [ "$is_system" = yes ] || [ "$needs_system" = no ] || {
+            drop_root "$toplevel"
+            drop_roots "$sources"
+            [ ! -e "$build/outputs" ] || drop_roots "$(cat "$build/outputs")"
+        }
         # For command/start.
         read_line /proc/sys/kernel/random/boot_id
         answer boot_id "$line"

@@ -17,6 +17,7 @@ main() {
     { failed_units && looping 2 | sed -n 's/ failing$//p; s/ again$//p'; } | while read -r failed; do answer failed_unit "$failed"; done
     generations
     answer_file_systems
+    answer_host_keys
     [ ! -d "$profile-deploy-flake-removed" ] || answer unfinished_removal yes
     [ "$(id -u)" != 0 ] || answer_records
     answer open_unit "$(sc show -p ActiveState --value "$unit" 2>/dev/null)"
@@ -44,6 +45,19 @@ answer_systems() {
     answer configuration_revision "$revision"
     [ "$default" = "$live" ] || revision=$(revision_of "$default")
     answer boot_default_revision "$revision"
+}
+
+# answer_host_keys: the public ones, where sshd has its keys by its configuration, or by itself.
+answer_host_keys() {
+    local key
+    {
+        awk 'tolower($1) == "hostkey" { print $2 }' /etc/ssh/sshd_config 2>/dev/null
+        printf '%s\n' /etc/ssh/ssh_host_*_key
+    } | sort -u | while read -r key; do
+        [ -r "$key.pub" ] || continue
+        read_line "$key.pub"
+        answer ssh_host_key "$line"
+    done
 }
 
 # answer_records: what only root may read: deployments that have ended, one that is open, a trial.

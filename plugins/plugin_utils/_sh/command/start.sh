@@ -2,12 +2,12 @@
 # since_boot: the boot id of when the host was looked at, or the system built. preflight: whether to look now. program, settings: what the
 # units run, and what it has to know, as assignments. about: how the record begins. install_bootloader: yes or nothing.
 # seen_live, seen_boot: what ran and what booted when the host was looked at.
-# inputs: since_boot new preflight program settings about login_user allow mode install_bootloader runtime_limit stop_limit
+# inputs: since_boot new preflight program settings about login_user allow mode install_bootloader runtime_limit stop_limit secrets
 # inputs where preflight=yes: check_mode just_built rollback_to specialisation over_ssh need_nix_kib need_boot_kib expected_system from
 # inputs where preflight=no: new_live seen_live seen_boot
 # facts: previous_live previous_boot
 # needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight quote states
-# needs: system
+# needs: staged_secrets system
 # shellcheck shell=sh
 
 main() {
@@ -119,12 +119,22 @@ refuse_if_switched() {
         case $(sc show -p ActiveState --value "$unit") in inactive | failed) ;; *) may_start=no ;; esac
     fi
     note_systems
-    if [ "$live" != "$seen_live" ] || [ "$default" != "$seen_boot" ]; then
+    if [ "$live" != "$seen_live" ] || [ "$default" != "$seen_boot" ] || { [ "$secrets" = only ] && [ "$live" != "$new" ]; }; then
         remove_directory "$dir"
         answer switched yes
         refuse busy "was switched by somebody else since it was looked at"
     fi
-    if is_unchanged; then
+    if [ -n "$secrets" ] && [ -e "$staged/not-sure" ] && ! another_is_open; then
+        remove_directory "$dir"
+        answer send_secrets yes
+        refuse busy "has ended another deployment since its secrets were compared"
+    fi
+    if [ -n "$secrets" ] && [ ! -e "$staged/program" ]; then
+        remove_directory "$dir"
+        answer send_secrets yes
+        refuse busy "does not have the secrets any more that were sent for this deployment: it was rebooted, or was waited for too long"
+    fi
+    if [ -z "$secrets" ] && is_unchanged; then
         remove_directory "$dir"
         answer_unchanged
         exit 0

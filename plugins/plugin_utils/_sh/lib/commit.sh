@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
-# inputs: commit_limit rollback_limit mode
-# needs: base boot_loader health held_files highest_generation lines log on_disk open_marks process profile record reports_to_directory said switch whose
+# inputs: commit_limit rollback_limit mode only_secrets
+# needs: base boot_loader deployed_secrets health held_files highest_generation lines log on_disk open_marks process profile record reports_to_directory said switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -24,8 +24,15 @@ commit() {
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     # What failed while the window was open counts as it does while the system settles.
     [ "$mode" = boot ] || still_healthy || give_up "$code" "$complaint"
-    boot_files "$dir/boot-files"
+    # What is not tried live gets its secrets now; nothing is restarted.
+    [ "$mode" = test ] || with_secrets place 60 || give_up "$code" "$complaint"
+    secrets_are_placed || give_up "$code" "$complaint"
+    [ "$only_secrets" = yes ] || boot_files "$dir/boot-files"
     mark_open confirmed || give_up cannot-record "could not write $var_dir/open.confirmed (is the disk full?)"
+    if [ "$only_secrets" = yes ]; then
+        finish committed
+        return
+    fi
     ask_loader
     # Any other boot loader's installer makes the new system the default at once: there the profile is moved first, so that a host that
     # loses power never boots a system that its profile does not name.

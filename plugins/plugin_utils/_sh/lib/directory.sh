@@ -1,5 +1,5 @@
 # A deployment's directory, and how its own processes find their way in it.
-# inputs: mode
+# inputs: mode only_secrets
 # facts: new new_live interpreter login_user guard_deadline allow
 # facts: previous_live previous_boot previous_generation highest_generation tools cgroup invocation main_process started boot_id
 # needs: base highest_generation json process profile quote ssh unit_changes units whose
@@ -98,6 +98,7 @@ open_durably() {
             json_field highest_generation "$highest_generation" && printf ',\n' &&
             json_field new "$new" && printf ',\n' &&
             json_field new_live "$new_live" && printf ',\n' &&
+            json_field only_secrets "$only_secrets" && printf ',\n' &&
             read_line "$dir/about" &&
             printf '"about": {%s}\n}\n' "$line"
     } >"$var_dir/open.json.new" && sync -f "$var_dir/open.json.new" && mv -f "$var_dir/open.json.new" "$var_dir/open.json" &&

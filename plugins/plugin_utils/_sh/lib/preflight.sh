@@ -1,5 +1,5 @@
-# What is looked at before a deployment begins.
-# inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system
+# What is looked at before a deployment begins. secrets: yes where some are to be put in place as well, only where nothing else is meant.
+# inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system secrets
 # needs: base allowed boot_files boot_loader complain controller expected_system free_space system tested_boot_default tools
 # shellcheck shell=sh
 
@@ -15,6 +15,11 @@ require_tools() {
 # preflight: refuses, or ends here where there is nothing to do, or says what there is. $valid is whether the host has the system.
 preflight() {
     valid=yes
+    # What it runs now: another deployment, which was waited for, may have switched it.
+    [ "$secrets" != only ] || {
+        new=$(readlink -f /run/current-system)
+        answer toplevel "$new"
+    }
     [ "$just_built" = yes ] || nix-store --check-validity "$new" 2>/dev/null || valid=no
     # In check mode it may have been evaluated and not built.
     [ "$valid" = yes ] || { [ "$check_mode" = yes ] && [ -z "$rollback_to" ]; } || refuse_system not-valid "does not have $new in its store"
@@ -25,9 +30,14 @@ preflight() {
         answer new_live "$new_live"
     fi
     note_systems
-    if is_unchanged; then
-        answer_unchanged
-        exit 0
+    if [ "$secrets" = only ]; then
+        answer only_secrets yes
+    elif is_unchanged; then
+        [ -n "$secrets" ] || {
+            answer_unchanged
+            exit 0
+        }
+        answer only_secrets yes
     fi
     answer previous_live "$live"
     answer previous_boot "$default"

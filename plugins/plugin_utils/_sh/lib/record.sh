@@ -1,5 +1,5 @@
 # The state of a deployment in its directory, and its line for ever in deployments.jsonl.
-# needs: base boot_loader booted durable json log open_marks own_storage profile states
+# needs: base boot_loader booted deployed_secrets durable json log open_marks own_storage profile recorded_outcome states
 # shellcheck shell=sh
 
 # state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal. A supervisor whose state
@@ -67,15 +67,12 @@ write_line() {
     { printf '' >"$dir/recorded"; } 2>/dev/null
 }
 
-# recorded_outcome: what its line says, once there is one; nothing else can become of it then.
-recorded_outcome() {
-    recorded_lines | sed -n "s/^{\"id\": \"$id\".*, \"outcome\": \"\([a-z-]*\)\", \"started\": .*}\$/\1/p" | head -n 1
-}
-
 # finish OUTCOME: the line first, which decides, then the state that tells everybody that it is over.
 finish() {
     local text tries
     tries=0
+    # Where the undo has not done it already.
+    case $1 in refused | rolled-back | rollback-failed | interrupted) change_of_secrets back-files || : ;; esac
     # In one piece, so that a record which did not fit is seen. One that was cut off was so by a lack of memory or of processes, which mostly is
     # over soon.
     until text=$(record "$1"); do
@@ -92,6 +89,11 @@ finish() {
 close() {
     # While it is still open: what a power loss leaves after that, nobody looks for. The first is one that did not fit on the disk.
     [ ! -e "$var_dir/open.json.new" ] || rm -f "$var_dir/open.json.new"
+    # While its marks are there, which tell a boot that they were confirmed. Where it cannot be done they stay, for the next deployment.
+    keeps_secrets "$1" || {
+        state "$1"
+        return
+    }
     # Its line tells a repair what has become of it. Without one its marks do, as long as it is open.
     [ -z "$(recorded_outcome)" ] || drop_marks
     keeps_systems "$1" || rm -f "$roots/deployment-$id"-*
@@ -100,6 +102,9 @@ close() {
     sync -f "$var_dir"
     state "$1"
 }
+
+# keeps_secrets OUTCOME: where that is one with which they stay. No, where they could not be kept.
+keeps_secrets() { case $1 in committed | commit-failed | superseded) change_of_secrets keep ;; esac; }
 
 # drop_marks: those of another deployment are for its own repair.
 drop_marks() {
@@ -124,6 +129,7 @@ clean_up() {
         find "$roots" -type l ! -newer "$dir/settings" "$@" -exec rm -f {} + 2>/dev/null
         rmdir "$roots" 2>/dev/null
     }
+    [ ! -d "$secrets_dir/$id" ] || { staged=$secrets_dir/$id && drop_staged; }
     read_line "$run_dir/current"
     [ "$line" != "$id" ] || rm -f "$run_dir/current"
     # Whoever was ended before it had that name.

@@ -1,6 +1,6 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
 # inputs: rollback_limit commit_limit
-# needs: base boot_loader booted commit durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
+# needs: base boot_loader booted commit deployed_secrets durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
 # shellcheck shell=sh disable=SC2030,SC2031
 
 repair_others() {
@@ -21,7 +21,8 @@ repair_others() {
     [ -n "$open_id" ] || {
         # A power loss at the very end has left its mark, which means nobody any more.
         rm -f "$var_dir/open.confirmed" "$var_dir/open.last-resort"
-        return 0
+        change_of_secrets back anybody
+        return
     }
     repaired=yes
     repair_after_power_loss
@@ -76,12 +77,15 @@ repair_after_power_loss() (
     outcome=$(recorded_outcome)
     if [ -n "$outcome" ]; then
         close "$outcome"
+    elif [ "$(open_field only_secrets)" = yes ]; then
+        secrets_after_power_loss
     else
         why power-lost "the host lost power or was rebooted during the deployment"
         ! is_marked last-resort || { printf 'reboot\n' >"$dir/rung" && note "it was rebooted into its previous system, since no other way led back to it"; }
         if forward_after_power_loss; then
             finish_commit || finish commit-failed
         else
+            change_of_secrets back || :
             case $(boot_default) in
             "$previous_boot") if boot_back && ! runs_new; then finish interrupted; else finish commit-failed; fi ;;
             *)
@@ -95,8 +99,21 @@ repair_after_power_loss() (
     read_line "$lost_dir/state"
     note "an earlier deployment ($lost) was interrupted by a power loss or reboot; it is now $line"
     rm -rf "$lost_dir"
-    is_final "$line"
+    # What is open of its secrets would have this deployment undone at its end.
+    is_final "$line" && [ ! -d "$var_dir/secrets.open" ]
 )
+
+# secrets_after_power_loss: of a deployment that has touched nothing else; the boot has put back what was not confirmed.
+secrets_after_power_loss() {
+    why power-lost "the host lost power or was rebooted during the deployment"
+    if is_marked confirmed && [ ! -e "$var_dir/secrets.open/back" ]; then
+        finish committed
+    elif change_of_secrets back; then
+        finish interrupted
+    else
+        finish rollback-failed
+    fi
+}
 
 # has_started_new: by what the boot loader says, or, where that cannot be told, by what was booted.
 has_started_new() {

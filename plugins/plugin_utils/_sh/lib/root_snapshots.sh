@@ -1,7 +1,7 @@
 # Which snapshots of flakes the host has. paths: one a line.
 # inputs: paths
 # sets: lacking
-# needs: base broken_copies
+# needs: base broken_copies make_root
 # shellcheck shell=sh
 
 lacks() {
@@ -11,18 +11,11 @@ lacks() {
 
 # root_snapshots: roots $paths, one a line, which are about to be used, and says which of them the host lacks.
 root_snapshots() {
-    local path there tries
+    local path there
     command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH: is it a NixOS host?"
     drop_broken_copies
     lacking=no
-    while read -r path; do
-        # A root may point to what is not there yet. The directory goes with the last root of an ending deployment.
-        tries=0
-        until mkdir -p "$roots" && ln -sfn "$path" "$roots/${path##*/}"; do
-            tries=$((tries + 1))
-            [ "$tries" -lt 5 ] || refuse no-root "cannot make a garbage collector root in $roots: $(df -h "$roots" 2>&1 | tail -n 1)"
-        done
-    done <<END
+    while read -r path; do make_root "$path"; done <<END
 $paths
 END
     there=

@@ -1,6 +1,7 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
-# inputs: activate_limit settle_limit confirm_limit over_ssh mode
-# needs: activation base check_before_switch commit complain directory expected_system forget_trial health lasting_unit log process record repair
+# inputs: activate_limit settle_limit confirm_limit over_ssh mode only_secrets
+# needs: activation base check_before_switch commit complain deployed_secrets directory expected_system forget_trial health lasting_unit log process
+# needs: record repair
 # needs: reports_to_directory said soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
 # shellcheck shell=sh
 
@@ -15,15 +16,17 @@ supervise() {
     settle_trial || stop_unchanged trial-in-progress "another system is being booted once to try it, since $trial_started: $trial_new"
     printf '%s\n' "$id" >"$run_dir/current.$id" && mv -f "$run_dir/current.$id" "$run_dir/current"
     note_facts || stop_unchanged cannot-record "could not note the state of the host in $dir"
+    [ "$only_secrets" != yes ] || [ "$previous_live" = "$new_live" ] || stop_unchanged superseded "somebody else has switched the host meanwhile"
     as_expected "$previous_boot" || stop_unchanged "$code" "the host $complaint"
     # After a power loss it is clear who did that: the loader had started what was about to be committed.
-    tested_boot_default "$previous_live" "$previous_boot" ||
+    [ "$only_secrets" = yes ] || tested_boot_default "$previous_live" "$previous_boot" ||
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"
     open_durably || stop_unchanged cannot-record "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
     start_guard && guard_runs && outlast_soft_reboot || stop_unchanged no-guard "could not start $guard_unit, or write $generator"
     ready || stop_unchanged "$code" "$complaint"
     asked_for=$mode
-    check_before_switch
+    [ "$only_secrets" = yes ] || check_before_switch
+    with_secrets prepare 60 || stop_unchanged "$code" "$complaint"
     # Somebody may have stopped it meanwhile.
     guard_runs || stop_unchanged no-guard "$guard_unit does not run any more"
     [ "$mode" = boot ] || try_live
@@ -67,6 +70,26 @@ try_live() {
     printf '%s %s\n' "$began" "$(date +%s)" >"$dir/began"
     # Before the call is noted: from then on their switch to this very system could not be told from ours.
     nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
+    # Whatever is started from here on reads the new ones.
+    with_secrets place 60 || give_up "$code" "$complaint"
+    test_status=0
+    [ "$only_secrets" = yes ] || switch_live
+    [ "$test_status" != 100 ] || return 0
+    with_secrets restart 120 || give_up "$code" "$complaint"
+    note_restarts "$dir/restarts" || give_up "$code" "$complaint"
+    state settling
+    [ "$settle_limit" = 0 ] || pause "$settle_limit"
+    healthy || give_up "$code" "$complaint"
+    [ "$test_status" != 4 ] || failures_are_forgiven || give_up "$code" "$complaint"
+    [ -z "${forgiven_failures-}" ] || note "failed while the system was activated, as it may: $forgiven_failures"
+    [ "$only_secrets" = yes ] || [ -s "$dir/made" ] || live_is_theirs || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
+    may_commit || give_up superseded "somebody else has switched the host meanwhile"
+    (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
+    if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
+}
+
+# switch_live: activates the new system. In $test_status what the call has exited with: 0, 4 or 100.
+switch_live() {
     begin_call live || exit 1
     # Our own limit counts from the first byte of `test`.
     switch_to "$activate_limit" "$new_live" test nobody_else_has_switched
@@ -98,16 +121,6 @@ try_live() {
         ;;
     esac
     end_call || exit 1
-    note_restarts "$dir/restarts" || give_up "$code" "$complaint"
-    state settling
-    [ "$settle_limit" = 0 ] || pause "$settle_limit"
-    healthy || give_up "$code" "$complaint"
-    [ "$test_status" != 4 ] || failures_are_forgiven || give_up "$code" "$complaint"
-    [ -z "${forgiven_failures-}" ] || note "failed while the system was activated, as it may: $forgiven_failures"
-    [ -s "$dir/made" ] || live_is_theirs || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
-    may_commit || give_up superseded "somebody else has switched the host meanwhile"
-    (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
-    if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
 }
 
 # nobody_else_has_switched: the look before the new system is activated; also before it is once more.

@@ -1,6 +1,6 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
-# inputs: rollback_limit mode
-# needs: base commit complain directory journal manager own_unit process profile record reports_to_directory states
+# inputs: rollback_limit mode only_secrets
+# needs: base commit complain deployed_secrets directory journal manager own_unit process profile record reports_to_directory states
 # needs: switch units unit_changes ways_back whose
 # shellcheck shell=sh
 
@@ -48,6 +48,7 @@ undo() {
     ! soft_reboot_begins || return 75
     ! go_forward || return 0
     boot_side_back
+    secrets_back
     if ! machine_stopping; then
         undo_live
     elif ends_in_a_boot; then
@@ -114,6 +115,21 @@ boot_side_back() {
     if boot_is_theirs; then boot=theirs; fi
 }
 
+# secrets_back: before the way back, which starts what reads them. In $secrets_left whether some could not be put back. Those of a system that was
+# confirmed stay with it where it stays live.
+secrets_back() {
+    local task
+    secrets_left=no
+    [ -d "$var_dir/secrets.open" ] || return 0
+    [ "$boot:$mode" != theirs:test ] || ! was_confirmed || [ -s "$dir/rung" ] || return 0
+    task=back
+    # Nothing can be restarted any more, or nothing was.
+    [ "$mode" = test ] && ! machine_stopping || task=back-files
+    change_of_secrets "$task" || secrets_left=yes
+    # What was restarted now was made by the new system, too.
+    [ -s "$dir/rung" ] || note_invocations "$dir/invocations-new"
+}
+
 # was_confirmed: from then on what is live was reached from outside.
 was_confirmed() { case $phase in activating | settling | window) return 1 ;; esac; }
 
@@ -132,6 +148,18 @@ end_as_superseded() {
     end_as superseded
 }
 
+# only_secrets_went_back: where nothing was activated, nothing has to be; units that have failed with the new secrets are started again.
+only_secrets_went_back() {
+    [ "$only_secrets" = yes ] && [ "$(readlink -f /run/current-system)" = "$previous_live" ] || return 1
+    way=none
+    begin_ways
+    units_are_read=yes
+    printf '' >"$dir/not-reloaded"
+    forget_failures
+    wait_for_jobs
+    verify_previous && verified=yes
+}
+
 # undo_live: to the system that ran. What somebody else made live stays, and so does what was confirmed where the boot default is theirs.
 undo_live() {
     verified=no
@@ -142,7 +170,7 @@ undo_live() {
         end_as_superseded
         return
     else
-        go_back
+        only_secrets_went_back || go_back
         case $way in
         soft-reboot) return 75 ;;
         shutdown)
@@ -158,8 +186,8 @@ undo_live() {
     elif [ "$boot" = broken ]; then
         [ "$verified" = yes ] || note "the previous system could not be made live again: $complaint"
         end_as commit-failed
-    elif [ "$verified" = no ]; then
-        note "the previous system could not be made live again: $complaint"
+    elif [ "$verified" = no ] || [ "$secrets_left" = yes ]; then
+        [ "$verified" = yes ] || note "the previous system could not be made live again: $complaint"
         failed_units >"$dir/failed"
         unit_journals <"$dir/failed" >"$dir/journal"
         end_as rollback-failed

@@ -38,6 +38,24 @@ def test_build_in_check_mode(flake: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert host.commands == ["copy_ask", "nix_eval"]
 
 
+def test_another_output_need_not_be_a_system(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And in check mode no link is made."""
+    lacks = ["nixos-version", "bin/switch-to-configuration"]
+    host = FakeHost([done(lacks=lacks)])
+    given = {"flake": flake, "attribute": "packages.x86_64-linux.hello", "out_link": "/root/result"}
+    result = act(monkeypatch, host, "flake_build", check_mode=True, **given)
+    assert (result["toplevel"], result["configuration"], "out_link" in result) == (SYSTEM, "", False)
+    assert (host.commands, host.asked[0].inputs["needs_system"]) == (["build"], "no")
+    host = FakeHost([done(lacks=lacks)])
+    refused = act(monkeypatch, host, "flake_deploy", flake=flake, attribute=given["attribute"])
+    assert (refused["reason"], host.commands, host.asked[0].inputs["needs_system"]) == (
+        "not-a-system",
+        ["build"],
+        "yes",
+    )
+    assert "'packages.x86_64-linux.hello' built" in refused["msg"]
+
+
 def test_copy_of_a_flake_that_is_not_locked(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (Path(flake.removeprefix("path:")) / "flake.nix").write_text("{ outputs = { self, other }: { }; }")
     host = FakeHost([{}])

@@ -81,6 +81,15 @@ WRONG: dict[str, tuple[Mapping[str, Any], str]] = {
     "type": ({"deploy_flake_build_timeout": "soon"}, "argument 'deploy_flake_build_timeout' is of type str"),
     "small": ({"deploy_flake_copy_timeout": 0}, "deploy_flake_copy_timeout: it must be at least 1, and is 0"),
     "negative": ({"deploy_flake_limits": {"check": -1}}, "the limit 'check' must be a positive number"),
+    "attribute": ({"deploy_flake_attribute": "--impure"}, "attribute (deploy_flake_attribute) must be names with dots"),
+    "built": (
+        {"deploy_flake_file": "default.nix", "deploy_flake_toplevel": f"/nix/store/{'0' * 32}-x"},
+        "file (deploy_flake_file) says what to build, and toplevel (deploy_flake_toplevel) is a system that was built",
+    ),
+    "file": (
+        {"deploy_flake_file": "default.nix", "deploy_flake_configuration": "web"},
+        "name what is meant in default.nix with attribute (deploy_flake_attribute), as web.config.system.build",
+    ),
     "path": ({"deploy_flake_toplevel": "/nix/x"}, "toplevel must be the store path of a system, and is '/nix/x'"),
     "untested": (
         {"deploy_flake_test": False, "deploy_flake_specialisation": "x"},
@@ -117,6 +126,17 @@ def test_whatever_is_wrong_on_any_host_is_said_before_one_is_touched(directory: 
     for name, (_variables, words) in WRONG.items():
         line = next((line for line in said.splitlines() if words in line and not line.startswith("fatal")), "")
         assert line.endswith(f"({name})"), words
+
+
+@pytest.mark.parametrize("playbook", ["build", "trial"])
+def test_what_is_built_is_looked_at_where_nothing_is_tested(directory: Path, playbook: str) -> None:
+    """What is allowed for a deployment is no matter of the build."""
+    hosts = {"well": {"deploy_flake_allow": ["no_ssh"]}, "wrong": {"deploy_flake_attribute": "a b"}}
+    code, said = play(directory, hosts, f"deploy_flake.nixos.{playbook}")
+    assert code == 2
+    assert "attribute (deploy_flake_attribute) must be names" in said
+    assert "secrets_in_flake" not in said
+    assert "and is 'a b' (wrong)" in said
 
 
 def test_play_of_the_user_s_own(directory: Path) -> None:

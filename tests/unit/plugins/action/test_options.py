@@ -77,5 +77,5 @@ def test_empty_text_is_one_where_the_default_is_another() -> None:
 
 def test_secrets_are_marked() -> None:
     marked = {name for name, option in argument_spec("flake_deploy").items() if option.get("no_log")}
-    assert marked == {"nix_config"}
+    assert marked == {"nix_config", "secrets"}
     assert argument_spec("flake_build")["nix_config"]["no_log"] is True

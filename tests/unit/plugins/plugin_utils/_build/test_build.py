@@ -45,6 +45,7 @@ def test_start_and_success(tmp_path: Path) -> None:
     assert result == {
         "changed": True,
         "toplevel": SYSTEM,
+        "outputs": {"out": SYSTEM},
         "valid": True,
         "derivation": DERIVATION,
         "configuration": "host1",

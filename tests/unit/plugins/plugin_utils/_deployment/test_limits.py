@@ -79,8 +79,8 @@ def test_limits_are_positive(name: str, value: int, good: bool) -> None:
 def test_what_follows_from_the_limits() -> None:
     limits = LIMITS.for_deployment(0)
     # The window may be extended once, and the boot loader is written four times at most.
-    assert limits.whole_run == 1 + 4 + 8 + 2 * (2 + 120) + 4 * 16 + 240
-    assert limits.undo == 3 * 32 + 3 * 16 + 240
+    assert limits.whole_run == 1 + 4 + 8 + 2 * (2 + 120) + 4 * 16 + 240 + 300
+    assert limits.undo == 3 * 32 + 3 * 16 + 240 + 300
     assert limits.check_mode == 1 + 2 + 4 + 60
     assert limits.as_inputs()["confirm"] == 120
     assert "confirm" not in LIMITS.as_inputs()

@@ -21,12 +21,14 @@ import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import (
     LocalFlake,
+    LocalInputs,
     RemoteFlake,
     find_flake,
     local_inputs,
     remote_inputs,
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import unlocked_of
 
 DATE = 1767323045
 # git+file:///…/repo, and with ?rev=…, both of the clean repository; and of the changed one
@@ -423,6 +425,59 @@ class TestReferences:
         make(tmp_path, {"file": "", "directory/x": ""})
         with pytest.raises(FlakeError, match=message):
             find_flake(reference, tmp_path)
+
+
+class TestOtherFiles:
+    """Trees that need not be flakes, of which another file is evaluated."""
+
+    def find(self, reference: str, cwd: Path, entry: str) -> LocalFlake:
+        found = find_flake(reference, cwd, entry)
+        assert isinstance(found, LocalFlake)
+        return found
+
+    def test_a_directory(self, tmp_path: Path) -> None:
+        make(tmp_path / "hosts", {"web/default.nix": "{ }"})
+        (tmp_path / "hosts/link").symlink_to("web")
+        for reference, entry in (("./hosts", "web/default.nix"), ("path:hosts", "link/default.nix")):
+            flake = self.find(reference, tmp_path, entry)
+            assert (flake.root, flake.directory, flake.entry) == (tmp_path / "hosts", "", entry)
+
+    def test_a_git_work_tree(self, repo: Path) -> None:
+        """The whole of it is copied, and the file is where it is said to be: nobody looks above that."""
+        for reference, entry, directory in ((".", "hosts/web.nix", ""), ("./hosts", "web.nix", "hosts")):
+            flake = self.find(reference, repo, entry)
+            assert (flake.root, flake.directory, flake.revision) == (repo, directory, CLEAN_REVISION)
+            assert nar_hash(flake) == CLEAN
+        commit = self.find(f"git+file:.?rev={CLEAN_REVISION}", repo, "hosts/web.nix")
+        assert (commit.revision, commit.entry) == (CLEAN_REVISION, "hosts/web.nix")
+
+    def test_a_lock_file_beside_it_means_nothing(self, repo: Path) -> None:
+        make(repo, {"flake.nix": '{ inputs.x.url = "github:a/b"; outputs = _: { }; }', "flake.lock": "no JSON"})
+        git(repo, "add", "flake.lock")
+        assert local_inputs(self.find(".", repo, "hosts/web.nix")) == LocalInputs()
+        assert unlocked_of(self.find(".", repo, "hosts/web.nix")) == ()
+
+    @pytest.mark.parametrize(
+        ("entry", "message"),
+        [
+            (
+                "nowhere.nix",
+                r"there is no nowhere\.nix in /.*; 'file' \(deploy_flake_file\) is a path in the directory",
+            ),
+            ("untracked.nix", r"untracked\.nix exists, but git does not track it.* add untracked\.nix$"),
+            ("hosts", r"/hosts is a directory; name the file in it"),
+        ],
+    )
+    def test_what_is_not_there(self, repo: Path, entry: str, message: str) -> None:
+        make(repo, {"untracked.nix": "{ }"})
+        with pytest.raises(FlakeError, match=message):
+            self.find(".", repo, entry)
+
+    def test_what_is_not_in_a_directory(self, tmp_path: Path) -> None:
+        make(tmp_path, {"hosts/x": ""})
+        for entry, message in (("hosts", "is a directory"), ("default.nix", "there is no default.nix in")):
+            with pytest.raises(FlakeError, match=message):
+                self.find("path:.", tmp_path, entry)
 
 
 class TestLocalInputs:

@@ -16,6 +16,8 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.referenc
     FlakeError,
     add_parameters,
     configurations,
+    is_attribute_path,
+    output,
     toplevel,
 )
 
@@ -66,6 +68,41 @@ def test_names_that_cannot_be_expressed(name: str, message: str) -> None:
 def test_a_reference_with_a_fragment_is_refused() -> None:
     with pytest.raises(FlakeError, match="must not have a part after '#'"):
         toplevel("flake:x#y", "web")
+
+
+def test_any_output() -> None:
+    installable = output("path:/x?dir=y", 'packages.x86_64-linux."a.b"')
+    assert installable == "path:/x?dir=y#packages.x86_64-linux.%22a.b%22"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("hello", True),
+        ("packages.x86_64-linux.gtk+", True),
+        ('nixosConfigurations."web 1.example.org".config.system.build.vm', True),
+        ("list.0", True),
+        ("", False),
+        (".", False),
+        ("a..b", False),
+        (".a", False),
+        ("a.", False),
+        ("--impure", False),
+        ("-f", False),
+        ("hello^dev", False),
+        ('"a^b"', False),
+        ('"a', False),
+        ('"".x', False),
+        ("a b", False),
+        ("a;reboot", False),
+        ("a\n", False),
+        ("/nix/store/x", False),
+        ("path:/x#y", False),
+        ('"\udce9"', False),
+    ],
+)
+def test_attribute_paths(text: str, is_one: bool) -> None:
+    assert is_attribute_path(text) is is_one
 
 
 def test_add_parameters() -> None:

@@ -86,6 +86,49 @@ printf '{\\n"id": "1",\\n}\\n' >open.json; echo 1 >open.confirmed; echo 2 >open.
 
 
 @every_shell
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("keeps", [True, False])
+def test_secrets_are_kept_while_the_marks_are_there(
+    shell: list[str], tmp_path: Path, recorded: bool, keeps: bool
+) -> None:
+    """At a boot without them they would be put back; so where they cannot be kept, the marks stay for a repair."""
+    script = f"{join('lib/record')}\ncd '{tmp_path}'\ndir=. var_dir=. roots=./roots id=1\n"
+    script += f"""
+change_of_secrets() {{ echo "$1: $(ls open.*)" | tr '\\n' ' '; {"" if keeps else "! "}true; }}
+sync() {{ :; }}
+printf '{{\n"id": "1",\n}}\n' >open.json; echo 1 >open.confirmed
+close committed >said; cat said; ls open.* 2>/dev/null; cat state
+"""
+    if recorded:
+        line = '{"id": "1", "outcome": "committed", "started": "now"}'
+        (tmp_path / "deployments.jsonl").write_text(f"{line}\n", encoding="utf-8")
+    first, *left = said(shell, script).splitlines()
+    assert first.startswith("keep: open.confirmed open.json"), first
+    assert left == ([] if keeps else ["open.confirmed", "open.json"]) + ["committed"]
+
+
+@every_shell
+@pytest.mark.parametrize("keeps", [True, False])
+def test_no_deployment_begins_while_the_secrets_of_another_are_open(
+    shell: list[str], tmp_path: Path, keeps: bool
+) -> None:
+    (tmp_path / "secrets.open").mkdir()
+    (tmp_path / "open.json").write_text('{\n"id": "1",\n}\n', encoding="utf-8")
+    script = f"""{join("lib/repair")}
+cd '{tmp_path}'
+dir=. var_dir=. roots=./roots id=2 open_id=1
+open_log() {{ :; }}
+note_links() {{ :; }}
+note() {{ :; }}
+sync() {{ :; }}
+recorded_outcome() {{ echo committed; }}
+change_of_secrets() {{ {"rmdir secrets.open" if keeps else "return 1"}; }}
+repair_after_power_loss >said && echo begins || echo refused
+"""
+    assert said(shell, script) == ("begins" if keeps else "refused")
+
+
+@every_shell
 def test_marks_of_a_deployment_that_is_not_open_any_more_go(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "open.confirmed").write_text("1\n", encoding="utf-8")
     script = f"{join('lib/repair')}\ncd '{tmp_path}'\ndir=./x var_dir=. run_dir=. id=2\nrepair_others && ls"

@@ -656,6 +656,40 @@ def test_settings_of_a_build_go_with_its_unit(shell: list[str], tmp_path: Path) 
 
 
 @every_shell
+def test_every_output_of_a_build_is_rooted(shell: list[str], tmp_path: Path) -> None:
+    """By the links that Nix has made, while its own roots are still there; those go."""
+    (tmp_path / "made").mkdir()
+    (tmp_path / "auto").mkdir()
+    for name, path in {"": "a", "-man": "b", "-a+b": "c", "-inside": "d/bin", "-own": "../../etc"}.items():
+        (tmp_path / f"made/result{name}").symlink_to(f"/nix/store/{path}")
+        (tmp_path / f"auto/of{name or '-out'}").symlink_to(f"{tmp_path}/made/result{name}")
+    (tmp_path / "auto/other").symlink_to("/root/result")
+    (tmp_path / "build").mkdir()
+    text = join("unit/build_ended").replace("/run/deploy-flake-build-$3", f"{tmp_path}/made")
+    text = text.replace("/nix/var/nix/gcroots/auto", f"{tmp_path}/auto")
+    given = f"SERVICE_RESULT=success EXIT_STATUS=0\nset -- {tmp_path}/build {tmp_path}/roots name\n"
+    run(shell, given + text)
+    assert sorted(path.name for path in (tmp_path / "roots").iterdir()) == ["a", "b", "c"]
+    assert sorted(path.name for path in (tmp_path / "auto").iterdir()) == ["other"]
+    found = (tmp_path / "build/outputs").read_text().splitlines()
+    assert (found[0], sorted(found[1:])) == ("out /nix/store/a", ["a+b /nix/store/c", "man /nix/store/b"])
+
+
+@every_shell
+def test_a_link_takes_the_place_of_a_link_into_the_store_alone(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "other").symlink_to("/etc")
+    (tmp_path / "dangling").symlink_to("/nowhere")
+    (tmp_path / "stored").symlink_to("/nix/store/x")
+    said = {}
+    for name in ("none", "file", ".", "other", "dangling", "stored"):
+        given = {"out_link": f"{tmp_path}/{name}", "outputs": ""}
+        said[name] = answer.Answer.parse(run(shell, scripts.command("out_link", given))).get("refused")
+    assert {name for name, refused in said.items() if not refused} == {"none", "stored"}
+    assert {refused for refused in said.values() if refused} == {"not-linked"}
+
+
+@every_shell
 def test_nothing_waits_for_a_directory_of_users_or_a_home_that_does_not_answer(
     shell: list[str], tmp_path: Path
 ) -> None:

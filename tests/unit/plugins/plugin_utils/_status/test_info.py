@@ -36,6 +36,7 @@ WELL: dict[str, Any] = {
     "manager": "running",
     "generation_of": [f"7 900\n{A}\n6.12.1\n25.11\n{A}/debug debug", f"6 100\n{A}\n6.12.1\n25.11", f"5 50\n{B}\n\n"],
     "free_space_nix": "/nix 4 8",
+    "ssh_host_key": ["ssh-ed25519 AAAA root@web1", "broken"],
     "deployment": [json.dumps({"id": "x", "outcome": "committed"}), "broken"],
     "open_unit": "inactive",
     "open_id": "",
@@ -78,6 +79,7 @@ def test_a_host_that_is_whole() -> None:
         "trial": None,
         "explanations": [],
         "free_space": {"nix": {"path": "/nix", "free_bytes": 4096, "total_bytes": 8192}, "boot": None},
+        "ssh_host_keys": [{"type": "ssh-ed25519", "key": "ssh-ed25519 AAAA"}],
         "complete": True,
         "drift": None,
     }

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Links to what was built, in a place of the operator's, which keep it from garbage collection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from .._flake.store_path import is_store_path
+from .._host.answer import Answer
+from .._host.connection import Host
+from .settings import BuildSettings
+
+_LIMIT = 90
+"""Seconds for one attempt."""
+_NAME = re.compile(r"[a-zA-Z0-9+._?=-]+")
+
+
+def look(host: Host, settings: BuildSettings) -> None:
+    """HostError where something else is in the place of the link, before anything is built for it."""
+    if settings.out_link:
+        # With a reference, somebody has spoken with the host before.
+        _ask(host, host.persist if settings.reference else host.contact, settings, {})
+
+
+def make(host: Host, settings: BuildSettings, outputs: Mapping[str, str]) -> bool:
+    """Make the links, by the names of the outputs; whether that changed one. HostError where one cannot be made."""
+    return bool(_ask(host, host.persist, settings, outputs).get("linked"))
+
+
+def _ask(
+    host: Host,
+    wait: Callable[[int, Callable[[], Answer], str], Answer],
+    settings: BuildSettings,
+    outputs: Mapping[str, str],
+) -> Answer:
+    lines = "\n".join(f"{name} {path}" for name, path in outputs.items())
+    return wait(
+        settings.reconnect_timeout,
+        lambda: host.run("out_link", limit=_LIMIT, out_link=settings.out_link, outputs=lines),
+        f"making the link {settings.out_link}",
+    )
+
+
+def outputs(answer: Answer) -> dict[str, str]:
+    """What was built, by the names of the derivation's outputs, `out` first; as the host has found it in the end."""
+    found = dict(line.split(" ", 1) for line in answer.all("output") if " " in line)
+    known = {name: path for name, path in found.items() if _NAME.fullmatch(name) and is_store_path(path)}
+    path = known.pop("out", "") or ("" if known else answer.get("toplevel"))
+    return {**({"out": path} if path else {}), **known}

@@ -1,0 +1,48 @@
+# What a deployment does with secrets, where it has any: their own program does it, in the deployment's units.
+# brings_secrets: whether some were sent for it.
+# inputs: brings_secrets
+# facts: interpreter
+# needs: base complain process reports_to_directory staged_secrets
+# shellcheck shell=sh
+
+# with_secrets TASK SECONDS: of this deployment; complains where it did not work.
+with_secrets() {
+    local given
+    [ "$brings_secrets" = yes ] || return 0
+    given=$secrets_dir/$id
+    # A system that wants them must not be called a success without.
+    [ -e "$given/program" ] || {
+        complain secrets "its secrets, which were sent to $given, are gone (was the host rebooted, or was that removed?); deploy again"
+        return
+    }
+    # shellcheck disable=SC2086 # the interpreter may be two words
+    limited "$2" $interpreter "$given/program" "$1" "$given" "$PATH" </dev/null && return
+    [ ! -s "$given/failed" ] || tr ' ' '\n' <"$given/failed" >"$dir/failed"
+    read_line "$given/complaint"
+    complain secrets "${line:-its secrets could not be dealt with in time: $1}"
+}
+
+# secrets_are_placed: the last look before what is there is confirmed.
+secrets_are_placed() {
+    [ -d "$var_dir/secrets.open" ] || return 0
+    read_line "$var_dir/secrets.open/id"
+    [ "$line" = "$id" ] && [ -e "$var_dir/secrets.open/placed" ] ||
+        complain secrets "its secrets are not in their places: $var_dir/secrets.open is a change of deployment ${line:-that nobody knows}, and not all of it was done"
+}
+
+# change_of_secrets TASK [anybody]: of what is open, by the program that has begun it; nothing where there is none, or it is another deployment's.
+change_of_secrets() {
+    local open
+    # It died before anything was begun.
+    [ ! -d "$var_dir/secrets.open.new" ] || rm -rf "$var_dir/secrets.open.new"
+    for open in "$var_dir/secrets.open" "$var_dir/secrets.over"; do
+        [ -e "$open/program" ] || continue
+        read_line "$open/id"
+        [ "${2-}" = anybody ] || [ "$line" = "$id" ] || continue
+        # shellcheck disable=SC2086
+        limited 150 $interpreter "$open/program" "$1" - "$PATH" </dev/null || {
+            note "the secrets of deployment $line could not be put back or kept: see the journal and $open, and deploy again"
+            return 1
+        }
+    done
+}

@@ -1,0 +1,174 @@
+# Secrets on a host, of a deployment: program TASK STAGED|- [PATH]. It runs in the units of the deployment, with their PATH, and by itself at the
+# boot after a power loss. STAGED is where what was sent lies.
+# needs: base durable open_marks profile recorded_outcome replace_files secrets units_of_secrets
+# shellcheck shell=sh
+
+main() {
+    task=$1
+    staged=$2
+    PATH=${3:-$PATH}
+    export PATH
+    cd /
+    # What a death has left. Who only asks has no turn.
+    [ "$task" = compare ] || [ ! -d "$over" ] || {
+        # It died before it came to them.
+        [ "$task" != back ] || [ ! -e "$over/back" ] || units_back
+        tidy_up
+    }
+    [ "$task" = compare ] || [ ! -d "$change.new" ] || rm -rf "$change.new"
+    case $task in
+    compare) plan_secrets "$staged" ;;
+    prepare) prepare ;;
+    place) place ;;
+    restart) restart_units ;;
+    # Of `back-files`, nothing can be started any more, or yet.
+    keep | back | back-files) [ ! -d "$change" ] || end_either_way ;;
+    at-boot) at_boot ;;
+    esac
+}
+
+# refuse_secret CODE MESSAGE: where it is only asked what differs, that is the answer.
+refuse_secret() {
+    [ "$task" != compare ] || {
+        # None waits for anything then.
+        rm -f "$staged/plan"
+        refuse "$@"
+    }
+    fail "the host $2"
+}
+
+differs() { [ "$task" != compare ] || answer secret "$1 $2 $3"; }
+
+# fail MESSAGE: for the deployment, which tells it.
+fail() {
+    printf '%s\n' "$1" >"$staged/complaint"
+    printf '%s\n' "$1" >&2
+    exit 1
+}
+
+# prepare: whoever came before may have changed some, so it is looked at again, when no other deployment can begin any more.
+prepare() {
+    [ ! -d "$change" ] || fail "an earlier change of secrets is unfinished: $change"
+    plan_secrets "$staged" || fail "could not write to $staged (is /run full?)"
+    [ -s "$staged/plan" ] || return 0
+    open_change "$staged" || {
+        rm -rf "$change.new"
+        fail "could not write to $var_dir (is the disk full?)"
+    }
+    make_boot_unit || fail "could not write $boot_unit, which puts the secrets back after a power loss; import the NixOS module of deploy-flake (nixosModules.default) on a host whose /etc cannot be written, or is gone after a reboot"
+    make_files || fail "could not write beside ${not_done-a secret} (is the disk full, or read-only?)"
+}
+
+place() {
+    [ -d "$change" ] || return 0
+    printf '' >"$change/placed" || fail "could not write to $change (is the disk full?)"
+    place_files || fail "could not put ${not_done-a secret} in its place, or somebody else has changed it meanwhile"
+    # One that was started before now may have read an old one.
+    note_invocations_of_units
+    # What follows relies on it.
+    sync_planned || fail "could not bring the secrets to the disk"
+}
+
+# end_either_way: one that was begun to be put back is never kept, and one whose deployment is recorded as one that keeps it never put back, whoever
+# asks. What died before it could write that down is asked for again.
+end_either_way() {
+    read_line "$change/id"
+    id=$line
+    if [ -e "$change/back" ]; then
+        [ "$task" = back ] || task=back-files
+    else
+        ! is_recorded_as_kept || task=keep
+    fi
+    if [ "$task" = keep ]; then
+        end_change || return 1
+        # It is decided. What cannot be tidied up now, the next one does.
+        drop_boot_unit && forget_boot_unit && tidy_change || :
+    else
+        go_back
+    fi
+}
+
+# is_recorded_as_kept: the change of deployment $id.
+is_recorded_as_kept() { case $(recorded_outcome) in committed | commit-failed | superseded) return 0 ;; *) return 1 ;; esac; }
+
+# tidy_up: after a change that is over.
+tidy_up() { drop_boot_unit && tidy_change; }
+
+# go_back: what nobody has any more cannot come back later either; that is said, and the next deployment is free to bring it.
+go_back() {
+    # A disk that has no room for that has room to put them back.
+    { printf '' >"$change/back"; } 2>/dev/null && sync -f "$change"
+    put_files_back || {
+        echo "these secrets could not be put back; is their directory there, and its file system mounted?$not_back"
+        return 1
+    }
+    tell_theirs
+    end_change || return 1
+    # The files are back: what hangs now makes nothing of that undone.
+    [ "$task" != back ] || units_back
+    tidy_up || :
+    [ -z "$lost" ] || {
+        echo "these secrets are gone, the old one and the new one, and somebody else has removed them:$lost"
+        return 1
+    }
+}
+
+tell_theirs() { [ -z "$theirs" ] || echo "somebody else has changed these secrets meanwhile, and they stay:$theirs"; }
+
+# The unit that does at the next boot what nobody is left to do. It is there as long as a change is open; in this boot it does nothing. Of the places
+# where systemd looks for units, NixOS's too, this one is neither a system's nor gone after a reboot.
+boot_unit=/etc/systemd/system.attached/deploy-flake-secrets-back.service
+
+make_boot_unit() {
+    local interpreter
+    # The NixOS module has one for good.
+    [ ! -e "$profile/etc/systemd/system/deploy-flake-secrets.service" ] || return 0
+    interpreter=$(readlink -f /bin/sh)
+    case $interpreter in */busybox) interpreter="$interpreter sh" ;; esac
+    mkdir -p "${boot_unit%/*}/sysinit.target.wants" || return 1
+    # A unit that goes with the power does nothing after it.
+    case $(stat -f -c %T "${boot_unit%/*}") in tmpfs | ramfs) return 1 ;; esac
+    printf '%s\n' \
+        "[Unit]" "Description=puts secrets back after a deployment that a power loss has interrupted" "DefaultDependencies=no" \
+        "ConditionPathExists=!${staged%/*}" "RequiresMountsFor=$var_dir $(planned_directories)" "After=local-fs.target" "Before=sysinit.target" \
+        "Conflicts=shutdown.target" "Before=shutdown.target" \
+        "[Service]" "Type=oneshot" "ExecStart=$interpreter $change/program at-boot -" >"$boot_unit" && chmod 0644 "$boot_unit" &&
+        ln -sf "../${boot_unit##*/}" "${boot_unit%/*}/sysinit.target.wants/${boot_unit##*/}" && sync -f "${boot_unit%/*}"
+}
+
+# planned_directories: of what survives a reboot, in systemd's words. What is not mounted there yet would be taken for lost.
+planned_directories() {
+    sed -n "s/^[pr].*$tab\(.*\)\/[^/]*\$/\1\//p" "$change/plan" | grep -v -e '^/run/' | sort -u | sed 's/%/%%/g; s/"/\\"/g; s/.*/"&"/' | paste -s -d ' '
+}
+
+drop_boot_unit() {
+    [ ! -d "${boot_unit%/*}" ] || {
+        rm -f "${boot_unit%/*}/sysinit.target.wants/${boot_unit##*/}" "$boot_unit" || return 1
+        rmdir "${boot_unit%/*}/sysinit.target.wants" "${boot_unit%/*}" 2>/dev/null
+    }
+    return 0
+}
+
+# forget_boot_unit: a switch has had systemd load it, and nothing else may have it look again. A way back does.
+forget_boot_unit() {
+    [ "$(sc show -p LoadState --value "${boot_unit##*/}" 2>/dev/null)" != loaded ] || sc daemon-reload
+    return 0
+}
+
+# at_boot: what was not confirmed is put back. What was, stays; the next deployment ends it, together with the deployment that it was part of.
+at_boot() {
+    local booted this_boot
+    [ -d "$change" ] || return 0
+    read -r this_boot </proc/sys/kernel/random/boot_id
+    read_line "$change/boot"
+    [ "$line" != "$this_boot" ] || return 0
+    read_line "$change/id"
+    id=$line
+    new=$(open_field new)
+    booted=$(readlink -f /run/booted-system)
+    [ -e "$change/back" ] || ! is_recorded_as_kept || return 0
+    [ ! -e "$change/back" ] && is_marked confirmed && { [ "$(open_field only_secrets)" = yes ] || [ "$(boot_default)" = "$new" ] || [ "$booted" = "$new" ]; } || go_back
+}
+
+main "$@"
+exit

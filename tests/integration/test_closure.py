@@ -1,0 +1,343 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Closures that go from one host to others: only what each lacks, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from integration.closing import (
+    ROOTS,
+    built,
+    came,
+    closure,
+    copy,
+    copying,
+    has_any,
+    is_there,
+    is_under_way,
+    left,
+    make,
+    new_key,
+    nix_conf,
+    received,
+    tasks,
+)
+from integration.faulting import FEATURES, wait_for
+from integration.playing import play, systems
+from integration.test_prebuilt import CACHE, publish
+
+from lab import Host, Lab, disk
+
+# Some 25 pieces.
+LARGE = {"files": 25, "size": 2 << 20}
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("names", [("host1", "host2", "host3"), ("host3", "host1", "host2")])
+def test_two_targets_from_one_reading(lab: Lab, hosts: dict[str, Host], tmp_path: Path, names: tuple[str, ...]) -> None:
+    """Between users and shells of every kind; each gets what it lacks, and once."""
+    source, first, second = (hosts[name] for name in names)
+    common, own = make(source), make(source)
+    tops = {"paths": [common], "paths_of": {second.name: own}}
+    played = copy(lab, tmp_path, source, first, second, **tops)
+    assert played.code == 0, played.output
+    results = came(played)
+    assert (results[first.name]["copied"], results[first.name]["paths"]) == (4, 4)
+    assert (results[second.name]["copied"], results[second.name]["changed"]) == (8, True)
+    assert results[first.name]["bytes"] >= 3 * (64 << 10)
+    assert is_there(first, common)
+    assert is_there(second, common)
+    assert is_there(second, own)
+    assert not has_any(first, closure(source, own))
+    # It is kept until a deployment has ended.
+    assert first.run(f"readlink /nix/var/nix/gcroots/deploy-flake/{common.rpartition('/')[2]}").stdout.strip() == common
+    first.run("nix-store --gc", check=True)
+    assert is_there(first, common)
+    again = copy(lab, tmp_path, source, first, second, **tops)
+    assert again.code == 0, again.output
+    assert [each["changed"] for each in came(again).values()] == [False, False]
+    assert [each["bytes_sent"] for each in came(again).values()] == [0, 0]
+    # What it lacks of it comes alone.
+    more = make(source, files=1)
+    assert came(copy(lab, tmp_path, source, second, paths=[common, more]))[second.name]["copied"] == 2
+    assert [left(host) for host in (source, first, second)] == ["", "", ""]
+
+
+def test_more_paths_than_a_process_takes_arguments(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """16,000 of them."""
+    source, target = hosts["host1"], hosts["host2"]
+    name = f"many-{time.time_ns()}"
+    text = (
+        f'builtins.toFile "{name}" (toString (builtins.genList (n: builtins.toFile "{name}-${{toString n}}" "") 16000))'
+    )
+    top = source.run(["nix-instantiate", "--eval", "--read-write-mode", "--expr", text], check=True, timeout=300)
+    played = copy(lab, tmp_path, source, target, paths=[top.stdout.strip().strip('"')])
+    assert played.code == 0, played.output
+    assert came(played)[target.name]["copied"] == 16001
+    assert (left(source), left(target)) == ("", "")
+
+
+def test_gibibytes_through_little_memory(lab: Lab, hosts: dict[str, Host]) -> None:
+    """2 GiB need hardly more of the controller's memory than a few KiB do."""
+    source, target = hosts["host1"], hosts["host2"]
+    for host in (source, target):
+        disk.free(host.directory / "disk", 4 << 30)
+    small, large = make(source, 1), make(source, files=32, size=64 << 20)
+    peaks = []
+    for top in (small, large):
+        # Random bytes do not get smaller.
+        with copying(lab, source, target, paths=[top], compress=top == small) as running:
+            peak = 0
+            while running.process.poll() is None:
+                peak = max(peak, peak_memory(running.directory))
+                time.sleep(0.05)
+            assert running.end() == 0, running.output
+        peaks.append(peak)
+    assert is_there(target, large)
+    assert peaks[1] - peaks[0] < 64 << 10, f"{peaks} KiB"
+    print(f"peak memory of a process of the controller: {peaks} KiB")
+    for host in (source, target):
+        assert left(host) == ""
+        host.run("nix-store --gc", check=True)
+        disk.free(host.directory / "disk", disk.DISK_SIZE)
+
+
+def peak_memory(directory: Path) -> int:
+    """KiB that the largest process of a controller has had at most."""
+    mark = f"ANSIBLE_SSH_CONTROL_PATH_DIR={directory}\0".encode()
+    found = 0
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError, StopIteration):
+            if mark in environ.read_bytes():
+                lines = (environ.parent / "status").read_text().splitlines()
+                found = max(found, int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))))
+    return found
+
+
+@pytest.mark.parametrize("cut", ["host1", "host2"])
+def test_a_cut_link_is_resumed(lab: Lab, hosts: dict[str, Host], cut: str) -> None:
+    source, target = hosts["host1"], hosts["host2"]
+    top = make(source, **LARGE)
+    with copying(lab, source, target, paths=[top], compress=False) as running:
+        is_under_way(target)
+        hosts[cut].cut()
+        before = received(target)
+        # ssh takes so long to find out.
+        wait_for(lambda: f"{cut}: lost the connection" in running.output, 60, 0.2, running.output)
+        hosts[cut].mend()
+        assert running.end(120) == 0, running.output
+        assert "begins again" not in running.output
+        assert f"{cut}: is back" in running.output
+    assert before > 0
+    assert is_there(target, top)
+    assert (left(source), left(target)) == ("", "")
+
+
+def test_a_link_that_stays_silent(lab: Lab, hosts: dict[str, Host]) -> None:
+    """It ends in an error, and the other target gets all of it."""
+    source, away, other = hosts["host1"], hosts["host2"], hosts["host3"]
+    top = make(source, **LARGE)
+    began = time.monotonic()
+    with copying(lab, source, away, other, paths=[top], compress=False, reconnect_timeout=5) as running:
+        is_under_way(away)
+        away.cut()
+        try:
+            assert running.end(150) != 0, running.output
+            assert time.monotonic() - began < 120
+            assert "host2 has not answered for 5 s while getting the closure" in running.output
+        finally:
+            away.mend()
+    assert is_there(other, top)
+    assert not is_there(away, top)
+    assert (left(source), left(other)) == ("", "")
+    # What has begun there ends by itself, or with the next copy.
+    away.run("systemctl stop 'deploy-flake-closure-to-*'", check=True)
+    wait_for(lambda: left(away) == "", 30, 0.5)
+
+
+@pytest.mark.parametrize("end", ["from", "to"])
+def test_a_killed_end_begins_again(lab: Lab, hosts: dict[str, Host], end: str) -> None:
+    source, target = hosts["host1"], hosts["host2"]
+    top = make(source, **LARGE)
+    with copying(lab, source, target, paths=[top], compress=False) as running:
+        is_under_way(target)
+        host = {"from": source, "to": target}[end]
+        host.run(f"systemctl kill -s KILL 'deploy-flake-closure-{end}-*'", check=True)
+        assert running.end(120) == 0, running.output
+        assert "begins again" in running.output, running.output
+    assert is_there(target, top)
+    assert (left(source), left(target)) == ("", "")
+
+
+def test_a_killed_controller(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """The next copy does not wait for the one that was lost, whose ends find out by themselves."""
+    source, target = hosts["host1"], hosts["host2"]
+    top = make(source, **LARGE)
+    with copying(lab, source, target, paths=[top], compress=False, copy_timeout=5, reconnect_timeout=5) as running:
+        is_under_way(target)
+        running.kill()
+    played = copy(lab, tmp_path, source, target, paths=[top])
+    assert played.code == 0, played.output
+    assert is_there(target, top)
+    # 5 and 5 and two minutes.
+    wait_for(lambda: left(source) == left(target) == "", 200, 2)
+
+
+def test_a_restarted_target(lab: Lab, hosts: dict[str, Host]) -> None:
+    """By a power cut; what was whole by then is not sent again."""
+    source, target = hosts["host1"], hosts["host2"]
+    top = make(source, **LARGE)
+    with copying(lab, source, target, paths=[top], compress=False) as running:
+        is_under_way(target)
+        target.power_off()
+        target.power_on()
+        assert running.end(150) == 0, running.output
+        assert "begins again" in running.output, running.output
+    assert is_there(target, top)
+    assert (left(source), left(target)) == ("", "")
+
+
+def test_a_small_disk(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """It is told before anything is sent; where that is allowed, the disk that gets full keeps nothing of it."""
+    source, small, other = hosts["host1"], hosts["host2"], hosts["host3"]
+    top = make(source, **LARGE)
+    paths = closure(source, top)
+    before = systems(small)
+    small.fill_disk(20 << 20)
+    try:
+        played = copy(lab, tmp_path, source, small, other, paths=[top])
+        assert played.code != 0
+        refused = came(played)[small.name]
+        assert refused["reason"] == "no-space"
+        assert "MiB free on /nix, and needs" in refused["msg"]
+        assert (refused["bytes_sent"], has_any(small, paths)) == (0, False)
+        assert is_there(other, top)
+
+        full = came(copy(lab, tmp_path, source, small, paths=[top], allow=["little_space"], compress=False))[small.name]
+        assert full["reason"] == "no-space", full
+        assert "has no more room on /nix" in full["msg"]
+        assert (left(source), left(small), left(other)) == ("", "", "")
+        small.run("nix-store --gc", check=True)
+        assert not has_any(small, paths)
+        assert small.run(f"ls -d {' '.join(paths)} 2>/dev/null").stdout == ""
+        assert systems(small) == before
+    finally:
+        small.free_disk()
+    assert copy(lab, tmp_path, source, small, paths=[top]).code == 0
+    assert is_there(small, top)
+    assert left(small) == ""
+
+
+def test_garbage_is_collected_meanwhile(lab: Lab, hosts: dict[str, Host]) -> None:
+    """On both ends, again and again; the target has some of it already, which nothing else needs."""
+    source, target = hosts["host1"], hosts["host2"]
+    part = make(source, files=2)
+    top = make(source, **LARGE)
+    ended = threading.Event()
+
+    def collect(host: Host) -> None:
+        while not ended.is_set():
+            host.run("nix-store --gc", timeout=120)
+
+    export = source.run(f"nix-store --export $(nix-store -qR {part}) | base64 -w 0", check=True).stdout
+    target.run("base64 -d | nix-store --import", stdin=export, check=True)
+    with copying(lab, source, target, paths=[part, top], compress=False) as running:
+        wait_for(lambda: target.run(f"ls {ROOTS} 2>/dev/null").stdout, 60, 0.05, running.output)
+        threads = [threading.Thread(target=collect, args=(host,)) for host in (source, target)]
+        for thread in threads:
+            thread.start()
+        try:
+            assert running.end(180) == 0, running.output
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+    assert is_there(target, top)
+    assert is_there(target, part)
+    assert (left(source), left(target)) == ("", "")
+
+
+def test_substituters_of_the_target(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """What they have is not sent."""
+    source, target = hosts["host1"], hosts["host3"]
+    needed = make(source)
+    name = f"above-{time.time_ns()}"
+    text = f'builtins.toFile "{name}" "${{builtins.storePath {needed}}}"'
+    made = source.run(["nix-instantiate", "--eval", "--read-write-mode", "--expr", text], check=True)
+    top = made.stdout.strip().strip('"')
+    key = publish(source, needed, target)
+    with nix_conf(target, f"substituters = file://{CACHE}", f"trusted-public-keys = {key}"):
+        played = copy(lab, tmp_path, source, target, paths=[top], substitute=True)
+        assert played.code == 0, played.output
+    result = came(played)[target.name]
+    assert (result["substituted"], result["copied"]) == (4, 1), result
+    assert is_there(target, top)
+    assert (left(source), left(target)) == ("", "")
+
+
+def test_signatures(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """Where they are checked, a target takes what a key of its own configuration has signed, and nothing else."""
+    source, target = hosts["host1"], hosts["host2"]
+    top, other = make(source), make(source)
+    key = new_key(source, "lab-2")
+    # Of random bytes under a fixed hash nobody has to sign anything; of what was built somebody has.
+    tops = [built(source, top), built(source, other)]
+    refused = came(copy(lab, tmp_path, source, target, paths=tops, check_signatures=True))[target.name]
+    assert refused["reason"] == "not-signed", refused
+    assert f"no key of its trusted-public-keys has signed {tops[0]}" in refused["msg"] or tops[1] in refused["msg"]
+    assert "nothing was copied" in refused["msg"]
+    assert not has_any(target, closure(source, tops[0]))
+    # A key that the target does not know changes nothing about that.
+    again = came(copy(lab, tmp_path, source, target, paths=tops, check_signatures=True, sign_key="/root/lab-2"))
+    assert again[target.name]["reason"] == "not-signed", again
+    with nix_conf(target, f"trusted-public-keys = {key}"):
+        played = copy(lab, tmp_path, source, target, paths=tops, check_signatures=True, sign_key="/root/lab-2")
+        assert played.code == 0, played.output
+        # It has them as from a binary cache.
+        verify = f"nix {FEATURES} store verify --no-contents --sigs-needed 1 {' '.join(tops)}"
+        assert target.run(verify).returncode == 0
+    assert all(is_there(target, each) for each in tops)
+    third = built(source, make(source))
+    with nix_conf(target, "require-sigs = false"):
+        assert copy(lab, tmp_path, source, target, paths=[third], check_signatures=True).code == 0
+    (results,) = copy(lab, tmp_path, source, target, paths=[third], sign_key="/nowhere").results.values()
+    assert (results[-1]["reason"], "/nowhere" in results[-1]["msg"]) == ("no-key", True)
+    assert (left(source), left(target)) == ("", "")
+
+
+def test_what_comes_is_what_was_signed(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """A source that shows one thing and sends another: it does not stay on the target."""
+    source, target = hosts["host1"], hosts["host2"]
+    key = new_key(source, "lab-3")
+    top = built(source, make(source))
+    source.run(f"nix {FEATURES} store sign --key-file /root/lab-3 --recursive {top}", check=True)
+    # Below the mount that Nix sees it through.
+    file = source.root / top.lstrip("/")
+    text = file.read_text()
+    file.chmod(0o644)
+    file.write_text(text.replace("/nix", "/NIX"))
+    file.chmod(0o444)
+    with nix_conf(target, f"trusted-public-keys = {key}"):
+        result = came(copy(lab, tmp_path, source, target, paths=[top], check_signatures=True))[target.name]
+    assert result["failed"], result
+    assert target.run(f"nix-store --check-validity {top}").returncode != 0
+    assert (left(source), left(target)) == ("", "")
+    source.run(f"nix-store --delete {top}", check=True)
+
+
+def test_what_cannot_be(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """A path that the source does not have, and hosts that there are not: one clear error, and nothing is left."""
+    source, target = hosts["host1"], hosts["host2"]
+    nowhere = f"/nix/store/{'0' * 32}-nowhere"
+    (results,) = copy(lab, tmp_path, source, target, paths=[nowhere]).results.values()
+    assert results[-1]["reason"] == "not-valid"
+    assert f"host1 does not have {nowhere}" in results[-1]["msg"]
+    (results,) = play(lab, tmp_path, tasks(source="build9", targets=[target.name], paths=[nowhere])).results.values()
+    assert (results[-1]["reason"], "no host 'build9'" in results[-1]["msg"]) == ("no-host", True)
+    assert (left(source), left(target)) == ("", "")

@@ -1,0 +1,437 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets on real hosts: placed and undone with a deployment, there again after a boot, and said nowhere."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import pytest
+from integration.faulting import (
+    SHORT,
+    Deploying,
+    at_once,
+    boots_again,
+    build,
+    deploying,
+    deploys_again,
+    is_whole,
+    kill_both_units,
+    kill_main_process,
+    kill_whole_cgroup,
+    last_record,
+    nobody_confirms,
+    settled,
+    state,
+    wait_for,
+)
+from integration.playing import DEPLOY, Played, play, systems
+from integration.test_security import processes_with
+
+from lab import Host, Lab
+
+QUICK = SHORT | {"settle": 0}
+TOKEN = "/run/secrets/token"
+KEY = "/etc/secrets/key"
+
+
+def secrets(token: str, key: str, **more: Any) -> list[dict[str, Any]]:
+    """Two that reader.service reads as it starts: one below /run, one that outlives a boot."""
+    reads = {"restart_units": ["reader.service"], **more}
+    return [
+        {"name": "token", "path": TOKEN, "content": token, "owner": "nobody", "mode": "0440", **reads},
+        {"name": "key", "path": KEY, "content": key, **reads},
+    ]
+
+
+def files(host: Host) -> dict[str, str]:
+    """What is there: owner, mode, inode and content of each."""
+    script = f"""
+    for file in {TOKEN} {KEY} /etc/secrets/more /etc/secrets/other; do
+        [ ! -e $file ] || printf '%s %s %s\\n' $file "$(stat -c '%U:%G %a %i' $file)" "$(cat $file)"
+    done
+    """
+    return dict(line.split(" ", 1) for line in host.run(script, check=True).stdout.splitlines())
+
+
+def contents(host: Host) -> list[str]:
+    return [text.rpartition(" ")[2] for text in files(host).values()]
+
+
+def read_by_unit(host: Host) -> str:
+    return host.run("cat /run/has-read").stdout
+
+
+def run_of_unit(host: Host) -> str:
+    return host.run("systemctl show -p InvocationID --value reader.service").stdout.strip()
+
+
+def deploy(lab: Lab, directory: Path, host: Host, toplevel: str, given: list[dict[str, Any]], **more: Any) -> Played:
+    settings: dict[str, Any] = {"deploy_flake_toplevel": toplevel, "deploy_flake_limits": QUICK}
+    return play(lab, directory, DEPLOY, [host.name], **settings, deploy_flake_secrets=given, **more)
+
+
+def change_secrets(lab: Lab, directory: Path, host: Host, options: str = "", **given: Any) -> Played:
+    task = {"deploy_flake.nixos.system_secrets": {"limits": QUICK, **given}, "become": True}
+    return play(lab, directory, [{"hosts": "all", "gather_facts": False, "tasks": [task]}], [host.name], options)
+
+
+def forget(host: Host) -> None:
+    host.run("rm -rf /etc/secrets /run/secrets /var/lib/deploy-flake/secrets", check=False)
+
+
+@pytest.fixture
+def clean(whole: dict[str, Host]) -> Iterator[dict[str, Host]]:
+    """Hosts without secrets, which the next test gets without them as well."""
+    for host in whole.values():
+        forget(host)
+    yield whole
+    for host in whole.values():
+        forget(host)
+
+
+@pytest.fixture
+def host(clean: dict[str, Host], lab: Lab, tmp_path: Path) -> Host:
+    """One that runs reader.service with its first secrets."""
+    found = clean["host1"]
+    give_first(lab, tmp_path, found)
+    return found
+
+
+def give_first(lab: Lab, directory: Path, host: Host) -> str:
+    toplevel = build(host, "reads-secrets")
+    directory.mkdir(exist_ok=True)
+    played = deploy(lab, directory, host, toplevel, secrets("one", "first"))
+    assert played.code == 0, played.output
+    is_whole(host, toplevel, "committed")
+    return toplevel
+
+
+def test_placed_left_alone_and_changed(lab: Lab, clean: dict[str, Host], tmp_path: Path) -> None:
+    host = clean["host2"]
+    toplevel = give_first(lab, tmp_path, host)
+    first, run = files(host), run_of_unit(host)
+    assert first[TOKEN].startswith("nobody:root 440 ")
+    assert first[KEY].startswith("root:root 400 ")
+    assert (contents(host), read_by_unit(host)) == (["one", "first"], "onefirst")
+    assert host.run("find /var/lib/deploy-flake/secrets ! -user root -o -perm /077").stdout == ""
+
+    # The same once more: nothing is touched, nothing restarted.
+    again = deploy(lab, tmp_path, host, toplevel, secrets("one", "first"))
+    assert again.code == 0, again.output
+    result = again.of(host.name, "system_test")
+    assert (result["state"], result["secrets"], again.changed(host.name)) == ("unchanged", [], [])
+    assert (files(host), run_of_unit(host)) == (first, run)
+
+    # One of them: the system is not activated again, the other file is the same, the unit is restarted once.
+    booted = host.run("ls -l --time-style=full-iso /run/current-system /boot/loader/loader.conf 2>&1").stdout
+    changed = deploy(lab, tmp_path, host, toplevel, secrets("two", "first"))
+    assert changed.code == 0, changed.output
+    result = changed.of(host.name, "system_test")
+    change = {"name": "token", "path": TOKEN, "change": "content", "owner": "nobody", "group": "root", "mode": "0440"}
+    assert result["secrets"] == [change]
+    assert (files(host)[KEY], contents(host), read_by_unit(host)) == (first[KEY], ["two", "first"], "twofirst")
+    assert run_of_unit(host) != run
+    is_whole(host, toplevel, "committed")
+    assert last_record(host)["secrets"] == "token"
+    after = host.run("ls -l --time-style=full-iso /run/current-system /boot/loader/loader.conf 2>&1").stdout
+    assert after == booted
+
+    # Its mode alone.
+    given = secrets("two", "first", mode="0400")
+    changed = deploy(lab, tmp_path, host, toplevel, given)
+    assert [one["change"] for one in changed.of(host.name, "system_test")["secrets"]] == ["permissions"]
+    assert files(host)[TOKEN].startswith("nobody:root 400 ")
+
+
+def test_rollback_puts_the_old_ones_back(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Those files, and the unit has read them again; also one that is new, or that was removed, is as before."""
+    more = {"name": "more", "path": "/etc/secrets/more", "content": "x"}
+    assert change_secrets(lab, tmp_path, host, secrets=[*secrets("one", "first"), more]).code == 0
+    before, old = files(host), systems(host).running
+    assert len(before) == 3
+    new = build(host, "secrets")
+    given = [*secrets("two", "second"), {"name": "other", "path": "/etc/secrets/other", "content": "y"}]
+    with deploying(lab, host, new, confirm=False, secrets=given, remove_other_secrets=True) as deployment:
+        nobody_confirms_after(host, lambda: contents(host) == ["two", "second", "y"])
+        deployment.end()
+    is_whole(host, old, "rolled-back")
+    assert files(host) == before
+    wait_for(lambda: read_by_unit(host) == "onefirst", 10)
+
+
+def nobody_confirms_after(host: Host, holds: Callable[[], bool]) -> None:
+    wait_for(lambda: state(host) == "window")
+    assert holds(), files(host)
+    nobody_confirms(host)
+
+
+KILLS: list[Callable[[Host], None]] = [kill_main_process, kill_whole_cgroup, kill_both_units]
+STATES: list[tuple[str, dict[str, int]]] = [("activating", {}), ("settling", {"settle": 30}), ("window", {})]
+
+
+@pytest.mark.parametrize("turn", range(len(KILLS)))
+def test_kills(lab: Lab, clean: dict[str, Host], tmp_path: Path, turn: int) -> None:
+    """Each kill in each state, three states at a time on three shells."""
+
+    def case(number: int, host: Host) -> None:
+        old = give_first(lab, tmp_path / str(number), host)
+        before = files(host)
+        name, limits = STATES[(turn + number) % len(STATES)]
+        system = build(host, "hangs") if name == "activating" else build(host, "secrets")
+        options: dict[str, Any] = {"secrets": secrets("two", "second"), "limits": SHORT | limits}
+        with deploying(lab, host, system, confirm=False, **options) as deployment:
+            deployment.wait_for(name)
+            wait_for(lambda: contents(host) == ["two", "second"])
+            KILLS[turn](host)
+            wait_for(lambda: state(host) != name, 20)
+            deployment.end()
+        is_whole(host, old, "rolled-back")
+        assert files(host) == before
+        wait_for(lambda: read_by_unit(host) == "onefirst", 10)
+
+    at_once({host: partial(case, number) for number, host in enumerate(clean.values())})
+
+
+def secrets_alone(lab: Lab, host: Host, **options: Any) -> Deploying:
+    task = {"deploy_flake.nixos.system_secrets": {"limits": SHORT, "reconnect_timeout": 60, **options}, "become": True}
+    return Deploying(lab, host, [{"hosts": "all", "gather_facts": False, "tasks": [task]}])
+
+
+def test_secrets_without_a_deployment(lab: Lab, host: Host, tmp_path: Path) -> None:
+    old, run = systems(host), run_of_unit(host)
+    played = change_secrets(lab, tmp_path, host, secrets=secrets("two", "first"))
+    assert played.code == 0, played.output
+    result = played.of(host.name, "system_secrets")
+    assert (result["state"], [one["name"] for one in result["secrets"]]) == ("committed", ["token"])
+    assert (systems(host), contents(host), read_by_unit(host)) == (old, ["two", "first"], "twofirst")
+    assert run_of_unit(host) != run
+    is_whole(host, old.running, "committed")
+
+    again = change_secrets(lab, tmp_path, host, secrets=secrets("two", "first"))
+    assert (again.code, again.changed(host.name)) == (0, []), again.output
+
+
+@pytest.mark.parametrize("how", ["unit", "kill", "revoked"])
+def test_secrets_alone_are_undone(lab: Lab, host: Host, tmp_path: Path, how: str) -> None:
+    """Where a unit cannot be restarted, both units are killed, or nobody confirms."""
+    old, before = systems(host), files(host)
+    options: dict[str, Any] = {"secrets": secrets("two", "second"), "confirm": False}
+    if how == "unit":
+        options["secrets"] = secrets("two", "second", restart_units=["reader.service", "not-there.service"])
+    with secrets_alone(lab, host, **options) as task:
+        if how != "unit":
+            task.wait_for("window")
+            assert read_by_unit(host) == "twosecond"
+            (kill_both_units if how == "kill" else nobody_confirms)(host)
+        failed = task.end() != 0
+        assert failed or how != "unit", task.output
+        assert how != "unit" or "not-there.service" in task.output
+    is_whole(host, old.running, "rolled-back")
+    assert (systems(host), files(host)) == (old, before)
+    wait_for(lambda: read_by_unit(host) == "onefirst", 10)
+
+
+def test_removed_where_asked(lab: Lab, host: Host, tmp_path: Path) -> None:
+    key = secrets("one", "first")[1:]
+    kept = change_secrets(lab, tmp_path, host, secrets=key)
+    assert (kept.code, kept.changed(host.name), len(files(host))) == (0, [], 2), kept.output
+    gone = change_secrets(lab, tmp_path, host, secrets=key, remove_other_secrets=True)
+    assert gone.of(host.name, "system_secrets")["secrets"] == [{"name": "token", "path": TOKEN, "change": "removed"}]
+    assert contents(host) == ["first"]
+    assert host.run("ls /var/lib/deploy-flake/secrets/content").stdout == ""
+    gone = change_secrets(lab, tmp_path, host, remove_other_secrets=True)
+    assert (gone.code, files(host)) == (0, {}), gone.output
+    assert change_secrets(lab, tmp_path, host, remove_other_secrets=True).changed(host.name) == []
+
+
+def test_check_and_diff(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Which secrets, where and with which mode, and never what; nothing of it stays."""
+    before, toplevel = files(host), systems(host).running
+    given = secrets("not-to-be-seen", "first", mode="0400")
+    shown = [
+        change_secrets(lab, tmp_path, host, "--check --diff -v", secrets=given, remove_other_secrets=True),
+        deploy(lab, tmp_path, host, toplevel, given, options="--check --diff"),
+    ]
+    for played in shown:
+        assert played.code == 0, played.output
+        assert f"+secret token {TOKEN}, content, nobody:root 0400" in played.output, played.output
+        assert "not-to-be-seen" not in played.output
+    assert files(host) == before
+    settled(host)
+
+
+def test_places_that_are_refused(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Before anything is changed, with what mends it."""
+    host.run("mkdir -p /srv/open && chmod 777 /srv/open && ln -sfn /etc/secrets /srv/link", check=True)
+    before = files(host), last_record(host)["id"]
+    bad = {
+        "/srv/open/x": "in which others than root can write",
+        "/srv/link/x": "/etc/secrets",
+        "/etc/ssh": "no regular file",
+    }
+    for path, words in bad.items():
+        played = change_secrets(lab, tmp_path, host, secrets=[{"name": "x", "path": path, "content": "x"}])
+        failure = played.failure(host.name)
+        assert (failure["reason"], words in failure["msg"]) == ("bad-secret", True), played.output
+    unknown = [{"name": "x", "path": "/etc/secrets/more", "content": "x", "owner": "nobody-here"}]
+    assert change_secrets(lab, tmp_path, host, secrets=unknown).failure(host.name)["reason"] == "no-user"
+    assert (files(host), last_record(host)["id"]) == before
+    settled(host)
+
+
+def test_wrong_options_touch_no_host(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """For the role, all hosts of the play are looked at first; nobody answers at that port."""
+    for change, words in {"mode": "in quotes", "path": "absolute"}.items():
+        given = secrets("not-to-be-seen", "first")
+        given[0][change] = 256
+        played = play(
+            lab, tmp_path, DEPLOY, [host.name], deploy_flake_toplevel=systems(host).running, deploy_flake_secrets=given,
+            ansible_port=1,
+        )  # fmt: skip
+        assert played.code != 0
+        assert not played.unreachable, played.output
+        assert words in played.output
+        assert "not-to-be-seen" not in played.output
+    for wrong in (
+        "not-to-be-seen",
+        ["not-to-be-seen"],
+        [{"name": "a", "path": "/x", "content": {"a": "not-to-be-seen"}}],
+    ):
+        played = play(
+            lab, tmp_path, DEPLOY, [host.name], deploy_flake_toplevel=systems(host).running, deploy_flake_secrets=wrong,
+            ansible_port=1,
+        )  # fmt: skip
+        assert played.code != 0
+        assert not played.unreachable, played.output
+        assert "not-to-be-seen" not in played.output, played.output
+
+
+def test_full_disk_and_full_run(lab: Lab, host: Host, tmp_path: Path) -> None:
+    before = files(host)
+    big = secrets("two", "x" * 900_000)
+    host.run("cat /dev/zero >/run/filler 2>/dev/null; head -c 1 /dev/zero >>/run/filler", check=False)
+    try:
+        played = change_secrets(lab, tmp_path, host, secrets=big)
+        assert played.failure(host.name)["reason"] == "no-space", played.output
+    finally:
+        host.run("rm -f /run/filler", check=True)
+    host.fill_disk()
+    try:
+        played = change_secrets(lab, tmp_path, host, secrets=big)
+        assert played.failure(host.name)["state"] in ("refused", "rolled-back"), played.output
+    finally:
+        host.free_disk()
+    settled(host)
+    assert files(host) == before
+    assert change_secrets(lab, tmp_path, host, secrets=secrets("two", "second")).code == 0
+    assert contents(host) == ["two", "second"]
+
+
+def test_there_again_after_a_boot(lab: Lab, clean: dict[str, Host], tmp_path: Path) -> None:
+    """With the unit of the NixOS module what is below /run is there before the units that read it."""
+    host = clean["host3"]
+    toplevel = build(host, "secrets")
+    assert deploy(lab, tmp_path, host, toplevel, secrets("one", "first")).code == 0
+    before = files(host)
+    leader = host.leader
+    host.run("systemctl reboot", check=False)
+    boots_again(host, leader)
+    wait_for(lambda: read_by_unit(host) == "onefirst", 60)
+    assert [text.split()[:2] for text in files(host).values()] == [text.split()[:2] for text in before.values()]
+    assert contents(host) == ["one", "first"]
+    deploys_again(lab, host)
+
+
+@pytest.mark.parametrize("fault", ["reads-secrets", "secrets"])
+def test_power_lost_in_the_window(lab: Lab, clean: dict[str, Host], tmp_path: Path, fault: str) -> None:
+    """The previous system is booted with the secrets that it had, and the next deployment says what happened."""
+    host = clean["host1" if fault == "secrets" else "host2"]
+    old = build(host, fault)
+    assert deploy(lab, tmp_path, host, old, secrets("one", "first")).code == 0
+    new = build(host, "secrets" if fault == "reads-secrets" else "reads-secrets")
+    with deploying(lab, host, new, confirm=False, secrets=secrets("two", "second")) as deployment:
+        deployment.wait_for("window")
+        assert contents(host) == ["two", "second"]
+        host.power_off()
+        deployment.kill()
+    # Where its secret is gone, the unit fails.
+    host.power_on(wait=False)
+    host.wait_ssh(90)
+    expected = ["one", "first"] if fault == "secrets" else ["first"]
+    wait_for(lambda: contents(host) == expected, 30)
+    assert host.run("ls -d /var/lib/deploy-flake/secrets.open /etc/systemd/system.attached").stdout == ""
+    if fault == "reads-secrets":
+        # Without the unit what was below /run has gone with the boot.
+        host.run("systemctl stop reader.service; systemctl reset-failed")
+    played = deploy(lab, tmp_path, host, old, secrets("one", "first"), deploy_flake_health_policy="no_new_failures")
+    assert played.code == 0, played.output
+    assert (contents(host), systems(host).running) == (["one", "first"], old)
+    settled(host)
+
+
+def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -> None:
+    """Neither in arguments, environments, units, files that others can read, logs, results nor artifacts; with -vvv."""
+    host = clean["host3"]
+    word = f"s3cr3t-{token_hex(8)}"
+    (tmp_path / "word").write_text(word, encoding="utf-8")
+    # One comes from a file by a lookup, the other one by a command, so nobody has them in his arguments.
+    given = secrets("", "", mode="0400")
+    given[0]["content"] = f"{{{{ lookup('ansible.builtin.file', '{tmp_path}/word') }}}}"
+    given[1] = {key: value for key, value in given[1].items() if key != "content"}
+    given[1]["command"] = ["cat", f"{tmp_path}/word"]
+    (tmp_path / "vars.yml").write_text(json.dumps({"deploy_flake_secrets": given}), encoding="utf-8")
+    (host.root / "root/word").write_text(word, encoding="utf-8")
+    script = """
+    for unit in $(systemctl list-units --plain --no-legend 'deploy-flake*' | cut -d' ' -f1); do
+        systemctl show "$unit" | grep -F -f /root/word
+    done
+    find /run /tmp /var /home /nix/var /etc -xdev -type f -perm /044 -size -100k -exec grep -lF -f /root/word {} + |
+        grep -v '^/run/has-read$'
+    find /etc /home /nix/var /root /run /tmp /var -xdev -type f -size -100k ! -path /root/word -exec \\
+        grep -lF -f /root/word {} + |
+        grep -v -e '^/run/deploy-flake-secrets/' -e '^/run/secrets/' -e '^/etc/secrets/' \\
+            -e '^/var/lib/deploy-flake/secrets/' -e '^/run/has-read$'
+    """
+    seen: list[str] = []
+    over = threading.Event()
+
+    def watch(look: Callable[[], str], pause: float) -> None:
+        while not over.is_set():
+            seen.append(look())
+            time.sleep(pause)
+
+    looks = [(lambda: host.run(script, check=False).stdout, 3.0), (partial(processes_with, word), 0.1)]
+    watchers = [threading.Thread(target=watch, args=look) for look in looks]
+    for watcher in watchers:
+        watcher.start()
+    try:
+        options = f"-e @{tmp_path}/vars.yml -vvv --diff"
+        more = {"deploy_flake_limits": SHORT, "deploy_flake_remove_other_secrets": True}
+        # Undone, and then kept.
+        runs = [
+            play(lab, tmp_path, DEPLOY, [host.name], options, deploy_flake_toplevel=build(host, fault), **more)
+            for fault in ("hangs", "reads-secrets")
+        ]
+    finally:
+        over.set()
+        for watcher in watchers:
+            watcher.join()
+    assert [run.code for run in runs] == [2, 0], runs[-1].output
+    assert contents(host) == [word, word]
+    assert len(seen) > 30
+    assert not any(seen), set(seen)
+    assert all(word not in run.output for run in runs)
+    # What ansible-runner keeps of a run, but for what the test itself has written.
+    kept = [file for file in tmp_path.rglob("*") if file.is_file() and file != tmp_path / "word"]
+    assert [file for file in kept if word.encode() in file.read_bytes()] == []
+    assert word not in host.run("journalctl --no-pager -o cat").stdout
+    assert word not in host.run("cat /var/lib/deploy-flake/deployments.jsonl").stdout
