@@ -16,7 +16,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible.template import Templar
-from ansible.utils.sentinel import Sentinel
+from ansible.utils.sentinel import Sentinel  # type: ignore[attr-defined]
 
 from .._codes import Refusal
 from .answer import HostError

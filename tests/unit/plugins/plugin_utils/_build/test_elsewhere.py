@@ -165,19 +165,18 @@ def test_the_same_name_in_two_builds_is_two_systems(flake: str, tmp_path: Path, 
     directory = tmp_path / "another"
     directory.mkdir()
     (directory / "flake.nix").write_text("{ description = ''another''; }")
-    theirs = {"flake": f"path:{directory}"}
-    theirs |= {"build_args": {"build_args": ["--impure"]}, "nix_config": {"nix_config": "cores = 1"}}.get(other, {})
+    theirs = f"path:{directory}" if other == "flake" else flake
+    given: dict[str, Any] = {"build_together": together, "configuration": "web1"}
     if other != "flake":
-        theirs["flake"] = flake
+        given[other] = {"build_args": ["--impure"], "nix_config": "cores = 1"}[other]
     builder = Builder(builds_all=together)
     built(flake, Deployed("web1"), builder, build_together=together)
     begun = len(builder.builds)
     built(flake, Deployed("web2"), builder, configuration="web1", build_together=together)
     assert len(builder.builds) == begun
-    given = {"build_together": together, "configuration": "web1"} | theirs
-    result = built(given.pop("flake"), Deployed("web1"), builder, **given)
+    result = built(theirs, Deployed("web1"), builder, **given)
     assert len(builder.builds) > begun
-    assert result["flake"] == theirs["flake"]
+    assert result["flake"] == theirs
 
 
 def test_work_is_spread(flake: str) -> None:

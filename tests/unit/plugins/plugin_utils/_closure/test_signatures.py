@@ -49,7 +49,7 @@ def test_every_form_says_the_same(form: str) -> None:
         "Sig: lab-1:c2ln",
     ]
     assert said[LEAF].narinfo.endswith(f"NarHash: {HASH}\nNarSize: 8\nReferences: \nCA: fixed:r:{HASH}\n")
-    assert (said[TOP].hash, said[TOP].size, said[TOP].references) == (parse_sha256(HASH), 120, {LEAF})
+    assert (said[TOP].hash, said[TOP].size, said[TOP].references) == (parse_sha256(HASH), 120, frozenset({LEAF}))
     heads = [line for line in write([LEAF, TOP], said).splitlines() if line.startswith("path ")]
     assert heads == [f"path {name(LEAF)}", f"path {name(TOP)}"]
 

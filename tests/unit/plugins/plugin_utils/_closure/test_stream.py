@@ -103,7 +103,7 @@ SOMETHING_ELSE: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "deep": lambda: number(1) + text(b"nix-archive-1") + b"".join(map(text, DEEP)) * 2000,
 }
-DEEP = (b"(", b"type", b"directory", b"entry", b"(", b"name", b"a", b"node")
+DEEP: tuple[bytes, ...] = (b"(", b"type", b"directory", b"entry", b"(", b"name", b"a", b"node")
 
 
 @pytest.mark.parametrize("packed", [True, False])

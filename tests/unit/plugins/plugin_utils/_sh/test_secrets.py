@@ -132,8 +132,8 @@ PLACED = {"etc/secrets/db": "400 one\n", "run/secrets/token": "400 t'o$k`en"}
 STORED = {"var/deploy-flake/secrets/content/token": "400 t'o$k`en"}
 
 
-def placed(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = FIRST, **more: str) -> dict[str, str]:
-    sandbox.send(secrets, **more)
+def placed(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = FIRST, others: str = "keep") -> dict[str, str]:
+    sandbox.send(secrets, others)
     for task in ("prepare", "place", "restart", "keep"):
         sandbox.does(task)
     return sandbox.files()
