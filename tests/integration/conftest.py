@@ -14,10 +14,9 @@ from integration.faulting import at_rest
 from integration.playing import copy_of_the_flake
 
 from lab import Host, Lab, Machine
+from lab.machine_image import LOADERS
 
 COUNT = 3
-# What the machines boot with.
-LOADERS = ("grub", "systemd-boot")
 
 
 @pytest.fixture(scope="session")

@@ -23,13 +23,23 @@ from integration.playing import PATIENT, Systems, change_the_flake, deploy, forg
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
 from lab import Lab, Machine
 from lab.crashes import crashes
-from lab.machine_image import BOOT_START, ROOT_START
+from lab.machine_image import BOOT_START, LOADERS, ROOT_START
 from lab.shell import LabError
 
 # Where the boot loader makes no difference.
 GRUB = pytest.mark.parametrize("machine", ["grub"], indirect=True)
 
 
+def short_with(loader: str) -> pytest.MarkDecorator:
+    """For both, of which one is for `make test`: the two machines do their share beside one another."""
+    return pytest.mark.parametrize(
+        "machine",
+        [each if each == loader else pytest.param(each, marks=pytest.mark.long) for each in LOADERS],
+        indirect=True,
+    )
+
+
+@short_with("systemd-boot")
 def test_deploy(with_machines: Lab, machine: Machine, flake: Path, tmp_path: Path) -> None:
     """The power is cut as soon as the controller knows that it is committed: it boots the new system."""
     change_the_flake(flake, "2")
@@ -45,6 +55,7 @@ def test_deploy(with_machines: Lab, machine: Machine, flake: Path, tmp_path: Pat
     assert remains(machine) == ""
 
 
+@short_with("grub")
 def test_trial(with_machines: Lab, machine: Machine) -> None:
     """A new kernel is booted once by the loader itself, and is kept."""
     new = build(machine, "new-kernel")
