@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook import Playbook
 from ansible.playbook.play_context import PlayContext
-from ansible.plugins.loader import become_loader, connection_loader
+from ansible.plugins.loader import become_loader, connection_loader, init_plugin_loader
 from ansible.template import Templar
+from ansible.utils.collection_loader._collection_config import AnsibleCollectionConfig
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
@@ -52,6 +55,17 @@ PASSWORDS = {"conn_pass": "asked-k", "become_pass": "asked-K"}
 
 
 @pytest.fixture(autouse=True)
+def _loader_of_collections() -> Iterator[None]:
+    """Ansible finds no module without it; pytest-ansible brings one."""
+    is_there = AnsibleCollectionConfig.collection_finder is not None
+    if not is_there:
+        init_plugin_loader()
+    yield
+    if not is_there:
+        _AnsibleCollectionFinder._remove()
+
+
+@pytest.fixture(autouse=True)
 def _of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Ansible has of it where nothing was said."""
     said = {"connection": "ssh", "become": False, "become_method": "sudo", "verbosity": 0}
@@ -68,8 +82,7 @@ class Playing:
         inventory = InventoryManager(loader=loader, sources=[str(file)])
         manager = VariableManager(loader=loader, inventory=inventory)
         self._loader, self._manager, self._inventory = loader, manager, inventory
-        # Without its collection: pytest has no loader of collections.
-        task = {"ping": {}, **keywords.pop("task", {})}
+        task = {"ansible.builtin.ping": {}, **keywords.pop("task", {})}
         play = {"hosts": "all", "gather_facts": False, "tasks": [task], **keywords}
         playbook = tmp_path / "play.yml"
         playbook.write_text(json.dumps([play]))
