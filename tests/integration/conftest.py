@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,13 @@ from integration.playing import copy_of_the_flake
 
 from lab import Host, Lab, Machine
 from lab.machine_image import LOADERS
+from lab.state import State
 
 COUNT = 3
+
+# Each worker of pytest-xdist has a lab of its own: hosts are made new, and have faults, for one test at a time.
+if (worker := int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))) > 0:
+    os.environ["DEPLOY_FLAKE_LAB_DIR"] = f"{State().dir}-{worker + 1}"
 
 
 @pytest.fixture(scope="session")

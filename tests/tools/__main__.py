@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tools import bench, checks, collection, demo, environments, generated, model, picture, soak, suite
-from tools.shell import BUILD, ROOT, Background, Failed, forget_git, need_programs, run, say
+from tools.shell import BUILD, ROOT, Background, Failed, forget_git, need_programs, say
 
 
 def test() -> list[str]:
@@ -23,28 +23,17 @@ def test() -> list[str]:
     """
     install()
     need_programs(suite.PROGRAMS | checks.PROGRAMS | model.PROGRAMS)
-    with _behind("with-faults") as with_faults, _behind("without-faults") as without_faults:
+    with Background([sys.executable, "-m", "tools", "integration"], BUILD / "integration.log") as in_labs:
         failed = checks.every_check() + model.model() + suite.beside_the_integration_tests()
         # They are emulated: their tests have limits that others at work would make them miss. Booting has time.
         failed += suite.machines_up()
-        for behind in (with_faults, without_faults):
-            behind.process.wait()
+        in_labs.process.wait()
         failed += suite.on_machines()
-        for behind, title in ((with_faults, "with faults"), (without_faults, "without faults")):
-            failed += [] if behind.follow() else [f"the tests in the lab {title}"]
-        return failed
-
-
-def _behind(target: str) -> Background:
-    return Background([sys.executable, "-m", "tools", target], BUILD / f"{target}.log")
+        return failed + ([] if in_labs.follow() else ["the tests in the labs"])
 
 
 def unit() -> list[str]:
     return suite.unit(environments.newest())
-
-
-def integration() -> list[str]:
-    return suite.integration(environments.newest())
 
 
 def install() -> list[str]:
@@ -59,10 +48,8 @@ def generate() -> list[str]:
 
 def clean() -> list[str]:
     # Only root has started any.
-    labs: list[dict[str, str]] = [{}, *({"DEPLOY_FLAKE_LAB_DIR": lab} for lab in suite.OTHER_LABS)]
-    for lab in labs if os.geteuid() == 0 else []:
-        if not run([ROOT / "tests/lab/lab", "down"], env=lab):
-            return ["stopping the lab"]
+    if os.geteuid() == 0 and not suite.stop_labs():
+        return ["stopping the lab"]
     environments = ROOT / ".venv"
     if environments.is_symlink():
         environments.unlink()
@@ -78,7 +65,7 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
     "collection": install,
     "demo": demo.demo,
     "generate": generate,
-    "integration": integration,
+    "integration": suite.integration,
     "lint": checks.every_check,
     "model": model.model,
     "on-systemd-boot": partial(suite.on_machine, "systemd-boot"),
@@ -89,8 +76,6 @@ TARGETS: dict[str, Callable[[], list[str]]] = {
     "vm-soak": soak.vm_soak,
     "test": test,
     "unit": unit,
-    "with-faults": suite.with_faults,
-    "without-faults": suite.without_faults,
 }
 
 

@@ -20,25 +20,32 @@ PROGRAMS = {**SHELLS, "shellcheck": "shellcheck", "ssh": "openssh-client", "ssh-
 
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
-FAULTS = "test_fault_*.py"
 MACHINES = f"{INTEGRATION}/test_machine.py"
 
-# Labs beside the one that is used where none is named.
-FAULTS_LAB = "/var/cache/deploy-flake-lab-2"
-CORE_LAB = "/var/cache/deploy-flake-lab-3"
-MACHINES_LAB = "/var/cache/deploy-flake-lab-vm"
-OTHER_LABS = (FAULTS_LAB, CORE_LAB, MACHINES_LAB)
+# Labs beside the one that is used where none is named: those of the other workers, as tests/integration/conftest.py
+# names them, and two more.
+LAB = "/var/cache/deploy-flake-lab"
+WORKERS = 3
+CORE_LAB = f"{LAB}-core"
+MACHINES_LAB = f"{LAB}-vm"
+OTHER_LABS = (*(f"{LAB}-{number}" for number in range(2, WORKERS + 1)), CORE_LAB, MACHINES_LAB)
 
 
-def without_faults() -> list[str]:
-    """The newest pair's integration tests but those with faults, which take as long."""
-    return _pytest(environments.newest(), [INTEGRATION, f"--ignore-glob=*/{FAULTS}", f"--ignore={MACHINES}"])
+def integration() -> list[str]:
+    """The newest pair's integration tests, which wait most of the time, so several labs are at work."""
+    workers = ["-n", str(WORKERS), "--dist", "loadfile"]
+    try:
+        return _pytest(environments.newest(), [*workers, INTEGRATION, f"--ignore={MACHINES}"])
+    except KeyboardInterrupt:
+        # Workers are ended as they are, and stop no lab.
+        stop_labs()
+        raise
 
 
-def with_faults() -> list[str]:
-    """The newest pair's integration tests with faults, in a lab of their own."""
-    files = [str(file.relative_to(ROOT)) for file in sorted((ROOT / INTEGRATION).glob(FAULTS))]
-    return _pytest(environments.newest(), files, lab=FAULTS_LAB)
+def stop_labs() -> bool:
+    """All that tests use, and no other one."""
+    labs: list[dict[str, str]] = [{}, *({"DEPLOY_FLAKE_LAB_DIR": lab} for lab in OTHER_LABS)]
+    return all(run([ROOT / "tests/lab/lab", "down"], env=lab) for lab in labs)
 
 
 def on_machines(*, long: bool = False) -> list[str]:
@@ -106,10 +113,6 @@ def _with_another(pair: Pair) -> list[str]:
 
 def unit(pair: Pair) -> list[str]:
     return _pytest(pair, [UNIT], plugin=False) + _pytest(pair, [UNIT], measured=True)
-
-
-def integration(pair: Pair) -> list[str]:
-    return _pytest(pair, [INTEGRATION, f"--ignore={MACHINES}"])
 
 
 def _pytest(
