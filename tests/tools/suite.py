@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,8 +36,13 @@ OTHER_LABS = (*(f"{LAB}-{number}" for number in range(2, WORKERS + 1)), CORE_LAB
 def integration() -> list[str]:
     """The newest pair's integration tests, which wait most of the time, so several labs are at work."""
     workers = ["-n", str(WORKERS), "--dist", "loadfile"]
+    # Sockets are made below it, and their paths may have a hundred characters; workers make it longer.
+    temporary = tempfile.mkdtemp(prefix="labs-", dir="/tmp")
     try:
-        return _pytest(environments.newest(), [*workers, INTEGRATION, f"--ignore={MACHINES}"])
+        arguments = [*workers, f"--basetemp={temporary}", INTEGRATION, f"--ignore={MACHINES}"]
+        if not (failed := _pytest(environments.newest(), arguments)):
+            shutil.rmtree(temporary, ignore_errors=True)
+        return failed
     except KeyboardInterrupt:
         # Workers are ended as they are, and stop no lab.
         stop_labs()
