@@ -67,9 +67,11 @@ options:
       - What to allow that is refused otherwise.
       - V(secrets_in_flake), files that look like secrets in a directory without git, which goes to the host whole. See
         M(deploy_flake.nixos.flake_copy). Of a flake that git tracks it leaves out the warning.
+      - V(little_space), a host that has less free space on C(/nix) than what another host has built for it has bytes.
+        For file systems that compress or share what they have. See O(build_on).
     type: list
     elements: str
-    choices: [secrets_in_flake]
+    choices: [secrets_in_flake, little_space]
     default: []
 extends_documentation_fragment:
   - deploy_flake.nixos.build

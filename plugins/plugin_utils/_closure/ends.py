@@ -292,7 +292,7 @@ class Target:
         raise HostError(
             f"{self.host.name} has {free >> 10} MiB free on /nix, and needs {needed >> 10} MiB for what it lacks of the"
             " closure; nothing was copied. Free some with the playbook generations, with deploy_flake_collect_garbage;"
-            " or, where its file system compresses, allow 'little_space'",
+            " or, where its file system compresses, allow 'little_space' (deploy_flake_allow)",
             Refusal.NO_SPACE,
         )
 
