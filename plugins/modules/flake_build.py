@@ -54,8 +54,11 @@ options:
         the next deployment on the host has ended.
       - Outputs other than C(out) get links of their own, with C(-) and their name behind the path, as with
         C(nix build --out-link).
-      - Root makes it, and directories that are missing. Where something else is than a link into C(/nix/store), that
-        stays, and the task fails before anything is built.
+      - Root makes it, and directories that are missing. Where something else is than the link of an earlier build, as a
+        link of the system's own such as C(/run/current-system), that stays, and the task fails before anything is
+        built.
+      - So it does where a directory above it is a link, belongs to another user than root and the one who logs in, or
+        can be written to by others.
       - In check mode no link is made.
     type: str
   build_timeout:

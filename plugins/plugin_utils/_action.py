@@ -34,6 +34,7 @@ from ._flake.reference import FlakeError
 from ._host.answer import HostError
 from ._host.connection import BEGUN, Host
 from ._host.others import action_on, variables_of
+from ._lists import split_lists
 from ._numbers import too_small
 from ._printable import printable
 from ._secrets.shape import misshapen
@@ -104,6 +105,7 @@ class HostAction(ActionBase):
             for name, value in self._task.args.items()
             if value is not None and (value != "" or "default" in spec.get(name, {}))
         }
+        self._task.args = split_lists(spec, self._task.args)
         if wrong := "; ".join(misshapen(spec, self._task.args)):
             raise AnsibleActionFail(wrong)
         _valid, options = self.validate_argument_spec(argument_spec=spec, **self.rules)  # type: ignore[no-untyped-call]
