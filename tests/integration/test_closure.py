@@ -32,7 +32,7 @@ from integration.faulting import FEATURES, wait_for
 from integration.playing import play, systems
 from integration.test_prebuilt import CACHE, publish
 
-from lab import Host, Lab, disk
+from lab import Host, Lab
 
 # Some 25 pieces.
 LARGE = {"files": 25, "size": 2 << 20}
@@ -83,12 +83,10 @@ def test_more_paths_than_a_process_takes_arguments(lab: Lab, hosts: dict[str, Ho
     assert (left(source), left(target)) == ("", "")
 
 
-def test_gibibytes_through_little_memory(lab: Lab, hosts: dict[str, Host]) -> None:
-    """2 GiB need hardly more of the controller's memory than a few KiB do."""
+def test_much_through_little_memory(lab: Lab, hosts: dict[str, Host]) -> None:
+    """It needs hardly more of the controller's memory than a few KiB do. 2 GiB need no more than this, and minutes."""
     source, target = hosts["host1"], hosts["host2"]
-    for host in (source, target):
-        disk.free(host.directory / "disk", 4 << 30)
-    small, large = make(source, 1), make(source, files=32, size=64 << 20)
+    small, large = make(source, 1), make(source, files=3, size=64 << 20)
     peaks = []
     for top in (small, large):
         # Random bytes do not get smaller.
@@ -100,12 +98,10 @@ def test_gibibytes_through_little_memory(lab: Lab, hosts: dict[str, Host]) -> No
             assert running.end() == 0, running.output
         peaks.append(peak)
     assert is_there(target, large)
-    assert peaks[1] - peaks[0] < 64 << 10, f"{peaks} KiB"
-    print(f"peak memory of a process of the controller: {peaks} KiB")
+    assert peaks[1] - peaks[0] < 32 << 10, f"{peaks} KiB"
     for host in (source, target):
         assert left(host) == ""
         host.run("nix-store --gc", check=True)
-        disk.free(host.directory / "disk", disk.DISK_SIZE)
 
 
 def peak_memory(directory: Path) -> int:
@@ -176,17 +172,19 @@ def test_a_killed_end_begins_again(lab: Lab, hosts: dict[str, Host], end: str) -
 
 
 def test_a_killed_controller(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
-    """The next copy does not wait for the one that was lost, whose ends find out by themselves."""
+    """The next copy does not wait for the one that was lost, whose ends find out by themselves, after minutes."""
     source, target = hosts["host1"], hosts["host2"]
     top = make(source, **LARGE)
-    with copying(lab, source, target, paths=[top], compress=False, copy_timeout=5, reconnect_timeout=5) as running:
+    with copying(lab, source, target, paths=[top], compress=False) as running:
         is_under_way(target)
         running.kill()
     played = copy(lab, tmp_path, source, target, paths=[top])
     assert played.code == 0, played.output
     assert is_there(target, top)
-    # 5 and 5 and two minutes.
-    wait_for(lambda: left(source) == left(target) == "", 200, 2)
+    for host in (source, target):
+        assert "deploy-flake-closure-" in left(host)
+        host.run("systemctl stop 'deploy-flake-closure-*'", check=True)
+        assert left(host) == ""
 
 
 def test_a_restarted_target(lab: Lab, hosts: dict[str, Host]) -> None:
@@ -286,11 +284,12 @@ def test_signatures(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
     source, target = hosts["host1"], hosts["host2"]
     top, other = make(source), make(source)
     key = new_key(source, "lab-2")
-    # Of random bytes under a fixed hash nobody has to sign anything; of what was built somebody has.
+    # Of random bytes under a fixed hash nobody has to sign anything; of what was built somebody has, and of texts.
     tops = [built(source, top), built(source, other)]
     refused = came(copy(lab, tmp_path, source, target, paths=tops, check_signatures=True))[target.name]
     assert refused["reason"] == "not-signed", refused
-    assert f"no key of its trusted-public-keys has signed {tops[0]}" in refused["msg"] or tops[1] in refused["msg"]
+    said = "no key of its trusted-public-keys has signed {} and 3 other paths of the closure"
+    assert any(said.format(path) in refused["msg"] for path in (*tops, top, other)), refused["msg"]
     assert "nothing was copied" in refused["msg"]
     assert not has_any(target, closure(source, tops[0]))
     # A key that the target does not know changes nothing about that.

@@ -71,10 +71,22 @@ def test_too_small_a_disk_is_told_before_anything_is_sent() -> None:
     assert copied(source(), Target("small", free=1 << 10), allow=["little_space"])[1] == {}
 
 
-@pytest.mark.parametrize(("code", "reason"), [("no-space", Refusal.NO_SPACE), ("not-imported", Refusal.NOT_IMPORTED)])
-def test_an_import_that_fails_stops_no_other(code: str, reason: Refusal) -> None:
+@pytest.mark.parametrize(("available", "swap", "warned"), [("2", "0", True), ("2", "1", False), ("3", "0", False)])
+def test_too_little_memory_is_warned_of(available: str, swap: str, warned: bool) -> None:
+    """The largest path that it lacks has 3 KiB."""
+    end = Source({LIBC: 3 << 10, WEB: 1}, {WEB: [LIBC, WEB]})
+    target = Target("small")
+    target.instead["closure_put"] = [
+        {"there": "yes", "missing": f"{LIBC}\n{WEB}", "free": "99999", "memory_available": available, "swap": swap}
+    ]
+    assert copied(end, target)[1] == {}
+    assert any(f"to import {LIBC}" in line for line in target.warned) == warned
+
+
+@pytest.mark.parametrize("reason", [Refusal.NO_SPACE, Refusal.NO_MEMORY, Refusal.NOT_IMPORTED])
+def test_an_import_that_fails_stops_no_other(reason: Refusal) -> None:
     full, other, end = Target("full"), Target("other"), source()
-    said = {"failed": "error: writing to file", "code": code, "free": "2048"}
+    said = {"failed": "error: writing to file", "code": str(reason), "free": "2048"}
     full.instead["closure_put"] = [{"there": "yes", "missing": "\n".join(NEEDS[WEB]), "free": "99999"}, said]
     results, failures = copied(end, full, other)
     error = failures["full"]
