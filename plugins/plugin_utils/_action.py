@@ -114,10 +114,15 @@ class HostAction(ActionBase):
         return dict(options)
 
     @property
+    def forks(self) -> int:
+        """How many hosts Ansible works on at a time."""
+        return int(self.task_vars.get("ansible_forks") or _FORKS)
+
+    @property
     def context(self) -> Context:
         """What the work has to know of the run."""
-        hosts, forks = len(self.task_vars.get("ansible_play_hosts_all", ())), self.task_vars.get("ansible_forks")
-        batches = math.ceil(hosts / int(forks or _FORKS))
+        hosts = len(self.task_vars.get("ansible_play_hosts_all", ()))
+        batches = math.ceil(hosts / self.forks)
         # Ansible makes its constants as it starts.
         others = OtherNames(Path(constants.DEFAULT_LOCAL_TMP))  # type: ignore[attr-defined]
         return Context(self.check_mode, self.diff_mode, batches, self._strategy_without_step(), others)

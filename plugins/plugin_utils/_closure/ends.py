@@ -137,13 +137,19 @@ class Source:
                 ),
             )
             if answer.get("last"):
-                return self._checked(Piece(base64.b64decode(answer.get("piece")), answer.get("last") == "yes"))
+                return self._checked(Piece(self._decoded(answer.get("piece")), answer.get("last") == "yes"))
             if answer.get("failed"):
                 raise HostError(f"{self.host.name} could not read it: {answer.get('failed')}", Refusal.NOT_EXPORTED)
             if time.monotonic() > ends:
                 raise HostError(
                     f"{self.host.name} has handed out nothing for {self._settings.copy_timeout} s", Refusal.TOO_SLOW
                 )
+
+    def _decoded(self, text: str) -> bytes:
+        try:
+            return base64.b64decode(text)
+        except ValueError as error:
+            raise HostError(f"{self.host.name} has sent a piece that is none: {error}", Refusal.NO_ANSWER) from error
 
     def _checked(self, piece: Piece) -> Piece:
         if self._checks:
@@ -216,7 +222,8 @@ class Target:
         self._refuse_without_room(closure.size(missing), number(answer.get("free")))
         self._largest = max((closure.sizes[path], path) for path in missing) if missing else (0, "")
         self._warn_of_memory(number(answer.get("memory_available")), number(answer.get("swap")))
-        if settings.how.check_signatures:
+        # What it has fetched itself it has looked at.
+        if settings.how.check_signatures and missing:
             self._have_it_trust([path for path in closure.of(self.host.name) if path in missing], closure.signed)
         return missing
 
@@ -250,10 +257,12 @@ class Target:
     def end(self) -> None:
         """Wait until all of it is in the store, and is kept for a deployment."""
         self._wait(str(self.batches), self._settings.copy_timeout, "has not put into its store what it got")
-        self._ask(
+        answer = self._ask(
             "ending the copy",
             lambda: self.host.run("closure_end", limit=_LOOK, id=self._name, end="to", tops=self._tops),
         )
+        if unsigned := answer.get("unsigned"):
+            self.host.warn(f"has the closure, and could not keep what it was signed with: {unsigned}")
         self.complete = True
 
     def give_up(self) -> None:
