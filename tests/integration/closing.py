@@ -48,7 +48,7 @@ def built(host: Host, needed: str) -> str:
     name = f"built-{needed.rpartition('/')[2][-12:]}"
     text = f"""derivation {{
         name = "{name}"; system = builtins.currentSystem; builder = "/bin/sh";
-        args = [ "-c" "echo ${{builtins.storePath {needed}}} >$out" ];
+        args = [ "-c" "echo what was signed: ${{builtins.storePath {needed}}} >$out" ];
     }}"""
     return host.run(["nix-build", "--no-out-link", "--expr", text], check=True).stdout.strip()
 

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from integration.closing import (
@@ -34,6 +36,8 @@ from integration.test_prebuilt import CACHE, publish
 
 from lab import Host, Lab
 
+# The first directory with tools that the scripts look into.
+FIRST = "/run/wrappers/bin"
 # Some 25 pieces.
 LARGE = {"files": 25, "size": 2 << 20}
 
@@ -275,6 +279,15 @@ def test_substituters_of_the_target(lab: Lab, hosts: dict[str, Host], tmp_path: 
         assert played.code == 0, played.output
     result = came(played)[target.name]
     assert (result["substituted"], result["copied"]) == (4, 1), result
+    # With one that takes all its time what is lacking is sent.
+    slow = make(source)
+    with socket.create_server((lab.state.controller_address, 0)) as silent:
+        address = f"http://{lab.state.controller_address}:{silent.getsockname()[1]}"
+        with nix_conf(target, f"substituters = {address}"):
+            given: dict[str, Any] = {"paths": [slow], "substitute": True, "fetch_timeout": 3}
+            played = copy(lab, tmp_path, source, target, **given)
+            assert played.code == 0, played.output
+    assert (came(played)[target.name]["substituted"], came(played)[target.name]["copied"]) == (0, 4)
     assert is_there(target, top)
     assert (left(source), left(target)) == ("", "")
 
@@ -311,23 +324,34 @@ def test_signatures(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
 
 
 def test_what_comes_is_what_was_signed(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
-    """A source that shows one thing and sends another: it does not stay on the target."""
+    """A source that shows one thing and sends another, which its Nix would not: the target has it at no time."""
     source, target = hosts["host1"], hosts["host2"]
     key = new_key(source, "lab-3")
     top = built(source, make(source))
     source.run(f"nix {FEATURES} store sign --key-file /root/lab-3 --recursive {top}", check=True)
-    # Below the mount that Nix sees it through.
-    file = source.root / top.lstrip("/")
-    text = file.read_text()
-    file.chmod(0o644)
-    file.write_text(text.replace("/nix", "/NIX"))
-    file.chmod(0o444)
+    nix_store = source.run("command -v nix-store", check=True).stdout.strip()
+    fake = f"""#!/bin/sh
+    case $1 in
+    --export) {nix_store} "$@" | LC_ALL=C sed 's/what was signed/what WAS signed/' ;;
+    *) exec {nix_store} "$@" ;;
+    esac
+    """
+    source.run(f"mkdir -p {FIRST} && cat >{FIRST}/nix-store && chmod +x {FIRST}/nix-store", stdin=fake, check=True)
+    given: dict[str, Any] = {"paths": [top], "check_signatures": True}
     with nix_conf(target, f"trusted-public-keys = {key}"):
-        result = came(copy(lab, tmp_path, source, target, paths=[top], check_signatures=True))[target.name]
-    assert result["failed"], result
-    assert target.run(f"nix-store --check-validity {top}").returncode != 0
+        try:
+            result = came(copy(lab, tmp_path, source, target, **given))[target.name]
+        finally:
+            source.run(f"rm {FIRST}/nix-store", check=True)
+        assert (result["failed"], result["reason"]) == (True, "not-signed"), result
+        assert "has sent something else than what it has shown signatures of" in result["msg"]
+        assert target.run(f"nix-store --check-validity {top}").returncode != 0
+        assert not target.run(f"ls -d {top} 2>/dev/null").stdout
+        assert (left(source), left(target)) == ("", "")
+        # What it has fetched itself by then it need not be shown.
+        assert came(copy(lab, tmp_path, source, target, **given, substitute=True))[target.name]["copied"] > 0
+    assert is_there(target, top)
     assert (left(source), left(target)) == ("", "")
-    source.run(f"nix-store --delete {top}", check=True)
 
 
 def test_what_cannot_be(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
