@@ -167,3 +167,14 @@ def test_hosts_of_other_flakes_are_not_built_with_this_one(tmp_path: Path) -> No
     hosts = ["web1", "web2", "build1", "build2", "nobody"]
     action.task_vars = {**variables, "ansible_play_hosts_all": hosts}
     assert action.configurations() == ["web1", "of-templated-for-build1"]
+    # Of all the others nobody has to look again, in any process of the task.
+    other, variables = Playing(tmp_path, vars=said).action("build1")
+    other._task, looked_at, look = action._task, [], other._built_of
+    other.task_vars = {
+        **variables,
+        "ansible_play_hosts_all": hosts,
+        "ansible_play_batch": action.task_vars.get("ansible_play_batch"),
+    }
+    other._built_of = lambda name: looked_at.append(name) or look(name)
+    assert other.configurations() == ["web1", "of-templated-for-build1"]
+    assert looked_at == ["build1"]
