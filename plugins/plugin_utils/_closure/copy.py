@@ -164,6 +164,10 @@ class _Round:
         finally:
             for feeder in feeders.values():
                 feeder.give_up()
+            # What comes next is said over the same connections.
+            ends = time.monotonic() + 2 * PATIENCE
+            for feeder in feeders.values():
+                feeder.wait(ends - time.monotonic())
 
     def _look_at(self, feeders: Mapping[str, Feeder]) -> None:
         """Note who has failed, and tell how far the others are."""

@@ -31,7 +31,8 @@ class Feeder:
         self._ended = Event()
         self._given_up = False
         # Ansible keeps in its context which task this is. A hanging command must not keep the process.
-        Thread(target=copy_context().run, args=(self._serve,), daemon=True).start()
+        self._thread = Thread(target=copy_context().run, args=(self._serve,), daemon=True)
+        self._thread.start()
 
     def offer(self, piece: Piece | None) -> bool:
         """Whether there was room for it, or it has failed and needs none; None is the end. Waits for a moment."""
@@ -56,6 +57,10 @@ class Feeder:
         """It gets nothing more."""
         self._given_up = True
         self._ended.set()
+
+    def wait(self, seconds: float) -> None:
+        """Until nothing is on its way to the target any more, but for so long at most."""
+        self._thread.join(max(seconds, 0))
 
     def _serve(self) -> None:
         try:
