@@ -38,8 +38,8 @@ from lab import Host, Lab
 
 # The first directory with tools that the scripts look into.
 FIRST = "/run/wrappers/bin"
-# Some 25 pieces.
-LARGE = {"files": 25, "size": 2 << 20}
+# Some 15 pieces.
+LARGE = {"files": 15, "size": 2 << 20}
 
 
 @pytest.mark.core
@@ -90,7 +90,7 @@ def test_more_paths_than_a_process_takes_arguments(lab: Lab, hosts: dict[str, Ho
 def test_much_through_little_memory(lab: Lab, hosts: dict[str, Host]) -> None:
     """It needs hardly more of the controller's memory than a few KiB do. 2 GiB need no more than this, and minutes."""
     source, target = hosts["host1"], hosts["host2"]
-    small, large = make(source, 1), make(source, files=3, size=64 << 20)
+    small, large = make(source, 1), make(source, files=3, size=32 << 20)
     peaks = []
     for top in (small, large):
         # Random bytes do not get smaller.

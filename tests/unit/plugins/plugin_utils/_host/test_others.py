@@ -169,12 +169,14 @@ def test_hosts_of_other_flakes_are_not_built_with_this_one(tmp_path: Path) -> No
     assert action.configurations() == ["web1", "of-templated-for-build1"]
     # Of all the others nobody has to look again, in any process of the task.
     other, variables = Playing(tmp_path, vars=said).action("build1")
-    other._task, looked_at, look = action._task, [], other._built_of
-    other.task_vars = {
-        **variables,
-        "ansible_play_hosts_all": hosts,
-        "ansible_play_batch": action.task_vars.get("ansible_play_batch"),
-    }
-    other._built_of = lambda name: looked_at.append(name) or look(name)
+    other.task_vars = {**variables, "ansible_play_hosts_all": hosts}
+    looked_at: list[str] = []
+    look = other._built_of
+
+    def looking(name: str) -> Any:
+        looked_at.append(name)
+        return look(name)
+
+    other._task, other._built_of = action._task, looking
     assert other.configurations() == ["web1", "of-templated-for-build1"]
     assert looked_at == ["build1"]
