@@ -236,6 +236,25 @@ def test_a_small_disk(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
     assert left(small) == ""
 
 
+def test_too_little_memory(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """Nix has a path whole in it; where it gets no more, the error says so, and the other target gets all of it."""
+    source, small, other = hosts["host1"], hosts["host2"], hosts["host3"]
+    top = make(source, files=1, size=48 << 20)
+    limits = "/run/systemd/system/deploy-flake-closure-to-.service.d"
+    # Containers have no limit in which the kernel would end it.
+    text = "[Service]\nLimitDATA=48M\n"
+    small.run(f"mkdir {limits} && cat >{limits}/memory.conf && systemctl daemon-reload", stdin=text, check=True)
+    try:
+        results = came(copy(lab, tmp_path, source, small, other, paths=[top]))
+    finally:
+        small.run(f"rm -r {limits} && systemctl daemon-reload", check=True)
+    assert results[small.name]["reason"] == "no-memory", results[small.name]
+    assert "with 48.0 MiB" in results[small.name]["msg"]
+    assert not is_there(small, top)
+    assert is_there(other, top)
+    assert (left(source), left(small), left(other)) == ("", "", "")
+
+
 def test_garbage_is_collected_meanwhile(lab: Lab, hosts: dict[str, Host]) -> None:
     """On both ends, again and again; the target has some of it already, which nothing else needs."""
     source, target = hosts["host1"], hosts["host2"]

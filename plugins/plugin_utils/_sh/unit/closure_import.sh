@@ -80,7 +80,7 @@ end_with() {
     said=$(tail -n 3 "$dir/error" | tr '\n' ' ')
     case $1:$said in
     *"No space left on device"* | *"Disk quota exceeded"*) code=no-space ;;
-    137:* | *std::bad_alloc* | *"Cannot allocate memory"*) code=no-memory ;;
+    137:* | *std::bad_alloc* | *"out of memory"* | *"Cannot allocate memory"*) code=no-memory ;;
     *) code=not-imported ;;
     esac
     printf '%s %s\n' "$code" "$said" >"$dir/result.new" && mv -f "$dir/result.new" "$dir/result"

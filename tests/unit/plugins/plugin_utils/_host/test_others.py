@@ -150,6 +150,13 @@ def test_keywords_that_cannot_be_told(tmp_path: Path) -> None:
     assert refused.value.reason == Refusal.BAD_OPTION
 
 
+def test_a_controller_that_no_inventory_has(tmp_path: Path) -> None:
+    """It is reached without ssh, and `become` holds for it."""
+    connection = Playing(tmp_path, become=True).on("localhost")._connection
+    assert connection.transport.rpartition(".")[2] == "local"
+    assert connection.become is not None
+
+
 def test_a_host_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="there is no host 'build9'") as refused:
         Playing(tmp_path).on("build9")
