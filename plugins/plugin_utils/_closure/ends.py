@@ -339,8 +339,8 @@ class Target:
         if answer.get("code") == Refusal.NO_MEMORY:
             size, path = self._largest
             return HostError(
-                f"{self.host.name} had too little memory: Nix has each path whole in it while it imports it. The largest"
-                f" one is {path}, with {size_in_words(size)}. What had come before is garbage that"
+                f"{self.host.name} had too little memory: Nix has each path whole in it while it imports it. The"
+                f" largest one is {path}, with {size_in_words(size)}. What had come before is garbage that"
                 " the next garbage collection removes. Give the host more memory or swap (zramSwap.enable), or let it"
                 f" fetch from a binary cache (substitute, deploy_flake_substitute). {said}".strip(),
                 Refusal.NO_MEMORY,
