@@ -288,6 +288,16 @@ def _store_path(path: str) -> str:
     return path
 
 
+def _builders_are_there(where: Iterable[Destination], builders: Iterable[str]) -> None:
+    """A destination says how to connect, and without an inventory nobody says it of another host."""
+    there = {"localhost", *(one.name for one in where)}
+    if missing := [one for one in builders if one not in there]:
+        raise OptionError(
+            f"build_on: {missing[0]!r} is none of the destinations; the builder is one of them, or localhost, or a host"
+            " of an inventory (--inventory) that has the others as well"
+        )
+
+
 def _begin(
     operation: Operation,
     destinations: Destinations,
@@ -307,6 +317,8 @@ def _begin(
     if bool(where) == bool(run.inventory):
         raise OptionError("give destinations, or an inventory that has them, and not both")
     inventory.must_be_there(run.inventory)
+    if where:
+        _builders_are_there(where, variables.get(f"{PREFIX}build_on", ()))
     if unread := sorted(variables.keys() - set(READS[operation])):
         names = ", ".join(name.removeprefix(PREFIX) for name in unread)
         raise OptionError(f"{operation} does nothing with {names}")

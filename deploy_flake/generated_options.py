@@ -79,7 +79,7 @@ class DeployVariables:
     """Units that may fail, such as `backup.service` or `backup-*`."""
     allow: Sequence[str] = ()
     """What is refused otherwise: other_hostname, no_ssh, other_architecture, untested_boot_default,
-    boot_not_mounted, unproven_way_in, user_failures, secrets_in_flake."""
+    boot_not_mounted, unproven_way_in, user_failures, secrets_in_flake, little_space."""
     pre_activate_script: str | None = None
     """A file of the new system that is run before it is activated, and may refuse it; "" for none."""
     on_reboot_required: str | None = None
@@ -113,6 +113,7 @@ CHOICES = {
         "unproven_way_in",
         "user_failures",
         "secrets_in_flake",
+        "little_space",
     ),
     "on_reboot_required": ("fail", "boot", "boot_and_reboot"),
     "last_resort_reboot": ("never", "auto", "always"),
@@ -486,6 +487,7 @@ FLAGS = (
             "unproven_way_in",
             "user_failures",
             "secrets_in_flake",
+            "little_space",
         ),
         help="what is refused otherwise",
     ),

@@ -24,12 +24,12 @@ class ActionModule(HostAction):
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Ask each target what it lacks, and bring it from the source. One that fails stops no other."""
         settings = ClosureSettings.from_options(options, host.name)
-        results, failures = copy_closure(settings, self.host_of)
+        results, failures = copy_closure(settings, self.host_of, self.forks)
         if isinstance(error := failures.get(host.name), AnsibleConnectionFailure) and len(results) == 1:
             # To Ansible its host is unreachable.
             raise error
         for name, error in failures.items():
-            results[name] |= {"failed": True, "msg": self.explain(self.host_of(name), error), **self.details(error)}
+            results[name] |= {"failed": True, "msg": self.explain(host, error), **self.details(error)}
             results[name]["unreachable"] = isinstance(error, AnsibleConnectionFailure)
         result = {"changed": any(each["changed"] for each in results.values()), "targets": results}
         if not failures:

@@ -20,6 +20,7 @@ from ..plugin_utils._codes import Refusal
 from ..plugin_utils._host.answer import HostError
 from ..plugin_utils._host.connection import Host
 from ..plugin_utils._host.others import variables_of
+from ..plugin_utils._lists import split
 from ..plugin_utils._variables import checks_file, names
 from ..plugin_utils._variables.values import wrong
 
@@ -125,7 +126,7 @@ class ActionModule(HostAction):
 
     def _no_builders(self, given: Any) -> Iterator[str]:
         """Hosts that are to build and that there are not. What is no list at all is said elsewhere."""
-        builders = given.split(",") if isinstance(given, str) else given
+        builders = split(given) if isinstance(given, str) else given
         for one in builders if isinstance(builders, list) else ():
             if one not in self.task_vars.get("hostvars", ()):
                 yield f"{_BUILD_ON}: there is no host {one!r} in the inventory"

@@ -24,7 +24,8 @@ options:
     type: bool
     default: false
   fetch_timeout:
-    description: How many seconds its own substituters may take, with O(substitute).
+    description: How many seconds its own substituters may take, with O(substitute). After that what is still lacking is
+      sent.
     type: int
     default: 7200
   compress:

@@ -75,6 +75,8 @@ options:
         them that fails undoes the deployment otherwise.
       - V(secrets_in_flake), files that look like secrets in a flake that is copied. See
         M(deploy_flake.nixos.flake_copy), which refuses them.
+      - V(little_space), a host that has less free space on C(/nix) than what another host has built for it has bytes.
+        For file systems that compress or share what they have. See M(deploy_flake.nixos.closure_copy).
     type: list
     elements: str
     choices:
@@ -86,6 +88,7 @@ options:
       - unproven_way_in
       - user_failures
       - secrets_in_flake
+      - little_space
     default: []
   on_reboot_required:
     description:

@@ -48,7 +48,8 @@ options:
   targets:
     description:
       - The hosts of the inventory that get them. O(source) among them is passed over.
-      - If not given those of O(paths_of), or the task's host.
+      - If not given those of O(paths_of), or the task's host. An empty list is nobody.
+      - As many at a time as Ansible has forks; the paths are read once for these.
     type: list
     elements: str
   copy_timeout:

@@ -54,8 +54,11 @@ options:
         the next deployment on the host has ended.
       - Outputs other than C(out) get links of their own, with C(-) and their name behind the path, as with
         C(nix build --out-link).
-      - Root makes it, and directories that are missing. Where something else is than a link into C(/nix/store), that
-        stays, and the task fails before anything is built.
+      - Root makes it, and directories that are missing. Where something else is than the link of an earlier build, as a
+        link of the system's own such as C(/run/current-system), that stays, and the task fails before anything is
+        built.
+      - So it does where a directory above it is a link, belongs to another user than root and the one who logs in, or
+        can be written to by others.
       - In check mode no link is made.
     type: str
   build_timeout:
@@ -67,9 +70,11 @@ options:
       - What to allow that is refused otherwise.
       - V(secrets_in_flake), files that look like secrets in a directory without git, which goes to the host whole. See
         M(deploy_flake.nixos.flake_copy). Of a flake that git tracks it leaves out the warning.
+      - V(little_space), a host that has less free space on C(/nix) than what another host has built for it has bytes.
+        For file systems that compress or share what they have. See O(build_on).
     type: list
     elements: str
-    choices: [secrets_in_flake]
+    choices: [secrets_in_flake, little_space]
     default: []
 extends_documentation_fragment:
   - deploy_flake.nixos.build

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import hashlib
+import json
 import math
 import traceback
 from collections.abc import Callable, Mapping
@@ -34,6 +36,7 @@ from ._flake.reference import FlakeError
 from ._host.answer import HostError
 from ._host.connection import BEGUN, Host
 from ._host.others import action_on, variables_of
+from ._lists import split_lists
 from ._numbers import too_small
 from ._printable import printable
 from ._secrets.shape import misshapen
@@ -104,6 +107,7 @@ class HostAction(ActionBase):
             for name, value in self._task.args.items()
             if value is not None and (value != "" or "default" in spec.get(name, {}))
         }
+        self._task.args = split_lists(spec, self._task.args)
         if wrong := "; ".join(misshapen(spec, self._task.args)):
             raise AnsibleActionFail(wrong)
         _valid, options = self.validate_argument_spec(argument_spec=spec, **self.rules)  # type: ignore[no-untyped-call]
@@ -112,10 +116,15 @@ class HostAction(ActionBase):
         return dict(options)
 
     @property
+    def forks(self) -> int:
+        """How many hosts Ansible works on at a time."""
+        return int(self.task_vars.get("ansible_forks") or _FORKS)
+
+    @property
     def context(self) -> Context:
         """What the work has to know of the run."""
-        hosts, forks = len(self.task_vars.get("ansible_play_hosts_all", ())), self.task_vars.get("ansible_forks")
-        batches = math.ceil(hosts / int(forks or _FORKS))
+        hosts = len(self.task_vars.get("ansible_play_hosts_all", ()))
+        batches = math.ceil(hosts / self.forks)
         # Ansible makes its constants as it starts.
         others = OtherNames(Path(constants.DEFAULT_LOCAL_TMP))  # type: ignore[attr-defined]
         return Context(self.check_mode, self.diff_mode, batches, self._strategy_without_step(), others)
@@ -138,20 +147,35 @@ class HostAction(ActionBase):
     def configurations(self) -> list[str]:
         """The names in nixosConfigurations of all hosts of the play whose variables have them built of the same flake,
         in the same way, as those of the task's host do."""
-        found = {}
-        for name in self.task_vars.get("ansible_play_hosts_all", ()):
-            # One that cannot be told is asked for by its own host.
-            with suppress(AnsibleError):
-                found[name] = self._built_of(name)
-        _own, mine = found.get(self.task_vars.get("inventory_hostname"), ("", None))
-        return [configuration for configuration, built_of in found.values() if built_of == mine]
+        try:
+            _configuration, mine = self._built_of(str(self.task_vars.get("inventory_hostname")))
+        except AnsibleError:
+            # Nobody is like a host of which it cannot be told.
+            return []
+        return [configuration for configuration, built_of in self._all_built_of() if built_of == mine]
 
-    def _built_of(self, name: str) -> tuple[str, list[Any]]:
-        """The configuration of a host, and what says of what it is built, and how."""
+    def _all_built_of(self) -> list[tuple[str, str]]:
+        """The same for all hosts of the play. The first process looks, since that takes a while with many hosts."""
+        file = self.common_file(f"configurations for {self.task_vars.get('ansible_play_batch')}")
+        with file.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                found = []
+                for name in self.task_vars.get("ansible_play_hosts_all", ()):
+                    # One that cannot be told is asked for by its own host.
+                    with suppress(AnsibleError):
+                        found.append(self._built_of(name))
+                written = file.with_suffix(".new")
+                written.write_text(json.dumps(found), "utf-8")
+                written.replace(file)
+            return [(configuration, built_of) for configuration, built_of in json.loads(file.read_text("utf-8"))]
+
+    def _built_of(self, name: str) -> tuple[str, str]:
+        """The configuration of a host, and what says of what it is built and how, which may be secret."""
         variables = variables_of(self._task, name, self.task_vars["hostvars"])
         templar = Templar(loader=self._loader, variables=variables)
         said = [templar.template(variables.get(one)) for one in (_CONFIGURATION, *_BUILT_OF)]
-        return str(said[0] or name), said[1:]
+        return str(said[0] or name), hashlib.sha256(json.dumps(said[1:], default=str).encode()).hexdigest()
 
     def attempt(self, host: Host, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The result of the work, or of its failure."""

@@ -223,6 +223,7 @@ class Refusal(StrEnum):
     # A closure that is copied from one host to another.
     NOT_EXPORTED = "not-exported"
     NOT_IMPORTED = "not-imported"
+    NO_MEMORY = "no-memory"
     NOT_SIGNED = "not-signed"
     NO_KEY = "no-key"
     # The system that is to be deployed.

@@ -48,7 +48,7 @@ def built(host: Host, needed: str) -> str:
     name = f"built-{needed.rpartition('/')[2][-12:]}"
     text = f"""derivation {{
         name = "{name}"; system = builtins.currentSystem; builder = "/bin/sh";
-        args = [ "-c" "echo ${{builtins.storePath {needed}}} >$out" ];
+        args = [ "-c" "echo what was signed: ${{builtins.storePath {needed}}} >$out" ];
     }}"""
     return host.run(["nix-build", "--no-out-link", "--expr", text], check=True).stdout.strip()
 
@@ -134,8 +134,10 @@ def nix_conf(host: Host, *lines: str) -> Iterator[None]:
     """More lines in a host's nix.conf for a while."""
     before = host.read("/etc/nix/nix.conf")
     text = "\n".join([before, *lines, ""])
-    host.run("cat >/etc/nix/nix.conf; systemctl restart nix-daemon.service", stdin=text, check=True)
+    # systemd has a limit for how often it is started.
+    put = "cat >/etc/nix/nix.conf; systemctl reset-failed nix-daemon.service; systemctl restart nix-daemon.service"
+    host.run(put, stdin=text, check=True)
     try:
         yield
     finally:
-        host.run("cat >/etc/nix/nix.conf; systemctl restart nix-daemon.service", stdin=before, check=True)
+        host.run(put, stdin=before, check=True)

@@ -242,8 +242,12 @@ def test_errors_on_the_host(lab: Lab, whole: dict[str, Host], tools: Path, tmp_p
     host = whole["host1"]
     change_the_flake(tools, "errors")
     host.run("mkdir -p /root/taken && echo mine >/root/file && ln -sfn /etc /root/other", check=True)
+    # The last one is in the way of its output `man` alone.
+    host.run("ln -sfn $(readlink -f /run/current-system) /root/system && echo mine >/root/made-man", check=True)
     given = {"flake": str(tools), "attribute": TOOL}
-    places = [given | {"out_link": path} for path in ("/root/taken", "/root/file", "/root/other", "/root/file/below")]
+    taken = ("/root/taken", "/root/file", "/root/other", "/root/system", "/run/current-system", "/root/made")
+    lead_elsewhere = ("/root/file/below", "/root/other/below", "/tmp/result")
+    places = [given | {"out_link": path} for path in (*taken, *lead_elsewhere)]
     missing = [given | {"attribute": "packages.x86_64-linux.none"}]
     missing += [{"flake": str(tools), "file": "hosts.nix", "attribute": "none"}]
     tasks: list[dict[str, Any]] = [
@@ -253,16 +257,21 @@ def test_errors_on_the_host(lab: Lab, whole: dict[str, Host], tools: Path, tmp_p
     plays = [{"hosts": "all", "gather_facts": False, "become": True, "tasks": [*tasks, checked]}]
     played = play(lab, tmp_path, plays, [host.name])
     *refused, in_check_mode = played.results[host.name]
-    assert [result["reason"] for result in refused] == ["not-linked"] * 4 + ["build-failed"] * 2, json.dumps(refused)
-    for result in refused[:3]:
+    assert [result["reason"] for result in refused] == ["not-linked"] * 9 + ["build-failed"] * 2, json.dumps(refused)
+    for result in refused[: len(taken)]:
         assert "has something else at" in result["msg"]
-    assert "packages.x86_64-linux.none" in refused[4]["msg"]
-    assert "nixosConfigurations" not in refused[4]["msg"]
-    assert "'none of hosts.nix'" in refused[5]["msg"]
+    for result in refused[len(taken) : len(places)]:
+        assert "makes no link" in result["msg"]
+    assert "/root/made-man" in refused[5]["msg"]
+    assert not any(result.get("built") for result in refused)
+    assert "packages.x86_64-linux.none" in refused[-2]["msg"]
+    assert "nixosConfigurations" not in refused[-2]["msg"]
+    assert "'none of hosts.nix'" in refused[-1]["msg"]
     assert host.run(["cat", in_check_mode["toplevel"]], check=True).stdout == "errors\n"
     assert "out_link" not in in_check_mode
     assert host.run("cat /root/file; readlink /root/other; ls -A /root/taken").stdout.split() == ["mine", "/etc"]
     assert host.run("test -e /root/checked").returncode != 0
-    host.run("rm -r /root/taken /root/file /root/other", check=True)
+    assert host.run("readlink -f /root/system", check=True).stdout.strip() == systems(host).running
+    host.run("rm -r /root/taken /root/file /root/other /root/system /root/made-man", check=True)
     forget_builds([host])
     assert remains(host) == ""

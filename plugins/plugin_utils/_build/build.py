@@ -17,7 +17,7 @@ from .._flake.reference import SYSTEM, FlakeError
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from . import out_link
-from .evaluate import evaluate, fetch_hint, refuse_shut_out, which_there_are
+from .evaluate import evaluate, fetch_hint, outputs_of, refuse_shut_out, which_there_are
 from .nix_errors import ADVICE, LOCK_IT, NixError, recognised
 from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
@@ -94,7 +94,11 @@ def build_one(
 ) -> tuple[dict[str, Any], Answer]:
     """Build the host's configuration, or whatever else is named."""
     target = Target.of(host, settings, reference, sources.file if sources else "")
-    out_link.look(host, settings)
+    if taken := out_link.look(host, settings):
+        if sources:
+            sources.bring()
+        rooted = sources.paths if sources else ""
+        out_link.refuse_taken(host, settings, taken & outputs_of(host, settings, reference, target, rooted))
     unit = UnitBuild(host, settings, reference, target.installable, sources, look, needs_system)
     answer = unit.follow()
     path = answer.get("toplevel")

@@ -120,6 +120,18 @@ def evaluate_together(
     return {name: Evaluated(path, derivation, False, answer) for name, (path, derivation) in values.items()}
 
 
+def outputs_of(host: Host, settings: BuildSettings, reference: str, target: Target, rooted: str) -> frozenset[str]:
+    """The names of the outputs that are built; none where that cannot be told, which the build then says."""
+    names = 's: s.meta.outputsToInstall or s.outputs or [ "out" ]'
+    arguments = ["--json", "--apply", names, *target.installable]
+    doing = "looking which outputs there are"
+    answer = _eval(host, settings, reference, arguments, doing, settings.build_timeout, rooted)
+    try:
+        return frozenset(map(str, json.loads(answer.get("value"))))
+    except (ValueError, TypeError):
+        return frozenset()
+
+
 def fetch_hint(settings: BuildSettings) -> str:
     """What else there is, where a host cannot fetch an input."""
     if not settings.flake or settings.file or settings.copy_inputs == CopyInputs.ALL:

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from .._codes import Refusal
 from .._flake.store_path import is_store_path
-from .._host.answer import Answer
+from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .settings import BuildSettings
 
@@ -19,11 +20,27 @@ _LIMIT = 90
 _NAME = re.compile(r"[a-zA-Z0-9+._?=-]+")
 
 
-def look(host: Host, settings: BuildSettings) -> None:
-    """HostError where something else is in the place of the link, before anything is built for it."""
-    if settings.out_link:
-        # With a reference, somebody has spoken with the host before.
-        _ask(host, host.persist if settings.reference else host.contact, settings, {})
+def look(host: Host, settings: BuildSettings) -> frozenset[str]:
+    """HostError where something else is in the place of the link, before anything is built for it.
+
+    The names of outputs in whose place something else is, if they are built.
+    """
+    if not settings.out_link:
+        return frozenset()
+    # With a reference, somebody has spoken with the host before.
+    answer = _ask(host, host.persist if settings.reference else host.contact, settings, {})
+    return frozenset(filter(_NAME.fullmatch, answer.all("taken")))
+
+
+def refuse_taken(host: Host, settings: BuildSettings, taken: Iterable[str]) -> None:
+    """HostError where something else is in the place of the link to one of these outputs."""
+    if found := sorted(taken):
+        raise HostError(
+            f"{host.name} has something else at {settings.out_link}-{found[0]} than a link of an earlier build with"
+            " this out_link, and it stays; move it away, or name another path (deploy_flake_out_link). Nothing was"
+            " built",
+            Refusal.NOT_LINKED,
+        )
 
 
 def make(host: Host, settings: BuildSettings, outputs: Mapping[str, str]) -> bool:
@@ -40,7 +57,9 @@ def _ask(
     lines = "\n".join(f"{name} {path}" for name, path in outputs.items())
     return wait(
         settings.reconnect_timeout,
-        lambda: host.run("out_link", limit=_LIMIT, out_link=settings.out_link, outputs=lines),
+        lambda: host.run(
+            "out_link", limit=_LIMIT, out_link=settings.out_link, outputs=lines, login_user=host.login_user
+        ),
         f"making the link {settings.out_link}",
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,28 +20,51 @@ from .._host.answer import HostError
 from .._host.connection import Host, TimeUpError
 from .._host.together import Together
 from .._printable import size_in_words
-from .ends import PATIENCE, CutOffError, Piece, Source, Target
+from .ends import PATIENCE, CutOffError, Source, Target
+from .feeder import Feeder
 from .plan import Batch, Closure, batches
 from .settings import ClosureSettings
 
 _ROUNDS = 3
 """How often a copy begins again, where a host has forgotten it."""
 _PROGRESS_EVERY = 2.0
+_NOTHING = {"changed": False, "paths": 0, "copied": 0, "substituted": 0, "bytes": 0, "bytes_sent": 0}
 
 Failures = dict[str, Exception]
 
 
 def copy_closure(
-    settings: ClosureSettings, host_of: Callable[[str], Host]
+    settings: ClosureSettings, host_of: Callable[[str], Host], forks: int = 1
 ) -> tuple[dict[str, dict[str, Any]], Failures]:
-    """Copy what each target lacks; the return values of each, and why some have failed, which stops no other."""
+    """Copy what each target lacks, to so many at a time; the return values of each, and why some have failed, which
+    stops no other."""
     if not settings.wanted:
         return {}, {}
     source = host_of(settings.source)
-    copy = _Copy(settings, source, {name: host_of(name) for name in settings.wanted})
-    with Together(len(settings.wanted) + 1) as together:
-        copy.run(together)
-    return copy.results, copy.failures
+    hosts: dict[str, Host] = {}
+    failures: Failures = {}
+    for name in settings.wanted:
+        try:
+            hosts[name] = host_of(name)
+        except (HostError, AnsibleError) as error:
+            # That is said before any is asked.
+            if getattr(error, "reason", "") == Refusal.NO_HOST:
+                raise
+            failures[name] = error
+    results = {name: dict(_NOTHING) for name in settings.wanted}
+    for some in _at_once(list(hosts), forks):
+        copy = _Copy(settings, source, {name: hosts[name] for name in some})
+        with Together(len(some) + 1) as together:
+            copy.run(together)
+        results |= copy.results
+        failures |= copy.failures
+    return results, failures
+
+
+def _at_once(names: list[str], forks: int) -> Iterator[list[str]]:
+    """So many of them at a time, and not one alone in the end where the others are many."""
+    count = -(-len(names) // max(forks, 1))
+    yield from (names[at::count] for at in range(count))
 
 
 class _Copy:
@@ -49,10 +73,7 @@ class _Copy:
         self._source_host = source
         self._hosts = hosts
         self.failures: Failures = {}
-        self.results: dict[str, dict[str, Any]] = {
-            name: {"changed": False, "paths": 0, "copied": 0, "substituted": 0, "bytes": 0, "bytes_sent": 0}
-            for name in hosts
-        }
+        self.results: dict[str, dict[str, Any]] = {name: dict(_NOTHING) for name in hosts}
 
     def run(self, together: Together) -> None:
         """Until each target has all of it or has failed."""
@@ -89,8 +110,6 @@ class _Round:
         self._closure = Closure({}, {})
         self._plan: list[Batch] = []
         self._lacks: Mapping[str, frozenset[str]] = {}
-        self._sent = dict.fromkeys(hosts, 0)
-        """Batches, to each target."""
         self._told = 0.0
         self.failures: Failures = {}
 
@@ -122,48 +141,67 @@ class _Round:
         return "yes" if self._settings.how.compress else "no"
 
     def _send(self) -> None:
-        """All batches, piece by piece; while one is written the next one is read."""
-        at = 1
-        piece: Piece | None = self._source.take(at)
-        for index, batch in enumerate(self._plan):
-            while piece is not None and self._at_work:
-                is_end = piece.last and index + 1 == len(self._plan)
-                at += 1
-                work: dict[str, Callable[[], Any]] = {
-                    name: partial(self._targets[name].put, piece) for name in self._at_work if name in batch.targets
-                }
-                results = self._run(work if is_end else {**work, "": partial(self._source.take, at)})
-                last, piece = piece.last, None
-                if not is_end:
-                    taken = results.pop("")
-                    if isinstance(taken, Exception):
-                        raise taken
-                    piece = taken
-                self._note(results, "has not taken a piece")
-                if last:
+        """All batches, piece by piece. Each target takes them as fast as it can, and the slowest one sets the pace."""
+        feeders = {name: Feeder(self._targets[name], self._limit) for name in self._at_work}
+        try:
+            at = 0
+            for batch in self._plan:
+                last = False
+                while not last and self._at_work:
+                    at += 1
+                    piece = self._source.take(at)
+                    last = piece.last
                     for name in batch.targets:
-                        self._sent[name] += 1
-                    break
-                self._tell()
-            self._tell()
+                        while name not in self.failures and not feeders[name].offer(piece):
+                            self._look_at(feeders)
+                    self._look_at(feeders)
+            for name, feeder in feeders.items():
+                while name not in self.failures and not feeder.offer(None):
+                    self._look_at(feeders)
+            while any(name not in self.failures and not feeder.has_ended() for name, feeder in feeders.items()):
+                self._look_at(feeders)
+            self._look_at(feeders)
+        finally:
+            for feeder in feeders.values():
+                feeder.give_up()
+            # What comes next is said over the same connections.
+            ends = time.monotonic() + 2 * PATIENCE
+            for feeder in feeders.values():
+                feeder.wait(ends - time.monotonic())
+
+    def _look_at(self, feeders: Mapping[str, Feeder]) -> None:
+        """Note who has failed, and tell how far the others are."""
+        for name in self._at_work:
+            feeder = feeders[name]
+            if feeder.error:
+                self._note({name: feeder.error}, "")
+            elif feeder.is_late:
+                self._note({name: TimeUpError(f"no answer within {self._limit:.0f} s")}, "has not taken a piece")
+                feeder.give_up()
+        self._tell()
 
     def _on_each(self, what_not: str, work: Callable[[Target], Any], fetching: bool = False) -> dict[str, Any]:
         """Do the same with each target that is still at work; those that fail are out."""
-        results = self._run({name: partial(work, self._targets[name]) for name in self._at_work}, fetching)
+        limit = self._limit + (self._settings.how.fetch_timeout if fetching and self._settings.how.substitute else 0)
+        results = self._together.run(limit, {name: partial(work, self._targets[name]) for name in self._at_work})
         self._note(results, what_not)
-        return results
+        return dict(results)
 
-    def _run(self, work: Mapping[str, Callable[[], Any]], fetching: bool = False) -> dict[str, Any]:
-        settings = self._settings
-        # Each has limits of its own but for a command that hangs over a connection that is well.
-        limit = 2 * (settings.copy_timeout + settings.reconnect_timeout) + 4 * PATIENCE + 300
-        limit += settings.how.fetch_timeout if fetching and settings.how.substitute else 0
-        return dict(self._together.run(limit, work))
+    @property
+    def _limit(self) -> int:
+        """Seconds for a command that hangs over a connection that is well; the others have not given up by then."""
+        return self._settings.copy_timeout + self._settings.reconnect_timeout + 3 * PATIENCE
 
     def _note(self, results: Mapping[str, Any], what_not: str) -> None:
         for name, result in results.items():
             if isinstance(result, TimeUpError):
                 self.failures[name] = HostError(f"{name} {what_not} in time: {result}", Refusal.TOO_SLOW)
+            elif isinstance(result, Exception) and not isinstance(result, HostError | AnsibleError):
+                # A mistake of ours, or an answer that is none: the others go on.
+                self._targets[name].host.tell_more("".join(traceback.format_exception(result)))
+                self.failures[name] = HostError(
+                    f"{name} could not be given the closure: {type(result).__name__}: {result}", Refusal.NO_ANSWER
+                )
             elif isinstance(result, Exception):
                 self.failures[name] = result
 
@@ -173,7 +211,7 @@ class _Round:
             return
         self._told = time.monotonic()
         for name in self._at_work:
-            sent = self._batches_of(name)[: self._sent[name]]
+            sent = self._batches_of(name)[: self._targets[name].batches]
             paths, size = sum(len(batch.paths) for batch in sent), sum(batch.size for batch in sent)
             lacking, bytes_sent = self._lacks[name], self._targets[name].bytes_sent
             self._targets[name].host.tell(

@@ -22,6 +22,7 @@ from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError, lines, number
 from .._host.connection import Host
 from .._host.scripts import program
+from .._printable import size_in_words
 from . import signatures
 from .plan import Batch, Closure
 from .settings import ALLOWS_LITTLE_SPACE, ClosureSettings
@@ -136,13 +137,19 @@ class Source:
                 ),
             )
             if answer.get("last"):
-                return self._checked(Piece(base64.b64decode(answer.get("piece")), answer.get("last") == "yes"))
+                return self._checked(Piece(self._decoded(answer.get("piece")), answer.get("last") == "yes"))
             if answer.get("failed"):
                 raise HostError(f"{self.host.name} could not read it: {answer.get('failed')}", Refusal.NOT_EXPORTED)
             if time.monotonic() > ends:
                 raise HostError(
                     f"{self.host.name} has handed out nothing for {self._settings.copy_timeout} s", Refusal.TOO_SLOW
                 )
+
+    def _decoded(self, text: str) -> bytes:
+        try:
+            return base64.b64decode(text)
+        except ValueError as error:
+            raise HostError(f"{self.host.name} has sent a piece that is none: {error}", Refusal.NO_ANSWER) from error
 
     def _checked(self, piece: Piece) -> Piece:
         if self._checks:
@@ -170,6 +177,8 @@ class Target:
         self._tops = " ".join(settings.wanted[host.name])
         self.complete = False
         """Whether there is nothing to do, or nothing left to do."""
+        self._largest = (0, "")
+        """Of the paths that it lacks, with its size."""
         self.lacked = 0
         """Paths, before its substituters were asked."""
         self.pieces = 0
@@ -191,6 +200,7 @@ class Target:
                 program=program("closure_import"),
                 packed=packed,
                 substitute="yes" if settings.how.substitute else "no",
+                fetch_limit=str(settings.how.fetch_timeout),
                 idle_limit=str(settings.idle_limit),
             ),
             "looking what it lacks of the closure",
@@ -201,8 +211,8 @@ class Target:
             return frozenset()
         if settings.how.substitute:
             self.host.tell(f"asks its substituters for {self.lacked} paths")
-        limit = settings.how.fetch_timeout if settings.how.substitute else settings.copy_timeout
-        answer = self._wait(Until.LACKING, limit, "has not said what it lacks")
+        limit = settings.how.fetch_timeout if settings.how.substitute else 0
+        answer = self._wait(Until.LACKING, limit + settings.copy_timeout, "has not said what it lacks")
         missing = frozenset(lines(answer.get("missing")))
         if not missing <= closure.needs[self.host.name]:
             raise HostError(
@@ -210,7 +220,10 @@ class Target:
                 Refusal.NO_ANSWER,
             )
         self._refuse_without_room(closure.size(missing), number(answer.get("free")))
-        if settings.how.check_signatures:
+        self._largest = max((closure.sizes[path], path) for path in missing) if missing else (0, "")
+        self._warn_of_memory(number(answer.get("memory_available")), number(answer.get("swap")))
+        # What it has fetched itself it has looked at.
+        if settings.how.check_signatures and missing:
             self._have_it_trust([path for path in closure.of(self.host.name) if path in missing], closure.signed)
         return missing
 
@@ -244,10 +257,12 @@ class Target:
     def end(self) -> None:
         """Wait until all of it is in the store, and is kept for a deployment."""
         self._wait(str(self.batches), self._settings.copy_timeout, "has not put into its store what it got")
-        self._ask(
+        answer = self._ask(
             "ending the copy",
             lambda: self.host.run("closure_end", limit=_LOOK, id=self._name, end="to", tops=self._tops),
         )
+        if unsigned := answer.get("unsigned"):
+            self.host.warn(f"has the closure, and could not keep what it was signed with: {unsigned}")
         self.complete = True
 
     def give_up(self) -> None:
@@ -292,9 +307,18 @@ class Target:
         raise HostError(
             f"{self.host.name} has {free >> 10} MiB free on /nix, and needs {needed >> 10} MiB for what it lacks of the"
             " closure; nothing was copied. Free some with the playbook generations, with deploy_flake_collect_garbage;"
-            " or, where its file system compresses, allow 'little_space'",
+            " or, where its file system compresses, allow 'little_space' (deploy_flake_allow)",
             Refusal.NO_SPACE,
         )
+
+    def _warn_of_memory(self, available: int | None, swap: int | None) -> None:
+        """It may have less by the time it needs it, or more, so it is tried."""
+        size, path = self._largest
+        if available is not None and available + (swap or 0) < size >> 10:
+            self.host.warn(
+                f"has {available >> 10} MiB of memory free and {(swap or 0) >> 10} MiB of swap, and Nix needs"
+                f" {size >> 20} MiB to import {path}: it may be killed for want of memory"
+            )
 
     def _ask(self, doing: str, command: Callable[[], Answer]) -> Answer:
         answer = _persist(self.host, self._settings, doing, command)
@@ -311,6 +335,15 @@ class Target:
                 " What had come is garbage that the next garbage collection removes. Free some with the playbook"
                 " generations, with deploy_flake_collect_garbage",
                 Refusal.NO_SPACE,
+            )
+        if answer.get("code") == Refusal.NO_MEMORY:
+            size, path = self._largest
+            return HostError(
+                f"{self.host.name} had too little memory: Nix has each path whole in it while it imports it. The"
+                f" largest one is {path}, with {size_in_words(size)}. What had come before is garbage that"
+                " the next garbage collection removes. Give the host more memory or swap (zramSwap.enable), or let it"
+                f" fetch from a binary cache (substitute, deploy_flake_substitute). {said}".strip(),
+                Refusal.NO_MEMORY,
             )
         return HostError(f"{self.host.name} could not import it: {said}", Refusal.NOT_IMPORTED)
 

@@ -59,7 +59,9 @@ class ClosureSettings:
         """Read the options of the module; HostError where they ask for nonsense."""
         paths, paths_of = list(options["paths"]), dict(options["paths_of"])
         source = options["source"] or task_host
-        targets = options["targets"] or list(paths_of) or [task_host]
+        targets = options["targets"]
+        # An empty list is one that came out empty, and means nobody.
+        targets = (list(paths_of) or [task_host]) if targets is None else targets
         wanted: dict[str, tuple[str, ...]] = {}
         for target in dict.fromkeys([*targets, *paths_of]):
             of_its_own = paths_of.get(target, [])
@@ -71,7 +73,6 @@ class ClosureSettings:
             raise HostError(
                 "nothing is to be copied: give the store paths as 'paths' or 'paths_of'", Refusal.BAD_OPTION
             )
-        _refuse_others(path for paths in wanted.values() for path in paths)
         return cls(
             source=source,
             wanted=wanted,
@@ -80,6 +81,10 @@ class ClosureSettings:
             reconnect_timeout=options["reconnect_timeout"],
             allow=tuple(options["allow"]),
         )
+
+    def __post_init__(self) -> None:
+        """HostError for what is no store path, wherever it comes from: on the hosts these are words of commands."""
+        _refuse_others(path for paths in self.wanted.values() for path in paths)
 
     @property
     def idle_limit(self) -> int:

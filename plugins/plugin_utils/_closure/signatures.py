@@ -16,8 +16,8 @@ from .._codes import Refusal
 from .._flake.store_path import STORE, base32, is_store_path, parse_sha256
 from .._host.answer import HostError
 
-# No more than Nix writes: the host that is asked need not be trusted, and its words become lines of text for another.
-_SIGNATURE = re.compile(r"[0-9A-Za-z._-]+:[0-9A-Za-z+/]+={0,2}")
+# The host that is asked need not be trusted, and its words become lines of text for another. A key may have any name.
+_SIGNATURE = re.compile(r"[!-9;-~]+:[0-9A-Za-z+/]+={0,2}")
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def read(text: str) -> dict[str, Signed]:
         return {path: _signed(path, info) for path, info in _paths(json.loads(text))}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise HostError(
-            f"what 'nix path-info --json' says of the closure is not understood ({error!r}); nothing was copied. Set"
-            " check_signatures to false",
+            f"what 'nix path-info --json' says of the closure is not understood ({error!r}); nothing was copied. Look"
+            " at the host that has it: its Nix is newer than all that are known here, or is not Nix",
             Refusal.NO_ANSWER,
         ) from error
 
@@ -64,7 +64,7 @@ def _paths(said: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _signed(path: str, info: Mapping[str, Any]) -> Signed:
-    sha256, size = parse_sha256(info["narHash"]), _size(info["narSize"])
+    sha256, size = parse_sha256(_hash(info["narHash"])), _size(info["narSize"])
     references = [_name(one) for one in info["references"]]
     nar_hash = f"sha256:{base32(sha256)}"
     lines = [
@@ -75,9 +75,9 @@ def _signed(path: str, info: Mapping[str, Any]) -> Signed:
         f"NarHash: {nar_hash}",
         f"NarSize: {size}",
         f"References: {' '.join(references)}",
-        *(f"Sig: {_matching(_SIGNATURE, one)}" for one in info.get("signatures") or ()),
+        *(f"Sig: {one}" for one in _signatures(info.get("signatures") or ())),
         # Of a name that is made of any other hash nothing follows for the NAR, and so it needs a signature.
-        *([f"CA: fixed:r:{nar_hash}"] if info.get("ca") == f"fixed:r:{nar_hash}" else []),
+        *([f"CA: fixed:r:{nar_hash}"] if _is_proven(info.get("ca"), sha256) else []),
     ]
     narinfo = "".join(f"{line}\n" for line in lines)
     return Signed(sha256, size, frozenset(f"{STORE}/{name}" for name in references), narinfo)
@@ -89,10 +89,32 @@ def _size(said: Any) -> int:
     return said
 
 
-def _matching(pattern: re.Pattern[str], said: Any) -> str:
-    if not isinstance(said, str) or not pattern.fullmatch(said):
-        raise ValueError(f"{said!r} is not what Nix writes there")
-    return said
+def _hash(said: Any) -> str:
+    """As text; newer ones say in fields what it is."""
+    if not isinstance(said, Mapping):
+        return str(said)
+    return f"{said['algorithm']}{'-' if said.get('format') == 'base64' else ':'}{said['hash']}"
+
+
+def _signatures(said: Iterable[Any]) -> Iterator[str]:
+    """Those that fit in a line; without one of the others a path may be refused, by its name."""
+    for one in said:
+        text = f"{one.get('keyName', '')}:{one.get('sig', '')}" if isinstance(one, Mapping) else one
+        if isinstance(text, str) and _SIGNATURE.fullmatch(text):
+            yield text
+
+
+def _is_proven(said: Any, sha256: bytes) -> bool:
+    """Whether the name of the path is made of the hash of its NAR."""
+    if isinstance(said, Mapping):
+        method, content = said.get("method"), said.get("hash")
+    else:
+        kind, content = str(said)[:8], str(said)[8:]
+        method = "nar" if kind == "fixed:r:" else ""
+    try:
+        return method == "nar" and parse_sha256(_hash(content)) == sha256
+    except ValueError:
+        return False
 
 
 def _name(path: Any) -> str:

@@ -15,9 +15,6 @@ from threading import Thread
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ansible.errors import AnsibleError
-
-from .answer import HostError
 from .connection import TimeUpError
 
 K = TypeVar("K")
@@ -36,20 +33,20 @@ class Together:
         self._at_once = at_once
         self._threads = 0
 
-    def run(self, limit: float, work: Mapping[K, Callable[[], T]]) -> dict[K, T | HostError | AnsibleError]:
+    def run(self, limit: float, work: Mapping[K, Callable[[], T]]) -> dict[K, T | Exception]:
         """What came of each: its result, or why it has failed; TimeUpError for what has not ended in time."""
         # Ansible keeps in its context which task this is.
         begun = {key: self._begin(partial(copy_context().run, one)) for key, one in work.items()}
         wait(begun.values(), limit)
         late = TimeUpError(f"no answer within {limit:.0f} s")
-        results: dict[K, T | HostError | AnsibleError] = {}
+        results: dict[K, T | Exception] = {}
         for key, future in begun.items():
             if future.cancel() or not future.done():
                 results[key] = late
                 continue
             try:
                 results[key] = future.result()
-            except (HostError, AnsibleError) as error:
+            except Exception as error:
                 results[key] = error
         return results
 

@@ -15,6 +15,7 @@ from .._build.settings import BuildSettings
 from .._deployment.context import Context
 from .._deployment.settings import RebootSettings, Settings
 from .._host.answer import HostError
+from .._lists import split_lists
 from .._numbers import too_small
 from .._secrets.shape import misshapen
 from .._status.checks import Checks
@@ -28,7 +29,7 @@ def wrong(
     entry_point: str, spec: Mapping[str, Any], values: Mapping[str, Any], context: Context, options_of: OptionsOf
 ) -> list[str]:
     """What is wrong with the values of a host's variables, once templated. `spec` is what the entry point reads."""
-    values = {name: values[name] for name in spec if name in values}
+    values = split_lists(spec, {name: values[name] for name in spec if name in values})
     if found := list(misshapen(spec, values)):
         return found
     if found := list(_unknown_keys(spec, values)):

@@ -116,6 +116,11 @@ def test_what_the_playbook_gets(
             OptionError,
             "does nothing with attribute",
         ),
+        (
+            lambda: deploy_flake.deploy(["web1"], ".", options=DeployOptions(build_on=["localhost", "web1", "build1"])),
+            OptionError,
+            "'build1' is none of the destinations",
+        ),
         (lambda: deploy_flake.deploy("web1"), OptionError, "a list"),
         (lambda: deploy_flake.deploy([]), OptionError, "destinations"),
         (lambda: deploy_flake.deploy(["web1"], run=INVENTORY), OptionError, "not both"),

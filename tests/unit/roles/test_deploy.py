@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._action import argument_spec
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._lists import split_lists
 
 ROOT = Path(__file__).parents[3]
 TASKS = ROOT / "roles/deploy/tasks"
@@ -49,6 +54,25 @@ def test_every_module_is_given_the_role_s_variables(entry_point: str) -> None:
                 assert defaults.get(PREFIX + module) == f"{{{{ deploy_flake_arguments.{module} }}}}", task["name"]
                 found.add(module)
     assert found
+
+
+def of_allow(arguments: Mapping[str, str]) -> Mapping[str, str]:
+    return {"allow": trust_as_template(arguments["allow"])}
+
+
+def test_every_module_gets_the_words_of_allow_that_it_takes() -> None:
+    """One that is stripped cannot be followed where an error names it; one that it does not take fails its task."""
+    every = set(argument_spec("flake_deploy")["allow"]["choices"])
+    for module, arguments in ARGUMENTS.items():
+        if not isinstance(arguments, dict) or "allow" not in arguments:
+            continue
+        # As `-e` gives them as well.
+        for words in (sorted(every), ", ".join(every)):
+            templar = Templar(loader=DataLoader(), variables={"deploy_flake_allow": words})
+            given = set(split_lists(spec := argument_spec(module), templar.template(of_allow(arguments)))["allow"])
+            assert given <= set(spec["allow"]["choices"]), module
+            if module in ("flake_build", "flake_deploy"):
+                assert {"little_space", "secrets_in_flake"} <= given
 
 
 def test_sequence_is_the_same_for_a_fleet_that_commits_everywhere_or_nowhere() -> None:

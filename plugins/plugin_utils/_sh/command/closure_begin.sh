@@ -1,6 +1,6 @@
 # Begins to take a closure: keeps all of it from garbage collection as soon as it is there, and says what the host lacks. wanted: all of it, one
 # path a line. tops: what it is the closure of. substitute: whether the host may fetch first what its substituters have.
-# inputs: wanted tops program packed substitute idle_limit
+# inputs: wanted tops program packed substitute fetch_limit idle_limit
 # needs: base closure closure_roots closure_unit free_space make_root quote tools
 # shellcheck shell=sh
 
@@ -28,6 +28,7 @@ main() {
     start_closure_unit "takes a closure for deploy-flake" <<END
 $(fact packed "$packed")
 $(fact substitute "$substitute")
+$(fact fetch_limit "$fetch_limit")
 $(fact idle_limit "$idle_limit")
 END
 }

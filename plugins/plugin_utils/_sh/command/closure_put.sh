@@ -2,7 +2,7 @@
 # it ends a batch. patience: for how many seconds to wait for room for another one; until: for how many batches, or for what is lacking.
 # inputs: number size until patience
 # inputs where size: last
-# needs: base closure free_space
+# needs: base closure free_space shortage
 # shellcheck shell=sh
 
 ahead=3
@@ -80,6 +80,7 @@ hand_out() {
     if [ "$until" = lacking ]; then
         free_kib /nix
         answer free "$free"
+        answer_memory
         printf 'missing\0' && cat "$closure/missing" && printf '\0'
     fi
 }

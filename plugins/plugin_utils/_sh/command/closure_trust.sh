@@ -32,6 +32,7 @@ main() {
     [ "$(stat -c %s "$closure/said")" = "$size" ] || refuse no-space "cannot keep what is said of the paths: $(df -h "$run_dir" | tail -n 1)"
     asks_for_signatures || return 0
     echo "StoreDir: /nix/store" >"$closure/cache/nix-cache-info"
+    printf '' >"$closure/shown"
     write_cache || { end_closure && refuse not-signed "was shown signatures of something that is not a store path; nothing was copied"; }
     is_trusted "file://$closure/cache" "$closure/shown" || refuse_untrusted "nothing was copied"
 }

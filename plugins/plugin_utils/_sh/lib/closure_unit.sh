@@ -3,7 +3,7 @@
 # shellcheck shell=sh
 
 # start_closure_unit DESCRIPTION: runs $program with the directory as its argument, and the values that come on standard input. When it
-# ends, however it ends, nothing is left of the copy but what is in the store.
+# ends, however it ends, nothing is left of the copy but what is in the store. Where memory runs out, it goes first.
 start_closure_unit() {
     local said tries
     find_interpreter
@@ -12,7 +12,7 @@ start_closure_unit() {
     tries=0
     # shellcheck disable=SC2086 # the interpreter may be two words
     until said=$(timeout -k 5 60 systemd-run --quiet --collect --no-ask-password --service-type=exec --unit="$closure_unit" \
-        --description="$1 ($id)" -p WorkingDirectory=/ -p TimeoutStopSec=20 -p RuntimeMaxSec=172800 -p OOMPolicy=continue \
+        --description="$1 ($id)" -p WorkingDirectory=/ -p TimeoutStopSec=20 -p RuntimeMaxSec=172800 -p OOMPolicy=continue -p OOMScoreAdjust=1000 \
         -p ExecStopPost="$(tool rm) -rf $closure_roots $closure" -E PATH="$PATH" $interpreter "$closure/program" "$closure" 2>&1); do
         # This script may run a second time, after a connection that was lost.
         case $(sc show -p ActiveState --value "$closure_unit" 2>/dev/null) in active | activating) return ;; esac

@@ -13,8 +13,9 @@ main() {
     while read_batch; do
         # shellcheck disable=SC2086 # words
         { nix-store --export $batch </dev/null 2>"$dir/error" || printf '' >"$dir/failed"; } | packed | cut_into_pieces
-        [ ! -e "$dir/failed" ] || end_with "$(tail -n 3 "$dir/error" | tr '\n' ' ')"
+        # Then it cannot be read to its end either.
         [ ! -e "$dir/idle" ] || exit 0
+        [ ! -e "$dir/failed" ] || end_with "$(tail -n 3 "$dir/error" | tr '\n' ' ')"
     done 3<"$dir/batches"
     # Whoever has taken the last one stops this unit.
     read_line "$dir/number"

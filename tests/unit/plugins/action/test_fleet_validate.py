@@ -78,6 +78,8 @@ WRONG: dict[str, tuple[Mapping[str, Any], str]] = {
     "page": ({"deploy_flake_health_checks": {"urls": [{"url": "web"}]}}, "'web' is not the address of a page"),
     "unit": ({"deploy_flake_health_checks": {"units": ["a b"]}}, "'a b' is not the name of a unit"),
     "choice": ({"deploy_flake_allow": ["no_shh"]}, "value of deploy_flake_allow must be one or more of"),
+    "words": ({"deploy_flake_allow": "no_ssh, no_hss"}, "Got no match for: no_hss"),
+    "builder": ({"deploy_flake_build_on": "well, build9,"}, "there is no host 'build9' in the inventory"),
     "type": ({"deploy_flake_build_timeout": "soon"}, "argument 'deploy_flake_build_timeout' is of type str"),
     "small": ({"deploy_flake_copy_timeout": 0}, "deploy_flake_copy_timeout: it must be at least 1, and is 0"),
     "negative": ({"deploy_flake_limits": {"check": -1}}, "the limit 'check' must be a positive number"),

@@ -75,6 +75,11 @@ def test_empty_text_is_one_where_the_default_is_another() -> None:
     assert options("system_test", {"toplevel": SYSTEM, "pre_activate_script": ""})["pre_activate_script"] == ""
 
 
+def test_a_string_is_a_list_without_blanks() -> None:
+    found = options("flake_build", {"flake": ".", "build_on": "build1, build2,", "build_args": ""})
+    assert (found["build_on"], found["build_args"]) == (["build1", "build2"], [])
+
+
 def test_secrets_are_marked() -> None:
     marked = {name for name, option in argument_spec("flake_deploy").items() if option.get("no_log")}
     assert marked == {"nix_config", "secrets"}

@@ -240,6 +240,9 @@ def test_too_small_a_disk(flake: str) -> None:
     with pytest.raises(HostError, match="web1 has 0 MiB free on /nix") as caught:
         built(flake, Deployed("web1", free=0), Builder())
     assert caught.value.reason == Refusal.NO_SPACE
+    # What it says can be done.
+    assert "allow 'little_space' (deploy_flake_allow)" in str(caught.value)
+    assert built(flake, Deployed("web1", free=0), Builder(), allow=["little_space"])["toplevel"] == SYSTEMS["web1"]
 
 
 def test_check_mode_evaluates_there_too(flake: str) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,20 @@ def test_something_else_is_in_its_place(tmp_path: Path) -> None:
     with pytest.raises(HostError) as caught:
         built(host, tmp_path, out_link="/r")
     assert (caught.value.reason, host.commands) == (Refusal.NOT_LINKED, ["out_link"])
+
+
+@pytest.mark.parametrize("outputs", [["out", "man"], ["out", "dev"]])
+def test_something_else_is_in_the_place_of_another_output(tmp_path: Path, outputs: list[str]) -> None:
+    """Which matters only if it is built, and is looked for before."""
+    host = FakeHost(
+        [{"taken": ["man"]}, {"status": "0", "value": json.dumps(outputs)}, done(output=[f"out {HELLO}"]), {}]
+    )
+    if "man" not in outputs:
+        assert built(host, tmp_path, needs_system=False, attribute="hello", out_link="/r")[0]["toplevel"] == HELLO
+        return
+    with pytest.raises(HostError, match="host1 has something else at /r-man") as caught:
+        built(host, tmp_path, needs_system=False, attribute="hello", out_link="/r")
+    assert (caught.value.reason, host.commands) == (Refusal.NOT_LINKED, ["out_link", "nix_eval"])
 
 
 def test_nothing_is_linked_that_is_refused(tmp_path: Path) -> None:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from unit.closures import Source, Target, hosts, path, settings
+from unit.fake_host import Asked, Scripted
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._closure.copy import Failures, copy_closure
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._closure.settings import ClosureSettings
@@ -25,10 +28,10 @@ def source() -> Source:
     return Source(SIZES, NEEDS)
 
 
-def copied(end: Source, *targets: Target, **given: Any) -> tuple[dict[str, dict[str, Any]], Failures]:
+def copied(end: Source, *targets: Target, forks: int = 5, **given: Any) -> tuple[dict[str, dict[str, Any]], Failures]:
     """What came of a copy."""
     given = {"source": "build1", "targets": [target.name for target in targets], "paths": [WEB]} | given
-    return copy_closure(settings(**given), hosts(end, *targets))
+    return copy_closure(settings(**given), hosts(end, *targets), forks)
 
 
 def test_each_gets_what_it_lacks_from_one_reading() -> None:
@@ -71,10 +74,22 @@ def test_too_small_a_disk_is_told_before_anything_is_sent() -> None:
     assert copied(source(), Target("small", free=1 << 10), allow=["little_space"])[1] == {}
 
 
-@pytest.mark.parametrize(("code", "reason"), [("no-space", Refusal.NO_SPACE), ("not-imported", Refusal.NOT_IMPORTED)])
-def test_an_import_that_fails_stops_no_other(code: str, reason: Refusal) -> None:
+@pytest.mark.parametrize(("available", "swap", "warned"), [("2", "0", True), ("2", "1", False), ("3", "0", False)])
+def test_too_little_memory_is_warned_of(available: str, swap: str, warned: bool) -> None:
+    """The largest path that it lacks has 3 KiB."""
+    end = Source({LIBC: 3 << 10, WEB: 1}, {WEB: [LIBC, WEB]})
+    target = Target("small")
+    target.instead["closure_put"] = [
+        {"there": "yes", "missing": f"{LIBC}\n{WEB}", "free": "99999", "memory_available": available, "swap": swap}
+    ]
+    assert copied(end, target)[1] == {}
+    assert any(f"to import {LIBC}" in line for line in target.warned) == warned
+
+
+@pytest.mark.parametrize("reason", [Refusal.NO_SPACE, Refusal.NO_MEMORY, Refusal.NOT_IMPORTED])
+def test_an_import_that_fails_stops_no_other(reason: Refusal) -> None:
     full, other, end = Target("full"), Target("other"), source()
-    said = {"failed": "error: writing to file", "code": code, "free": "2048"}
+    said = {"failed": "error: writing to file", "code": str(reason), "free": "2048"}
     full.instead["closure_put"] = [{"there": "yes", "missing": "\n".join(NEEDS[WEB]), "free": "99999"}, said]
     results, failures = copied(end, full, other)
     error = failures["full"]
@@ -170,6 +185,78 @@ def test_what_was_not_signed_is_sent_to_nobody(compress: bool) -> None:
         assert target.batches == 0
 
 
+class Slow(Target):
+    """Takes no piece before something has happened."""
+
+    def __init__(self, name: str, happens: Callable[[], bool]) -> None:
+        super().__init__(name)
+        self._happens = happens
+
+    def answer(self, asked: Asked) -> Scripted:
+        ends = time.monotonic() + 20
+        while asked.data and not self._happens():
+            assert time.monotonic() < ends, "nobody is ahead of it"
+            time.sleep(0.01)
+        return super().answer(asked)
+
+
+def test_a_slow_target_may_be_some_pieces_behind() -> None:
+    """The others need not wait for it after each of them."""
+    sizes = {path(name): 40 << 20 for name in "abcdfg"}
+    *needed, top = sizes
+    quick = Target("web1", free=1 << 30)
+    slow = Slow("web2", lambda: len([asked for asked in quick.asked if asked.data]) >= 4)
+    slow._free = 1 << 30
+    results, failures = copied(Source(sizes, {top: [*needed, top]}), quick, slow, paths=[top])
+    assert failures == {}
+    assert [each["copied"] for each in results.values()] == [6, 6]
+
+
+def test_no_more_targets_at_a_time_than_forks() -> None:
+    """Which read the source together."""
+    targets = [Target(f"web{number}") for number in range(5)]
+    end = source()
+    results, failures = copied(end, *targets, forks=2)
+    assert failures == {}
+    assert [each["copied"] for each in results.values()] == [3] * 5
+    assert (end.commands.count("closure_ask"), end.commands.count("closure_send")) == (3, 3)
+
+
+def test_what_is_wrong_with_one_target_is_nothing_to_the_others() -> None:
+    """Be it a mistake of ours, or variables with which nobody can connect."""
+    broken, well = Target("web1"), Target("web2")
+    broken.instead["closure_put"] = [ZeroDivisionError("by zero")]
+    results, failures = copied(source(), broken, well)
+    assert results["web2"]["copied"] == 3
+    assert isinstance(error := failures.pop("web1"), HostError)
+    assert (str(error), failures) == ("web1 could not be given the closure: ZeroDivisionError: by zero", {})
+
+    def host_of(name: str) -> Any:
+        if name == "web1":
+            raise AnsibleError("'nobody' is undefined")
+        return hosts(source(), well)(name)
+
+    given = settings(source="build1", targets=["web1", "web2"], paths=[DATABASE])
+    results, failures = copy_closure(given, host_of)
+    assert (str(failures.pop("web1")), failures) == ("'nobody' is undefined", {})
+    assert results["web2"]["copied"] == 1
+
+
+def test_a_piece_that_is_none() -> None:
+    end = source()
+    end.instead["closure_take"] = [{"piece": "x", "last": "yes"}]
+    error = copied(end, Target("web1"))[1]["web1"]
+    assert isinstance(error, HostError)
+    assert error.reason == Refusal.NO_ANSWER
+
+
+def test_what_a_target_fetches_itself_needs_no_signature_of_ours() -> None:
+    target = Target("web1")
+    target.instead["closure_put"] = [{"there": "yes", "missing": "", "free": "99999"}]
+    assert copied(source(), target, check_signatures=True, substitute=True)[1] == {}
+    assert "closure_trust" not in target.commands
+
+
 def test_a_target_that_lacks_what_is_not_in_the_closure() -> None:
     target = Target("web1")
     target.instead["closure_put"] = [{"there": "yes", "missing": DATABASE, "free": "99999"}]
@@ -222,6 +309,11 @@ def test_substituters_are_asked_first() -> None:
     assert target.asked[0].inputs["substitute"] == "yes"
 
 
+def test_no_targets_are_nobody() -> None:
+    """As a template gives them that came out empty; it is not the task's host."""
+    assert settings(source="build1", targets=[], paths=[WEB]).wanted == {}
+
+
 def test_the_source_among_the_targets_needs_nothing() -> None:
     given = settings(source="build1", targets=["build1", "web1"], paths=[WEB])
     assert given.wanted == {"web1": (WEB,)}
@@ -233,6 +325,7 @@ def test_the_source_among_the_targets_needs_nothing() -> None:
     [
         ({}, Refusal.BAD_OPTION),
         ({"paths": ["/etc/passwd"]}, Refusal.NOT_A_STORE_PATH),
+        ({"paths": [f"{WEB}.drv --option"]}, Refusal.NOT_A_STORE_PATH),
         ({"paths_of": {"web1": f"{WEB}; reboot"}}, Refusal.NOT_A_STORE_PATH),
     ],
 )

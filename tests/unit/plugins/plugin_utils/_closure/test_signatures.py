@@ -26,9 +26,24 @@ def name(store_path: str) -> str:
     return store_path.rpartition("/")[2]
 
 
+IN_FIELDS = {"algorithm": "sha256", "format": "base64", "hash": sri(parse_sha256(HASH)).removeprefix("sha256-")}
 FORMS: dict[str, Any] = {
     "a list, as until 2.18": [{"path": TOP, "valid": True, **INFO}, {"path": LEAF, "valid": True, **OF_LEAF}],
     "by path": {TOP: INFO, LEAF: OF_LEAF},
+    "with the hash of a name in fields": {
+        "version": 2,
+        "info": {
+            name(TOP): {**INFO, "references": [name(LEAF)]},
+            name(LEAF): {**OF_LEAF, "ca": {"method": "nar", "hash": OF_LEAF["narHash"]}},
+        },
+    },
+    "with all hashes in fields": {
+        "version": 3,
+        "info": {
+            name(TOP): {**INFO, "references": [name(LEAF)], "signatures": [{"keyName": "lab-1", "sig": "c2ln"}]},
+            name(LEAF): {**OF_LEAF, "narHash": IN_FIELDS, "ca": {"method": "nar", "hash": IN_FIELDS}},
+        },
+    },
     "by name, with a version": {
         "version": 2,
         "info": {name(TOP): {**INFO, "references": [name(LEAF)]}, name(LEAF): {**OF_LEAF, "ca": OF_LEAF["ca"]}},
@@ -55,7 +70,11 @@ def test_every_form_says_the_same(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "ca", [f"fixed:{HASH}", f"text:{HASH}", "fixed:r:sha256:" + "0" * 52, "fixed:git:sha1:ab", {"method": "nar"}, None]
+    "ca",
+    [
+        *(f"fixed:{HASH}", f"text:{HASH}", "fixed:r:sha256:" + "0" * 52, "fixed:git:sha1:ab", 7, None),
+        *({"method": "nar"}, {"method": "flat", "hash": HASH}, {"method": "nar", "hash": "sha256-x"}),
+    ],
 )
 def test_what_a_name_proves_of_something_else_needs_a_signature(ca: Any) -> None:
     """The hash of a NAR alone is compared with what comes."""
@@ -82,8 +101,8 @@ LINE = "x\npath evil-script ../victim\nx"
         (TOP, "references", [f"{LEAF}\n{LINE}"]),
         (TOP, "references", ["../victim"]),
         (TOP, "references", [None]),
-        (TOP, "signatures", [f"lab-1:c2ln\n{LINE}"]),
-        (TOP, "signatures", [7]),
+        (TOP, "signatures", 7),
+        (TOP, "narHash", {"algorithm": "sha256", "format": "base64", "hash": LINE}),
         ("/nix/store/../victim", "ca", None),
         (f"{TOP} signed", "ca", None),
         (f"{TOP}/bin/sh", "ca", None),
@@ -93,6 +112,15 @@ def test_a_source_cannot_say_lines_of_its_own(path_said: str, field: str, value:
     with pytest.raises(HostError, match="is not understood") as refused:
         read(json.dumps([{"path": path_said, **INFO, field: value}]))
     assert refused.value.reason == Refusal.NO_ANSWER
+
+
+def test_a_signature_that_is_none_is_left_out() -> None:
+    """It fails no other one, nor any other path; its own may be refused later on."""
+    others = ["deploy@ci-1:c2ln", "team/cache:c2ln", f"lab-1:c2ln\n{LINE}", 7, "x y:c2ln", "lab:c2ln:", None, {}]
+    said = read(json.dumps({TOP: {**INFO, "signatures": [*others, "lab-1:c2ln"]}}))[TOP].narinfo
+    assert [line for line in said.splitlines() if line.startswith(("Sig", "path", "x"))] == [
+        *("Sig: deploy@ci-1:c2ln", "Sig: team/cache:c2ln", "Sig: lab-1:c2ln")
+    ]
 
 
 def test_a_path_of_which_nothing_was_said() -> None:

@@ -164,6 +164,13 @@ def test_keywords_that_cannot_be_told(tmp_path: Path) -> None:
     assert refused.value.reason == Refusal.BAD_OPTION
 
 
+def test_a_controller_that_no_inventory_has(tmp_path: Path) -> None:
+    """It is reached without ssh, and `become` holds for it."""
+    connection = Playing(tmp_path, become=True).on("localhost")._connection
+    assert connection.transport.rpartition(".")[2] == "local"
+    assert connection.become is not None
+
+
 def test_a_host_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="there is no host 'build9'") as refused:
         Playing(tmp_path).on("build9")
@@ -181,3 +188,16 @@ def test_hosts_of_other_flakes_are_not_built_with_this_one(tmp_path: Path) -> No
     hosts = ["web1", "web2", "build1", "build2", "nobody"]
     action.task_vars = {**variables, "ansible_play_hosts_all": hosts}
     assert action.configurations() == ["web1", "of-templated-for-build1"]
+    # Of all the others nobody has to look again, in any process of the task.
+    other, variables = Playing(tmp_path, vars=said).action("build1")
+    other.task_vars = {**variables, "ansible_play_hosts_all": hosts}
+    looked_at: list[str] = []
+    look = other._built_of
+
+    def looking(name: str) -> Any:
+        looked_at.append(name)
+        return look(name)
+
+    other._task, other._built_of = action._task, looking
+    assert other.configurations() == ["web1", "of-templated-for-build1"]
+    assert looked_at == ["build1"]

@@ -119,15 +119,22 @@ def test_a_batch_that_cannot_be_read(shell: list[str], tmp_path: Path) -> None:
 
 @every_shell
 @pytest.mark.parametrize("name", ["closure_export", "closure_import"])
-def test_nobody_comes(shell: list[str], tmp_path: Path, name: str) -> None:
-    """Neither end waits for ever."""
+@pytest.mark.parametrize("begun", [False, True])
+def test_nobody_comes(shell: list[str], tmp_path: Path, name: str, begun: bool) -> None:
+    """Neither end waits for ever, nor twice as long in the middle of a batch, which then fails as well."""
     (tmp_path / "path").write_bytes(bytes(9 * SIZE))
     (tmp_path / "batches").write_text(f"{tmp_path}/path\n")
     (tmp_path / "wanted").write_text("")
-    values = {"piece_size": str(SIZE), "pack": "no", "packed": "no", "substitute": "no", "idle_limit": "1"}
-    nix_store = EXPORTS if name == "closure_export" else IMPORTS
+    values = {"piece_size": str(SIZE), "pack": "no", "packed": "no", "substitute": "no", "idle_limit": "3"}
+    nix_store = EXPORTS if name == "closure_export" else IMPORTS + "exit 1\n"
+    began = time.monotonic()
     with running(shell, name, tmp_path, nix_store, **values) as process:
+        if begun and name == "closure_export":
+            take(tmp_path, 1)
+        elif begun:
+            put(tmp_path, 1, b"x", last=False)
         process.wait(20)
+    assert 2 <= time.monotonic() - began < 5.5
 
 
 def put(directory: Path, number: int, data: bytes, last: bool) -> None:
@@ -176,6 +183,38 @@ def test_a_full_disk_is_said(shell: list[str], tmp_path: Path) -> None:
         put(tmp_path, 1, b"full", last=True)
         said = wait_for(tmp_path / "result").read_text()
     assert said.startswith("no-space error: writing to file: No space left on device")
+
+
+@every_shell
+def test_an_import_that_is_killed_was_out_of_memory(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "wanted").write_text("")
+    killed = "#!/bin/sh\ncase $1 in --import) kill -KILL $$ ;; esac\n"
+    with running(shell, "closure_import", tmp_path, killed, packed="no", substitute="no"):
+        put(tmp_path, 1, b"large", last=True)
+        assert wait_for(tmp_path / "result").read_text().startswith("no-memory ")
+
+
+@every_shell
+def test_substituters_that_take_too_long(shell: list[str], tmp_path: Path) -> None:
+    """What is still lacking then is sent."""
+    (tmp_path / "wanted").write_text("a\n")
+    (tmp_path / "lacking").write_text("".join(f"{number}\n" for number in range(250)))
+    slow = f"#!/bin/sh\ncase $1 in --realise) echo $# >>{tmp_path}/calls; sleep 60 ;; *) cat; echo lacking ;; esac\n"
+    began = time.monotonic()
+    with running(shell, "closure_import", tmp_path, slow, packed="no", substitute="yes", fetch_limit="2"):
+        assert wait_for(tmp_path / "missing").read_text() == "lacking\n"
+        assert 1 <= time.monotonic() - began < 10
+    assert (tmp_path / "calls").read_text() == "103\n"
+
+
+@every_shell
+def test_substituters_are_asked_for_all_that_is_lacking(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "wanted").write_text("")
+    (tmp_path / "lacking").write_text("".join(f"{number}\n" for number in range(250)))
+    quick = f"#!/bin/sh\ncase $1 in --realise) echo $# >>{tmp_path}/calls; exit 1 ;; *) cat ;; esac\n"
+    with running(shell, "closure_import", tmp_path, quick, packed="no", substitute="yes", fetch_limit="60"):
+        wait_for(tmp_path / "missing")
+    assert (tmp_path / "calls").read_text() == "103\n103\n53\n"
 
 
 def shown(shell: list[str], directory: Path, said: str) -> Answer:

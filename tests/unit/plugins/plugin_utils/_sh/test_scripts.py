@@ -675,18 +675,61 @@ def test_every_output_of_a_build_is_rooted(shell: list[str], tmp_path: Path) -> 
     assert (found[0], sorted(found[1:])) == ("out /nix/store/a", ["a+b /nix/store/c", "man /nix/store/b"])
 
 
+def out_link(shell: list[str], directory: Path, link: Path) -> answer.Answer:
+    """What the script says; Nix's own roots are in `auto`, and what is above the directory is root's alone."""
+    text = scripts.command("out_link", {"out_link": str(link), "outputs": "", "login_user": "root"})
+    text = text.replace("/nix/var/nix/gcroots/auto", f"{directory}/auto")
+    text = text.replace("each=\n", f"each={directory}/\n")
+    text = text.replace("rest=${out_link%/*}/", f"rest=${{out_link%/*}}/; rest=${{rest#{directory}/}}")
+    return answer.Answer.parse(run(shell, text))
+
+
 @every_shell
-def test_a_link_takes_the_place_of_a_link_into_the_store_alone(shell: list[str], tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "other").symlink_to("/etc")
-    (tmp_path / "dangling").symlink_to("/nowhere")
-    (tmp_path / "stored").symlink_to("/nix/store/x")
-    said = {}
-    for name in ("none", "file", ".", "other", "dangling", "stored"):
-        given = {"out_link": f"{tmp_path}/{name}", "outputs": ""}
-        said[name] = answer.Answer.parse(run(shell, scripts.command("out_link", given))).get("refused")
-    assert {name for name, refused in said.items() if not refused} == {"none", "stored"}
-    assert {refused for refused in said.values() if refused} == {"not-linked"}
+def test_a_link_takes_the_place_of_a_link_of_an_earlier_build_alone(shell: list[str], tmp_path: Path) -> None:
+    """One that Nix has made a root for, and no other link into the store, as the system's own are."""
+    home, automatic = tmp_path / "home", tmp_path / "auto"
+    home.mkdir(0o755)
+    automatic.mkdir()
+    (home / "file").touch()
+    for name, to in {"other": "/etc", "dangling": "/nowhere", "system": "/nix/store/x", "own": "/nix/store/x"}.items():
+        (home / name).symlink_to(to)
+    (automatic / "1").symlink_to(home / "own")
+    (automatic / "2").symlink_to(home / "other")
+    # A name that ends as another one's.
+    (automatic / "3").symlink_to(f"/x -> {home / 'system'}")
+    said = {name: out_link(shell, tmp_path, home / name) for name in ("none", "file", *os.listdir(home))}
+    assert {name for name, one in said.items() if not one.get("refused")} == {"none", "own"}
+    assert {one.get("refused") for one in said.values()} == {"", "not-linked"}
+    # Of several outputs.
+    (home / "none-man").touch()
+    (home / "none-dev").symlink_to("/nix/store/x")
+    (automatic / "4").symlink_to(home / "none-dev")
+    assert out_link(shell, tmp_path, home / "none").all("taken") == ["man"]
+
+
+@every_shell
+def test_root_makes_no_link_where_another_one_could_lead_it(shell: list[str], tmp_path: Path) -> None:
+    for mode, refused in (
+        (0o755, ""),
+        (0o775, "" if os.getgid() == 0 else "not-linked"),
+        (0o777, "not-linked"),
+        (0o1777, "not-linked"),
+    ):
+        home = tmp_path / f"{mode:o}"
+        home.mkdir()
+        home.chmod(mode)
+        assert out_link(shell, tmp_path, home / "a/b").get("refused") == refused, oct(mode)
+    for owner, group, mode in ((1234, 0, 0o755), (0, 1234, 0o775)):
+        home = tmp_path / f"of-{owner}-{group}"
+        home.mkdir()
+        os.chown(home, owner, group)
+        home.chmod(mode)
+        assert out_link(shell, tmp_path, home / "a").get("refused") == "not-linked", (owner, group)
+    (tmp_path / "link").symlink_to("755")
+    said = out_link(shell, tmp_path, tmp_path / "link/result")
+    assert f"{tmp_path}/link is a link" in said.get("message")
+    (tmp_path / "755/file").touch()
+    assert "file is not a directory" in out_link(shell, tmp_path, tmp_path / "755/file/result").get("message")
 
 
 @every_shell

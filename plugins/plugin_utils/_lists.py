@@ -1,0 +1,23 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Lists that were given as one string, as on a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def split(text: str) -> list[str]:
+    """What is between the commas, without blanks around it, which Ansible would leave there."""
+    return [one for one in map(str.strip, text.split(",")) if one]
+
+
+def split_lists(spec: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values, with lists where the options of these names are lists."""
+    return {
+        name: split(value) if isinstance(value, str) and spec.get(name, {}).get("type") == "list" else value
+        for name, value in values.items()
+    }
