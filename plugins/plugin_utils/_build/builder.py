@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from ansible.errors import AnsibleConnectionFailure
 
 from .._codes import BuildResult, Refusal
+from .._flake.store_path import is_built
 from .._host.answer import HostError
 from .._host.connection import Host
 from . import build as here
@@ -70,6 +71,11 @@ class Builder:
                 return {**_NOTHING_DONE, **counts, **found}
             attempt = partial(here.build_one, self.host, settings, sources.reference, sources, {}, True)
             result, _answer = here.with_inputs(self.host, sources, attempt)
+            if not is_built(result["toplevel"]):
+                raise HostError(
+                    f"{self.host.name} says that it built {result['toplevel']}, which is not the store path of a system",
+                    Refusal.NO_ANSWER,
+                )
             known.add({target.name: {name: result[name] for name in ("toplevel", "derivation")}})
             self.drop(sources.paths)
             return result

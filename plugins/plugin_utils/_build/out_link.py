@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from .._codes import Refusal
 from .._flake.store_path import is_store_path
-from .._host.answer import Answer
+from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .settings import BuildSettings
 
@@ -45,9 +46,14 @@ def _ask(
     )
 
 
-def outputs(answer: Answer) -> dict[str, str]:
-    """What was built, by the names of the derivation's outputs, `out` first; as the host has found it in the end."""
+def outputs(host: Host, answer: Answer) -> dict[str, str]:
+    """What was built, by the names of the derivation's outputs, `out` first; as the host has found it in the end.
+
+    HostError where it says something else: another host may be given that, and have Nix get it as root.
+    """
     found = dict(line.split(" ", 1) for line in answer.all("output") if " " in line)
     known = {name: path for name, path in found.items() if _NAME.fullmatch(name) and is_store_path(path)}
     path = known.pop("out", "") or ("" if known else answer.get("toplevel"))
+    if path and not is_store_path(path):
+        raise HostError(f"{host.name} says that it built {path!r}, which is not a store path", Refusal.NO_ANSWER)
     return {**({"out": path} if path else {}), **known}

@@ -18,7 +18,7 @@ from .._closure.settings import ClosureOptions
 from .._codes import CopyInputs, OnOlder, Refusal
 from .._flake.local import FLAKE
 from .._flake.reference import SYSTEM, is_attribute_path
-from .._flake.store_path import is_store_path
+from .._flake.store_path import is_built
 from .._host.answer import HostError
 from .._host.connection import Host
 
@@ -83,12 +83,16 @@ class BuildSettings(CopySettings):
     closure: ClosureOptions = field(default_factory=ClosureOptions)
     """How what is built elsewhere goes to the host."""
 
+    def __post_init__(self) -> None:
+        """HostError where the system is none, whoever names it: to Nix on the host it may be a flake to build."""
+        if self.toplevel and not is_built(self.toplevel):
+            raise HostError(
+                f"toplevel must be the store path of a system, and is {self.toplevel!r}", Refusal.NOT_A_STORE_PATH
+            )
+
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
         """Read the options of a module; HostError where they cannot be meant."""
-        path = options["toplevel"] or ""
-        if path and (not is_store_path(path) or path.endswith(".drv")):
-            raise HostError(f"toplevel must be the store path of a system, and is {path!r}", Refusal.NOT_A_STORE_PATH)
         settings = cls(
             flake=options["flake"] or "",
             copy_timeout=options["copy_timeout"],
@@ -97,7 +101,7 @@ class BuildSettings(CopySettings):
             copy_inputs=CopyInputs(options["copy_inputs"]),
             file=os.path.normpath(options["file"]) if options["file"] else "",
             reference=options.get("reference") or "",
-            toplevel=path,
+            toplevel=options["toplevel"] or "",
             configuration=options["configuration"] or "",
             attribute=options["attribute"] or "",
             out_link=options.get("out_link") or "",

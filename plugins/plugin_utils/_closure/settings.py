@@ -54,6 +54,10 @@ class ClosureSettings:
     reconnect_timeout: int
     allow: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """HostError where something else than a store path is asked for, whoever has named it."""
+        _refuse_others(path for paths in self.wanted.values() for path in paths)
+
     @classmethod
     def from_options(cls, options: Mapping[str, Any], task_host: str) -> Self:
         """Read the options of the module; HostError where they ask for nonsense."""
@@ -71,7 +75,6 @@ class ClosureSettings:
             raise HostError(
                 "nothing is to be copied: give the store paths as 'paths' or 'paths_of'", Refusal.BAD_OPTION
             )
-        _refuse_others(path for paths in wanted.values() for path in paths)
         return cls(
             source=source,
             wanted=wanted,

@@ -158,6 +158,48 @@ def test_one_that_cannot_be_built_fails_alone(flake: str) -> None:
     assert len(builder.builds) == 1 + len(NAMES)
 
 
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "github:evil/flake#system",
+        f"{SYSTEMS['web1']} --option plugin-files /tmp/evil.so",
+        f"{SYSTEMS['web1']}\n/nix/store/x",
+        DERIVATIONS["web1"],
+    ],
+)
+def test_a_builder_that_names_no_system(flake: str, lie: str, together: bool) -> None:
+    """Root on the host would have Nix evaluate and build it, whoever has signed what."""
+
+    class Liar(Builder):
+        def answer(self, asked: Asked) -> Scripted:
+            match asked.command:
+                case "nix_eval":
+                    return {"status": "0", "value": json.dumps({"web1": {"success": True, "value": [lie, lie]}})}
+                case "build":
+                    return done(toplevel=lie, derivation=DERIVATIONS["web1"])
+                case "closure_ask":
+                    return {"paths": SYSTEMS["web1"], "sizes": "100", "group": "0"}
+            return super().answer(asked)
+
+    host = Deployed("web1", has=[SYSTEMS["web1"]])
+    with pytest.raises(HostError, match="store path"):
+        built(flake, host, Liar(), build_together=together, check_signatures=True)
+    assert host.commands == []
+
+
+@pytest.mark.parametrize(
+    "said", ["", "{", '{"web1": 1}', '{"web1": {"success": true}}', '{"web1": {"success": true, "value": [1]}}']
+)
+def test_a_builder_whose_words_are_not_understood(flake: str, said: str) -> None:
+    """Each is built by itself, as where they cannot be evaluated together."""
+    builder, host = Builder(), Deployed("web1")
+    builder.instead["nix_eval"] = [{"status": "0", "value": said}]
+    assert built(flake, host, builder)["toplevel"] == SYSTEMS["web1"]
+    assert len(builder.builds) == 1
+    assert [line for line in builder.told if "could not evaluate all of them at once" in line]
+
+
 @pytest.mark.parametrize("other", ["flake", "build_args", "nix_config"])
 @pytest.mark.parametrize("together", [True, False])
 def test_the_same_name_in_two_builds_is_two_systems(flake: str, tmp_path: Path, other: str, together: bool) -> None:
