@@ -53,7 +53,8 @@ options:
       - C(become), the user and the rest of the connection are those of each host. What limits a build holds on the host
         that builds, O(min_free_space) among it.
       - Nobody asks this host whether it trusts them. Whoever is root on them can give it any content.
-      - With O(attribute) in M(deploy_flake.nixos.flake_build) what was built stays where it was built.
+      - What is built without being deployed, with O(attribute) in M(deploy_flake.nixos.flake_build), stays where it was
+        built.
     type: list
     elements: str
     default: []

@@ -58,6 +58,13 @@ options:
         stays, and the task fails before anything is built.
       - In check mode no link is made.
     type: str
+  needs_system:
+    description:
+      - Whether what is built has to be a NixOS system, since it is to be deployed. What is none fails with the reason
+        C(not-a-system), and with O(build_on) what was built goes to this host.
+      - If V(false), anything will do, and with O(build_on) it stays where it was built.
+      - If not given, V(false) with O(attribute), else V(true). The role sets it where it deploys.
+    type: bool
   build_timeout:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int

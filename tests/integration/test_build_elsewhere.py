@@ -106,11 +106,16 @@ def test_one_builds_for_two(lab: Lab, whole: dict[str, Host], flake: Path, tmp_p
 def test_everywhere_or_nowhere_with_the_builder_among_them(
     lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path
 ) -> None:
-    another_version(flake)
-    played = deploy_elsewhere(lab, tmp_path, flake, *whole, deploy_flake_all_or_nothing=True, deploy_flake_limits={})
-    assert played.code == 0, played.output
-    for host in whole.values():
-        is_whole(host, played.of(host.name, "flake_build")["toplevel"], "committed")
+    """Step by step: of a flake's configurations, and of an attribute with a check in between."""
+    attribute = "nixosConfigurations.{{ inventory_hostname }}.config.system.build.toplevel"
+    checked = {"deploy_flake_attribute": attribute, "deploy_flake_health_checks": {"units": ["hello.service"]}}
+    for given in ({"deploy_flake_all_or_nothing": True, "deploy_flake_limits": {}}, checked):
+        another_version(flake)
+        played = deploy_elsewhere(lab, tmp_path, flake, *whole, **given)
+        assert played.code == 0, played.output
+        for host in whole.values():
+            is_whole(host, played.of(host.name, "flake_build")["toplevel"], "committed")
+            assert "flake_deploy" not in played.changed(host.name)
 
 
 def test_work_is_spread(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path) -> None:

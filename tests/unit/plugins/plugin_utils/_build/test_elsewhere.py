@@ -83,6 +83,7 @@ def built(
     *builders: FakeHost,
     check_mode: bool = False,
     names: Sequence[str] = NAMES,
+    needs_system: bool = True,
     **given: Any,
 ) -> Mapping[str, Any]:
     """The return values of one host's task."""
@@ -93,7 +94,7 @@ def built(
     def shared(name: str) -> Path:
         return directory / f"shared-{name.replace('/', '-')}"
 
-    context = BuildContext(check_mode, shared, by_name.__getitem__, lambda: names)
+    context = BuildContext(check_mode, shared, by_name.__getitem__, lambda: names, needs_system)
     result, _answer = build(host, settings(**given), context, None)
     return result
 
@@ -276,6 +277,18 @@ def test_a_host_that_fails_is_not_its_builder(flake: str) -> None:
     host = FakeHost([AnsibleConnectionFailure("No route to host")], name="web1")
     with pytest.raises(AnsibleConnectionFailure, match=r"^No route to host"):
         built(flake, host, builder, check_mode=True, check_builds=False)
+
+
+@pytest.mark.parametrize("needs_system", [True, False])
+def test_an_attribute_goes_to_its_host_if_it_is_deployed(flake: str, needs_system: bool) -> None:
+    """What is only built stays where it was built, as an image for another machine."""
+    attribute = "nixosConfigurations.web1.config.system.build.toplevel"
+    builder, host = Builder(), Deployed("web1")
+    result = built(flake, host, builder, needs_system=needs_system, attribute=attribute, out_link="/root/result")
+    assert (result["toplevel"], result["built_on"]) == (SYSTEMS["web1"], "build1")
+    assert host.has == ([SYSTEMS["web1"]] if needs_system else [])
+    assert "out_link" in (host if needs_system else builder).commands
+    assert "out_link" not in (builder if needs_system else host).commands
 
 
 def test_too_small_a_disk(flake: str) -> None:
