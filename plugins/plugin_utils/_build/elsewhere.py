@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleError
 
 from .._closure.copy import copy_closure
 from .._closure.settings import ClosureSettings
@@ -21,42 +21,59 @@ from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from . import build as here
 from .builder import Builder
-from .evaluate import evaluate
+from .evaluate import Evaluated, evaluate
+from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
 from .target import Target
 from .transfer import Sources
+from .turns import Turns
+
+_LIMIT = 90
+"""Seconds for a look at a store."""
 
 
 def build(
     host: Host, settings: BuildSettings, context: BuildContext, look: Mapping[str, str] | None = None
 ) -> tuple[dict[str, Any], Answer]:
     """Build where the settings say, so that the host has it; the return values and the host's last answer."""
-    if settings.toplevel or not settings.build_on or context.host_of is None:
+    builders = settings.build_on
+    if not builders or context.host_of is None:
         return here.build(host, settings, context, look)
+    if settings.toplevel:
+        try:
+            return here.build(host, settings, context, look)
+        except HostError as error:
+            if error.reason != Refusal.NOT_THERE:
+                raise
+            for name in builders:
+                elsewhere = _Elsewhere(host, context.host_of(name), settings, context)
+                if found := elsewhere.fetch(look or {}):
+                    return found
+            none = f"{error}\nNor has it {' or '.join(builders)} (build_on, deploy_flake_build_on)."
+            raise HostError(none, error.reason) from error
     configuration = settings.configuration or host.on_behalf_of
     names = sorted({configuration, *(context.configurations() if settings.build_together else ())})
-    builders = settings.build_on
     at = names.index(configuration) % len(builders)
-    builder = context.host_of(builders[at])
-    elsewhere = _Elsewhere(host, builder, settings, context)
+    elsewhere = _Elsewhere(host, context.host_of(builders[at]), settings, context)
     return elsewhere.build(configuration, names[at :: len(builders)], look or {})
 
 
 class _Elsewhere:
-    """One host's way to a system that another one builds."""
+    """One host's way to a system that another one builds, or has built."""
 
     def __init__(self, host: Host, builder: Host, settings: BuildSettings, context: BuildContext) -> None:
         self._host = host
         self._builder = builder
         self._settings = settings
         self._context = context
-        self._of_host: AnsibleError | None = None
+        self._turns = Turns(builder, host, context)
+        self._of_host: Exception | None = None
 
     def build(self, configuration: str, share: Sequence[str], look: Mapping[str, str]) -> tuple[dict[str, Any], Answer]:
         """Have it built, bring it, and let the host look at it."""
         # Whether it leads back, and where the link is, is the host's own business.
         settings = replace(self._settings, configuration=configuration, on_older=OnOlder.ALLOW, out_link="")
-        with self._asking(), here.sources_for(self._builder, settings, self._context) as sources:
+        with self._asking(), self._sources(settings) as sources:
             sources.refuse_unlocked(settings.build_args)
             if self._context.check_mode and not settings.check_builds:
                 return self._evaluate(settings, sources), Answer()
@@ -65,24 +82,24 @@ class _Elsewhere:
                 attempt = partial(here.build_one, self._builder, settings, sources.reference, sources, {}, False)
                 result, answer = here.with_inputs(self._builder, sources, attempt)
                 return {**result, **sources.facts(), "built_on": self._builder.name}, answer
-            builder = Builder(self._builder, self._host, settings, self._context, sources, share)
+            builder = Builder(self._turns, settings, self._context, sources, share)
             result = builder.built()
-            deliver = partial(self._deliver, builder, sources, configuration, look)
+            deliver = partial(self._deliver, builder, sources, look)
             try:
                 brought, fetched, answer = deliver(result["toplevel"])
             except HostError as error:
-                gone = Refusal.NOT_THERE if self._builder is self._host else Refusal.NOT_VALID
-                if error.reason != gone:
-                    raise
                 # What one process has had built, another one finds later on; garbage may have been collected meanwhile.
+                may_be_gone = error.reason in (Refusal.NOT_THERE, Refusal.NOT_VALID)
+                if not may_be_gone or not self._builder_lacks(result["toplevel"]):
+                    raise
                 self._builder.tell(f"does not have {result['toplevel']} any more, and builds it again")
                 result = builder.built(gone=result["toplevel"])
                 brought, fetched, answer = deliver(result["toplevel"])
             what = {
                 **fetched,
+                "built_on": self._builder.name,
                 "configuration": Target.of(self._host, settings, sources.reference, sources.file).configuration,
                 "derivation": result["derivation"] or fetched["derivation"],
-                "built_on": self._builder.name,
                 "changed": any((result["changed"], brought["changed"], fetched["changed"], sources.bytes_sent)),
                 "copied": fetched["copied"] + result["copied"] + brought["copied"] + brought["substituted"],
                 "built": result["built"],
@@ -92,42 +109,63 @@ class _Elsewhere:
             facts = sources.facts()
             return {**what, **facts, "bytes_sent": facts["bytes_sent"] + brought["bytes_sent"]}, answer
 
+    def fetch(self, look: Mapping[str, str]) -> tuple[dict[str, Any], Answer] | None:
+        """Bring a system that was built already, and let the host look at it; None where the builder lacks it too."""
+        toplevel = self._settings.toplevel
+        with self._asking():
+            with self._turns.take("is asked for a system"):
+                if self._builder is self._host or self._ask(self._builder, toplevel).all("missing"):
+                    return None
+            brought = self._bring(toplevel)
+            with self._asking_the_host():
+                fetched, answer = here.fetch(self._host, self._settings, look)
+            copied = fetched["copied"] + brought["copied"] + brought["substituted"]
+            changed = fetched["changed"] or brought["changed"]
+            return {**fetched, "built_on": self._builder.name, "changed": changed, "copied": copied}, answer
+
     @contextmanager
     def _asking(self) -> Iterator[None]:
         """A builder that fails makes no other host unreachable, and nobody has to look for its fault there."""
         try:
             yield
-        except AnsibleError as error:
-            if self._builder is self._host or error is self._of_host:
+        except (AnsibleError, HostError) as error:
+            if error is self._of_host:
                 raise
-            builder, host = self._builder.name, self._host.name
-            lost = isinstance(error, AnsibleConnectionFailure)
-            what = "was lost" if lost and self._builder.reached else "cannot be reached" if lost else "cannot be asked"
-            raise HostError(
-                f"{builder}, which is to build for {host}, {what}: {error}. {host}'s system is untouched",
-                Refusal.LOST if lost else Refusal.NO_ANSWER,
-            ) from error
+            of_builder = self._turns.failed(error)
+            if self._builder is self._host or of_builder is error:
+                raise
+            raise of_builder from error
 
     @contextmanager
     def _asking_the_host(self) -> Iterator[None]:
         """Within the other: what fails here is the host's own."""
         try:
             yield
-        except AnsibleError as error:
+        except (AnsibleError, HostError) as error:
             self._of_host = error
             raise
 
+    @contextmanager
+    def _sources(self, settings: BuildSettings) -> Iterator[Sources]:
+        """What the builder needs of the flake. It may be asked what the flake is."""
+        with self._turns.take("is asked for something else"):
+            sources = here.sources_for(self._builder, settings, self._context)
+        with sources:
+            yield sources
+
     def _deliver(
-        self, builder: Builder, sources: Sources, configuration: str, look: Mapping[str, str], toplevel: str
+        self, builder: Builder, sources: Sources, look: Mapping[str, str], toplevel: str
     ) -> tuple[dict[str, Any], dict[str, Any], Answer]:
         """Bring it to the host, and have that look at it."""
-        brought = self._bring(builder, toplevel)
-        builder.let_go(configuration)
-        with self._asking_the_host():
-            return brought, *here.fetch(self._host, replace(self._settings, toplevel=toplevel), look, sources)
+        brought = self._bring(toplevel)
+        try:
+            with self._asking_the_host():
+                return brought, *here.fetch(self._host, replace(self._settings, toplevel=toplevel), look, sources)
+        finally:
+            builder.brought()
 
-    def _bring(self, builder: Builder, toplevel: str) -> dict[str, Any]:
-        """Copy it to the host, with all that it needs; the builder need not keep it any more."""
+    def _bring(self, toplevel: str) -> dict[str, Any]:
+        """Copy it to the host, with all that it needs."""
         host, source, settings = self._host, self._builder, self._settings
         if source is host:
             return {"changed": False, "copied": 0, "substituted": 0, "bytes_sent": 0}
@@ -140,32 +178,58 @@ class _Elsewhere:
             allow=settings.allow,
         )
         results, failures = copy_closure(closure, {source.name: source, host.name: host}.__getitem__)
-        builder.drop(toplevel)
         if host.name in failures:
             with self._asking_the_host():
                 raise failures[host.name]
         return results[host.name]
 
+    def _ask(self, host: Host, path: str, ask_committed: bool = False) -> Answer:
+        """Whether a host has a path, and what it has committed last; it keeps nothing for that."""
+        return host.contact(
+            self._settings.reconnect_timeout,
+            lambda: host.run("store_has", limit=_LIMIT, paths=path, ask_committed="yes" if ask_committed else "no"),
+            "looking what it has",
+        )
+
+    def _builder_lacks(self, path: str) -> bool:
+        with suppress(HostError, AnsibleError):
+            return bool(self._ask(self._builder, path).all("missing"))
+        return False
+
     def _evaluate(self, settings: BuildSettings, sources: Sources) -> dict[str, Any]:
         """The return values, where the configuration is evaluated and not built: by the builder, in check mode."""
-        sources.bring()
-        target = Target.of(self._builder, settings, sources.reference, sources.file)
-        found = evaluate(self._builder, settings, sources.reference, target, sources.paths)
-        with self._asking_the_host():
-            lacks = bool(self._host.run("copy_ask", paths=found.toplevel, limit=60).all("missing"))
-        with suppress(HostError, AnsibleConnectionFailure):
-            self._host.run("copy_drop", paths=found.toplevel, limit=60)
+        host, builder = self._host, self._builder
+        target = Target.of(builder, settings, sources.reference, sources.file)
+
+        def attempt() -> Evaluated:
+            with self._turns.take("gets the flake"):
+                sources.bring()
+            return evaluate(builder, settings, sources.reference, target, sources.paths)
+
+        found = here.with_inputs(builder, sources, attempt)
+        if builder is not host:
+            # No deployment that ends there lets go of it.
+            with suppress(HostError, AnsibleError):
+                builder.run("copy_drop", paths=sources.paths, limit=_LIMIT)
+        valid = found.valid
+        if self._context.needs_system:
+            of = compared(self._settings, sources)
+            with self._asking_the_host():
+                answer = self._ask(host, found.toplevel, ask_committed=of is not None)
+                if of:
+                    refuse_older(host, of, self._settings.on_older, answer)
+            valid = not answer.all("missing")
         return {
             "built": 0,
             "copied": 0,
             "downloaded_bytes": 0,
             "attached": False,
             **sources.facts(),
-            "changed": lacks,
+            "changed": not valid,
             "toplevel": found.toplevel,
             "outputs": {},
-            "valid": not lacks,
+            "valid": valid,
             "derivation": found.derivation,
             "configuration": target.configuration,
-            "built_on": self._builder.name,
+            "built_on": builder.name,
         }

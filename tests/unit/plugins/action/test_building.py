@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible import constants
@@ -59,7 +60,7 @@ def test_another_output_need_not_be_a_system(flake: str, monkeypatch: pytest.Mon
 def test_what_is_to_be_deployed_has_to_be_a_system(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the role says where it deploys step by step, whatever names what is built."""
     host = FakeHost([done(lacks=["nixos-version", "bin/switch-to-configuration"])])
-    given = {"attribute": "packages.x86_64-linux.hello", "needs_system": True}
+    given: dict[str, Any] = {"attribute": "packages.x86_64-linux.hello", "needs_system": True}
     refused = act(monkeypatch, host, "flake_build", flake=flake, **given)
     assert (refused["reason"], host.asked[0].inputs["needs_system"]) == ("not-a-system", "yes")
 
