@@ -60,10 +60,13 @@ options:
     default: []
   build_together:
     description:
-      - Whether a host of O(build_on) builds the systems of all hosts of the play that are its share in one evaluation,
-        when the first of them needs its own. Each is the configuration in the host's variable
-        C(deploy_flake_configuration), or of the host's name; the role sets this.
+      - Whether a host of O(build_on) builds the systems of all hosts of the play that are its share at once, when the
+        first of them needs its own. Each is the configuration in the host's variable C(deploy_flake_configuration), or
+        of the host's name. Hosts that have failed in the play are left out, those of later batches (C(serial)) are not.
+      - Ten configurations are evaluated at a time, which takes some half a GiB of memory for each.
       - Where one cannot be evaluated or built, each is built by itself, so that its error is its own host's alone.
+      - V(false) has each evaluated and built by itself, when its host's turn comes.
+      - Does nothing without O(build_on), and with O(attribute) and O(file).
     type: bool
     default: false
   build_args:

@@ -135,16 +135,21 @@ class HostAction(ActionBase):
             self._reached[name] = Host(action_on(self, name, self.task_vars), name)
         return self._reached[name]
 
-    def configurations(self) -> list[str]:
+    def configurations(self) -> dict[str, bool]:
         """The names in nixosConfigurations of all hosts of the play whose variables have them built of the same flake,
-        in the same way, as those of the task's host do."""
+        in the same way, as those of the task's host do; and whether they are still needed: a host may have failed."""
         found = {}
         for name in self.task_vars.get("ansible_play_hosts_all", ()):
             # One that cannot be told is asked for by its own host.
             with suppress(AnsibleError):
                 found[name] = self._built_of(name)
         _own, mine = found.get(self.task_vars.get("inventory_hostname"), ("", None))
-        return [configuration for configuration, built_of in found.values() if built_of == mine]
+        left = {*self.task_vars.get("ansible_play_hosts", ())}
+        needed: dict[str, bool] = {}
+        for name, (configuration, built_of) in found.items():
+            if built_of == mine:
+                needed[configuration] = needed.get(configuration, False) or name in left
+        return needed
 
     def _built_of(self, name: str) -> tuple[str, list[Any]]:
         """The configuration of a host, and what says of what it is built, and how."""

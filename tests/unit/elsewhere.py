@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unit.building import done, failed, settings
+from unit.building import done, settings
+from unit.building import failed as not_built
 from unit.closures import Source, Target
 from unit.fake_host import Asked, FakeHost, Scripted
 
@@ -62,13 +63,13 @@ class Builder(Source):
                 return {"status": "0", "value": json.dumps(found)}
             case "build" if "^out" in arguments:
                 if not self._builds_all:
-                    return failed()
+                    return not_built()
                 self.roots |= {*paths, *(SYSTEMS[name] for name in NAMES if DERIVATIONS[name] in arguments)}
                 return done()
             case "build":
                 name = next((name for name in NAMES if name in arguments), "")
                 if name not in self._evaluates:
-                    return failed()
+                    return not_built()
                 self.roots |= {*paths, SYSTEMS[name]}
                 return done(toplevel=SYSTEMS[name], derivation=DERIVATIONS[name])
         return super().answer(asked)
@@ -95,6 +96,7 @@ def built(
     *builders: FakeHost,
     check_mode: bool = False,
     names: Sequence[str] = NAMES,
+    failed: Sequence[str] = (),
     needs_system: bool = True,
     **given: Any,
 ) -> Mapping[str, Any]:
@@ -106,6 +108,7 @@ def built(
     def shared(name: str) -> Path:
         return directory / f"shared-{name.replace('/', '-')}"
 
-    context = BuildContext(check_mode, shared, by_name.__getitem__, lambda: names, needs_system)
+    needed = {name: name not in failed for name in names}
+    context = BuildContext(check_mode, shared, by_name.__getitem__, lambda: needed, needs_system)
     result, _answer = build(host, settings(**given), context, None)
     return result

@@ -52,10 +52,12 @@ def build(
             none = f"{error}\nNor has it {' or '.join(builders)} (build_on, deploy_flake_build_on)."
             raise HostError(none, error.reason) from error
     configuration = settings.configuration or host.on_behalf_of
-    names = sorted({configuration, *(context.configurations() if settings.build_together else ())})
+    needed = {**(context.configurations() if settings.build_together else {}), configuration: True}
+    # Whose share it is does not change when a host fails meanwhile.
+    names = sorted(needed)
     at = names.index(configuration) % len(builders)
     elsewhere = _Elsewhere(host, context.host_of(builders[at]), settings, context)
-    return elsewhere.build(configuration, names[at :: len(builders)], look or {})
+    return elsewhere.build(configuration, [name for name in names[at :: len(builders)] if needed[name]], look or {})
 
 
 class _Elsewhere:

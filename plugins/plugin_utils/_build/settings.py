@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -111,7 +111,7 @@ class BuildSettings(CopySettings):
             check_builds=options["check_builds"],
             build_timeout=options["build_timeout"],
             min_free_nix=options["min_free_space"]["nix"],
-            build_on=tuple(options["build_on"]),
+            build_on=named(options["build_on"]),
             build_together=options["build_together"],
             closure=ClosureOptions.from_options(options),
         )
@@ -160,6 +160,11 @@ class BuildSettings(CopySettings):
         return ""
 
 
+def named(hosts: Iterable[Any]) -> tuple[str, ...]:
+    """The names in a list, which as a text on a command line may be empty, or have blanks behind its commas."""
+    return tuple(name for one in hosts if (name := str(one).strip()))
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """What a build needs of the task that it belongs to."""
@@ -169,7 +174,7 @@ class BuildContext:
     """A place for what the processes of all hosts of the task share, by what it is about."""
     host_of: Callable[[str], Host] | None = None
     """Other hosts of the inventory; None where nothing is built elsewhere."""
-    configurations: Callable[[], Sequence[str]] = tuple
-    """The names of the configurations of all hosts of the play, as far as they are known."""
+    configurations: Callable[[], Mapping[str, bool]] = dict
+    """Those of all hosts of the play, as far as they are known, and whether each is still needed."""
     needs_system: bool = True
     """Whether what is built has to be a NixOS system, since it is to be deployed."""

@@ -179,6 +179,22 @@ def test_work_is_spread(flake: str) -> None:
     assert [name for name in NAMES if name in second.builds[0]] == ["web2"]
 
 
+def test_nothing_is_built_for_hosts_that_have_failed(flake: str) -> None:
+    """And whose share the others are stays as it was."""
+    first, second = Builder(), Builder()
+    second.name = second.on_behalf_of = "build2"
+    assert built(flake, Deployed("web3"), first, second, failed=["web1"])["built_on"] == "build1"
+    assert not [name for name in ("web1", "web2") if SYSTEMS[name] in first.builds[0]]
+    assert (first.commands.count("nix_eval"), second.commands) == (0, [])
+
+
+@pytest.mark.parametrize("given", [[""], [], [" "]])
+def test_an_empty_list_of_builders_is_none(flake: str, given: list[str]) -> None:
+    """As `-e deploy_flake_build_on=` has it, which turns off the one of an inventory."""
+    assert settings(flake=flake, build_on=given).build_on == ()
+    assert settings(flake=flake, build_on=["build1", " build2", *given]).build_on == ("build1", "build2")
+
+
 def test_a_host_that_builds_for_itself_copies_nothing(flake: str) -> None:
     class Both(Builder):
         def answer(self, asked: Asked) -> Scripted:

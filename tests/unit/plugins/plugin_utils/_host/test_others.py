@@ -47,6 +47,9 @@ all:
     build2:
       login: templated-for-build2
     nobody: {}
+    undefined:
+      ansible_become_password: "{{ nowhere }}"
+      ansible_port: "{{ nowhere }}"
 """
 PASSWORDS = {"conn_pass": "asked-k", "become_pass": "asked-K"}
 
@@ -165,5 +168,17 @@ def test_hosts_of_other_flakes_are_not_built_with_this_one(tmp_path: Path) -> No
     }
     action, variables = Playing(tmp_path, vars=said).action("web1")
     hosts = ["web1", "web2", "build1", "build2", "nobody"]
-    action.task_vars = {**variables, "ansible_play_hosts_all": hosts}
-    assert action.configurations() == ["web1", "of-templated-for-build1"]
+    action.task_vars = {**variables, "ansible_play_hosts_all": hosts, "ansible_play_hosts": hosts}
+    assert action.configurations() == {"web1": True, "of-templated-for-build1": True}
+    action.task_vars["ansible_play_hosts"] = ["web1"]
+    assert action.configurations() == {"web1": True, "of-templated-for-build1": False}
+
+
+@pytest.mark.parametrize("become", [True, False])
+def test_variables_that_cannot_be_told(tmp_path: Path, become: bool) -> None:
+    """It is that host's fault, and not that of the task's own."""
+    with pytest.raises(
+        HostError, match=r"how to connect to undefined cannot be told from its variables: .*nowhere"
+    ) as told:
+        Playing(tmp_path, become=become).on("undefined")
+    assert told.value.reason == Refusal.BAD_OPTION
