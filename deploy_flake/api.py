@@ -252,8 +252,8 @@ def _from_flake(
         raise OptionError("give the store path of a built system, or what to build (attribute, file), and not both")
     if (options.file or options.attribute) and any(one.configuration for one in parse_all(destinations)):
         raise OptionError(
-            "a destination names a configuration, which is a flake's own system; in place of it another output, or what a"
-            " file has, is named with 'attribute' alone"
+            "a destination names a configuration, which is a flake's; another output, and what a file has, is named"
+            " with 'attribute' alone"
         )
     # What is said here goes before what an inventory has built, or says to build.
     not_built, not_named = {"deploy_flake_toplevel": ""}, {"deploy_flake_attribute": "", "deploy_flake_file": ""}

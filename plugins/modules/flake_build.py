@@ -41,7 +41,8 @@ options:
     description:
       - The store path of a system that was built already, in place of a flake.
       - If the host does not have it, it is fetched from the substituters that the host is configured with or that
-        O(nix_config) names. If none has it, or not with a signature that the host trusts, the task fails.
+        O(nix_config) names, or comes from a host of O(build_on). If none has it, or no substituter with a signature
+        that the host trusts, the task fails.
       - That is done as root, since no flake is evaluated. So O(nix_config) may name any substituter and any key,
         whoever logs in; C(trusted-users) and C(trusted-substituters) of the host's C(nix.conf) restrict only other
         users.
