@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -17,6 +18,7 @@ from ansible.errors import AnsibleError
 from .._closure.copy import copy_closure
 from .._closure.settings import ClosureSettings
 from .._codes import OnOlder, Refusal
+from .._flake.local import is_remote
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from . import build as here
@@ -149,8 +151,10 @@ class _Elsewhere:
 
     @contextmanager
     def _sources(self, settings: BuildSettings) -> Iterator[Sources]:
-        """What the builder needs of the flake. It may be asked what the flake is."""
-        with self._turns.take("is asked for something else"):
+        """What the builder needs of the flake. It may be asked what a remote one is."""
+        self._turns.refuse_lost()
+        is_asked = is_remote(settings.flake, Path.cwd())
+        with self._turns.take("is asked about the flake") if is_asked else nullcontext():
             sources = here.sources_for(self._builder, settings, self._context)
         with sources:
             yield sources

@@ -49,14 +49,18 @@ class Turns:
 
     @contextmanager
     def take(self, doing: str) -> Iterator[None]:
-        """Wait for a turn; ToldError where the builder could not be had a moment ago."""
+        """Wait for a turn; ToldError where somebody else has waited for the builder in vain."""
         with self._lock.open("a") as lock:
             with telling(self.host, f"waits for {self.builder.name}, which {doing}"):
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._lost.exists() and time.time() - self._lost.stat().st_mtime < _FOR:
-                said, reason = json.loads(self._lost.read_text("utf-8"))
-                raise ToldError(self._for_host(said), reason)
+            self.refuse_lost()
             yield
+
+    def refuse_lost(self) -> None:
+        """ToldError where the builder could not be had a moment ago."""
+        if self._lost.exists() and time.time() - self._lost.stat().st_mtime < _FOR:
+            said, reason = json.loads(self._lost.read_text("utf-8"))
+            raise ToldError(self._for_host(said), reason)
 
     def failed(self, error: AnsibleError | HostError) -> HostError:
         """What the host's own error is, where its builder has failed; if it can build for nobody, others get it too."""
