@@ -250,17 +250,21 @@ def _from_flake(
         raise OptionError("give a flake, or the store path of a built system, and not both")
     if toplevel is not None and (options.attribute or options.file):
         raise OptionError("give the store path of a built system, or what to build (attribute, file), and not both")
-    if options.file and any(one.configuration for one in parse_all(destinations)):
+    if (options.file or options.attribute) and any(one.configuration for one in parse_all(destinations)):
         raise OptionError(
-            "a destination names a configuration, which is a flake's; what a file has is named with 'attribute'"
+            "a destination names a configuration, which is a flake's; another output, and what a file has, is named"
+            " with 'attribute' alone"
         )
+    # What is said here goes before what an inventory has built, or says to build.
+    not_built, not_named = {"deploy_flake_toplevel": ""}, {"deploy_flake_attribute": "", "deploy_flake_file": ""}
     if toplevel is not None:
-        source = {"deploy_flake_toplevel": _store_path(toplevel)}
+        source = {"deploy_flake_toplevel": _store_path(toplevel), **(not_named if run.inventory else {})}
     elif flake is not None:
-        # What the command line says goes before an inventory's own systems.
-        source = {"deploy_flake_flake": reference(flake, options.file), "deploy_flake_toplevel": ""}
+        source = {"deploy_flake_flake": reference(flake, options.file), **not_built}
+    elif run.inventory:
+        source = not_built if options.attribute or options.file else {}
     else:
-        source = {} if run.inventory else _flake_here(run, options.file)
+        source = _flake_here(run, options.file)
     variables = {**options.role_variables(), **source, **(more or {})}
     return _begin(operation, destinations, run, variables, options.arguments(), on_event, wait)
 

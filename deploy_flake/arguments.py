@@ -239,7 +239,7 @@ def deploy_options(chosen: argparse.Namespace) -> dict[str, Any]:
                 case "limits":
                     value = dict(value)
                 case "run-or-skip":
-                    value = value == "run"
+                    value = value and value == "run"
             found[flag.field] = value
     return found
 
@@ -272,6 +272,6 @@ _KINDS: dict[str, dict[str, Any]] = {
     "limits": {"action": "append", "default": [], "type": _limit},
     "words": {},
     "switch": {"action": "store_true"},
-    "run-or-skip": {"default": "run"},
+    "run-or-skip": {},
 }
 """The kinds of flags, as argparse has them."""

@@ -47,7 +47,7 @@ class DeployVariables:
     """Hosts of the inventory that build for the others; of several each builds a share."""
     substitute: bool = False
     """With `build_on`, whether each host first fetches what it lacks from its own substituters."""
-    compress: bool = True
+    compress: bool | None = None
     """With `build_on`, whether what was built is packed while it is sent."""
     sign_key: str | None = None
     """With `build_on`, a file on the builder with the secret key to sign with what was built."""
@@ -59,11 +59,11 @@ class DeployVariables:
     """Which inputs of the flake the controller fetches for hosts that lack them, missing, all or none."""
     copy_timeout: int | None = None
     """For one attempt to send the flake."""
-    check_builds: bool = True
+    check_builds: bool | None = None
     """False only evaluates with `check`, and builds nothing: then less is known of what would happen."""
     build_timeout: int | None = None
     """For the build on a host."""
-    test: bool = True
+    test: bool | None = None
     """False makes the system the boot default without a test, and activates nothing."""
     on_older: str | None = None
     """What to do where the flake is older than what a host has committed, or has diverged from it: `warn`,
@@ -135,6 +135,7 @@ READS = {
         "deploy_flake_attribute",
         "deploy_flake_file",
         "deploy_flake_build_on",
+        "deploy_flake_build_together",
         "deploy_flake_substitute",
         "deploy_flake_compress",
         "deploy_flake_fetch_timeout",
@@ -204,6 +205,7 @@ READS = {
         "deploy_flake_attribute",
         "deploy_flake_file",
         "deploy_flake_build_on",
+        "deploy_flake_build_together",
         "deploy_flake_substitute",
         "deploy_flake_compress",
         "deploy_flake_fetch_timeout",
@@ -236,6 +238,7 @@ READS = {
         "deploy_flake_file",
         "deploy_flake_out_link",
         "deploy_flake_build_on",
+        "deploy_flake_build_together",
         "deploy_flake_substitute",
         "deploy_flake_compress",
         "deploy_flake_fetch_timeout",

@@ -89,9 +89,9 @@ class DeployOptions(DeployVariables):
             raise OptionError("the policy 'strict' can't be had with the preflight check skipped")
         if self.serial is not None and not self.serial.removesuffix("%").isdigit():
             raise OptionError(f"serial is a number of hosts or a share such as 25%, and not {self.serial!r}")
-        if self.specialisation and not self.test:
+        if self.specialisation and self.test is False:
             raise OptionError("a specialisation can only be tested live; it can't be with the test skipped")
-        if self.all_or_nothing and not self.test:
+        if self.all_or_nothing and self.test is False:
             raise OptionError("all or nothing is about systems that are tested; it can't be with the test skipped")
 
     def arguments(self) -> list[str]:

@@ -30,8 +30,8 @@ class ActionModule(HostAction):
         if self.check_mode:
             # It is not in the store.
             settings = replace(settings, out_link="")
-        context = BuildContext(
-            self.check_mode, self.common_file, self.host_of, self.configurations, needs_system=not settings.attribute
-        )
+        given = options["needs_system"]
+        needs_system = not settings.attribute if given is None else given
+        context = BuildContext(self.check_mode, self.common_file, self.host_of, self.configurations, needs_system)
         result, _answer = build(host, settings, context)
         return result

@@ -16,6 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.template import Templar
 
 from ..plugin_utils._action import HostAction, argument_spec
+from ..plugin_utils._build.settings import named
 from ..plugin_utils._codes import Refusal
 from ..plugin_utils._host.answer import HostError
 from ..plugin_utils._host.connection import Host
@@ -127,7 +128,7 @@ class ActionModule(HostAction):
     def _no_builders(self, given: Any) -> Iterator[str]:
         """Hosts that are to build and that there are not. What is no list at all is said elsewhere."""
         builders = split(given) if isinstance(given, str) else given
-        for one in builders if isinstance(builders, list) else ():
+        for one in named(builders) if isinstance(builders, list) else ():
             if one not in self.task_vars.get("hostvars", ()):
                 yield f"{_BUILD_ON}: there is no host {one!r} in the inventory"
 

@@ -26,8 +26,8 @@ options:
     description:
       - What to build in place of the system of a configuration, as an attribute path on C(nix build)'s command line.
         Any output of the flake, such as V(packages.x86_64-linux.hello),
-        V(nixosConfigurations.web1.config.system.build.vm) or an image; a package of the host's own platform by its name
-        alone. Names with other characters than letters, digits and C(_'+-) are quoted.
+        V(nixosConfigurations.web1.config.system.build.vm) or an image; a package of the platform of the host that
+        builds by its name alone. Names with other characters than letters, digits and C(_'+-) are quoted.
       - With O(file) what it evaluates to has this attribute.
       - What is deployed has to be a NixOS system. What is none fails after the build, before anything of the host's
         system is changed.
@@ -40,8 +40,8 @@ options:
       - Built is O(attribute); if not given C(config.system.build.toplevel), as C(nixos-rebuild --file) does where the
         file evaluates to a NixOS system. A function is called with its default arguments.
       - It is evaluated as C(nix build --file) does, so it may read the host's environment. There is no lock file. What
-        it fetches, the host fetches, and O(copy_inputs) does nothing. C(<nixpkgs>) is the host's; name another with
-        C(-I) in O(build_args), or better pin it in the file.
+        it fetches, the host fetches, and O(copy_inputs) does nothing. C(<nixpkgs>) is that of the host that builds;
+        name another with C(-I) in O(build_args), or better pin it in the file.
       - A file that is not there, or that git does not track, is an error and leaves the host untouched.
     type: str
   build_on:
@@ -52,17 +52,26 @@ options:
       - Of several each builds its share of the configurations.
       - C(become), the user and the rest of the connection are those of each host. What limits a build holds on the host
         that builds, O(min_free_space) among it.
-      - Nobody asks this host whether it trusts them. Whoever is root on them can give it any content.
-      - With O(attribute) in M(deploy_flake.nixos.flake_build) what was built stays where it was built.
+      - Nobody asks this host whether it trusts them, unless O(check_signatures) does. Whoever is root on them can give
+        it any content, and reads what O(nix_config) says.
+      - One that cannot be had is asked again after 300 seconds at the earliest; meanwhile all others that it is to
+        build for fail at once.
+      - With O(toplevel) nothing is built. What this host does not have and cannot fetch comes from the first of them
+        that has it.
+      - What is built without being deployed, with O(attribute) in M(deploy_flake.nixos.flake_build), stays where it was
+        built.
     type: list
     elements: str
     default: []
   build_together:
     description:
-      - Whether a host of O(build_on) builds the systems of all hosts of the play that are its share in one evaluation,
-        when the first of them needs its own. Each is the configuration in the host's variable
-        C(deploy_flake_configuration), or of the host's name; the role sets this.
+      - Whether a host of O(build_on) builds the systems of all hosts of the play that are its share at once, when the
+        first of them needs its own. Each is the configuration in the host's variable C(deploy_flake_configuration), or
+        of the host's name. Hosts that have failed in the play are left out, those of later batches (C(serial)) are not.
+      - Ten configurations are evaluated at a time, which takes some half a GiB of memory for each.
       - Where one cannot be evaluated or built, each is built by itself, so that its error is its own host's alone.
+      - V(false) has each evaluated and built by itself, when its host's turn comes.
+      - Does nothing without O(build_on), and with O(attribute) and O(file).
     type: bool
     default: false
   build_args:
@@ -81,7 +90,7 @@ options:
         C(substituters) with C(trusted-public-keys). The latter two need a login user among the host's C(trusted-users)
         unless O(toplevel) is given.
       - They go to the host on standard input and to Nix as a credential of the unit, so they appear in no log,
-        process list or unit property.
+        process list or unit property. With O(build_on) that is the host that builds.
     type: str
     default: ""
   on_older:

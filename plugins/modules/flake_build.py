@@ -41,7 +41,8 @@ options:
     description:
       - The store path of a system that was built already, in place of a flake.
       - If the host does not have it, it is fetched from the substituters that the host is configured with or that
-        O(nix_config) names. If none has it, or not with a signature that the host trusts, the task fails.
+        O(nix_config) names, or comes from a host of O(build_on). If none has it, or no substituter with a signature
+        that the host trusts, the task fails.
       - That is done as root, since no flake is evaluated. So O(nix_config) may name any substituter and any key,
         whoever logs in; C(trusted-users) and C(trusted-substituters) of the host's C(nix.conf) restrict only other
         users.
@@ -61,6 +62,13 @@ options:
         can be written to by others.
       - In check mode no link is made.
     type: str
+  needs_system:
+    description:
+      - Whether what is built has to be a NixOS system, since it is to be deployed. What is none fails with the reason
+        C(not-a-system), and with O(build_on) what was built goes to this host.
+      - If V(false), anything will do, and with O(build_on) it stays where it was built.
+      - If not given, V(false) with O(attribute), else V(true). The role sets it where it deploys.
+    type: bool
   build_timeout:
     description: How many seconds the build may take on the host. It is ended after that, and the task fails.
     type: int

@@ -144,17 +144,22 @@ class HostAction(ActionBase):
             self._reached[name] = Host(action_on(self, name, self.task_vars), name)
         return self._reached[name]
 
-    def configurations(self) -> list[str]:
+    def configurations(self) -> dict[str, bool]:
         """The names in nixosConfigurations of all hosts of the play whose variables have them built of the same flake,
-        in the same way, as those of the task's host do."""
+        in the same way, as those of the task's host do; and whether they are still needed: a host may have failed."""
         try:
             _configuration, mine = self._built_of(str(self.task_vars.get("inventory_hostname")))
         except AnsibleError:
             # Nobody is like a host of which it cannot be told.
-            return []
-        return [configuration for configuration, built_of in self._all_built_of() if built_of == mine]
+            return {}
+        left = {*self.task_vars.get("ansible_play_hosts", ())}
+        needed: dict[str, bool] = {}
+        for name, configuration, built_of in self._all_built_of():
+            if built_of == mine:
+                needed[configuration] = needed.get(configuration, False) or name in left
+        return needed
 
-    def _all_built_of(self) -> list[tuple[str, str]]:
+    def _all_built_of(self) -> list[tuple[str, str, str]]:
         """The same for all hosts of the play. The first process looks, since that takes a while with many hosts."""
         file = self.common_file(f"configurations for {self.task_vars.get('ansible_play_batch')}")
         with file.with_suffix(".lock").open("a") as lock:
@@ -164,11 +169,11 @@ class HostAction(ActionBase):
                 for name in self.task_vars.get("ansible_play_hosts_all", ()):
                     # One that cannot be told is asked for by its own host.
                     with suppress(AnsibleError):
-                        found.append(self._built_of(name))
+                        found.append((name, *self._built_of(name)))
                 written = file.with_suffix(".new")
                 written.write_text(json.dumps(found), "utf-8")
                 written.replace(file)
-            return [(configuration, built_of) for configuration, built_of in json.loads(file.read_text("utf-8"))]
+            return [tuple(one) for one in json.loads(file.read_text("utf-8"))]
 
     def _built_of(self, name: str) -> tuple[str, str]:
         """The configuration of a host, and what says of what it is built and how, which may be secret."""

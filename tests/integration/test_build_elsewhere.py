@@ -22,6 +22,8 @@ from integration.playing import Played, change_the_flake, deploy, forget_builds,
 from lab import Host, Lab
 
 QUICK = SHORT | {"settle": 0}
+HOLDS = "deploy-flake-closure-from-*.service"
+CLOSURES = "/nix/var/nix/gcroots/deploy-flake-closures"
 
 
 def deploy_elsewhere(lab: Lab, directory: Path, flake: Path, *hosts: str, **variables: Any) -> Played:
@@ -106,11 +108,16 @@ def test_one_builds_for_two(lab: Lab, whole: dict[str, Host], flake: Path, tmp_p
 def test_everywhere_or_nowhere_with_the_builder_among_them(
     lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path
 ) -> None:
-    another_version(flake)
-    played = deploy_elsewhere(lab, tmp_path, flake, *whole, deploy_flake_all_or_nothing=True, deploy_flake_limits={})
-    assert played.code == 0, played.output
-    for host in whole.values():
-        is_whole(host, played.of(host.name, "flake_build")["toplevel"], "committed")
+    """Step by step: of a flake's configurations, and of an attribute with a check in between."""
+    attribute = "nixosConfigurations.{{ inventory_hostname }}.config.system.build.toplevel"
+    checked = {"deploy_flake_attribute": attribute, "deploy_flake_health_checks": {"units": ["hello.service"]}}
+    for given in ({"deploy_flake_all_or_nothing": True, "deploy_flake_limits": {}}, checked):
+        another_version(flake)
+        played = deploy_elsewhere(lab, tmp_path, flake, *whole, **given)
+        assert played.code == 0, played.output
+        for host in whole.values():
+            is_whole(host, played.of(host.name, "flake_build")["toplevel"], "committed")
+            assert "flake_deploy" not in played.changed(host.name)
 
 
 def test_work_is_spread(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path) -> None:
@@ -136,11 +143,29 @@ def test_one_configuration_that_is_wrong(lab: Lab, whole: dict[str, Host], flake
     assert "among them host22" in failure["msg"]
     assert systems(whole["host2"]) == before
     is_whole(whole["host3"], played.of("host3", "flake_build")["toplevel"], "committed")
+    # Nothing is kept for the one that there is no system for.
+    assert (remains(whole["host1"]), whole["host1"].run(f"ls {CLOSURES}").stdout) == ("", "")
+
+
+def test_a_system_that_was_built_before(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path) -> None:
+    """On a host that builds for others, and whose store no substituter has."""
+    builder, host = whole["host1"], whole["host3"]
+    another_version(flake)
+    given: dict[str, Any] = {"deploy_flake_flake": str(flake), "deploy_flake_configuration": "host3"}
+    built = play(lab, tmp_path, "deploy_flake.nixos.build", limit=["host1"], **given)
+    assert built.code == 0, built.output
+    toplevel = built.of("host1", "flake_build")["toplevel"]
+    forget_builds([builder])
+    played = deploy_elsewhere(lab, tmp_path, flake, "host3", deploy_flake_toplevel=toplevel)
+    assert played.code == 0, played.output
+    assert played.of("host3", "flake_build")["built_on"] == "host1"
+    is_whole(host, toplevel, "committed")
+    assert remains(builder) == ""
 
 
 def test_a_small_disk(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path) -> None:
-    """It is told before anything is sent; the system is untouched."""
-    host = whole["host2"]
+    """It is told before anything is sent; the system is untouched, and its builder keeps it for a day."""
+    host, builder = whole["host2"], whole["host1"]
     another_version(flake)
     before, known = systems(host), outcomes(host)
     host.fill_disk(2 << 20)
@@ -153,6 +178,12 @@ def test_a_small_disk(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: P
     assert failure["reason"] == "no-space"
     assert "host2 has " in failure["msg"] and "free on /nix" in failure["msg"]
     assert (systems(host), outcomes(host), remains(host)) == (before, known, "")
+    (unit,) = builder.run(f"systemctl list-units --plain --no-legend '{HOLDS}' | cut -d ' ' -f 1").stdout.split()
+    assert "sleep 86400" in builder.run(f"systemctl status {unit}").stdout
+    assert "-nixos-system-host2" in builder.run(f"ls {CLOSURES}/*").stdout
+    assert builder.run("ls /nix/var/nix/gcroots/deploy-flake").stdout == ""
+    builder.run(f"systemctl stop {unit}", check=True)
+    assert (remains(builder), builder.run(f"ls {CLOSURES}/*").stdout) == ("", "")
 
 
 def test_a_builder_that_is_not_there(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path) -> None:

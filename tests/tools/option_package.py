@@ -93,7 +93,9 @@ def _dataclass(name: str, what: str, variables: list[Variable]) -> str:
     lines = [f"@dataclass(frozen=True, kw_only=True)\nclass {name}:", f'    """{what}"""\n']
     for one in variables:
         kind = one.option["type"]
-        its = f"bool = {one.option['default']}" if kind == "bool" else _FIELDS[kind]
+        # One that is set where nobody says so may be set all the same, against an inventory.
+        flag = "bool | None = None" if one.option.get("default") else "bool = False"
+        its = flag if kind == "bool" else _FIELDS[kind]
         lines.append(f"    {one.name}: {its}")
         text = _documented(one)
         lines.append(textwrap.indent("\n".join(textwrap.wrap(f'"""{text}"""', 110)), "    "))

@@ -154,7 +154,7 @@ def _built(unit: UnitBuild, answer: Answer, configuration: str) -> dict[str, Any
     """The return values of a build that has ended well."""
     for warning in unit.log.warnings:
         unit.host.tell_more(warning)
-    outputs = out_link.outputs(answer)
+    outputs = out_link.outputs(unit.host, answer)
     return {
         **counts(unit),
         "toplevel": next(iter(outputs.values())),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .._codes import CopyInputs, Refusal
 from .._flake.reference import SYSTEM, configurations, nix_string
-from .._flake.store_path import is_store_path
+from .._flake.store_path import is_built, is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .nix_command import eval_arguments, snapshot_of
@@ -116,8 +116,18 @@ def evaluate_together(
             f"{host.name} could not evaluate all configurations at once: {error or answer.get('status')}",
             Refusal.INPUT_NOT_FETCHED if cannot_fetch else Refusal.EVALUATION_FAILED,
         )
-    values = {name: one["value"] for name, one in json.loads(answer.get("value")).items() if one["success"]}
-    return {name: Evaluated(path, derivation, False, answer) for name, (path, derivation) in values.items()}
+    try:
+        said = json.loads(answer.get("value"))
+        values = {name: said[name]["value"] for name in names if name in said and said[name]["success"]}
+        found = {name: Evaluated(path, derivation, False, answer) for name, (path, derivation) in values.items()}
+        if wrong := [one for one in found.values() if not (is_built(one.toplevel) and is_store_path(one.derivation))]:
+            raise ValueError(f"{wrong[0].toplevel!r} is not the store path of a system")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        # What it says goes on to other hosts, whose root has Nix get it.
+        raise HostError(
+            f"what {host.name} says of the configurations is not understood: {error}", Refusal.NO_ANSWER
+        ) from error
+    return found
 
 
 def outputs_of(host: Host, settings: BuildSettings, reference: str, target: Target, rooted: str) -> frozenset[str]:

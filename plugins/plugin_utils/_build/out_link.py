@@ -64,9 +64,14 @@ def _ask(
     )
 
 
-def outputs(answer: Answer) -> dict[str, str]:
-    """What was built, by the names of the derivation's outputs, `out` first; as the host has found it in the end."""
+def outputs(host: Host, answer: Answer) -> dict[str, str]:
+    """What was built, by the names of the derivation's outputs, `out` first; as the host has found it in the end.
+
+    HostError where it says something else: another host may be given that, and have Nix get it as root.
+    """
     found = dict(line.split(" ", 1) for line in answer.all("output") if " " in line)
     known = {name: path for name, path in found.items() if _NAME.fullmatch(name) and is_store_path(path)}
     path = known.pop("out", "") or ("" if known else answer.get("toplevel"))
+    if path and not is_store_path(path):
+        raise HostError(f"{host.name} says that it built {path!r}, which is not a store path", Refusal.NO_ANSWER)
     return {**({"out": path} if path else {}), **known}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,7 @@ from .._closure.settings import ClosureOptions
 from .._codes import CopyInputs, OnOlder, Refusal
 from .._flake.local import FLAKE
 from .._flake.reference import SYSTEM, is_attribute_path
-from .._flake.store_path import is_store_path
+from .._flake.store_path import is_built
 from .._host.answer import HostError
 from .._host.connection import Host
 
@@ -83,12 +83,16 @@ class BuildSettings(CopySettings):
     closure: ClosureOptions = field(default_factory=ClosureOptions)
     """How what is built elsewhere goes to the host."""
 
+    def __post_init__(self) -> None:
+        """HostError where the system is none, whoever names it: to Nix on the host it may be a flake to build."""
+        if self.toplevel and not is_built(self.toplevel):
+            raise HostError(
+                f"toplevel must be the store path of a system, and is {self.toplevel!r}", Refusal.NOT_A_STORE_PATH
+            )
+
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
         """Read the options of a module; HostError where they cannot be meant."""
-        path = options["toplevel"] or ""
-        if path and (not is_store_path(path) or path.endswith(".drv")):
-            raise HostError(f"toplevel must be the store path of a system, and is {path!r}", Refusal.NOT_A_STORE_PATH)
         settings = cls(
             flake=options["flake"] or "",
             copy_timeout=options["copy_timeout"],
@@ -97,7 +101,7 @@ class BuildSettings(CopySettings):
             copy_inputs=CopyInputs(options["copy_inputs"]),
             file=os.path.normpath(options["file"]) if options["file"] else "",
             reference=options.get("reference") or "",
-            toplevel=path,
+            toplevel=options["toplevel"] or "",
             configuration=options["configuration"] or "",
             attribute=options["attribute"] or "",
             out_link=options.get("out_link") or "",
@@ -107,7 +111,7 @@ class BuildSettings(CopySettings):
             check_builds=options["check_builds"],
             build_timeout=options["build_timeout"],
             min_free_nix=options["min_free_space"]["nix"],
-            build_on=tuple(options["build_on"]),
+            build_on=named(options["build_on"]),
             build_together=options["build_together"],
             closure=ClosureOptions.from_options(options),
         )
@@ -156,6 +160,11 @@ class BuildSettings(CopySettings):
         return ""
 
 
+def named(hosts: Iterable[Any]) -> tuple[str, ...]:
+    """The names in a list, which as a text on a command line may be empty, or have blanks behind its commas."""
+    return tuple(name for one in hosts if (name := str(one).strip()))
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """What a build needs of the task that it belongs to."""
@@ -165,7 +174,7 @@ class BuildContext:
     """A place for what the processes of all hosts of the task share, by what it is about."""
     host_of: Callable[[str], Host] | None = None
     """Other hosts of the inventory; None where nothing is built elsewhere."""
-    configurations: Callable[[], Sequence[str]] = tuple
-    """The names of the configurations of all hosts of the play, as far as they are known."""
+    configurations: Callable[[], Mapping[str, bool]] = dict
+    """Those of all hosts of the play, as far as they are known, and whether each is still needed."""
     needs_system: bool = True
     """Whether what is built has to be a NixOS system, since it is to be deployed."""

@@ -136,7 +136,12 @@ class Sources:
     def bring(self) -> None:
         """Ask the host which of them it lacks, and send those."""
         if self._sources:
-            self.send(self.available(self._host.run("copy_ask", paths=self.paths, limit=60).all("missing")))
+            self.send(self.available(self._missing(self.paths)))
+
+    def _missing(self, paths: str) -> list[str]:
+        """Those that the host lacks. It keeps what it has, and what it is about to get."""
+        ask, patience = partial(self._host.run, "copy_ask", paths=paths, limit=60), self._settings.reconnect_timeout
+        return self._host.contact(patience, ask, "asking what it lacks of the flake").all("missing")
 
     def available(self, missing: Iterable[str]) -> list[str]:
         """Those of what the host lacks that there are here, fetched if need be; HostError where one has to be."""
@@ -156,7 +161,7 @@ class Sources:
 
     def _offer(self, more: Mapping[str, RemoteInput]) -> bool:
         self._sources = {**more, **self._sources}
-        missing = self._host.run("copy_ask", paths="\n".join(more), limit=60).all("missing")
+        missing = self._missing("\n".join(more))
         # Each is looked at.
         here = [self._is_here(path) for path in missing]
         if any(here):

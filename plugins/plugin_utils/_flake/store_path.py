@@ -110,6 +110,11 @@ def is_store_path(path: str, store: str = STORE) -> bool:
     return True
 
 
+def is_built(path: object) -> bool:
+    """Whether this is the store path of something that was built, and of no derivation, which Nix would build."""
+    return isinstance(path, str) and is_store_path(path) and not path.endswith(".drv")
+
+
 def _fold(digest: bytes, size: int) -> bytes:
     folded = bytearray(size)
     for place, byte in enumerate(digest):

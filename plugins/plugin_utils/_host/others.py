@@ -43,6 +43,17 @@ def action_on(action: Any, name: str, task_vars: Mapping[str, Any]) -> Action:
             f"there is no host '{name}' in the inventory; nothing was done. Add it, or correct its name",
             Refusal.NO_HOST,
         )
+    try:
+        return _action_on(action, name, task_vars, hostvars)
+    except AnsibleError as error:
+        # Whoever reads it would look for what is wrong among the variables of the task's own host.
+        raise HostError(
+            f"how to connect to {name} cannot be told from its variables: {error}; nothing was done there",
+            Refusal.BAD_OPTION,
+        ) from error
+
+
+def _action_on(action: Any, name: str, task_vars: Mapping[str, Any], hostvars: Any) -> Action:
     host = hostvars._inventory.get_host(name)
     task = action._task.copy()
     task.delegate_to = None

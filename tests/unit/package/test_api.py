@@ -46,7 +46,21 @@ def variables_of(monkeypatch: pytest.MonkeyPatch, begin: Callable[[], Run]) -> d
         ),
         (
             lambda: deploy_flake.deploy(toplevel=NEW, run=INVENTORY),
-            {"playbook": "deploy", "deploy_flake_toplevel": NEW},
+            {
+                "playbook": "deploy",
+                "deploy_flake_toplevel": NEW,
+                "deploy_flake_attribute": "",
+                "deploy_flake_file": "",
+            },
+        ),
+        (
+            lambda: deploy_flake.deploy(run=INVENTORY, options=DeployOptions(attribute="x", compress=True)),
+            {
+                "playbook": "deploy",
+                "deploy_flake_toplevel": "",
+                "deploy_flake_attribute": "x",
+                "deploy_flake_compress": True,
+            },
         ),
         (lambda: deploy_flake.rollback(["web1"]), {"playbook": "rollback"}),
         (
@@ -106,6 +120,11 @@ def test_what_the_playbook_gets(
             "not both",
         ),
         (lambda: deploy_flake.build(["web1"], ".", out_link=3), OptionError, "out_link is str"),  # type: ignore[arg-type]
+        (
+            lambda: deploy_flake.deploy(["nixos://web1/x"], ".", options=DeployOptions(attribute="x")),
+            OptionError,
+            "a destination names a configuration",
+        ),
         (
             lambda: deploy_flake.build(["nixos://web1/x"], ".", options=DeployOptions(file="galaxy.yml")),
             OptionError,

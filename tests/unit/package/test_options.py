@@ -51,7 +51,7 @@ CHOSEN = {
 
 
 def sample(field: Field[Any]) -> Any:
-    if isinstance(field.default, bool):
+    if isinstance(field.default, bool) or str(field.type) == "bool | None":
         return not field.default
     return CHOSEN.get(field.name, SAMPLES[str(field.type)])
 

@@ -75,6 +75,17 @@ def test_every_module_gets_the_words_of_allow_that_it_takes() -> None:
                 assert {"little_space", "secrets_in_flake"} <= given
 
 
+@pytest.mark.parametrize(("entry_point", "needs_system"), [("main", True), ("trial", True), ("build", None)])
+def test_what_is_deployed_has_to_be_a_system(entry_point: str, needs_system: bool | None) -> None:
+    """Where another host builds it, it comes to its own for that reason."""
+    name = f"{PREFIX}flake_build"
+    found = [
+        (task[name] or {}).get("needs_system") for task, _defaults in tasks(f"{entry_point}.yml", {}) if name in task
+    ]
+    assert found
+    assert {*found} == {needs_system}
+
+
 def test_sequence_is_the_same_for_a_fleet_that_commits_everywhere_or_nowhere() -> None:
     for file in ("main.yml", "rollback.yml"):
         *_others, alone, _end, fleet = yaml.safe_load((TASKS / file).read_text("utf-8"))

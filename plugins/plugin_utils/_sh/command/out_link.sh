@@ -10,7 +10,7 @@ automatic=/nix/var/nix/gcroots/auto
 is_own() {
     local name names
     case $(readlink "$1") in /nix/store/*) ;; *) return 1 ;; esac
-    # shellcheck disable=SC2012 # names are hashes
+    # shellcheck disable=SC2010,SC2012 # names are hashes
     names=$(ls -l "$automatic" 2>/dev/null | grep -F -e " -> $1" | sed 's/ -> .*//; s/.* //')
     for name in $names; do [ "$(readlink "$automatic/$name")" != "$1" ] || return 0; done
     return 1

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible import constants
@@ -54,6 +55,14 @@ def test_another_output_need_not_be_a_system(flake: str, monkeypatch: pytest.Mon
         "yes",
     )
     assert "'packages.x86_64-linux.hello' built" in refused["msg"]
+
+
+def test_what_is_to_be_deployed_has_to_be_a_system(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the role says where it deploys step by step, whatever names what is built."""
+    host = FakeHost([done(lacks=["nixos-version", "bin/switch-to-configuration"])])
+    given: dict[str, Any] = {"attribute": "packages.x86_64-linux.hello", "needs_system": True}
+    refused = act(monkeypatch, host, "flake_build", flake=flake, **given)
+    assert (refused["reason"], host.asked[0].inputs["needs_system"]) == ("not-a-system", "yes")
 
 
 def test_copy_of_a_flake_that_is_not_locked(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,67 +6,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from unit.building import done, failed, settings
-from unit.closures import Source, Target
-from unit.fake_host import Asked, FakeHost, Scripted
+from unit.elsewhere import DERIVATIONS, NAMES, SYSTEMS, Builder, Deployed, built
+from unit.fake_host import Asked, Clock, FakeHost, Scripted
+from unit.repository import commit, git
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.elsewhere import build
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import BuildContext
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.transfer import Sources
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
-NAMES = ("web1", "web2", "web3")
-SYSTEMS = {name: f"/nix/store/{name[-1] * 32}-nixos-system-{name}" for name in NAMES}
-DERIVATIONS = {name: f"{system}.drv" for name, system in SYSTEMS.items()}
+EVALUATED = {"status": "0", "value": f"{SYSTEMS['web1']} {DERIVATIONS['web1']}"}
 
 
-class Builder(Source):
-    """A host that evaluates and builds these configurations, and has what it builds."""
-
-    def __init__(self, evaluates: Sequence[str] = NAMES, builds_all: bool = True) -> None:
-        super().__init__(dict.fromkeys(SYSTEMS.values(), 100), {system: [system] for system in SYSTEMS.values()})
-        self._evaluates = evaluates
-        self._builds_all = builds_all
-
-    def answer(self, asked: Asked) -> Scripted:
-        arguments = asked.inputs.get("nix_arguments", "")
-        match asked.command:
-            case "nix_eval":
-                found = {
-                    name: {"success": name in self._evaluates, "value": [SYSTEMS[name], DERIVATIONS[name]]}
-                    for name in NAMES
-                    if name in arguments
-                }
-                return {"status": "0", "value": json.dumps(found)}
-            case "build" if "^out" in arguments:
-                return done() if self._builds_all else failed()
-            case "build":
-                (name,) = [name for name in NAMES if name in arguments]
-                return (
-                    done(toplevel=SYSTEMS[name], derivation=DERIVATIONS[name]) if name in self._evaluates else failed()
-                )
-        return super().answer(asked)
-
-    @property
-    def builds(self) -> list[str]:
-        """What `nix build` was asked for."""
-        return [asked.inputs["nix_arguments"] for asked in self.asked if asked.command == "build"]
-
-
-class Deployed(Target):
-    """A host that gets a system, and looks at it."""
-
-    def answer(self, asked: Asked) -> Scripted:
-        if asked.command == "build":
-            return done(toplevel=SYSTEMS[self.name], derivation="")
-        return super().answer(asked)
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "time", Clock())
 
 
 @pytest.fixture
@@ -75,27 +36,6 @@ def flake(tmp_path: Path) -> str:
     directory.mkdir()
     (directory / "flake.nix").write_text("{ }")
     return f"path:{directory}"
-
-
-def built(
-    flake: str,
-    host: FakeHost,
-    *builders: FakeHost,
-    check_mode: bool = False,
-    names: Sequence[str] = NAMES,
-    **given: Any,
-) -> Mapping[str, Any]:
-    """The return values of one host's task."""
-    given = {"flake": flake, "build_on": [each.name for each in builders], "build_together": True} | given
-    directory = Path(flake.removeprefix("path:")).parent
-    by_name = {each.name: each for each in (host, *builders)}
-
-    def shared(name: str) -> Path:
-        return directory / f"shared-{name.replace('/', '-')}"
-
-    context = BuildContext(check_mode, shared, by_name.__getitem__, lambda: names)
-    result, _answer = build(host, settings(**given), context, None)
-    return result
 
 
 def test_all_are_built_at_once_and_each_gets_its_own(flake: str) -> None:
@@ -110,22 +50,19 @@ def test_all_are_built_at_once_and_each_gets_its_own(flake: str) -> None:
         assert "copy_ask" not in host.commands
         arguments = [asked.inputs["nix_arguments"] for asked in host.asked if asked.command == "build"]
         assert arguments[0].endswith(SYSTEMS[name])
+        # All of it is kept there until the last one was brought.
+        kept = [path for paths in builder.held.values() for path in paths if path in SYSTEMS.values()]
+        assert sorted(kept) == ([] if name == NAMES[-1] else sorted(SYSTEMS.values()))
+        assert (len(builder.held) > 0, builder.roots) == (name != NAMES[-1], set())
     assert builder.commands.count("nix_eval") == 1
     assert len(builder.builds) == 1
     assert all(f"{derivation}^out" in builder.builds[0] for derivation in DERIVATIONS.values())
-    # Nothing is kept there that was brought to its host.
-    dropped = [asked.inputs["paths"] for asked in builder.asked if asked.command == "copy_drop"]
-    assert set(SYSTEMS.values()) <= set(dropped)
-    (held,) = [asked.inputs for asked in builder.asked if asked.command == "closure_hold"]
-    assert held["paths"].split() == list(SYSTEMS.values())
-    # As the very last thing.
-    assert (builder.commands[-1], builder.asked[-1].inputs["id"]) == ("closure_end", held["id"])
-    assert len([asked for asked in builder.asked if asked.inputs.get("id") == held["id"]]) == 2
 
 
 def test_one_that_has_lost_what_it_built_builds_it_again(flake: str) -> None:
     """Garbage was collected there, after another process had it built."""
     builder = Builder()
+    builder.gone = {SYSTEMS["web2"]}
     built(flake, Deployed("web1"), builder)
     gone = {"refused": "not-valid", "message": f"does not have {SYSTEMS['web2']}"}
     builder.instead["closure_ask"] = [gone]
@@ -138,6 +75,16 @@ def test_one_that_has_lost_what_it_built_builds_it_again(flake: str) -> None:
     with pytest.raises(HostError, match="does not have") as refused:
         built(flake, Deployed("web2"), builder)
     assert refused.value.reason == Refusal.NOT_VALID
+
+
+def test_a_host_that_cannot_tell_what_it_has_is_no_builder_that_has_lost_it(flake: str) -> None:
+    """The reason is the same word, and nothing is done twice."""
+    builder, host = Builder(), Deployed("web1")
+    host.instead["closure_begin"] = [{"refused": "not-valid", "message": "cannot say which paths it has"}]
+    with pytest.raises(HostError, match="web1 cannot say which paths it has"):
+        built(flake, host, builder)
+    assert (len(builder.builds), host.commands.count("closure_begin")) == (1, 1)
+    assert not [line for line in builder.told if "any more" in line]
 
 
 def test_one_that_cannot_be_evaluated_fails_alone(flake: str) -> None:
@@ -156,6 +103,48 @@ def test_one_that_cannot_be_built_fails_alone(flake: str) -> None:
     for name in NAMES:
         assert built(flake, Deployed(name), builder)["toplevel"] == SYSTEMS[name]
     assert len(builder.builds) == 1 + len(NAMES)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "github:evil/flake#system",
+        f"{SYSTEMS['web1']} --option plugin-files /tmp/evil.so",
+        f"{SYSTEMS['web1']}\n/nix/store/x",
+        DERIVATIONS["web1"],
+    ],
+)
+def test_a_builder_that_names_no_system(flake: str, lie: str, together: bool) -> None:
+    """Root on the host would have Nix evaluate and build it, whoever has signed what."""
+
+    class Liar(Builder):
+        def answer(self, asked: Asked) -> Scripted:
+            match asked.command:
+                case "nix_eval":
+                    return {"status": "0", "value": json.dumps({"web1": {"success": True, "value": [lie, lie]}})}
+                case "build":
+                    return done(toplevel=lie, derivation=DERIVATIONS["web1"])
+                case "closure_ask":
+                    return {"paths": SYSTEMS["web1"], "sizes": "100", "group": "0"}
+            return super().answer(asked)
+
+    host = Deployed("web1", has=[SYSTEMS["web1"]])
+    with pytest.raises(HostError, match="store path"):
+        built(flake, host, Liar(), build_together=together, check_signatures=True)
+    assert host.commands == []
+
+
+@pytest.mark.parametrize(
+    "said", ["", "{", '{"web1": 1}', '{"web1": {"success": true}}', '{"web1": {"success": true, "value": [1]}}']
+)
+def test_a_builder_whose_words_are_not_understood(flake: str, said: str) -> None:
+    """Each is built by itself, as where they cannot be evaluated together."""
+    builder, host = Builder(), Deployed("web1")
+    builder.instead["nix_eval"] = [{"status": "0", "value": said}]
+    assert built(flake, host, builder)["toplevel"] == SYSTEMS["web1"]
+    assert len(builder.builds) == 1
+    assert [line for line in builder.told if "could not evaluate all of them at once" in line]
 
 
 @pytest.mark.parametrize("other", ["flake", "build_args", "nix_config"])
@@ -190,6 +179,22 @@ def test_work_is_spread(flake: str) -> None:
     assert [name for name in NAMES if name in second.builds[0]] == ["web2"]
 
 
+def test_nothing_is_built_for_hosts_that_have_failed(flake: str) -> None:
+    """And whose share the others are stays as it was."""
+    first, second = Builder(), Builder()
+    second.name = second.on_behalf_of = "build2"
+    assert built(flake, Deployed("web3"), first, second, failed=["web1"])["built_on"] == "build1"
+    assert not [name for name in ("web1", "web2") if SYSTEMS[name] in first.builds[0]]
+    assert (first.commands.count("nix_eval"), second.commands) == (0, [])
+
+
+@pytest.mark.parametrize("given", [[""], [], [" "]])
+def test_an_empty_list_of_builders_is_none(flake: str, given: list[str]) -> None:
+    """As `-e deploy_flake_build_on=` has it, which turns off the one of an inventory."""
+    assert settings(flake=flake, build_on=given).build_on == ()
+    assert settings(flake=flake, build_on=["build1", " build2", *given]).build_on == ("build1", "build2")
+
+
 def test_a_host_that_builds_for_itself_copies_nothing(flake: str) -> None:
     class Both(Builder):
         def answer(self, asked: Asked) -> Scripted:
@@ -215,13 +220,14 @@ def test_nobody_can_reach_the_builder(flake: str) -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (AnsibleConnectionFailure("ssh exited 255"), "build1, which is to build for web1, was lost: ssh exited 255"),
+        (AnsibleConnectionFailure("ssh exited 255"), "build1 has not answered for 300 s .*: ssh exited 255"),
         (AnsibleError("Missing sudo password"), "build1, which is to build for web1, cannot be asked: Missing sudo"),
     ],
 )
+@pytest.mark.usefixtures("no_waiting")
 def test_a_builder_that_fails_is_named(flake: str, error: Exception, said: str) -> None:
     """Once it was reached, too."""
-    builder, host = FakeHost([error] * 9, name="build1"), FakeHost(name="web1")
+    builder, host = FakeHost([error] * 400, name="build1"), FakeHost(name="web1")
     builder.reached = True
     with pytest.raises(HostError, match=said):
         built(flake, host, builder, check_mode=True, check_builds=False)
@@ -229,11 +235,22 @@ def test_a_builder_that_fails_is_named(flake: str, error: Exception, said: str) 
 
 
 def test_a_host_that_fails_is_not_its_builder(flake: str) -> None:
-    found = {"status": "0", "value": f"{SYSTEMS['web1']} {DERIVATIONS['web1']}"}
-    builder = FakeHost([{}, found], name="build1")
+    builder = FakeHost([{}, EVALUATED, {}], name="build1")
     host = FakeHost([AnsibleConnectionFailure("No route to host")], name="web1")
     with pytest.raises(AnsibleConnectionFailure, match=r"^No route to host"):
         built(flake, host, builder, check_mode=True, check_builds=False)
+
+
+@pytest.mark.parametrize("needs_system", [True, False])
+def test_an_attribute_goes_to_its_host_if_it_is_deployed(flake: str, needs_system: bool) -> None:
+    """What is only built stays where it was built, as an image for another machine."""
+    attribute = "nixosConfigurations.web1.config.system.build.toplevel"
+    builder, host = Builder(), Deployed("web1")
+    result = built(flake, host, builder, needs_system=needs_system, attribute=attribute, out_link="/root/result")
+    assert (result["toplevel"], result["built_on"]) == (SYSTEMS["web1"], "build1")
+    assert host.has == ([SYSTEMS["web1"]] if needs_system else [])
+    assert "out_link" in (host if needs_system else builder).commands
+    assert "out_link" not in (builder if needs_system else host).commands
 
 
 def test_too_small_a_disk(flake: str) -> None:
@@ -246,11 +263,56 @@ def test_too_small_a_disk(flake: str) -> None:
 
 
 def test_check_mode_evaluates_there_too(flake: str) -> None:
-    found = {"status": "0", "value": f"{SYSTEMS['web1']} {DERIVATIONS['web1']}"}
-    builder, host = FakeHost([{}, found], name="build1"), FakeHost([{"missing": SYSTEMS["web1"]}, {}], name="web1")
+    """Nothing is kept for that, neither here nor there: the host may keep the same system for its next deployment."""
+    builder = FakeHost([{}, EVALUATED, {}], name="build1")
+    host = FakeHost([{"missing": SYSTEMS["web1"]}], name="web1")
     result = built(flake, host, builder, check_mode=True, check_builds=False)
     assert (result["valid"], result["changed"], result["toplevel"]) == (False, True, SYSTEMS["web1"])
-    assert host.commands == ["copy_ask", "copy_drop"]
+    assert (host.commands, builder.commands) == (["store_has"], ["copy_ask", "nix_eval", "copy_drop"])
+    assert builder.asked[-1].inputs["paths"] == builder.asked[0].inputs["paths"]
+
+
+def test_check_mode_gives_the_builder_what_it_cannot_fetch(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a deploy does."""
+    lost = {"status": "1", "error": "error: unable to download 'https://example.org': Couldn't resolve host name"}
+    monkeypatch.setattr(Sources, "offer_more", lambda _sources: True)
+    builder, host = FakeHost([{}, lost, {}, EVALUATED, {}], name="build1"), FakeHost([{}], name="web1")
+    assert built(flake, host, builder, check_mode=True, check_builds=False)["valid"]
+
+
+def test_check_mode_refuses_what_leads_back(tmp_path: Path) -> None:
+    """By what the host has committed, not its builder."""
+    repository = tmp_path / "flake"
+    repository.mkdir()
+    git(repository, "init", "--quiet")
+    older, newer = (commit(repository, text) for text in ("{ }", "{ a = 1; }"))
+    git(repository, "checkout", "--quiet", older)
+    builder, host = FakeHost([{}, EVALUATED, {}], name="build1"), FakeHost([{"committed_revision": newer}], name="web1")
+    given: dict[str, Any] = {"check_builds": False, "on_older": "refuse", "flake": str(repository)}
+    with pytest.raises(HostError, match=f"web1 last committed {newer}") as refused:
+        built(f"path:{repository}", host, builder, check_mode=True, **given)
+    assert (refused.value.reason, host.asked[0].inputs["ask_committed"]) == (Refusal.OLDER_FLAKE, "yes")
+    assert builder.asked[1].inputs["ask_committed"] == "no"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_system_that_was_built_there_before(flake: str, is_there: bool) -> None:
+    """A host that has it, or can fetch it, asks nobody."""
+    system = SYSTEMS["web1"]
+    builder, host = Builder(), Deployed("web1")
+    given: dict[str, Any] = {"flake": None, "toplevel": system}
+    assert built(flake, host, builder, **given)["toplevel"] == system
+    assert builder.commands == []
+    host.instead["build"] = [failed()]
+    builder.gone = set() if is_there else {system}
+    if is_there:
+        result = built(flake, host, builder, **given)
+        assert (result["toplevel"], result["built_on"], host.has) == (system, "build1", [system])
+        assert result["changed"]
+    else:
+        with pytest.raises(HostError, match=r"web1 does not have (.|\n)*\nNor has it build1"):
+            built(flake, host, builder, **given)
+        assert builder.commands == ["store_has"]
 
 
 def test_a_reference_on_the_host_is_no_flake_of_the_controllers() -> None:

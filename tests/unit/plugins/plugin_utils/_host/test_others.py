@@ -50,6 +50,9 @@ all:
     build2:
       login: templated-for-build2
     nobody: {}
+    undefined:
+      ansible_become_password: "{{ nowhere }}"
+      ansible_port: "{{ nowhere }}"
 """
 PASSWORDS = {"conn_pass": "asked-k", "become_pass": "asked-K"}
 
@@ -186,11 +189,12 @@ def test_hosts_of_other_flakes_are_not_built_with_this_one(tmp_path: Path) -> No
     }
     action, variables = Playing(tmp_path, vars=said).action("web1")
     hosts = ["web1", "web2", "build1", "build2", "nobody"]
-    action.task_vars = {**variables, "ansible_play_hosts_all": hosts}
-    assert action.configurations() == ["web1", "of-templated-for-build1"]
+    of_play = {"ansible_play_hosts_all": hosts, "ansible_play_hosts": hosts}
+    action.task_vars = {**variables, **of_play}
+    assert action.configurations() == {"web1": True, "of-templated-for-build1": True}
     # Of all the others nobody has to look again, in any process of the task.
     other, variables = Playing(tmp_path, vars=said).action("build1")
-    other.task_vars = {**variables, "ansible_play_hosts_all": hosts}
+    other.task_vars = {**variables, **of_play}
     looked_at: list[str] = []
     look = other._built_of
 
@@ -199,5 +203,17 @@ def test_hosts_of_other_flakes_are_not_built_with_this_one(tmp_path: Path) -> No
         return look(name)
 
     other._task, other._built_of = action._task, looking
-    assert other.configurations() == ["web1", "of-templated-for-build1"]
+    assert other.configurations() == {"web1": True, "of-templated-for-build1": True}
     assert looked_at == ["build1"]
+    other.task_vars["ansible_play_hosts"] = ["web1"]
+    assert other.configurations() == {"web1": True, "of-templated-for-build1": False}
+
+
+@pytest.mark.parametrize("become", [True, False])
+def test_variables_that_cannot_be_told(tmp_path: Path, become: bool) -> None:
+    """It is that host's fault, and not that of the task's own."""
+    with pytest.raises(
+        HostError, match=r"how to connect to undefined cannot be told from its variables: .*nowhere"
+    ) as told:
+        Playing(tmp_path, become=become).on("undefined")
+    assert told.value.reason == Refusal.BAD_OPTION
