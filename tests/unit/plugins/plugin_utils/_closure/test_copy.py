@@ -214,11 +214,19 @@ def test_a_slow_target_may_be_some_pieces_behind() -> None:
     assert [each["copied"] for each in results.values()] == [6, 6]
 
 
+class Hanging(Target):
+    """Its shell does nothing once it is given a piece."""
+
+    def answer(self, asked: Asked) -> Scripted:
+        if asked.data:
+            Event().wait(30)
+        return super().answer(asked)
+
+
 def test_a_target_that_hangs_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over a connection that is well; the others get all of it, in the time that it has."""
     monkeypatch.setattr(copy._Round, "_limit", 1)
-    hangs, well = Target("web1"), Target("web2")
-    hangs.answer = lambda asked: Event().wait(30) if asked.data else Target.answer(hangs, asked)  # type: ignore[method-assign]
+    hangs, well = Hanging("web1"), Target("web2")
     began = time.monotonic()
     results, failures = copied(source(), hangs, well)
     assert time.monotonic() - began < 10
