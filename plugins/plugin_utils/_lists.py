@@ -16,8 +16,6 @@ def split(text: str) -> list[str]:
 
 
 def split_lists(spec: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values, with lists where the options of these names are lists."""
-    return {
-        name: split(value) if isinstance(value, str) and spec.get(name, {}).get("type") == "list" else value
-        for name, value in values.items()
-    }
+    """The same values, with lists where the options of these names are lists of words."""
+    words = {name for name, one in spec.items() if (one.get("type"), one.get("elements")) == ("list", "str")}
+    return {name: split(value) if isinstance(value, str) and name in words else value for name, value in values.items()}

@@ -59,8 +59,9 @@ class Feeder:
         self._ended.set()
 
     def wait(self, seconds: float) -> None:
-        """Until nothing is on its way to the target any more, but for so long at most."""
-        self._thread.join(max(seconds, 0))
+        """Until nothing is on its way to the target any more, but for so long at most. Nobody waits for what hangs."""
+        if time.monotonic() - self._since <= self._limit:
+            self._thread.join(max(seconds, 0))
 
     def _serve(self) -> None:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from unit.closures import Source, Target, hosts, path, settings
 from unit.fake_host import Asked, Scripted
 
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._closure import copy
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._closure.copy import Failures, copy_closure
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._closure.settings import ClosureSettings
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
@@ -210,6 +212,27 @@ def test_a_slow_target_may_be_some_pieces_behind() -> None:
     results, failures = copied(Source(sizes, {top: [*needed, top]}), quick, slow, paths=[top])
     assert failures == {}
     assert [each["copied"] for each in results.values()] == [6, 6]
+
+
+class Hanging(Target):
+    """Its shell does nothing once it is given a piece."""
+
+    def answer(self, asked: Asked) -> Scripted:
+        if asked.data:
+            Event().wait(30)
+        return super().answer(asked)
+
+
+def test_a_target_that_hangs_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a connection that is well; the others get all of it, in the time that it has."""
+    monkeypatch.setattr(copy._Round, "_limit", 1)
+    hangs, well = Hanging("web1"), Target("web2")
+    began = time.monotonic()
+    results, failures = copied(source(), hangs, well)
+    assert time.monotonic() - began < 10
+    assert isinstance(error := failures.pop("web1"), HostError)
+    assert (error.reason, "web1 has not taken a piece in time" in str(error), failures) == (Refusal.TOO_SLOW, True, {})
+    assert results["web2"]["copied"] == 3
 
 
 def test_no_more_targets_at_a_time_than_forks() -> None:
