@@ -14,6 +14,8 @@ from unit.elsewhere import NAMES, SYSTEMS, Builder, Deployed, built
 from unit.fake_host import Clock
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import builder as module
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import BuildContext
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.turns import Turns
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
@@ -113,6 +115,16 @@ def test_one_that_can_build_for_nobody_is_asked_once(flake: str, refused: str) -
         with pytest.raises(HostError, match="build1 says no") as caught:
             built(flake, Deployed(name), builder)
         assert (caught.value.reason, builder.commands) == (refused, ["closure_hold", "closure_end"])
+
+
+def test_those_who_wait_for_their_turn_are_told_too(tmp_path: Path) -> None:
+    """Each would wait for the builder anew otherwise, one after the other."""
+    context = BuildContext(False, lambda name: tmp_path / name)
+    builder = Builder()
+    waiting = Turns(builder, Deployed("web2"), context)
+    assert "build1, which is to build for web1," in str(Turns(builder, Deployed("web1"), context).failed(LOST))
+    with pytest.raises(HostError, match="for web2, cannot be reached: ssh exited 255"), waiting.take("builds"):
+        pytest.fail("it has a turn")
 
 
 def test_a_large_fleet_is_evaluated_in_parts(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:

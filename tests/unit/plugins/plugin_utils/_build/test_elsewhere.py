@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from unit.building import done, failed, settings
+from unit.closures import settings as closure_settings
 from unit.elsewhere import DERIVATIONS, NAMES, SYSTEMS, Builder, Deployed, built
 from unit.fake_host import Asked, Clock, FakeHost, Scripted
 from unit.repository import commit, git
@@ -133,6 +135,15 @@ def test_a_builder_that_names_no_system(flake: str, lie: str, together: bool) ->
     with pytest.raises(HostError, match="store path"):
         built(flake, host, Liar(), build_together=together, check_signatures=True)
     assert host.commands == []
+
+
+def test_no_settings_name_another_word_than_a_store_path() -> None:
+    """Whoever has put it there: they become words of Nix as root."""
+    with pytest.raises(HostError, match="toplevel must be the store path"):
+        replace(settings(toplevel=SYSTEMS["web1"]), toplevel="github:evil/flake#system")
+    copied = closure_settings(paths=[SYSTEMS["web1"]], targets=["web2"])
+    with pytest.raises(HostError, match="is not a store path"):
+        replace(copied, wanted={"web2": (f"{SYSTEMS['web1']} --option",)})
 
 
 @pytest.mark.parametrize(

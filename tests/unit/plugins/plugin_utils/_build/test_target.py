@@ -61,6 +61,12 @@ def test_outputs(tmp_path: Path, answered: list[str], outputs: dict[str, str]) -
     assert result["toplevel"] == next(iter(outputs.values()))
 
 
+def test_what_was_built_is_a_store_path(tmp_path: Path) -> None:
+    """Whatever a host says: it goes on to others, by closure_copy or as toplevel."""
+    with pytest.raises(HostError, match="host1 says that it built 'github:evil/x', which is not a store path"):
+        built(FakeHost([done(toplevel="github:evil/x")]), tmp_path, needs_system=False, attribute="x")
+
+
 def test_an_attribute_that_is_no_system_cannot_be_deployed(tmp_path: Path) -> None:
     with pytest.raises(HostError) as caught:
         built(FakeHost([done(toplevel=HELLO, lacks=LACKS)]), tmp_path, attribute="hello")
