@@ -1,6 +1,6 @@
 # What a deployment does with secrets, where it has any: their own program does it, in the deployment's units.
 # brings_secrets: whether some were sent for it.
-# inputs: brings_secrets
+# inputs: brings_secrets secrets_limit
 # facts: interpreter
 # needs: base complain process reports_to_directory staged_secrets
 # shellcheck shell=sh
@@ -39,8 +39,9 @@ change_of_secrets() {
         [ -e "$open/program" ] || continue
         read_line "$open/id"
         [ "${2-}" = anybody ] || [ "$line" = "$id" ] || continue
+        # With units, once the files are back.
         # shellcheck disable=SC2086
-        limited 150 $interpreter "$open/program" "$1" - "$PATH" </dev/null || {
+        limited "$((secrets_limit + 100))" $interpreter "$open/program" "$1" - "$PATH" </dev/null || {
             note "the secrets of deployment $line could not be put back or kept: see the journal and $open, and deploy again"
             return 1
         }

@@ -1,5 +1,5 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
-# inputs: activate_limit settle_limit confirm_limit over_ssh mode only_secrets
+# inputs: activate_limit settle_limit confirm_limit secrets_limit over_ssh mode only_secrets
 # needs: activation base check_before_switch commit complain deployed_secrets directory expected_system forget_trial health lasting_unit log process
 # needs: record repair
 # needs: reports_to_directory said soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
@@ -26,7 +26,7 @@ supervise() {
     ready || stop_unchanged "$code" "$complaint"
     asked_for=$mode
     [ "$only_secrets" = yes ] || check_before_switch
-    with_secrets prepare 60 || stop_unchanged "$code" "$complaint"
+    with_secrets prepare "$secrets_limit" || stop_unchanged "$code" "$complaint"
     # Somebody may have stopped it meanwhile.
     guard_runs || stop_unchanged no-guard "$guard_unit does not run any more"
     [ "$mode" = boot ] || try_live
@@ -71,7 +71,7 @@ try_live() {
     # Before the call is noted: from then on their switch to this very system could not be told from ours.
     nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
     # Whatever is started from here on reads the new ones.
-    with_secrets place 60 || give_up "$code" "$complaint"
+    with_secrets place "$secrets_limit" || give_up "$code" "$complaint"
     test_status=0
     [ "$only_secrets" = yes ] || switch_live
     [ "$test_status" != 100 ] || return 0
