@@ -23,6 +23,7 @@ from integration.faulting import (
     build,
     deploying,
     deploys_again,
+    inside,
     is_whole,
     kill_both_units,
     kill_main_process,
@@ -166,6 +167,43 @@ def test_rollback_puts_the_old_ones_back(lab: Lab, host: Host, tmp_path: Path) -
     is_whole(host, old, "rolled-back")
     assert files(host) == before
     wait_for(lambda: read_by_unit(host) == "onefirst", 10)
+
+
+@pytest.mark.parametrize(("fault", "words"), [("replaces-secret", KEY), ("takes-secrets", "in which others than root")])
+def test_what_is_not_in_place_is_not_committed(lab: Lab, host: Host, tmp_path: Path, fault: str, words: str) -> None:
+    """An activation has put a link of its own in the place of one, or given its directory to somebody else."""
+    before, old = files(host), systems(host).running
+    try:
+        played = deploy(lab, tmp_path, host, build(host, fault), secrets("two", "second"))
+    finally:
+        host.run("chown root /etc/secrets", check=True)
+    failure = played.failure(host.name)
+    assert (failure["state"], failure["reason"]) == ("rolled-back", "secrets"), played.output
+    assert words in failure["msg"]
+    is_whole(host, old, "rolled-back")
+    assert files(host) == before
+    wait_for(lambda: read_by_unit(host) == "onefirst", 10)
+
+
+@pytest.mark.parametrize("change", ["rm", "chmod 0644", "chown nobody", "cp /etc/hostname"])
+def test_what_is_changed_in_the_window_is_not_committed(lab: Lab, host: Host, change: str) -> None:
+    """By whomever: the old ones come back, but in the place of what somebody else has put there."""
+    before, old = files(host), systems(host).running
+    with deploying(lab, host, build(host, "secrets"), confirm=False, secrets=secrets("two", "second")) as deployment:
+        deployment.wait_for("window")
+        host.run(f"{change} {KEY}", check=True)
+        confirms(host)
+        deployment.end()
+    is_whole(host, old, "rolled-back")
+    assert files(host) == before
+    record = last_record(host)
+    assert (record["why_code"], KEY in record["why"]) == ("secrets", True)
+
+
+def confirms(host: Host) -> None:
+    """Somebody does, over whatever connection."""
+    (window,) = inside(host, "/run/deploy-flake").glob("*-*/window")
+    window.rename(window.with_name("confirmed"))
 
 
 def nobody_confirms_after(host: Host, holds: Callable[[], bool]) -> None:

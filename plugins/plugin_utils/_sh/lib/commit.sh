@@ -26,7 +26,7 @@ commit() {
     [ "$mode" = boot ] || still_healthy || give_up "$code" "$complaint"
     # What is not tried live gets its secrets now; nothing is restarted.
     [ "$mode" = test ] || with_secrets place "$secrets_limit" || give_up "$code" "$complaint"
-    secrets_are_placed || give_up "$code" "$complaint"
+    with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     [ "$only_secrets" = yes ] || boot_files "$dir/boot-files"
     mark_open confirmed || give_up cannot-record "could not write $var_dir/open.confirmed (is the disk full?)"
     if [ "$only_secrets" = yes ]; then
@@ -39,6 +39,8 @@ commit() {
     [ "$loader" != systemd-boot ] || is_generation || try_loader
     state commit-profile
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
+    # From here on nothing is undone.
+    with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     begin_call boot || exit 1
     may_commit || {
         # Nothing was made by a call that never began.

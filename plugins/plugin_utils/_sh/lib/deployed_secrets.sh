@@ -22,14 +22,6 @@ with_secrets() {
     complain secrets "${line:-its secrets could not be dealt with in time: $1}"
 }
 
-# secrets_are_placed: the last look before what is there is confirmed.
-secrets_are_placed() {
-    [ -d "$var_dir/secrets.open" ] || return 0
-    read_line "$var_dir/secrets.open/id"
-    [ "$line" = "$id" ] && [ -e "$var_dir/secrets.open/placed" ] ||
-        complain secrets "its secrets are not in their places: $var_dir/secrets.open is a change of deployment ${line:-that nobody knows}, and not all of it was done"
-}
-
 # change_of_secrets TASK [anybody]: of what is open, by the program that has begun it; nothing where there is none, or it is another deployment's.
 change_of_secrets() {
     local open

@@ -100,13 +100,19 @@ put_one_back() {
 # shellcheck disable=SC3013
 old_one_back() {
     if [ -e "$path" ] || [ -L "$path" ]; then
-        [ ! -e "$old" ] || [ "$path" -ef "$old" ] || theirs="$theirs $path"
+        [ ! -e "$old" ] || [ "$path" -ef "$old" ] || { is_of_a_system && rm -f "$path" && ln "$old" "$path"; } || theirs="$theirs $path"
     elif [ -e "$old" ]; then
         ln "$old" "$path" || not_back="$not_back $path"
     elif [ "$boot" = "$this_boot" ] || ! is_below_run "$path"; then
         # What is not mounted is not lost.
         if [ -d "${path%/*}" ]; then lost="$lost $path"; else not_back="$not_back $path"; fi
     fi
+}
+
+# is_of_a_system: a link that an activation has made; it is undone with that.
+is_of_a_system() {
+    [ -L "$path" ] || return 1
+    case $(readlink -f "$path") in /nix/store/*) return 0 ;; *) return 1 ;; esac
 }
 
 is_below_run() { case $1 in /run/*) return 0 ;; *) return 1 ;; esac; }

@@ -85,6 +85,8 @@ try_live() {
     [ "$only_secrets" = yes ] || [ -s "$dir/made" ] || live_is_theirs || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
+    # Nobody confirms what is not in place.
+    with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
 }
 

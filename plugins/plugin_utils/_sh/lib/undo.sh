@@ -122,12 +122,26 @@ secrets_back() {
     secrets_left=no
     [ -d "$var_dir/secrets.open" ] || return 0
     [ "$boot:$mode" != theirs:test ] || ! was_confirmed || [ -s "$dir/rung" ] || return 0
+    # Of whatever was there before.
+    sed -n "s/^[pr][a-z]*$(printf '\t')file.*$(printf '\t')//p" "$var_dir/secrets.open/plan" >"$dir/secrets-before"
     task=back
     # Nothing can be restarted any more, or nothing was.
     [ "$mode" = test ] && ! machine_stopping || task=back-files
     change_of_secrets "$task" || secrets_left=yes
     # What was restarted now was made by the new system, too.
     [ -s "$dir/rung" ] || note_invocations "$dir/invocations-new"
+}
+
+# secrets_stay: after the way back, whose activation removes what the new system's has copied there (environment.etc with a mode).
+secrets_stay() {
+    local path
+    [ -e "$dir/secrets-before" ] || return 0
+    while IFS= read -r path; do
+        [ -f "$path" ] && [ ! -L "$path" ] || {
+            note "the secret at $path, which was put back, is not there any more: the activation of the previous system or somebody else has removed it; deploy it again"
+            secrets_left=yes
+        }
+    done <"$dir/secrets-before"
 }
 
 # was_confirmed: from then on what is live was reached from outside.
@@ -179,6 +193,7 @@ undo_live() {
             ;;
         esac
     fi
+    [ "$mode" = boot ] || secrets_stay
     # The last look, directly before the line.
     if boot_is_theirs; then boot=theirs; fi
     if [ "$mode" != boot ] && live_is_theirs; then

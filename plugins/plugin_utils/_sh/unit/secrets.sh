@@ -21,6 +21,7 @@ main() {
     prepare) prepare ;;
     place) place ;;
     restart) restart_units ;;
+    verify) verify ;;
     # Of `back-files`, nothing can be started any more, or yet.
     keep | back | back-files) [ ! -d "$change" ] || end_either_way ;;
     at-boot) at_boot ;;
@@ -34,10 +35,16 @@ refuse_secret() {
         rm -f "$staged/plan"
         refuse "$@"
     }
+    [ "$task" != verify ] || not_in_place "the host $2"
     fail "the host $2"
 }
 
-differs() { [ "$task" != compare ] || answer secret "$1 $2 $3"; }
+differs() {
+    case $task in
+    compare) answer secret "$1 $2 $3" ;;
+    verify) not_in_place "the secret $2 is not at $3 any more as it was put there, $(in_words "$1" "$3")" ;;
+    esac
+}
 
 # fail MESSAGE: for the deployment, which tells it.
 fail() {
@@ -68,6 +75,29 @@ place() {
     # What follows relies on it.
     sync_planned || fail "could not bring the secrets to the disk"
 }
+
+# verify: all that was sent is there, also what was there before; nothing but this look tells what an activation has made of it since, or of the
+# directories above it.
+verify() {
+    [ ! -d "$change" ] || each_planned is_removed "$change/plan" || not_in_place "$not_done, which was removed, is there again"
+    plan_secrets "$staged" || fail "could not write to $staged (is /run full?)"
+    [ ! -s "$staged/plan" ] || not_in_place "the copies of secrets in $var_dir are not as they were made"
+}
+
+is_removed() { [ "$verb" != remove ] || { [ ! -e "$path" ] && [ ! -L "$path" ]; }; }
+
+# in_words HOW PATH: how a secret differs.
+in_words() {
+    case $1 in
+    added) echo "it is gone" ;;
+    content) echo "it has another content" ;;
+    permissions) echo "it is of $(stat -c '%U:%G, mode %a' "$2")" ;;
+    removed) echo "it was to go, and is there" ;;
+    listed) echo "and is not in $var_dir" ;;
+    esac
+}
+
+not_in_place() { fail "$1; that is of the activation (environment.etc, a tmpfiles rule, another program for secrets) or of somebody else"; }
 
 # end_either_way: one that was begun to be put back is never kept, and one whose deployment is recorded as one that keeps it never put back, whoever
 # asks. What died before it could write that down is asked for again.

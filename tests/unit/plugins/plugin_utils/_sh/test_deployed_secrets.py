@@ -34,29 +34,64 @@ def test_staged_secrets_that_are_gone(shell: list[str], tmp_path: Path, task: st
 
 
 @every_shell
+def test_what_is_not_in_place_any_more(shell: list[str], tmp_path: Path) -> None:
+    """Path and reason are those that the secrets' own program has found."""
+    (tmp_path / "id1").mkdir()
+    (tmp_path / "id1/program").write_text('echo "$1: x is gone" >"$2/complaint"; exit 1\n')
+    said = says(shell, tmp_path, 'limited() { shift; "$@"; }; with_secrets verify 60 || echo "$code: $complaint"')
+    assert said == "secrets: verify: x is gone\n"
+
+
+LOOKS = """
+for name in boot_files ask_loader is_generation try_loader begin_call logged end_call finish_commit finish state; do
+    eval "$name() { echo $name \\"\\$1\\"; }"
+done
+may_commit() { :; }
+still_healthy() { :; }
+boot_default() { echo new; }
+give_up() { echo "gives up $1"; exit; }
+mark_open() { echo "marks $1"; }
+with_secrets() { echo "$1"; turn=$((turn + 1)); complaint=x code=secrets; [ "$turn" != "$fails" ]; }
+id=id1 new=new commit_limit=1 secrets_limit=1 loader=grub turn=0 dir=/x status=0 profile=/x
+commit
+"""
+
+
+@every_shell
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("inputs", "said"),
     [
-        ("", "placed"),
-        ("echo id1 >secrets.open/id", "secrets: its secrets are not in their places"),
-        ("echo id1 >secrets.open/id && touch secrets.open/placed", "placed"),
-        ("echo id2 >secrets.open/id && touch secrets.open/placed", "secrets: its secrets are not in their places"),
+        ("mode=test only_secrets=yes fails=0", ["verify", "marks confirmed", "finish committed"]),
+        ("mode=test only_secrets=yes fails=1", ["verify", "gives up secrets"]),
+        ("mode=test only_secrets=no fails=1", ["verify", "gives up secrets"]),
+        ("mode=boot only_secrets=no fails=2", ["place", "verify", "gives up secrets"]),
+        # The last moment in which all of it can still be undone.
+        (
+            "mode=test only_secrets=no fails=2",
+            [
+                "verify",
+                "boot_files /x/boot-files",
+                "marks confirmed",
+                "ask_loader",
+                "state commit-profile",
+                "verify",
+                "gives up secrets",
+            ],
+        ),
     ],
 )
-def test_nothing_is_confirmed_before_they_are_in_place(
-    shell: list[str], tmp_path: Path, change: str, said: str
-) -> None:
-    if change:
-        (tmp_path / "secrets.open").mkdir()
-        subprocess.run(["sh", "-c", change], cwd=tmp_path, check=True)
-    text = 'secrets_are_placed && echo placed || echo "$code: $complaint"'
-    assert says(shell, tmp_path, text).startswith(said)
+def test_nothing_is_committed_before_all_are_in_place(shell: list[str], inputs: str, said: list[str]) -> None:
+    """Looked at before the mark which says that it was confirmed, and before the profile is moved."""
+    found = printed(shell, f"{of('lib/commit', 'commit')}{inputs}\n{LOOKS}").splitlines()
+    assert [line.strip() for line in found] == said
 
 
-def test_where_that_is_looked_at() -> None:
-    """Before the mark which says that it was confirmed, and before the supervisor is started."""
-    commit = script("lib/commit")
-    assert commit.index("secrets_are_placed ||") < commit.index("mark_open confirmed ||")
+def test_nobody_is_asked_to_confirm_what_is_not_in_place() -> None:
+    """After the activation, before the window: a fleet would be divided by what is found only then."""
+    supervise = script("lib/supervise")
+    live = supervise.partition("try_live() {")[2].partition("\n}\n")[0]
+    assert live.index("switch_live") < live.index("with_secrets restart") < live.index("with_secrets verify")
+    assert "give_up" in live[live.index("with_secrets verify") :].partition("\n")[0]
 
 
 @every_shell
@@ -135,6 +170,7 @@ def test_undo_of_secrets_alone_activates_nothing(
 ) -> None:
     text = (
         of("lib/undo", "only_secrets_went_back")
+        + of("lib/undo", "secrets_stay")
         + of("lib/undo", "undo_live")
         + f"""
         readlink() {{ echo {live}; }}
@@ -150,6 +186,44 @@ def test_undo_of_secrets_alone_activates_nothing(
     """
     )
     assert printed(shell, text) == said
+
+
+@every_shell
+@pytest.mark.parametrize("gone", ["", "rm key", "rm key && ln -s /etc/passwd key"])
+def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path, gone: str) -> None:
+    """Its activation removes what the new system's has copied there, whatever it is by then."""
+    (tmp_path / "secrets.open").mkdir()
+    plan = [
+        f"put\tfile\t0\t0\t400\t/x\t{tmp_path}/key",
+        f"put\tnone\t0\t0\t400\t/x\t{tmp_path}/new one",
+        f"directory\tnone\t0\t0\t0755\t-\t{tmp_path}/d",
+    ]
+    (tmp_path / "secrets.open/plan").write_text("".join(f"{line}\n" for line in plan))
+    (tmp_path / "key").touch()
+    text = (
+        of("lib/undo", "secrets_back")
+        + of("lib/undo", "secrets_stay")
+        + of("lib/undo", "undo_live")
+        + f"""
+        change_of_secrets() {{ rm -r secrets.open; }}
+        only_secrets_went_back() {{ return 1; }}
+        go_back() {{ {gone or ":"}; way=test verified=yes; }}
+        note() {{ echo "$1"; }}
+        end_as() {{ echo "ends $1"; }}
+        for name in note_invocations failed_units unit_journals; do eval "$name() {{ :; }}"; done
+        for name in boot_is_theirs live_is_theirs was_confirmed machine_stopping; do
+            eval "$name() {{ return 1; }}"
+        done
+        mode=test only_secrets=no boot=kept dir=. var_dir=.
+        cd {tmp_path}
+        secrets_back
+        undo_live
+    """
+    )
+    said = printed(shell, text)
+    assert said.endswith(f"ends {'rollback-failed' if gone else 'rolled-back'}\n")
+    assert (f"the secret at {tmp_path}/key, which was put back, is not there" in said) == bool(gone)
+    assert "new one" not in said
 
 
 @every_shell

@@ -366,6 +366,87 @@ def test_what_somebody_else_has_changed_meanwhile_stays(sandbox: Sandbox) -> Non
     assert "somebody else has changed it" in (sandbox.staged / "complaint").read_text()
 
 
+def begun(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = SECOND, others: str = "keep") -> None:
+    """A deployment that has put them in place, in the place of others."""
+    placed(sandbox)
+    sandbox.send(secrets, others)
+    sandbox.does("prepare")
+    sandbox.does("place")
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ("rm etc/secrets/db", "etc/secrets/db any more as it was put there, it is gone"),
+        ("rm run/secrets/token", "run/secrets/token any more as it was put there, it is gone"),
+        ("ln -sf /etc/passwd etc/secrets/db", "etc/secrets/db that is no regular file"),
+        ("cp etc/secrets/db x && echo x >x && mv x etc/secrets/db", "it has another content"),
+        ("echo more >>etc/secrets/db", "it has another content"),
+        ("chmod 644 etc/secrets/db", "it is of root:root, mode 644"),
+        ("chown 65534 etc/secrets/db", "mode 400"),
+        ("chown 65534 etc/secrets", "etc/secrets, in which others than root can write"),
+        ("chmod 1777 etc/secrets", "etc/secrets, in which others than root can write"),
+        ("mv etc/secrets etc/x && ln -s x etc/secrets", "has a link in"),
+        ("rm -r etc/secrets", "etc/secrets/db any more as it was put there, it is gone"),
+        # What this deployment has not touched is asked for all the same.
+        ("rm run/secrets/same", "run/secrets/same any more as it was put there, it is gone"),
+        ("echo x >run/secrets/gone", "run/secrets/gone, which was removed, is there again"),
+        ("ln -s x run/secrets/gone", "run/secrets/gone, which was removed, is there again"),
+        ("rm var/deploy-flake/secrets/list", "is not in"),
+        ("rm var/deploy-flake/secrets/content/token", "is not in"),
+    ],
+)
+def test_what_is_not_in_its_place_any_more_is_told(sandbox: Sandbox, made: str, words: str) -> None:
+    """An activation, tmpfiles or somebody else did that, and nothing of it may be called a success."""
+    same = {"same": ("run/secrets/same", "same")}
+    placed(sandbox, {**FIRST, **same, "gone": ("run/secrets/gone", "x")})
+    sandbox.send({**SECOND, **same}, "remove")
+    sandbox.does("prepare")
+    sandbox.does("place")
+    sandbox.does("restart")
+    sandbox.does("verify")
+    subprocess.run(["sh", "-c", made], cwd=sandbox.root, check=True)
+    assert sandbox.does("verify", check=False).returncode == 1
+    told = (sandbox.staged / "complaint").read_text()
+    assert words in told
+    assert "environment.etc" in told
+    # Nothing of what it looks at is what the rest of it works with.
+    assert sandbox.path("var/deploy-flake/secrets.open").exists()
+
+
+@every_shell
+def test_what_was_the_same_before_is_looked_at_too(sandbox: Sandbox) -> None:
+    """A deployment that had to look again in its turn, and found none that is different."""
+    placed(sandbox)
+    sandbox.path("var/deploy-flake/open.json").touch()
+    assert sandbox.send(FIRST).get("secrets_not_sure") == "yes"
+    for task in ("prepare", "place", "restart", "verify"):
+        sandbox.does(task)
+    sandbox.path("etc/secrets/db").unlink()
+    assert sandbox.does("verify", check=False).returncode == 1
+
+
+@every_shell
+@pytest.mark.parametrize("whose", ["nix/store/etc", "elsewhere"])
+def test_link_that_an_activation_has_made_there(sandbox: Sandbox, whose: str) -> None:
+    """It would go with its system, and the old secret would be gone for good."""
+    begun(sandbox)
+    before = PLACED | STORED
+    leads_to = sandbox.path(whose)
+    leads_to.mkdir(parents=True)
+    at = sandbox.staged / "program"
+    at.write_text(at.read_text().replace("/nix/store/*)", f"{sandbox.root}/nix/store/*)"))
+    etc = sandbox.path("etc/secrets/db")
+    etc.unlink()
+    etc.symlink_to(leads_to)
+    assert (str(etc) in sandbox.does("back").stdout) == etc.is_symlink() == (whose == "elsewhere")
+    if whose == "elsewhere":
+        etc.unlink()
+        before = {name: text for name, text in before.items() if name != "etc/secrets/db"}
+    assert without_list(sandbox.files()) == before
+
+
 @every_shell
 @pytest.mark.parametrize("back", ["back", "back-files", "at-boot"])
 def test_new_one_that_somebody_has_removed_meanwhile(sandbox: Sandbox, back: str) -> None:
