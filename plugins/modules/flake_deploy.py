@@ -43,6 +43,8 @@ options:
     description:
       - Whether to test the system live before it becomes the boot default.
       - V(false) makes it the boot default without a test, and does not activate it; then nothing is promised.
+      - Where the host runs and boots the system already and O(secrets) differ, these are tested and confirmed in any
+        case, since no boot is to come that would bring them to the units that read them.
     type: bool
     default: true
 extends_documentation_fragment:

@@ -200,6 +200,39 @@ def test_what_is_changed_in_the_window_is_not_committed(lab: Lab, host: Host, ch
     assert (record["why_code"], KEY in record["why"]) == ("secrets", True)
 
 
+def test_without_a_live_test(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Tried all the same where the system runs already; brought by the boot, where that is to come."""
+    old, run = systems(host), run_of_unit(host)
+    played = deploy(lab, tmp_path, host, old.running, secrets("two", "first"), deploy_flake_test=False)
+    assert played.code == 0, played.output
+    is_whole(host, old.running, "committed")
+    assert (systems(host), last_record(host)["mode"], read_by_unit(host)) == (old, "test", "twofirst")
+    assert run_of_unit(host) != run
+
+    # The boot would take away what is below /run.
+    lacks = build(host, "new-units")
+    played = deploy(lab, tmp_path, host, lacks, secrets("three", "first"), deploy_flake_test=False)
+    failure = played.failure(host.name)
+    assert (failure["state"], TOKEN in failure["msg"]) == ("refused", True), played.output
+    is_whole(host, old.running, "refused")
+    assert contents(host) == ["two", "first"]
+
+    # Once for the system, and once more while that waits for its boot.
+    new, run = build(host, "secrets"), run_of_unit(host)
+    for given in (("three", "second"), ("four", "second")):
+        played = deploy(lab, tmp_path, host, new, secrets(*given), deploy_flake_test=False)
+        assert played.code == 0, played.output
+        settled(host)
+        now = systems(host)
+        assert (now.running, now.boot_default, now.loader) == (old.running, new, new)
+        assert (contents(host), read_by_unit(host), run_of_unit(host)) == (list(given), "twofirst", run)
+    leader = host.leader
+    host.run("systemctl reboot", check=False)
+    boots_again(host, leader)
+    wait_for(lambda: read_by_unit(host) == "foursecond", 60)
+    assert systems(host).running == new
+
+
 def confirms(host: Host) -> None:
     """Somebody does, over whatever connection."""
     (window,) = inside(host, "/run/deploy-flake").glob("*-*/window")

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._codes import Mode, Refusal, State
+from .._codes import LastResortReboot, Mode, Refusal, State
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
@@ -192,6 +192,8 @@ class _Start:
         toplevel = before.get("toplevel") or self._settings.toplevel
         # The host runs it already, and would boot it.
         self._keeps_system = bool(before.get("only_secrets"))
+        if self._keeps_system:
+            refuse_unproven_way_in(host, self._settings.allow)
         if context.diff_mode and not self._keeps_system:
             activated = before.get("new_live") if self._mode == Mode.TEST else toplevel
             deployment.changes = diff.look(host, activated, self._mode, self._settings.reconnect_timeout)
@@ -200,6 +202,11 @@ class _Start:
             # Whoever had made it so has ended meanwhile.
             return Started(None, Answer([*answer.fields, *before.fields]), answer)
         return Started(deployment, before, answer)
+
+    @property
+    def _begins_as(self) -> Mode:
+        """Secrets alone are tried live in any case: no boot is to come that would bring them to units."""
+        return Mode.TEST if self._keeps_system else self._mode
 
     def _stage(self) -> None:
         """Send the secrets, and hear which are different. They wait on the host if a deployment is to follow."""
@@ -299,11 +306,11 @@ class _Start:
         return self._deployment.ask(
             "start",
             limit=_LIMIT,
-            within=_LIMIT + (limits.unconfirmed if self._mode == Mode.TEST else limits.whole_run + limits.undo),
-            awaited=(State.WINDOW,) if self._mode == Mode.TEST else (),
+            within=_LIMIT + (limits.unconfirmed if self._begins_as == Mode.TEST else limits.whole_run + limits.undo),
+            awaited=(State.WINDOW,) if self._begins_as == Mode.TEST else (),
             since_boot=since_boot,
             new=toplevel,
-            **{"mode": self._mode, **look},
+            **{"mode": self._begins_as, **look},
             install_bootloader="yes" if self._settings.install_bootloader else "",
             login_user=self._host.login_user,
             runtime_limit=str(limits.whole_run),
@@ -315,13 +322,14 @@ class _Start:
 
     def _first_look_inputs(self, just_built: bool) -> dict[str, str]:
         space = self._settings.min_free_space
+        may_be_tried = self._mode == Mode.TEST or self._brings_secrets
         return {
             **look_inputs(self._host, self._settings, self._mode),
             "check_mode": _yes(self._context.check_mode),
             "secrets": self._secrets_input,
             "just_built": _yes(just_built),
             "expected_system": self._settings.expected_system,
-            "from": controller_of(self._host, self._settings.allow) if self._mode == Mode.TEST else "",
+            "from": controller_of(self._host, self._settings.allow) if may_be_tried else "",
             "rollback_to": "" if self._rollback_to is None else self._rollback_to or "toplevel",
             "need_nix_kib": str(space.nix * 1024),
             "need_boot_kib": "" if space.boot is None else str(space.boot * 1024),
@@ -333,12 +341,13 @@ class _Start:
         values = {
             "specialisation": settings.specialisation,
             "expected_system": settings.expected_system,
-            "mode": self._mode,
+            "mode": self._begins_as,
             "over_ssh": _yes(self._host.over_ssh),
             "policy": settings.health_policy,
             "ignore_units": "\n".join(settings.ignore_units),
             "pre_activate_script": settings.pre_activate_script,
-            "last_resort_reboot": settings.last_resort_reboot,
+            # A boot brings no secret that was put back already.
+            "last_resort_reboot": LastResortReboot.NEVER if self._keeps_system else settings.last_resort_reboot,
             "on_reboot_required": settings.on_reboot_required,
             "only_secrets": _yes(self._keeps_system),
             "brings_secrets": _yes(self._brings_secrets),

@@ -1,7 +1,7 @@
 # What a deployment does with secrets, where it has any: their own program does it, in the deployment's units.
 # brings_secrets: whether some were sent for it.
 # inputs: brings_secrets secrets_limit
-# facts: interpreter
+# facts: interpreter new
 # needs: base complain process reports_to_directory staged_secrets
 # shellcheck shell=sh
 
@@ -20,6 +20,20 @@ with_secrets() {
     [ ! -s "$given/failed" ] || tr ' ' '\n' <"$given/failed" >"$dir/failed"
     read_line "$given/complaint"
     complain secrets "${line:-its secrets could not be dealt with in time: $1}"
+}
+
+# planned_paths LINES: of the change that is open; how those lines of its plan begin.
+planned_paths() {
+    [ ! -e "$var_dir/secrets.open/plan" ] || sed -n "s/^$1.*$(printf '\t')//p" "$var_dir/secrets.open/plan"
+}
+
+# secrets_outlast_boot: whether a boot that is to bring them to the units leaves them there.
+secrets_outlast_boot() {
+    local lost
+    [ "$brings_secrets" = yes ] && [ ! -e "$new/etc/systemd/system/deploy-flake-secrets.service" ] || return 0
+    lost=$(planned_paths put | grep -e '^/run/' | paste -s -d ' ')
+    [ -z "$lost" ] || complain secrets "the new system is not tried, and the boot that is to bring it takes away what is below /run: $lost; \
+import the NixOS module of deploy-flake (nixosModules.default, deploy-flake.secrets.enable) in it, or have them elsewhere, as in /etc/secrets"
 }
 
 # change_of_secrets TASK [anybody]: of what is open, by the program that has begun it; nothing where there is none, or it is another deployment's.

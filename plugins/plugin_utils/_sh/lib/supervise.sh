@@ -30,6 +30,7 @@ supervise() {
     # Somebody may have stopped it meanwhile.
     guard_runs || stop_unchanged no-guard "$guard_unit does not run any more"
     [ "$mode" = boot ] || try_live
+    [ "$mode" = test ] || secrets_outlast_boot || stop_unchanged "$code" "$complaint"
     if [ "$asked_for" = test ]; then wait_for_confirmation; else state confirmed; fi
     commit
 }

@@ -123,7 +123,7 @@ secrets_back() {
     [ -d "$var_dir/secrets.open" ] || return 0
     [ "$boot:$mode" != theirs:test ] || ! was_confirmed || [ -s "$dir/rung" ] || return 0
     # Of whatever was there before.
-    sed -n "s/^[pr][a-z]*$(printf '\t')file.*$(printf '\t')//p" "$var_dir/secrets.open/plan" >"$dir/secrets-before"
+    planned_paths "[pr][a-z]*.file" >"$dir/secrets-before"
     task=back
     # Nothing can be restarted any more, or nothing was.
     [ "$mode" = test ] && ! machine_stopping || task=back-files

@@ -79,8 +79,41 @@ def test_sent_before_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_system_that_runs_already_gets_secrets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     host, result = run(monkeypatch, "system_test", [CHANGES, ONLY, WINDOW])
-    assert "only_secrets=yes" in shlex.split(host.asked[-1].inputs["settings"])
+    # Also where the task allows one: a boot brings no secret that was put back already.
+    assert {"only_secrets=yes", "last_resort_reboot=never"} <= set(shlex.split(host.asked[-1].inputs["settings"]))
     assert result["state"] == "window"
+    host = run(monkeypatch, "system_test", [CHANGES, LOOKED, WINDOW])[0]
+    assert "last_resort_reboot=auto" in shlex.split(host.asked[-1].inputs["settings"])
+
+
+def test_secrets_alone_are_tried_also_without_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host runs and boots the system already: no boot would bring them to the units that read them."""
+    answers: list[Scripted] = [CHANGES, ONLY, WINDOW, COMMITTED | {"confirmed": "yes"}]
+    host, result = run(monkeypatch, "system_boot", answers)
+    assert host.commands == ["secrets", "preflight", "start", "confirm"]
+    look, begin, end = host.asked[1:]
+    assert (look.inputs["mode"], begin.inputs["mode"], begin.inputs["awaited"]) == ("boot", "test", "window")
+    assert look.inputs["from"] == end.inputs["from"] != ""
+    its = shlex.split(begin.inputs["settings"])
+    assert {"mode=test", "only_secrets=yes", "last_resort_reboot=never"} <= set(its)
+    assert (host.connections, result["state"]) == (["fresh", "shared"], "committed")
+    # It is to boot another system, or to boot this one at last: then they come with the boot.
+    for looked in (LOOKED, LOOKED | {"previous_boot": NEW}):
+        host, result = run(monkeypatch, "system_boot", [CHANGES, looked, COMMITTED])
+        assert {"mode=boot", "only_secrets=no"} <= set(shlex.split(host.asked[-1].inputs["settings"]))
+        assert host.connections == []
+
+
+def test_secrets_alone_need_a_way_in_that_proves_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would confirm them, and they would be undone: so none is begun."""
+    host = FakeHost([CHANGES, ONLY, DROPPED], over_ssh=False)
+    result = Runner(monkeypatch)("system_boot", host, {"secrets": SECRETS, "toplevel": NEW})
+    assert (result["reason"], host.commands) == ("unproven-way-in", ["secrets", "preflight", "secrets_drop"])
+
+
+def test_check_mode_of_secrets_alone_without_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(monkeypatch, "system_boot", [CHANGES, ONLY | {"checked": "yes"}], check_mode=True)[1]
+    assert (result["state"], result["reboot_required"]) == ("would-test", False)
 
 
 def test_nothing_is_different(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,6 +138,85 @@ def printed(shell: list[str], text: str) -> str:
 
 
 @every_shell
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("secrets=yes mode=test default=new live=new", ["only_secrets", "begins"]),
+        ("secrets=yes mode=boot default=new live=new", ["only_secrets", "begins"]),
+        # It was made the boot default without a test, and waits for a boot, which brings them.
+        ("secrets=yes mode=boot default=new live=old", ["looks on", "begins"]),
+        ("secrets=yes mode=test default=new live=old", ["looks on", "begins"]),
+        ("secrets=yes mode=boot default=old live=new", ["looks on", "begins"]),
+        ("secrets=only mode=test default=old live=new", ["only_secrets", "begins"]),
+        ("secrets= mode=boot default=new live=old", ["unchanged"]),
+        ("secrets= mode=test default=new live=new", ["unchanged"]),
+        # Who deploys is this machine: nobody would confirm from outside.
+        ("secrets=yes mode=boot default=new live=new from=here", ["only_secrets", "refuses unproven-way-in"]),
+        ("secrets=yes mode=boot default=new live=old from=here", ["looks on", "begins"]),
+        ("secrets=yes mode=test default=old live=old from=here", ["refuses unproven-way-in"]),
+    ],
+)
+def test_when_nothing_but_secrets_is_to_change(shell: list[str], inputs: str, said: list[str]) -> None:
+    """Only of a system that runs and boots; and then the boot side is not looked at, which stays as it is."""
+    text = (
+        of("lib/preflight", "preflight")
+        + of("lib/preflight", "look_at_host")
+        + of("lib/system", "is_unchanged")
+        + """
+        readlink() { echo new; }
+        answer() { case $1 in only_secrets) echo "$1" ;; esac; }
+        answer_unchanged() { echo unchanged; }
+        note_systems() { :; }
+        look_at_system() { :; }
+        loader_names() { :; }
+        as_expected() { :; }
+        ask_loader() { echo looks on; }
+        require_free_space() { :; }
+        boot_files_fit() { :; }
+        tested_boot_default() { :; }
+        is_controller() { [ -n "$from" ]; }
+        refuse_system() { echo "refuses $1" && exit; }
+        new=new just_built=yes from= var_dir=/x run_dir=/x loader_lacks= need_nix_kib=0 need_boot_kib=
+    """
+        + f"{inputs}\npreflight && look_at_host && echo begins\n"
+    )
+    assert printed(shell, text).splitlines() == said
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("plan", "module", "said"),
+    [
+        ("put\tnone\t0\t0\t400\t/x\t/run/secrets/a b\n", False, "takes away what is below /run: /run/secrets/a b;"),
+        ("put\tnone\t0\t0\t400\t/x\t/run/secrets/a b\n", True, "lasts"),
+        ("put\tnone\t0\t0\t400\t/run/deploy-flake-secrets/x\t/etc/secrets/run/x\n", False, "lasts"),
+        ("remove\tfile\t0\t0\t400\t-\t/run/secrets/x\n", False, "lasts"),
+        ("", False, "lasts"),
+    ],
+)
+def test_secrets_that_the_boot_would_take_away(
+    shell: list[str], tmp_path: Path, plan: str, module: bool, said: str
+) -> None:
+    """Where the boot is what brings them to the units; the module of the system that is booted puts them there."""
+    (tmp_path / "secrets.open").mkdir()
+    (tmp_path / "secrets.open/plan").write_text(plan)
+    units = tmp_path / "new/etc/systemd/system"
+    units.mkdir(parents=True)
+    if module:
+        (units / "deploy-flake-secrets.service").touch()
+    found = says(shell, tmp_path, f"new={tmp_path}/new\nsecrets_outlast_boot && echo lasts || echo $complaint")
+    assert said in found
+    assert "lasts" in says(shell, tmp_path, "brings_secrets=no new=/x; secrets_outlast_boot && echo lasts")
+
+
+def test_where_that_is_asked() -> None:
+    """As soon as it is clear that the system is not tried, also by its own switch-to-configuration."""
+    supervise = script("lib/supervise").partition("supervise() {")[2].partition("\n}\n")[0]
+    after = supervise.partition("|| try_live\n")[2]
+    assert after.startswith('[ "$mode" = test ] || secrets_outlast_boot || stop_unchanged')
+
+
+@every_shell
 @pytest.mark.parametrize(("secrets", "new"), [("only", "/now"), ("yes", "/then"), ("", "/then")])
 def test_secrets_alone_are_for_what_runs(shell: list[str], secrets: str, new: str) -> None:
     text = (
@@ -202,6 +281,7 @@ def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path
     (tmp_path / "key").touch()
     text = (
         of("lib/undo", "secrets_back")
+        + of("lib/deployed_secrets", "planned_paths")
         + of("lib/undo", "secrets_stay")
         + of("lib/undo", "undo_live")
         + f"""
