@@ -109,7 +109,7 @@ keeps_secrets() { case $1 in committed | commit-failed | superseded) change_of_s
 # drop_marks: those of another deployment are for its own repair.
 drop_marks() {
     local leftover
-    for leftover in confirmed last-resort; do
+    for leftover in confirmed undone last-resort; do
         [ ! -e "$var_dir/open.$leftover.new" ] || rm -f "$var_dir/open.$leftover.new"
         ! is_marked "$leftover" || rm -f "$var_dir/open.$leftover"
     done

@@ -1,6 +1,6 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
 # inputs: rollback_limit mode only_secrets
-# needs: base commit complain deployed_secrets directory journal manager own_unit process profile record reports_to_directory states
+# needs: base commit complain deployed_secrets directory journal manager open_marks own_unit process profile record reports_to_directory states
 # needs: switch units unit_changes ways_back whose
 # shellcheck shell=sh
 
@@ -91,7 +91,7 @@ profile_moved() {
 
 # go_forward: past the commit point; ends the deployment, or says no.
 go_forward() {
-    profile_moved && may_commit && [ ! -e "$dir/back" ] || return 1
+    profile_moved && may_commit && [ ! -e "$dir/back" ] && ! is_marked undone || return 1
     ! machine_stopping || commit_limit=20
     if finish_commit; then
         clean_up

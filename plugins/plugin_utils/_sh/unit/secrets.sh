@@ -126,6 +126,10 @@ tidy_up() { drop_boot_unit && tidy_change; }
 
 # go_back: what nobody has any more cannot come back later either; that is said, and the next deployment is free to bring it.
 go_back() {
+    mark_undone || {
+        echo "could not write to $var_dir, so nothing was put back"
+        return 1
+    }
     # A disk that has no room for that has room to put them back.
     { printf '' >"$change/back"; } 2>/dev/null && sync -f "$change"
     put_files_back || {

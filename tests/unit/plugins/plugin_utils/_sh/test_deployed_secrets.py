@@ -308,32 +308,91 @@ def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path
 
 @every_shell
 @pytest.mark.parametrize(
-    ("marked", "begun_back", "goes_back", "said"),
+    ("mark", "goes_back", "said"),
     [
-        (True, False, "true", "finishes committed\n"),
-        (True, True, "true", "goes back\nfinishes interrupted\n"),
-        (False, False, "true", "goes back\nfinishes interrupted\n"),
-        (False, False, "false", "goes back\nfinishes rollback-failed\n"),
+        ("confirmed", "true", "finishes committed\n"),
+        ("undone", "true", "goes back\nfinishes interrupted\n"),
+        ("", "true", "goes back\nfinishes interrupted\n"),
+        ("", "false", "goes back\nfinishes rollback-failed\n"),
     ],
 )
 def test_power_cut_in_a_deployment_of_secrets_alone(
-    shell: list[str], tmp_path: Path, marked: bool, begun_back: bool, goes_back: str, said: str
+    shell: list[str], tmp_path: Path, mark: str, goes_back: str, said: str
 ) -> None:
-    """It has touched neither profile nor boot loader, so a repair does neither."""
-    (tmp_path / "secrets.open").mkdir()
-    if begun_back:
-        (tmp_path / "secrets.open/back").touch()
+    """It has touched neither profile nor boot loader, so a repair does neither. The mark alone decides."""
+    if mark:
+        (tmp_path / f"open.{mark}").write_text("id1\n")
     text = (
-        of("lib/repair", "secrets_after_power_loss")
+        join("lib/open_marks")
+        + of("lib/repair", "secrets_after_power_loss")
         + f"""
         why() {{ :; }}
-        is_marked() {{ {"true" if marked else "false"}; }}
         change_of_secrets() {{ echo goes "$1"; {goes_back}; }}
         finish() {{ echo finishes "$1"; }}
-        var_dir={tmp_path}
+        var_dir={tmp_path} id=id1
         secrets_after_power_loss
     """
     )
     assert printed(shell, text) == said
     repair = script("lib/repair")
     assert repair.index("open_field only_secrets") < repair.index("if forward_after_power_loss")
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("mark", "default", "said"),
+    [
+        ("confirmed", "new", ["commits"]),
+        # The loader would start it.
+        ("confirmed", "old", ["commits"]),
+        # Its secrets were put back at the boot, or in an undo: it must not come true once more with the old ones.
+        ("undone", "new", ["back", "boot back", "ends interrupted"]),
+        ("undone", "old", ["back", "boot back", "ends interrupted"]),
+        ("undone", "theirs", ["back", "ends superseded"]),
+        # Whoever has made it the boot default, it was not this deployment.
+        ("", "new", ["back", "ends superseded"]),
+        ("", "old", ["back", "boot back", "ends interrupted"]),
+    ],
+)
+def test_power_cut_in_a_deployment_with_secrets(
+    shell: list[str], tmp_path: Path, mark: str, default: str, said: list[str]
+) -> None:
+    fields = {"id": "id1", "new": "new", "previous_boot": "old", "previous_live": "old"}
+    record = ",\n".join(f'"{name}": "{value}"' for name, value in fields.items())
+    (tmp_path / "open.json").write_text(f"{{\n{record}\n}}\n")
+    if mark:
+        (tmp_path / f"open.{mark}").write_text("id1\n")
+    text = f"""{join("lib/repair")}
+        cd {tmp_path}
+        for name in open_log note_links note why begin_call end_call is_final; do eval "$name() {{ :; }}"; done
+        boot_default() {{ echo "$default"; }}
+        logged() {{ default=new; }}
+        loader_names() {{ [ {mark or "no"} = confirmed ]; }}
+        runs_new() {{ return 1; }}
+        recorded_outcome() {{ :; }}
+        change_of_secrets() {{ echo "$1"; }}
+        boot_back() {{ echo boot back; }}
+        finish_commit() {{ echo commits; }}
+        finish() {{ echo "ends $1"; }}
+        dir=. var_dir=. id=id2 open_id=id1 default={default} commit_limit=1
+        repair_after_power_loss
+    """
+    assert printed(shell, text).splitlines() == said
+
+
+@every_shell
+@pytest.mark.parametrize(("mark", "forward"), [("confirmed", True), ("undone", False)])
+def test_undo_that_begins_again_does_not_go_forward(shell: list[str], tmp_path: Path, mark: str, forward: bool) -> None:
+    (tmp_path / f"open.{mark}").write_text("id1\n")
+    text = (
+        join("lib/open_marks")
+        + of("lib/undo", "go_forward")
+        + f"""
+        for name in profile_moved may_commit finish_commit clean_up; do eval "$name() {{ :; }}"; done
+        machine_stopping() {{ return 1; }}
+        var_dir={tmp_path} dir={tmp_path} id=id1
+        go_forward && echo goes forward
+        :
+    """
+    )
+    assert printed(shell, text) == ("goes forward\n" if forward else "")
