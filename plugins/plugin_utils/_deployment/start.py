@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._codes import Mode, Refusal, State
+from .._codes import LastResortReboot, Mode, Refusal, State
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
@@ -208,6 +208,7 @@ class _Start:
             self._host,
             self._deployment.id,
             settings.secrets,
+            "" if settings.only_secrets else settings.toplevel,
             remove_others=settings.remove_other_secrets,
             stays=not self._context.check_mode,
             patience=settings.reconnect_timeout,
@@ -338,7 +339,8 @@ class _Start:
             "policy": settings.health_policy,
             "ignore_units": "\n".join(settings.ignore_units),
             "pre_activate_script": settings.pre_activate_script,
-            "last_resort_reboot": settings.last_resort_reboot,
+            # A boot brings no secret that was put back already.
+            "last_resort_reboot": LastResortReboot.NEVER if self._keeps_system else settings.last_resort_reboot,
             "on_reboot_required": settings.on_reboot_required,
             "only_secrets": _yes(self._keeps_system),
             "brings_secrets": _yes(self._brings_secrets),

@@ -1,8 +1,9 @@
 # Takes secrets from standard input into a directory on a tmpfs, and says which of them are not on the host as they should be. They wait there for a
 # deployment of this id if stays=yes.
 # secrets: a line for each: name, path, owner, group, mode, size in bytes, and units or a dash, with tabs between them. others: what becomes of
-# those that were placed before and are not among them: keep or remove. program: what deals with them.
-# inputs: id secrets others stays program
+# those that were placed before and are not among them: keep or remove. new: the system that is to boot; nothing where that stays. program: what
+# deals with them.
+# inputs: id secrets others stays new program
 # needs: base interpreter own_directory staged_secrets
 # shellcheck shell=sh
 
@@ -86,7 +87,8 @@ receive_secrets() {
         refuse no-directory "has no tmpfs at $secrets_dir that is root's alone, or no room there: $(df -h "${secrets_dir%/*}" | tail -n 1)"
     }
     drop_old_secrets
-    mkdir -m 0700 "$receiving/content" && printf '%s' "$secrets" >"$receiving/secrets" && printf '%s\n' "$program" >"$receiving/program" || no_room_for_secrets
+    mkdir -m 0700 "$receiving/content" && printf '%s' "$secrets" >"$receiving/secrets" && printf '%s\n' "$program" >"$receiving/program" &&
+        printf '%s\n' "$new" >"$receiving/new" || no_room_for_secrets
     [ "$others" != remove ] || printf '' >"$receiving/remove-others" || no_room_for_secrets
     while IFS=$tab read -r name rest <&3; do
         size=${rest%"$tab"*}

@@ -24,9 +24,10 @@ commit() {
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     # What failed while the window was open counts as it does while the system settles.
     [ "$mode" = boot ] || still_healthy || give_up "$code" "$complaint"
-    # What is not tried live gets its secrets now; nothing is restarted.
+    # What is not tried live gets its secrets now. Nothing is restarted, unless it is what runs already.
     [ "$mode" = test ] || with_secrets place "$secrets_limit" || give_up "$code" "$complaint"
-    secrets_are_placed || give_up "$code" "$complaint"
+    [ "$mode:$only_secrets" != boot:yes ] || with_secrets restart 120 || give_up "$code" "$complaint"
+    secrets_are_placed && with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     [ "$only_secrets" = yes ] || boot_files "$dir/boot-files"
     mark_open confirmed || give_up cannot-record "could not write $var_dir/open.confirmed (is the disk full?)"
     if [ "$only_secrets" = yes ]; then

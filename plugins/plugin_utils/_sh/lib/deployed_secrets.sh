@@ -32,18 +32,21 @@ secrets_are_placed() {
 
 # change_of_secrets TASK [anybody]: of what is open, by the program that has begun it; nothing where there is none, or it is another deployment's.
 change_of_secrets() {
-    local open
+    local failed open said whose
+    said=$dir/secrets-said
+    { printf '' >"$said"; } 2>/dev/null || said=/dev/null
     # It died before anything was begun.
     [ ! -d "$var_dir/secrets.open.new" ] || rm -rf "$var_dir/secrets.open.new"
     for open in "$var_dir/secrets.open" "$var_dir/secrets.over"; do
         [ -e "$open/program" ] || continue
         read_line "$open/id"
-        [ "${2-}" = anybody ] || [ "$line" = "$id" ] || continue
+        whose=$line
+        [ "${2-}" = anybody ] || [ "$whose" = "$id" ] || continue
         # With units, once the files are back.
         # shellcheck disable=SC2086
-        limited "$((secrets_limit + 100))" $interpreter "$open/program" "$1" - "$PATH" </dev/null || {
-            note "the secrets of deployment $line could not be put back or kept: see the journal and $open, and deploy again"
-            return 1
-        }
+        limited "$((secrets_limit + 100))" $interpreter "$open/program" "$1" - "$PATH" </dev/null >"$said" && failed= || failed="they could not be put back or kept in time ($1)"
+        # Also what somebody else has done meanwhile.
+        [ ! -s "$said" ] && [ -z "$failed" ] || note "secrets of deployment $whose: $(if [ -s "$said" ]; then cat "$said"; else printf '%s' "$failed"; fi)"
+        [ -z "$failed" ] || return 1
     done
 }

@@ -30,15 +30,18 @@ preflight() {
         answer new_live "$new_live"
     fi
     note_systems
+    keeps_system=no
     if [ "$secrets" = only ]; then
-        answer only_secrets yes
+        keeps_system=yes
     elif is_unchanged; then
         [ -n "$secrets" ] || {
             answer_unchanged
             exit 0
         }
-        answer only_secrets yes
+        # It may wait for a boot.
+        [ "$live" != "$new_live" ] || keeps_system=yes
     fi
+    [ "$keeps_system" = no ] || answer only_secrets yes
     answer previous_live "$live"
     answer previous_boot "$default"
     # The supervisor looks again, when nobody else can begin a deployment any more.
@@ -55,6 +58,7 @@ require_free_space() {
 # look_at_host: whether a deployment can begin on it.
 look_at_host() {
     ! is_controller || refuse_system unproven-way-in "$from_itself"
+    [ "$keeps_system" = no ] || return 0
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
     # Its installer would write into a directory that the firmware does not know, and say that all is well.

@@ -21,7 +21,8 @@ repair_others() {
     [ -n "$open_id" ] || {
         # A power loss at the very end has left its mark, which means nobody any more.
         rm -f "$var_dir/open.confirmed" "$var_dir/open.last-resort"
-        change_of_secrets back anybody
+        change_of_secrets back anybody || :
+        [ ! -d "$var_dir/secrets.open" ]
         return
     }
     repaired=yes
@@ -106,7 +107,7 @@ repair_after_power_loss() (
 # secrets_after_power_loss: of a deployment that has touched nothing else; the boot has put back what was not confirmed.
 secrets_after_power_loss() {
     why power-lost "the host lost power or was rebooted during the deployment"
-    if is_marked confirmed && [ ! -e "$var_dir/secrets.open/back" ]; then
+    if is_marked confirmed && [ -d "$var_dir/secrets.open" ] && [ ! -e "$var_dir/secrets.open/back" ]; then
         finish committed
     elif change_of_secrets back; then
         finish interrupted

@@ -123,8 +123,8 @@ secrets_back() {
     [ -d "$var_dir/secrets.open" ] || return 0
     [ "$boot:$mode" != theirs:test ] || ! was_confirmed || [ -s "$dir/rung" ] || return 0
     task=back
-    # Nothing can be restarted any more, or nothing was.
-    [ "$mode" = test ] && ! machine_stopping || task=back-files
+    # Nothing can be restarted any more.
+    ! machine_stopping || task=back-files
     change_of_secrets "$task" || secrets_left=yes
     # What was restarted now was made by the new system, too.
     [ -s "$dir/rung" ] || note_invocations "$dir/invocations-new"

@@ -73,13 +73,23 @@ def test_sent_before_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert '"secrets": "db old"' in begin.inputs["about"]
     changed = {"name": "db", "path": "/etc/secrets/db", "change": "content"}
     gone = {"name": "old", "path": "/etc/secrets/old", "change": "removed"}
-    assert result["secrets"] == [changed | {"owner": "root", "group": "root", "mode": "0400"}, gone]
+    assert result["secrets"] == [changed | {"owner": "root", "group": "root", "mode": "0400", "lasts": True}, gone]
+    assert (sent.inputs["new"], host.warned) == (NEW, [])
     assert host.told[0] == "gets secrets: db (content), old (removed)"
+
+
+def test_those_that_a_reboot_takes_away_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, result = run(monkeypatch, "system_test", [CHANGES | {"secret_goes_with_boot": "db"}, LOOKED, WINDOW])
+    assert [change.get("lasts") for change in result["secrets"]] == [False, None]
+    assert host.warned[0].startswith(
+        "after a reboot these secrets will not be there until they are deployed again: db."
+    )
 
 
 def test_system_that_runs_already_gets_secrets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     host, result = run(monkeypatch, "system_test", [CHANGES, ONLY, WINDOW])
-    assert "only_secrets=yes" in shlex.split(host.asked[-1].inputs["settings"])
+    # A reboot would help with nothing.
+    assert {"only_secrets=yes", "last_resort_reboot=never"} <= set(shlex.split(host.asked[-1].inputs["settings"]))
     assert result["state"] == "window"
 
 

@@ -53,10 +53,36 @@ def test_nothing_is_confirmed_before_they_are_in_place(
     assert says(shell, tmp_path, text).startswith(said)
 
 
-def test_where_that_is_looked_at() -> None:
-    """Before the mark which says that it was confirmed, and before the supervisor is started."""
-    commit = script("lib/commit")
-    assert commit.index("secrets_are_placed ||") < commit.index("mark_open confirmed ||")
+@every_shell
+@pytest.mark.parametrize(
+    ("mode", "only", "fails", "said"),
+    [
+        ("test", "yes", "", "verify marked finish"),
+        ("test", "yes", "verify", "verify undo"),
+        ("test", "no", "verify", "verify undo"),
+        ("boot", "no", "verify", "place verify undo"),
+        # What runs already has read the old ones.
+        ("boot", "yes", "", "place restart verify marked finish"),
+        ("boot", "yes", "restart", "place restart undo"),
+        ("boot", "yes", "place", "place undo"),
+    ],
+)
+def test_looked_at_before_it_counts_as_confirmed(
+    shell: list[str], tmp_path: Path, mode: str, only: str, fails: str, said: str
+) -> None:
+    text = (
+        of("lib/commit", "commit")
+        + f"""
+        with_secrets() {{ echo "$1"; [ "$1" != "{fails}" ]; }}
+        for name in may_commit still_healthy secrets_are_placed boot_files; do eval "$name() {{ :; }}"; done
+        give_up() {{ echo undo; exit; }}
+        mark_open() {{ echo marked; }}
+        finish() {{ echo finish; }}
+        mode={mode} only_secrets={only} secrets_limit=60 code=x complaint=x dir={tmp_path}
+        commit
+    """
+    )
+    assert printed(shell, text).split() == said.split()
 
 
 @every_shell
@@ -160,13 +186,16 @@ def test_undo_of_secrets_alone_activates_nothing(
         (True, True, "true", "goes back\nfinishes interrupted\n"),
         (False, False, "true", "goes back\nfinishes interrupted\n"),
         (False, False, "false", "goes back\nfinishes rollback-failed\n"),
+        # It was put back already.
+        (True, None, "true", "goes back\nfinishes interrupted\n"),
     ],
 )
 def test_power_cut_in_a_deployment_of_secrets_alone(
-    shell: list[str], tmp_path: Path, marked: bool, begun_back: bool, goes_back: str, said: str
+    shell: list[str], tmp_path: Path, marked: bool, begun_back: bool | None, goes_back: str, said: str
 ) -> None:
     """It has touched neither profile nor boot loader, so a repair does neither."""
-    (tmp_path / "secrets.open").mkdir()
+    if begun_back is not None:
+        (tmp_path / "secrets.open").mkdir()
     if begun_back:
         (tmp_path / "secrets.open/back").touch()
     text = (
