@@ -16,8 +16,8 @@ main() {
     answer_begin
     require_root
     sure=yes
-    receive_secrets
     find_interpreter
+    receive_secrets
     answer current "$(readlink -f /run/current-system)"
     ! another_is_open || sure=no
     # It may refuse, and then this ends the answer.
@@ -58,6 +58,7 @@ nothing_waits() {
 
 drop_received() {
     rm -rf "$receiving"
+    [ -e "$staged" ] || stop_dropping
     rmdir "$secrets_dir" 2>/dev/null
     return 0
 }
@@ -87,6 +88,10 @@ receive_secrets() {
         refuse no-directory "has no tmpfs at $secrets_dir that is root's alone, or no room there: $(df -h "${secrets_dir%/*}" | tail -n 1)"
     }
     drop_old_secrets
+    drop_by_itself || {
+        drop_received
+        refuse no-unit "could not start $(dropper).timer, which lets go of secrets that no deployment comes for"
+    }
     mkdir -m 0700 "$receiving/content" && printf '%s' "$secrets" >"$receiving/secrets" && printf '%s\n' "$program" >"$receiving/program" &&
         printf '%s\n' "$new" >"$receiving/new" || no_room_for_secrets
     [ "$others" != remove ] || printf '' >"$receiving/remove-others" || no_room_for_secrets
