@@ -474,10 +474,31 @@ def test_power_lost_in_the_window(lab: Lab, clean: dict[str, Host], tmp_path: Pa
     settled(host)
 
 
+def test_without_a_live_test(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """What runs already has its units restarted; what waits for a boot is left alone, and may get others."""
+    toplevel, run = systems(host).running, run_of_unit(host)
+    played = deploy(lab, tmp_path, host, toplevel, secrets("two", "second"), deploy_flake_test=False)
+    assert played.code == 0, played.output
+    wait_for(lambda: read_by_unit(host) == "twosecond", 10)
+    assert run_of_unit(host) != run
+    is_whole(host, toplevel, "committed")
+    new, run = build(host, "secrets"), run_of_unit(host)
+    for word in ("three", "four"):
+        played = deploy(lab, tmp_path, host, new, secrets(word, word), deploy_flake_test=False)
+        assert played.code == 0, played.output
+        assert played.of(host.name, "system_boot")["state"] == "committed"
+        assert (contents(host), run_of_unit(host)) == ([word, word], run)
+        assert (systems(host).running, systems(host).boot_default) == (toplevel, new)
+    played = deploy(lab, tmp_path, host, new, secrets("five", "five"))
+    assert played.code == 0, played.output
+    is_whole(host, new, "committed")
+    assert read_by_unit(host) == "fivefive"
+
+
 def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -> None:
     """Neither in arguments, environments, units, files that others can read, logs, results nor artifacts; with -vvv."""
     host = clean["host3"]
-    word = f"s3cr3t-{token_hex(8)}"
+    word, canary = f"s3cr3t-{token_hex(8)}", f"canary-{token_hex(8)}"
     (tmp_path / "word").write_text(word, encoding="utf-8")
     # One comes from a file by a lookup, the other one by a command, so nobody has them in his arguments.
     given = secrets("", "", mode="0400")
@@ -485,7 +506,6 @@ def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -
     given[1] = {key: value for key, value in given[1].items() if key != "content"}
     given[1]["command"] = ["cat", f"{tmp_path}/word"]
     (tmp_path / "vars.yml").write_text(json.dumps({"deploy_flake_secrets": given}), encoding="utf-8")
-    (host.root / "root/word").write_text(word, encoding="utf-8")
     script = """
     for unit in $(systemctl list-units --plain --no-legend 'deploy-flake*' | cut -d' ' -f1); do
         systemctl show "$unit" | grep -F -f /root/word
@@ -497,6 +517,16 @@ def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -
         grep -v -e '^/run/deploy-flake-secrets/' -e '^/run/secrets/' -e '^/etc/secrets/' \\
             -e '^/var/lib/deploy-flake/secrets/' -e '^/run/has-read$'
     """
+    # The looks find what is there.
+    (host.root / "root/word").write_text(canary, encoding="utf-8")
+    host.run(f"install -m 600 /root/word /root/leak; install -m 604 /root/word /run/leak; logger {canary}", check=True)
+    host.run(f"systemd-run --unit=deploy-flake-leak sleep 30 {canary}", check=True)
+    found = host.run(script, check=False).stdout
+    assert [found.count(place) for place in ("/run/leak", "/root/leak", canary)] == [2, 1, 2], found
+    assert processes_with(canary)
+    assert canary in host.run("journalctl --no-pager -o cat").stdout
+    host.run("systemctl stop deploy-flake-leak; rm /run/leak /root/leak", check=True)
+    (host.root / "root/word").write_text(word, encoding="utf-8")
     seen: list[str] = []
     over = threading.Event()
 

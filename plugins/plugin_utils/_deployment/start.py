@@ -203,7 +203,8 @@ class _Start:
 
     def _stage(self) -> None:
         """Send the secrets, and hear which are different. They wait on the host if a deployment is to follow."""
-        settings = self._settings
+        # Once: what is sent again is the same, also where a command gives another one each time.
+        settings = self._settings = self._settings.with_secrets_read()
         self._secrets = staged.stage(
             self._host,
             self._deployment.id,

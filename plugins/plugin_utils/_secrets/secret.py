@@ -242,6 +242,10 @@ def _units(name: str, units: Sequence[str]) -> tuple[str, ...]:
             raise _bad(
                 f"the secret {name} names {unit!r}, which is no unit; give its whole name, as in 'nginx.service'"
             )
+        if "@." in unit:
+            raise _bad(
+                f"the secret {name} names {unit!r}, which is a template; name its instances, as in 'app@1.service'"
+            )
     return tuple(units)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -159,6 +160,15 @@ def test_sent_again_where_the_host_has_lost_them(monkeypatch: pytest.MonkeyPatch
     # Somebody else has put the same in place meanwhile.
     host, result = run(monkeypatch, "system_secrets", [CHANGES, ONLY, GONE, SAME])
     assert (result["state"], result["secrets"]) == ("unchanged", [])
+
+
+def test_command_runs_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where they are sent again."""
+    counts = {"name": "db", "path": "/etc/secrets/db", "command": ["sh", "-c", f"echo >>{tmp_path}/runs; echo one"]}
+    host = FakeHost([CHANGES, LOOKED, GONE, CHANGES, LOOKED, WINDOW])
+    Runner(monkeypatch)("system_test", host, {"secrets": [counts], "toplevel": NEW})
+    assert host.asked[0].data == host.asked[3].data == b"one\n"
+    assert (tmp_path / "runs").read_text() == "\n"
 
 
 def test_deployment_without_secrets_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:

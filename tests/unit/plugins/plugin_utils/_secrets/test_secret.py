@@ -83,6 +83,7 @@ def test_line_for_the_host() -> None:
         ({"mode": "u=r"}, "three octal digits in quotes"),
         ({"mode": "4755"}, "three octal digits in quotes"),
         ({"restart_units": ["nginx"]}, "which is no unit"),
+        ({"restart_units": ["app@.service"]}, "which is a template"),
         ({"restart_units": ["--now.service"]}, "which is no unit"),
         ({"reload_units": ["a b.service"]}, "which is no unit"),
     ],

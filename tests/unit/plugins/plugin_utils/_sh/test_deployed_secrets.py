@@ -147,6 +147,33 @@ def test_secrets_alone_are_for_what_runs(shell: list[str], secrets: str, new: st
 
 @every_shell
 @pytest.mark.parametrize(
+    ("mode", "live", "default", "keeps"),
+    [
+        ("test", "/new", "/new", True),
+        ("test", "/old", "/new", False),
+        ("boot", "/new", "/new", True),
+        # It waits for a boot, and gets them as a whole deployment does.
+        ("boot", "/old", "/new", False),
+        ("boot", "/new", "/old", False),
+    ],
+)
+def test_system_that_is_kept(shell: list[str], tmp_path: Path, mode: str, live: str, default: str, keeps: bool) -> None:
+    text = (
+        of("lib/preflight", "preflight")
+        + of("lib/system", "is_unchanged")
+        + f"""
+        answer() {{ echo "$*"; }}
+        for name in look_at_system as_expected loader_names; do eval "$name() {{ :; }}"; done
+        note_systems() {{ live={live} default={default}; }}
+        mode={mode} new=/new secrets=yes just_built=yes var_dir={tmp_path} run_dir={tmp_path}
+        preflight
+    """
+    )
+    assert ("only_secrets yes" in printed(shell, text).splitlines()) == keeps
+
+
+@every_shell
+@pytest.mark.parametrize(
     ("only", "live", "verifies", "said"),
     [
         ("yes", "/before", "true", "verified yes\nends rolled-back\n"),
