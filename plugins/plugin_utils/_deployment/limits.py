@@ -89,7 +89,7 @@ class Limits:
         """All phases of the supervisor, commit included; looking at ssh and the like takes its share."""
         # The window may be extended once.
         twice = 2 * (self.check + (self.confirm or 0))
-        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240 + self._for_secrets(3)
+        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240 + self._for_secrets(4)
 
     @property
     def undo(self) -> int:

@@ -210,11 +210,13 @@ class _Start:
 
     def _stage(self) -> None:
         """Send the secrets, and hear which are different. They wait on the host if a deployment is to follow."""
-        settings = self._settings
+        # Once: what is sent again is the same, also where a command gives another one each time.
+        settings = self._settings = self._settings.with_secrets_read()
         self._secrets = staged.stage(
             self._host,
             self._deployment.id,
             settings.secrets,
+            "" if settings.only_secrets else settings.toplevel,
             remove_others=settings.remove_other_secrets,
             stays=not self._context.check_mode,
             patience=settings.reconnect_timeout,

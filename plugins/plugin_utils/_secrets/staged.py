@@ -49,9 +49,19 @@ class Staged:
 
 
 def stage(
-    host: Host, deployment_id: str, secrets: Sequence[Secret], *, remove_others: bool, stays: bool, patience: float
+    host: Host,
+    deployment_id: str,
+    secrets: Sequence[Secret],
+    new: str,
+    *,
+    remove_others: bool,
+    stays: bool,
+    patience: float,
 ) -> Staged:
-    """Send them all, on standard input. They stay on the host if they may, and something is or may be to change."""
+    """Send them all, on standard input. They stay on the host if they may, and something is or may be to change.
+
+    `new` is the system that is to boot, "" where that stays.
+    """
     secrets = read_all(secrets)
     answer = host.contact(
         patience,
@@ -63,18 +73,26 @@ def stage(
             secrets="".join(f"{one.line()}\n" for one in secrets),
             others="remove" if remove_others else "keep",
             stays="yes" if stays else "no",
+            new=new,
             program=program("secrets"),
         ),
         "sending secrets",
     )
     sent = {one.name: one for one in secrets}
-    changes = []
+    gone = answer.all("secret_goes_with_boot")
+    changes: list[dict[str, Any]] = []
     for text in answer.all("secret"):
         how, name, path = text.split(" ", 2)
-        change = {"name": name, "path": path, "change": SecretChange(how)}
+        change: dict[str, Any] = {"name": name, "path": path, "change": SecretChange(how)}
         if (one := sent.get(name)) and how != SecretChange.REMOVED:
             change |= {"owner": one.owner, "group": one.group, "mode": f"0{one.mode}"}
+            change["lasts"] = name not in gone
         changes.append(change)
+    if gone:
+        host.warn(
+            f"after a reboot these secrets will not be there until they are deployed again: {', '.join(gone)}. Those"
+            " below /run are with deploy-flake.secrets.enable of the NixOS module; those on another tmpfs are not"
+        )
     return Staged(tuple(changes), answer.get("current"), sure=not answer.get("secrets_not_sure"))
 
 

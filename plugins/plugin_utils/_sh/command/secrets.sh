@@ -1,8 +1,9 @@
 # Takes secrets from standard input into a directory on a tmpfs, and says which of them are not on the host as they should be. They wait there for a
 # deployment of this id if stays=yes.
 # secrets: a line for each: name, path, owner, group, mode, size in bytes, and units or a dash, with tabs between them. others: what becomes of
-# those that were placed before and are not among them: keep or remove. program: what deals with them.
-# inputs: id secrets others stays program
+# those that were placed before and are not among them: keep or remove. new: the system that is to boot; nothing where that stays. program: what
+# deals with them.
+# inputs: id secrets others stays new program
 # needs: base interpreter own_directory staged_secrets
 # shellcheck shell=sh
 
@@ -15,8 +16,8 @@ main() {
     answer_begin
     require_root
     sure=yes
-    receive_secrets
     find_interpreter
+    receive_secrets
     answer current "$(readlink -f /run/current-system)"
     ! another_is_open || sure=no
     # It may refuse, and then this ends the answer.
@@ -57,6 +58,7 @@ nothing_waits() {
 
 drop_received() {
     rm -rf "$receiving"
+    [ -e "$staged" ] || stop_dropping
     rmdir "$secrets_dir" 2>/dev/null
     return 0
 }
@@ -86,7 +88,12 @@ receive_secrets() {
         refuse no-directory "has no tmpfs at $secrets_dir that is root's alone, or no room there: $(df -h "${secrets_dir%/*}" | tail -n 1)"
     }
     drop_old_secrets
-    mkdir -m 0700 "$receiving/content" && printf '%s' "$secrets" >"$receiving/secrets" && printf '%s\n' "$program" >"$receiving/program" || no_room_for_secrets
+    drop_by_itself || {
+        drop_received
+        refuse no-unit "could not start $(dropper).timer, which lets go of secrets that no deployment comes for"
+    }
+    mkdir -m 0700 "$receiving/content" && printf '%s' "$secrets" >"$receiving/secrets" && printf '%s\n' "$program" >"$receiving/program" &&
+        printf '%s\n' "$new" >"$receiving/new" || no_room_for_secrets
     [ "$others" != remove ] || printf '' >"$receiving/remove-others" || no_room_for_secrets
     while IFS=$tab read -r name rest <&3; do
         size=${rest%"$tab"*}

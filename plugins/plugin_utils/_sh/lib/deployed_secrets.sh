@@ -2,7 +2,7 @@
 # brings_secrets: whether some were sent for it.
 # inputs: brings_secrets secrets_limit
 # facts: interpreter new
-# needs: base complain process reports_to_directory staged_secrets
+# needs: base complain manager process reports_to_directory staged_secrets
 # shellcheck shell=sh
 
 # with_secrets TASK SECONDS: of this deployment; complains where it did not work.
@@ -38,18 +38,24 @@ import the NixOS module of deploy-flake (nixosModules.default, deploy-flake.secr
 
 # change_of_secrets TASK [anybody]: of what is open, by the program that has begun it; nothing where there is none, or it is another deployment's.
 change_of_secrets() {
-    local open
+    local failed open said task whose
+    said=$dir/secrets-said
+    { printf '' >"$said"; } 2>/dev/null || said=/dev/null
     # It died before anything was begun.
     [ ! -d "$var_dir/secrets.open.new" ] || rm -rf "$var_dir/secrets.open.new"
     for open in "$var_dir/secrets.open" "$var_dir/secrets.over"; do
         [ -e "$open/program" ] || continue
         read_line "$open/id"
-        [ "${2-}" = anybody ] || [ "$line" = "$id" ] || continue
+        whose=$line
+        [ "${2-}" = anybody ] || [ "$whose" = "$id" ] || continue
+        task=$1
+        # Nothing can be restarted any more.
+        [ "$task" != back ] || ! machine_stopping || task=back-files
         # With units, once the files are back.
         # shellcheck disable=SC2086
-        limited "$((secrets_limit + 100))" $interpreter "$open/program" "$1" - "$PATH" </dev/null || {
-            note "the secrets of deployment $line could not be put back or kept: see the journal and $open, and deploy again"
-            return 1
-        }
+        limited "$((secrets_limit + 100))" $interpreter "$open/program" "$task" - "$PATH" </dev/null >"$said" && failed= || failed="they could not be put back or kept in time ($1)"
+        # Also what somebody else has done meanwhile.
+        [ ! -s "$said" ] && [ -z "$failed" ] || note "secrets of deployment $whose: $(if [ -s "$said" ]; then cat "$said"; else printf '%s' "$failed"; fi)"
+        [ -z "$failed" ] || return 1
     done
 }

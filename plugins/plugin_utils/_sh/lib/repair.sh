@@ -21,7 +21,8 @@ repair_others() {
     [ -n "$open_id" ] || {
         # A power loss at the very end has left its mark, which means nobody any more.
         rm -f "$var_dir/open.confirmed" "$var_dir/open.undone" "$var_dir/open.last-resort"
-        change_of_secrets back anybody
+        change_of_secrets back anybody || :
+        [ ! -d "$var_dir/secrets.open" ]
         return
     }
     repaired=yes

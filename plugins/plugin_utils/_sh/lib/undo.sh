@@ -118,16 +118,12 @@ boot_side_back() {
 # secrets_back: before the way back, which starts what reads them. In $secrets_left whether some could not be put back. Those of a system that was
 # confirmed stay with it where it stays live.
 secrets_back() {
-    local task
     secrets_left=no
     [ -d "$var_dir/secrets.open" ] || return 0
     [ "$boot:$mode" != theirs:test ] || ! was_confirmed || [ -s "$dir/rung" ] || return 0
     # Of whatever was there before.
     planned_paths "[pr][a-z]*.file" >"$dir/secrets-before"
-    task=back
-    # Nothing can be restarted any more, or nothing was.
-    [ "$mode" = test ] && ! machine_stopping || task=back-files
-    change_of_secrets "$task" || secrets_left=yes
+    change_of_secrets back || secrets_left=yes
     # What was restarted now was made by the new system, too.
     [ -s "$dir/rung" ] || note_invocations "$dir/invocations-new"
 }
@@ -137,7 +133,7 @@ secrets_stay() {
     local path
     [ -e "$dir/secrets-before" ] || return 0
     while IFS= read -r path; do
-        [ -f "$path" ] && [ ! -L "$path" ] || {
+        [ -e "$path" ] || [ -L "$path" ] || {
             note "the secret at $path, which was put back, is not there any more: the activation of the previous system or somebody else has removed it; deploy it again"
             secrets_left=yes
         }

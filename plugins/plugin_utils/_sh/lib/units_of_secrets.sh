@@ -18,7 +18,8 @@ each_unit() {
 # invocation UNIT: which run of it this is; nothing where it does not run.
 invocation() { readlink "/run/systemd/units/invocation:$1"; }
 
-note_invocations_of_units() { each_unit note_invocation "$change" >"$staged/invocations"; }
+# note_invocations_of_units FILE
+note_invocations_of_units() { each_unit note_invocation "$change" >"$1"; }
 
 note_invocation() { printf '%s\n' "$2 $(invocation "$2")"; }
 
@@ -42,14 +43,17 @@ restart_unit() {
     printf '%s\n' "$2"
 }
 
-# units_back: to what they had read before, if they may have read anything else; of a change that is over. In less time than the undo has for it.
+# units_back: to what they had read before, if they may have read anything else, as all may that were started since; of a change that is over. In less time than the undo has for it.
 # What is not well then, the way back mends, or tells.
 units_back() { [ ! -e "$over/placed" ] || each_unit unit_back "$over"; }
 
 unit_back() {
     local verb
     verb=$1
-    [ "$verb" = reload ] || verb=try-restart
+    [ "$verb" = reload ] || {
+        ! grep -q -s -F -x -e "$2 $(invocation "$2")" "$over/invocations" || return 0
+        verb=try-restart
+    }
     timeout -k 5 90 systemctl --no-pager "$verb" -- "$2"
     return 0
 }

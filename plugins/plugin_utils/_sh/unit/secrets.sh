@@ -1,6 +1,6 @@
 # Secrets on a host, of a deployment: program TASK STAGED|- [PATH]. It runs in the units of the deployment, with their PATH, and by itself at the
 # boot after a power loss. STAGED is where what was sent lies.
-# needs: base durable open_marks profile recorded_outcome replace_files secrets units_of_secrets
+# needs: base durable mounts open_marks profile recorded_outcome replace_files secrets units_of_secrets
 # shellcheck shell=sh
 
 main() {
@@ -46,6 +46,8 @@ differs() {
     esac
 }
 
+goes_with_boot() { [ "$task" != compare ] || answer secret_goes_with_boot "$1"; }
+
 # fail MESSAGE: for the deployment, which tells it.
 fail() {
     printf '%s\n' "$1" >"$staged/complaint"
@@ -63,15 +65,16 @@ prepare() {
         fail "could not write to $var_dir (is the disk full?)"
     }
     make_boot_unit || fail "could not write $boot_unit, which puts the secrets back after a power loss; import the NixOS module of deploy-flake (nixosModules.default) on a host whose /etc cannot be written, or is gone after a reboot"
-    make_files || fail "could not write beside ${not_done-a secret} (is the disk full, or read-only?)"
+    make_files 2>"$staged/said" || fail "could not write beside ${not_done-a secret}: $(tail -n 1 "$staged/said")"
 }
 
 place() {
     [ -d "$change" ] || return 0
-    printf '' >"$change/placed" || fail "could not write to $change (is the disk full?)"
+    # Where a switch asks for a reboot in the end, they are put in place a second time.
+    [ -e "$change/placed" ] || { note_invocations_of_units "$change/invocations" && printf '' >"$change/placed"; } || fail "could not write to $change (is the disk full?)"
     place_files || fail "could not put ${not_done-a secret} in its place, or somebody else has changed it meanwhile"
     # One that was started before now may have read an old one.
-    note_invocations_of_units
+    note_invocations_of_units "$staged/invocations"
     # What follows relies on it.
     sync_planned || fail "could not bring the secrets to the disk"
 }
@@ -133,8 +136,12 @@ go_back() {
     # A disk that has no room for that has room to put them back.
     { printf '' >"$change/back"; } 2>/dev/null && sync -f "$change"
     put_files_back || {
-        echo "these secrets could not be put back; is their directory there, and its file system mounted?$not_back"
+        echo "these could not be put back:$not_back; have their file systems mounted and writable (mount, chattr -i), or give up what was there before (rm -r $change), and deploy again"
         return 1
+    }
+    [ -z "$lost" ] || {
+        lost=
+        each_planned bring_lost_one "$change/plan"
     }
     tell_theirs
     end_change || return 1
@@ -147,6 +154,12 @@ go_back() {
     }
 }
 
+# bring_lost_one: what was below /run is kept for the next boot as well, and that is back by now.
+bring_lost_one() {
+    case $before in file) is_lost && ! bring_from_store && lost="$lost $path" ;; esac
+    return 0
+}
+
 tell_theirs() { [ -z "$theirs" ] || echo "somebody else has changed these secrets meanwhile, and they stay:$theirs"; }
 
 # The unit that does at the next boot what nobody is left to do. It is there as long as a change is open; in this boot it does nothing. Of the places
@@ -156,12 +169,12 @@ boot_unit=/etc/systemd/system.attached/deploy-flake-secrets-back.service
 make_boot_unit() {
     local interpreter
     # The NixOS module has one for good.
-    [ ! -e "$profile/etc/systemd/system/deploy-flake-secrets.service" ] || return 0
+    ! brings_secrets_at_boot "$profile" || return 0
     interpreter=$(readlink -f /bin/sh)
     case $interpreter in */busybox) interpreter="$interpreter sh" ;; esac
     mkdir -p "${boot_unit%/*}/sysinit.target.wants" || return 1
     # A unit that goes with the power does nothing after it.
-    case $(stat -f -c %T "${boot_unit%/*}") in tmpfs | ramfs) return 1 ;; esac
+    ! is_gone_after_boot "${boot_unit%/*}" || return 1
     printf '%s\n' \
         "[Unit]" "Description=puts secrets back after a deployment that a power loss has interrupted" "DefaultDependencies=no" \
         "ConditionPathExists=!${staged%/*}" "RequiresMountsFor=$var_dir $(planned_directories)" "After=local-fs.target" "Before=sysinit.target" \

@@ -98,7 +98,7 @@ def test_secrets_take_time_where_there_are_any() -> None:
     )
     assert (without.brings_secrets, limits.brings_secrets, limits) == (False, True, same)
     assert without.as_inputs()["secrets"] == limits.as_inputs()["secrets"] == 60 + 16
-    assert limits.whole_run - without.whole_run == 3 * (60 + 16) + 120
+    assert limits.whole_run - without.whole_run == 4 * (60 + 16) + 120
     assert limits.undo - without.undo == 2 * (60 + 16) + 120
     assert limits.unconfirmed - without.unconfirmed == limits.confirmed - without.confirmed == 2 * (2 * (60 + 16) + 120)
 

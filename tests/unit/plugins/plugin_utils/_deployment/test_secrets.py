@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -73,8 +74,17 @@ def test_sent_before_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert '"secrets": "db old"' in begin.inputs["about"]
     changed = {"name": "db", "path": "/etc/secrets/db", "change": "content"}
     gone = {"name": "old", "path": "/etc/secrets/old", "change": "removed"}
-    assert result["secrets"] == [changed | {"owner": "root", "group": "root", "mode": "0400"}, gone]
+    assert result["secrets"] == [changed | {"owner": "root", "group": "root", "mode": "0400", "lasts": True}, gone]
+    assert (sent.inputs["new"], host.warned) == (NEW, [])
     assert host.told[0] == "gets secrets: db (content), old (removed)"
+
+
+def test_those_that_a_reboot_takes_away_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, result = run(monkeypatch, "system_test", [CHANGES | {"secret_goes_with_boot": "db"}, LOOKED, WINDOW])
+    assert [change.get("lasts") for change in result["secrets"]] == [False, None]
+    assert host.warned[0].startswith(
+        "after a reboot these secrets will not be there until they are deployed again: db."
+    )
 
 
 def test_system_that_runs_already_gets_secrets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +192,15 @@ def test_sent_again_where_the_host_has_lost_them(monkeypatch: pytest.MonkeyPatch
     # Somebody else has put the same in place meanwhile.
     host, result = run(monkeypatch, "system_secrets", [CHANGES, ONLY, GONE, SAME])
     assert (result["state"], result["secrets"]) == ("unchanged", [])
+
+
+def test_command_runs_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where they are sent again."""
+    counts = {"name": "db", "path": "/etc/secrets/db", "command": ["sh", "-c", f"echo >>{tmp_path}/runs; echo one"]}
+    host = FakeHost([CHANGES, LOOKED, GONE, CHANGES, LOOKED, WINDOW])
+    Runner(monkeypatch)("system_test", host, {"secrets": [counts], "toplevel": NEW})
+    assert host.asked[0].data == host.asked[3].data == b"one\n"
+    assert (tmp_path / "runs").read_text() == "\n"
 
 
 def test_deployment_without_secrets_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:

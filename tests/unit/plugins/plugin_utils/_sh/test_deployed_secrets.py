@@ -235,6 +235,33 @@ def test_secrets_alone_are_for_what_runs(shell: list[str], secrets: str, new: st
 
 @every_shell
 @pytest.mark.parametrize(
+    ("mode", "live", "default", "keeps"),
+    [
+        ("test", "/new", "/new", True),
+        ("test", "/old", "/new", False),
+        ("boot", "/new", "/new", True),
+        # It waits for a boot, and gets them as a whole deployment does.
+        ("boot", "/old", "/new", False),
+        ("boot", "/new", "/old", False),
+    ],
+)
+def test_system_that_is_kept(shell: list[str], tmp_path: Path, mode: str, live: str, default: str, keeps: bool) -> None:
+    text = (
+        of("lib/preflight", "preflight")
+        + of("lib/system", "is_unchanged")
+        + f"""
+        answer() {{ echo "$*"; }}
+        for name in look_at_system as_expected loader_names; do eval "$name() {{ :; }}"; done
+        note_systems() {{ live={live} default={default}; }}
+        mode={mode} new=/new secrets=yes just_built=yes var_dir={tmp_path} run_dir={tmp_path}
+        preflight
+    """
+    )
+    assert ("only_secrets yes" in printed(shell, text).splitlines()) == keeps
+
+
+@every_shell
+@pytest.mark.parametrize(
     ("only", "live", "verifies", "said"),
     [
         ("yes", "/before", "true", "verified yes\nends rolled-back\n"),
@@ -268,8 +295,8 @@ def test_undo_of_secrets_alone_activates_nothing(
 
 
 @every_shell
-@pytest.mark.parametrize("gone", ["", "rm key", "rm key && ln -s /etc/passwd key"])
-def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path, gone: str) -> None:
+@pytest.mark.parametrize(("does", "gone"), [(":", False), ("rm key", True), ("ln -sf /etc/passwd key", False)])
+def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path, does: str, gone: bool) -> None:
     """Its activation removes what the new system's has copied there, whatever it is by then."""
     (tmp_path / "secrets.open").mkdir()
     plan = [
@@ -285,9 +312,9 @@ def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path
         + of("lib/undo", "secrets_stay")
         + of("lib/undo", "undo_live")
         + f"""
-        change_of_secrets() {{ rm -r secrets.open; }}
+        change_of_secrets() {{ echo "goes $1" && rm -r secrets.open; }}
         only_secrets_went_back() {{ return 1; }}
-        go_back() {{ {gone or ":"}; way=test verified=yes; }}
+        go_back() {{ {does}; way=test verified=yes; }}
         note() {{ echo "$1"; }}
         end_as() {{ echo "ends $1"; }}
         for name in note_invocations failed_units unit_journals; do eval "$name() {{ :; }}"; done
@@ -302,7 +329,7 @@ def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path
     )
     said = printed(shell, text)
     assert said.endswith(f"ends {'rollback-failed' if gone else 'rolled-back'}\n")
-    assert (f"the secret at {tmp_path}/key, which was put back, is not there" in said) == bool(gone)
+    assert (f"the secret at {tmp_path}/key, which was put back, is not there" in said) == gone
     assert "new one" not in said
 
 
@@ -396,3 +423,33 @@ def test_undo_that_begins_again_does_not_go_forward(shell: list[str], tmp_path: 
     """
     )
     assert printed(shell, text) == ("goes forward\n" if forward else "")
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("stopping", "task", "asked"),
+    [(False, "back", "back"), (True, "back", "back-files"), (False, "keep", "keep"), (True, "keep", "keep")],
+)
+def test_units_are_asked_wherever_they_can_be(
+    shell: list[str], tmp_path: Path, stopping: bool, task: str, asked: str
+) -> None:
+    """Also where nothing was activated in the end: what restarts by itself meanwhile has read the new ones."""
+    (tmp_path / "secrets.open").mkdir()
+    (tmp_path / "secrets.open/id").write_text("id1\n")
+    (tmp_path / "secrets.open/program").write_text('echo "$1" >asked\n')
+    text = f"""
+        cd {tmp_path}
+        machine_stopping() {{ {"true" if stopping else "false"}; }}
+        limited() {{ shift; "$@"; }}
+        secrets_limit=1
+        change_of_secrets {task} && cat asked
+    """
+    assert says(shell, tmp_path, text) == f"{asked}\n"
+
+
+def test_who_puts_back_leaves_that_to_it() -> None:
+    """Whether units can be asked is found out in one place."""
+    for name in ("lib/undo", "lib/record", "lib/repair"):
+        text = script(name)
+        assert "change_of_secrets back" in text
+        assert "back-files" not in text

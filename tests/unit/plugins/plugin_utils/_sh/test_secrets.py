@@ -26,7 +26,7 @@ every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(S
 NIX = Path(__file__).parents[5] / "nix"
 # systemd, as far as it is asked: a unit is what stands in its file.
 SYSTEMCTL = """
-timeout() { shift 3; "$@"; }
+timeout() { shift 3 && [ "$1" = systemd-run ] || "$@"; }
 systemctl() {
     [ "$1" != --no-pager ] || shift
     case $1 in
@@ -35,6 +35,8 @@ systemctl() {
         verb=$1 && shift 2
         for last; do :; done
         echo "$verb $last" >>ROOT/asked
+        mkdir -p ROOT/run/systemd/units
+        [ "$verb" = reload ] || ln -sfn "by $verb" "ROOT/run/systemd/units/invocation:$last"
         # One that hangs until the other ones were asked as well.
         until ! grep -q hangs "ROOT/units/$last" || grep -q "$(sed -n 's/^hangs //p' "ROOT/units/$last")" ROOT/asked; do
             sleep 0.1
@@ -49,6 +51,8 @@ systemctl() {
 class Sandbox:
     """A host's directories, and the program of secrets as it would find them."""
 
+    aside = ("run/deploy-flake-secrets/id1", "units", "nix", "mountinfo")
+
     def __init__(self, shell: list[str], root: Path) -> None:
         self.shell = shell
         self.root = root
@@ -56,12 +60,29 @@ class Sandbox:
             (root / name).mkdir(parents=True)
         (root / "var/deploy-flake").chmod(0o700)
         self.staged = root / "run/deploy-flake-secrets/id1"
+        self.system("with-the-module", "deploy-flake-secrets.service")
+        self.system("without", "other.service")
+        self.mounts("/ ext4 rw")
+
+    def system(self, name: str, unit: str) -> Path:
+        """A system with one unit."""
+        made = self.path(f"nix/store/{name}")
+        (made / "etc/systemd/system").mkdir(parents=True)
+        (made / "etc/systemd/system" / unit).touch()
+        return made
+
+    def mounts(self, *lines: str) -> None:
+        """What is mounted there, with kind and options."""
+        words = [line.split(" ") for line in lines]
+        text = "".join(f"36 35 0:{n} / {at} rw shared:1 - {kind} x {how}\n" for n, (at, kind, how) in enumerate(words))
+        self.path("mountinfo").write_text(text)
 
     def of(self, text: str) -> str:
         """A script that knows these directories in the place of the host's."""
-        for name in ("/run/deploy-flake", "/run/systemd", "/etc/systemd", "/nix/var", "/run/booted-system"):
-            text = text.replace(name, f"{self.root}{name}")
+        for name in ("/run/deploy-flake", "/run/systemd", "=/etc/systemd", "/nix/var", "/run/booted-system"):
+            text = text.replace(name, f"={self.root}{name[1:]}" if name.startswith("=") else f"{self.root}{name}")
         text = text.replace("/var/lib/deploy-flake", f"{self.root}/var/deploy-flake")
+        text = text.replace("/proc/self/mountinfo", f"{self.root}/mountinfo")
         # Its own directory is not root's alone all the way up.
         text = text.replace("/run/*)", f"{self.root}/run/*)").replace('[ -n "$at" ] || break', "break")
         text = text.replace('"$(stat -f -c %T "$secrets_dir")" = tmpfs', "1 = 1")
@@ -92,6 +113,7 @@ class Sandbox:
             "secrets": "".join(f"{line}\n" for line in lines),
             "others": others,
             "stays": stays,
+            "new": str(self.path(f"nix/store/{more.get('new', 'with-the-module')}")),
             "program": "PROGRAM",
         }
         text = self.of(command("secrets", inputs)).replace("PROGRAM", shlex.quote(self.of(program("secrets"))))
@@ -120,7 +142,7 @@ class Sandbox:
         return {
             str(file.relative_to(self.root)): f"{file.stat().st_mode & 0o7777:o} {file.read_text()}"
             for file in sorted(self.root.rglob("*"))
-            if file.is_file() and not file.is_relative_to(self.staged) and not file.is_relative_to(self.root / "units")
+            if file.is_file() and not any(file.is_relative_to(self.root / each) for each in self.aside)
         }
 
 
@@ -136,8 +158,10 @@ PLACED = {"etc/secrets/db": "400 one\n", "run/secrets/token": "400 t'o$k`en"}
 STORED = {"var/deploy-flake/secrets/content/token": "400 t'o$k`en"}
 
 
-def placed(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = FIRST, others: str = "keep") -> dict[str, str]:
-    sandbox.send(secrets, others)
+def placed(
+    sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = FIRST, others: str = "keep", new: str = "with-the-module"
+) -> dict[str, str]:
+    sandbox.send(secrets, others, new=new)
     for task in ("prepare", "place", "restart", "keep"):
         sandbox.does(task)
     return sandbox.files()
@@ -389,7 +413,7 @@ def begun(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = SECOND, oth
         ("chown 65534 etc/secrets/db", "mode 400"),
         ("chown 65534 etc/secrets", "etc/secrets, in which others than root can write"),
         ("chmod 1777 etc/secrets", "etc/secrets, in which others than root can write"),
-        ("mv etc/secrets etc/x && ln -s x etc/secrets", "has a link in"),
+        ("mv etc/secrets etc/x && ln -s x etc/secrets", "a link in"),
         ("rm -r etc/secrets", "etc/secrets/db any more as it was put there, it is gone"),
         # What this deployment has not touched is asked for all the same.
         ("rm run/secrets/same", "run/secrets/same any more as it was put there, it is gone"),
@@ -472,17 +496,67 @@ def test_what_nobody_has_any_more(sandbox: Sandbox) -> None:
     sandbox.does("prepare")
     sandbox.does("place")
     etc = sandbox.path("etc/secrets")
-    # A directory that is not there may be mounted later.
     etc.rename(f"{etc}-elsewhere")
-    done = sandbox.does("back", "-", check=False)
-    assert (done.returncode, f"its file system mounted? {etc}/db" in done.stdout) == (1, True)
-    assert sandbox.path("var/deploy-flake/secrets.open").exists()
-    etc.mkdir(0o755)
     done = sandbox.does("back", "-", check=False)
     assert (done.returncode, f"somebody else has removed them: {etc}/db" in done.stdout) == (1, True)
     assert not sandbox.path("var/deploy-flake/secrets.open").exists()
     assert sandbox.path("run/secrets/token").read_text() == FIRST["token"][1]
     assert placed(sandbox)["etc/secrets/db"] == PLACED["etc/secrets/db"]
+
+
+@every_shell
+def test_what_is_not_mounted_is_not_lost(sandbox: Sandbox) -> None:
+    etc, others = sandbox.path("etc/secrets"), sandbox.path("not-mounted")
+    before = placed(sandbox)
+    sandbox.mounts("/ ext4 rw", f"{etc} ext4 rw")
+    sandbox.send(SECOND)
+    sandbox.does("prepare")
+    sandbox.does("place")
+    etc.rename(others)
+    sandbox.mounts("/ ext4 rw")
+    done = sandbox.does("back", "-", check=False)
+    assert (done.returncode, f"could not be put back: {etc}/db; have their file systems" in done.stdout) == (1, True)
+    assert sandbox.path("var/deploy-flake/secrets.open").exists()
+    others.rename(etc)
+    sandbox.does("back", "-")
+    assert sandbox.files() == before
+
+
+@every_shell
+def test_links_above_are_not_followed(sandbox: Sandbox) -> None:
+    """Neither where one is to go, nor on the way back: whoever has made one leads root to a file of their choice."""
+    placed(sandbox)
+    etc = sandbox.path("etc/secrets")
+    theirs = sandbox.path("etc/theirs")
+    theirs.mkdir()
+    (theirs / "db").write_text("theirs")
+    sandbox.send(SECOND)
+    sandbox.does("prepare")
+    sandbox.does("place")
+    etc.rename(f"{etc}-elsewhere")
+    etc.symlink_to("theirs")
+    assert f"they stay: {etc}/db" in sandbox.does("back", "-").stdout
+    said = sandbox.send({}, others="remove")
+    assert said.get("refused") == "bad-secret"
+    assert f"cannot remove the secret db from {etc}/db, above which is a link" in said.get("message")
+    assert [file.name for file in theirs.iterdir()] == ["db"]
+    # Once it was removed by hand, there is nothing to refuse.
+    (theirs / "db").unlink()
+    assert sandbox.send({}, others="remove").get("refused") == ""
+
+
+@every_shell
+@pytest.mark.parametrize("given", [SECOND, {"db": SECOND["db"]}], ids=["other", "same"])
+def test_what_is_below_run_is_had_from_the_store(sandbox: Sandbox, given: Mapping[str, tuple[str, str]]) -> None:
+    """Where somebody has removed both; also where it was to go."""
+    before = placed(sandbox)
+    sandbox.send(given, others="remove")
+    sandbox.does("prepare")
+    sandbox.does("place")
+    shutil.rmtree(sandbox.path("run/secrets"))
+    sandbox.path("run/secrets").mkdir(0o755)
+    assert sandbox.does("back", "-").stdout == ""
+    assert sandbox.files() == before
 
 
 @every_shell
@@ -504,8 +578,8 @@ def test_power_cut_takes_what_is_below_run(sandbox: Sandbox) -> None:
     [
         ("mkdir -p etc/secrets/db", "no regular file"),
         ("mkdir etc/secrets && ln -s /etc/passwd etc/secrets/db", "no regular file"),
-        ("mkdir etc/other && ln -s other etc/secrets", "has a link in"),
-        ("touch etc/secrets", "needs a directory"),
+        ("mkdir etc/other && ln -s other etc/secrets", "is a link in"),
+        ("touch etc/secrets", "which is no directory"),
         ("mkdir -m 0775 etc/secrets", "in which others than root can write"),
         ("mkdir -m 1777 etc/secrets", "in which others than root can write"),
         ("mkdir etc/secrets && chown 65534 etc/secrets", "in which others than root can write"),
@@ -549,8 +623,9 @@ def test_units_are_restarted_once(sandbox: Sandbox) -> None:
     asked = sandbox.path("asked")
     assert sorted(asked.read_text().splitlines()) == ["reload e.service", "restart a.service", "restart d.service"]
     asked.unlink()
+    # But for what nobody has started since.
     sandbox.does("back", "-")
-    back = [f"try-restart {name}.service" for name in "abcd"]
+    back = [f"try-restart {name}.service" for name in "acd"]
     assert sorted(asked.read_text().splitlines()) == ["reload e.service", *back]
 
 
@@ -573,13 +648,34 @@ def test_unit_that_starts_while_they_are_put_in_place(sandbox: Sandbox) -> None:
 
 
 @every_shell
+def test_unit_that_starts_by_itself_while_a_reboot_is_asked_for(sandbox: Sandbox) -> None:
+    """They are in place while the deployment waits, and put there once more as it commits: it has the new ones."""
+    runs = sandbox.path("run/systemd/units")
+    runs.mkdir(parents=True)
+    for name in "ab":
+        (runs / f"invocation:{name}.service").symlink_to(f"run-{name}")
+        sandbox.path(f"units/{name}.service").write_text("LoadState=loaded\nActiveState=active\n")
+    sandbox.send(FIRST, units="restart:a.service restart:b.service")
+    sandbox.does("prepare")
+    sandbox.does("place")
+    (runs / "invocation:a.service").unlink()
+    (runs / "invocation:a.service").symlink_to("another")
+    sandbox.does("place")
+    sandbox.does("back", "-")
+    assert sandbox.path("asked").read_text() == "try-restart a.service\n"
+
+
+@every_shell
 def test_units_are_asked_when_the_files_are_back(sandbox: Sandbox) -> None:
     """Whoever is killed meanwhile, the next one asks again, and the files are back for good."""
     before = placed(sandbox)
+    sandbox.path("units/a.service").write_text("LoadState=loaded\nActiveState=active\n")
     sandbox.send(SECOND, units="restart:a.service")
     sandbox.does("prepare")
     sandbox.does("place")
     at = sandbox.path("var/deploy-flake/secrets.open/program")
+    sandbox.does("restart")
+    sandbox.path("asked").unlink()
     dies = at.read_text().replace("\nunits_back() {", "\nunits_back() { kill -KILL $$; sleep 5; }\nnever() {")
     (sandbox.staged / "program").write_text(dies)
     assert sandbox.does("back", "-", check=False).returncode != 0
@@ -731,6 +827,7 @@ def test_what_was_begun_to_be_put_back_is_never_kept(sandbox: Sandbox, outcome: 
     sandbox.does("place")
     etc = sandbox.path("etc/secrets")
     etc.rename(f"{etc}-elsewhere")
+    sandbox.mounts("/else ext4 rw")
     assert sandbox.does("back", "-", check=False).returncode == 1
     line(sandbox, outcome)
     assert sandbox.does("keep", "-", check=False).returncode == 1
@@ -742,17 +839,60 @@ def test_what_was_begun_to_be_put_back_is_never_kept(sandbox: Sandbox, outcome: 
 
 
 @every_shell
-@pytest.mark.parametrize("kind", ["tmpfs", "ramfs"])
-def test_unit_for_the_next_boot_would_be_gone_then(sandbox: Sandbox, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("mounts", "gone"),
+    [
+        (["/ ext4 rw"], False),
+        (["/ tmpfs rw,size=1g"], True),
+        (["/ ramfs rw"], True),
+        (["/ tmpfs rw", "ROOT/etc btrfs rw"], False),
+        (["/ btrfs rw", "ROOT/etc tmpfs rw"], True),
+        (["/ btrfs rw", "ROOT/etcetera tmpfs rw"], False),
+        # The later one hides the other one.
+        (["ROOT/etc btrfs rw", "ROOT/etc tmpfs rw"], True),
+        # NixOS's own, on a root that lasts and on one that does not; mounted by the initrd.
+        (["/ btrfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=ROOT/var,workdir=/b"], False),
+        (["/ tmpfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=ROOT/var,workdir=/b"], True),
+        (["/ tmpfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=/sysrootROOT/var,workdir=/b"], True),
+        (["/ tmpfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=/mnt-rootROOT/var"], True),
+        # What is not seen here, as in a container.
+        (["/ overlay rw,lowerdir=/a,upperdir=/not/here,workdir=/b"], False),
+    ],
+)
+def test_unit_for_the_next_boot_would_be_gone_then(sandbox: Sandbox, mounts: list[str], gone: bool) -> None:
     before = sandbox.files()
+    sandbox.mounts(*(each.replace("ROOT", str(sandbox.root)) for each in mounts))
     sandbox.send(FIRST)
-    at = sandbox.staged / "program"
-    stat = f'stat() {{ if [ "$1" = -f ]; then echo {kind}; else command stat "$@"; fi; }}'
-    at.write_text(at.read_text().replace("\nmain() {", f"\n{stat}\nmain() {{"))
-    assert sandbox.does("prepare", check=False).returncode == 1
-    assert "import the NixOS module" in (sandbox.staged / "complaint").read_text()
+    assert sandbox.does("prepare", check=False).returncode == int(gone)
+    if gone:
+        assert "import the NixOS module" in (sandbox.staged / "complaint").read_text()
     sandbox.does("back-files", "-")
     assert sandbox.files() == before
+
+
+@every_shell
+def test_what_no_boot_brings_back_is_told_and_not_kept(sandbox: Sandbox) -> None:
+    """In plain text in the store only where the new system or the one that boots reads it there."""
+    assert sandbox.send(FIRST, new="without").all("secret_goes_with_boot") == ["token"]
+    assert sandbox.send(FIRST).all("secret_goes_with_boot") == []
+    assert without_list(placed(sandbox, new="without")) == PLACED
+    # One that lasts, on what does not.
+    sandbox.mounts("/ tmpfs rw")
+    more = {**FIRST, "new": ("etc/secrets/new", "x")}
+    assert sandbox.send(more).all("secret_goes_with_boot") == ["new"]
+    sandbox.mounts("/ ext4 rw")
+    # The module comes, and goes.
+    token = sandbox.path("run/secrets/token")
+    assert sandbox.send(FIRST).all("secret") == [f"listed token {token}"]
+    assert without_list(placed(sandbox)) == PLACED | STORED
+    profile = sandbox.path("nix/var/nix/profiles/system")
+    profile.parent.mkdir(parents=True)
+    profile.symlink_to(sandbox.path("nix/store/with-the-module"))
+    assert sandbox.send(FIRST, new="without").all("secret") == []
+    assert sandbox.send(SECOND, new="without").all("secret_goes_with_boot") == ["token"]
+    profile.unlink()
+    assert sandbox.send(FIRST, new="without").all("secret") == [f"listed token {token}"]
+    assert without_list(placed(sandbox, new="without")) == PLACED
 
 
 @every_shell
@@ -793,9 +933,14 @@ def test_what_is_below_run_is_there_again_after_a_boot(sandbox: Sandbox) -> None
     # Its owner is gone: the others are there all the same.
     sandbox.path("run/secrets/token").unlink()
     listed = sandbox.path("var/deploy-flake/secrets/list")
+    (listed.parent / "content/gone").write_text("x")
     listed.write_text(f"gone\t{sandbox.path('run/secrets/gone')}\tnobody-here\t0\t400\n{listed.read_text()}")
     done = subprocess.run([*sandbox.shell, "-s"], input=text, text=True, capture_output=True, check=False, timeout=60)
     assert (done.returncode, "the secret gone could not be put" in done.stdout) == (1, True)
+    # What was placed before there was a module.
+    (listed.parent / "content/gone").unlink()
+    done = subprocess.run([*sandbox.shell, "-s"], input=text, text=True, capture_output=True, check=True, timeout=60)
+    assert f"the secret at {sandbox.path('run/secrets/gone')} was not kept for a boot" in done.stdout
     assert sandbox.path("run/secrets/token").read_text() == FIRST["token"][1]
 
 
@@ -812,7 +957,7 @@ def test_full_disk(sandbox: Sandbox) -> None:
     (sandbox.staged / "program").write_text(text.replace('cat "$source" >"$new"', 'cat "$source" >"/dev/full"'))
     failed = sandbox.does("prepare", check=False)
     assert failed.returncode == 1
-    assert "is the disk full" in (sandbox.staged / "complaint").read_text()
+    assert "space" in (sandbox.staged / "complaint").read_text()
     sandbox.does("back-files", "-")
     assert sandbox.files() == before
 
@@ -837,12 +982,12 @@ note() {{ echo "note $1"; }}
 @pytest.mark.parametrize(
     ("whose", "outcome", "asked"),
     [
-        ("mine", "committed", ["keep", "state committed"]),
-        ("mine", "superseded", ["keep", "state superseded"]),
-        ("mine", "commit-failed", ["keep", "state commit-failed"]),
-        ("mine", "refused", ["back-files", "state refused"]),
-        ("mine", "rolled-back", ["back-files", "state rolled-back"]),
-        ("mine", "interrupted", ["back-files", "state interrupted"]),
+        ("mine", "committed", ["note secrets of deployment mine: keep", "state committed"]),
+        ("mine", "superseded", ["note secrets of deployment mine: keep", "state superseded"]),
+        ("mine", "commit-failed", ["note secrets of deployment mine: keep", "state commit-failed"]),
+        ("mine", "refused", ["note secrets of deployment mine: back", "state refused"]),
+        ("mine", "rolled-back", ["note secrets of deployment mine: back", "state rolled-back"]),
+        ("mine", "interrupted", ["note secrets of deployment mine: back", "state interrupted"]),
         # Whoever left it open has a repair of its own.
         ("another", "committed", ["state committed"]),
         ("another", "refused", ["state refused"]),
@@ -873,5 +1018,5 @@ def test_secrets_that_could_not_be_put_back_are_told(shell: list[str], tmp_path:
         [*shell, "-s"], input=f"{script}finish rolled-back\n", text=True, capture_output=True, check=True, timeout=60
     )
     said, state = done.stdout.splitlines()
-    assert "the secrets of deployment mine could not be put back or kept" in said
+    assert said == "note secrets of deployment mine: they could not be put back or kept in time (back)"
     assert state == "state rolled-back"
