@@ -482,7 +482,7 @@ def power_lost_in_the_window(lab: Lab, directory: Path, fault: str, host: Host) 
     expected = ["one", "first"] if fault == "secrets" else ["first"]
     wait_for(lambda: contents(host) == expected, 30)
     assert host.run("ls -d /var/lib/deploy-flake/secrets.open /etc/systemd/system.attached").stdout == ""
-    # Without the unit for the boot, what was below /run has gone with it, and reader.service has failed; now it is started.
+    # Without the unit for the boot, what is below /run is gone, and reader.service has failed; it is started now.
     played = deploy(lab, directory, host, old, secrets("one", "first"))
     assert played.code == 0, played.output
     assert (contents(host), systems(host).running) == (["one", "first"], old)
