@@ -113,7 +113,7 @@ end_idle:
         undo_running = true; in_vain = false
     };
     {
-        /* recorded_outcome(), lib/record.sh */
+        /* recorded_outcome(), lib/recorded_outcome.sh */
         if
         :: RECORD_DECIDES && line != nothing -> outcome = line; goto write_end
         :: repairing && !(RECORD_DECIDES && line != nothing) -> goto power_lost

@@ -58,7 +58,9 @@ nothing_waits() {
 
 drop_received() {
     rm -rf "$receiving"
-    [ -e "$staged" ] || stop_dropping
+    # Another run may still receive.
+    set -- "$staged"*
+    [ -e "$1" ] || stop_dropping
     rmdir "$secrets_dir" 2>/dev/null
     return 0
 }

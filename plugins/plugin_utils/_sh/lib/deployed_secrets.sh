@@ -2,7 +2,7 @@
 # brings_secrets: whether some were sent for it.
 # inputs: brings_secrets secrets_limit
 # facts: interpreter new
-# needs: base complain manager process reports_to_directory staged_secrets
+# needs: base complain lines manager process reports_to_directory staged_secrets
 # shellcheck shell=sh
 
 # with_secrets TASK SECONDS: of this deployment; complains where it did not work.
@@ -20,6 +20,14 @@ with_secrets() {
     [ ! -s "$given/failed" ] || tr ' ' '\n' <"$given/failed" >"$dir/failed"
     read_line "$given/complaint"
     complain secrets "${line:-its secrets could not be dealt with in time: $1}"
+}
+
+# secrets_mend_that: where all that has failed is restarted with them. It may have failed for want of one, which a boot has taken away.
+secrets_mend_that() {
+    [ "$brings_secrets:$code" = yes:units-failed-before ] && [ -s "$secrets_dir/$id/units" ] || return 1
+    sed -n 's/^restart://p' "$secrets_dir/$id/units" >"$dir/mended" && [ -z "$(lines_without "$dir/mended" <"$dir/failed")" ] || return 1
+    note "had failed already, and are restarted with their secrets: $(paste -s -d ' ' "$dir/failed")"
+    printf '' >"$dir/failed"
 }
 
 # planned_paths LINES: of the change that is open; how those lines of its plan begin.

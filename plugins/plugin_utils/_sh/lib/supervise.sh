@@ -23,7 +23,7 @@ supervise() {
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"
     open_durably || stop_unchanged cannot-record "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
     start_guard && guard_runs && outlast_soft_reboot || stop_unchanged no-guard "could not start $guard_unit, or write $generator"
-    ready || stop_unchanged "$code" "$complaint"
+    ready || secrets_mend_that || stop_unchanged "$code" "$complaint"
     asked_for=$mode
     [ "$only_secrets" = yes ] || check_before_switch
     with_secrets prepare "$secrets_limit" || stop_unchanged "$code" "$complaint"

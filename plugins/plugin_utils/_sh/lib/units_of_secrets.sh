@@ -37,6 +37,8 @@ restart_unit() {
     *ActiveState=inactive*) return 0 ;;
     *)
         ! grep -q -F -e "$2 " "$staged/invocations" || grep -q -F -x -e "$2 $(invocation "$2")" "$staged/invocations" || return 0
+        # It may have failed too often to be started again.
+        [ "$1" = reload ] || sc reset-failed -- "$2" 2>/dev/null
         timeout -k 5 100 systemctl --no-pager "$1" -- "$2" && return 0
         ;;
     esac

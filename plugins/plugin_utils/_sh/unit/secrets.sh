@@ -177,7 +177,7 @@ make_boot_unit() {
     ! is_gone_after_boot "${boot_unit%/*}" || return 1
     printf '%s\n' \
         "[Unit]" "Description=puts secrets back after a deployment that a power loss has interrupted" "DefaultDependencies=no" \
-        "ConditionPathExists=!${staged%/*}" "RequiresMountsFor=$var_dir $(planned_directories)" "After=local-fs.target" "Before=sysinit.target" \
+        "ConditionPathExists=!${staged%/*}" "ConditionPathExists=$change/program" "RequiresMountsFor=$var_dir $(planned_directories)" "After=local-fs.target" "Before=sysinit.target" \
         "Conflicts=shutdown.target" "Before=shutdown.target" \
         "[Service]" "Type=oneshot" "ExecStart=$interpreter $change/program at-boot -" >"$boot_unit" && chmod 0644 "$boot_unit" &&
         ln -sf "../${boot_unit##*/}" "${boot_unit%/*}/sysinit.target.wants/${boot_unit##*/}" && sync -f "${boot_unit%/*}"

@@ -34,6 +34,31 @@ def test_staged_secrets_that_are_gone(shell: list[str], tmp_path: Path, task: st
 
 
 @every_shell
+@pytest.mark.parametrize(
+    ("code", "failed", "goes_on"),
+    [
+        ("units-failed-before", "a.service", True),
+        ("units-failed-before", "a.service b.service", True),
+        ("units-failed-before", "a.service c.service", False),
+        # It is only reloaded.
+        ("units-failed-before", "d.service", False),
+        ("not-up", "a.service", False),
+    ],
+)
+def test_units_that_have_failed_for_want_of_a_secret(
+    shell: list[str], tmp_path: Path, code: str, failed: str, goes_on: bool
+) -> None:
+    (tmp_path / "id1").mkdir()
+    (tmp_path / "id1/units").write_text("restart:b.service\nrestart:a.service\nreload:d.service\n")
+    (tmp_path / "failed").write_text(failed.replace(" ", "\n") + "\n")
+    text = f"code={code}; secrets_mend_that && echo goes on"
+    assert ("goes on" in says(shell, tmp_path, f"{text} || :")) == goes_on
+    assert (tmp_path / "failed").read_text() == ("" if goes_on else failed.replace(" ", "\n") + "\n")
+    (tmp_path / "failed").write_text(failed)
+    assert says(shell, tmp_path, f"brings_secrets=no; {text} || :") == ""
+
+
+@every_shell
 def test_what_is_not_in_place_any_more(shell: list[str], tmp_path: Path) -> None:
     """Path and reason are those that the secrets' own program has found."""
     (tmp_path / "id1").mkdir()

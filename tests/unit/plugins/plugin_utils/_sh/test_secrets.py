@@ -34,6 +34,7 @@ systemctl() {
     *)
         verb=$1 && shift 2
         for last; do :; done
+        [ "$verb" != reset-failed ] || return 0
         echo "$verb $last" >>ROOT/asked
         mkdir -p ROOT/run/systemd/units
         [ "$verb" = reload ] || ln -sfn "by $verb" "ROOT/run/systemd/units/invocation:$last"
