@@ -177,7 +177,7 @@ class _Start:
             self._stage()
             if unchanged_now := self._nothing_to_do():
                 return unchanged_now
-        if since_boot and not (context.check_mode or context.diff_mode or is_rollback or self._brings_secrets):
+        if since_boot and not (context.check_mode or context.diff_mode or is_rollback or self._secrets_may_differ):
             answer = self._look_and_launch(since_boot)
             return Started(None if answer.get("unchanged") else deployment, answer, answer)
         before = self.look(begins=True)
@@ -229,25 +229,28 @@ class _Start:
 
     def _nothing_to_do(self) -> Started | None:
         """Where secrets are all that is meant, and none is different."""
-        if not self._settings.only_secrets or self._brings_secrets:
+        if not self._settings.only_secrets or self._secrets_may_differ:
             return None
         said = Answer([("unchanged", "yes"), ("previous_live", self._settings.toplevel)])
         return Started(None, said, said)
 
     @property
+    def _secrets_may_differ(self) -> bool:
+        return self._secrets is not None and self._secrets.may_differ
+
+    @property
     def _brings_secrets(self) -> bool:
-        """Whether they wait on the host, or would, and its deployment looks again which of them are different."""
-        return self._secrets is not None and (bool(self._secrets.changes) or not self._secrets.sure)
+        return self._secrets is not None and self._secrets.waits
 
     def _drop_secrets(self) -> None:
-        if self._brings_secrets and not self._context.check_mode:
+        if self._brings_secrets:
             staged.drop(self._host, self._deployment.id)
 
     @property
     def _secrets_input(self) -> str:
-        if not self._brings_secrets:
-            return ""
-        return "only" if self._settings.only_secrets else "yes"
+        if self._secrets_may_differ:
+            return "only" if self._settings.only_secrets else "yes"
+        return "same" if self._brings_secrets else ""
 
     def _keep_target(self, before: Answer) -> None:
         """Whoever came before, and was waited for, may have rolled back too: the generation before that one's would be
@@ -324,7 +327,7 @@ class _Start:
 
     def _first_look_inputs(self, just_built: bool) -> dict[str, str]:
         space = self._settings.min_free_space
-        may_be_tried = self._mode == Mode.TEST or self._brings_secrets
+        may_be_tried = self._mode == Mode.TEST or self._secrets_may_differ
         return {
             **look_inputs(self._host, self._settings, self._mode),
             "check_mode": _yes(self._context.check_mode),

@@ -29,6 +29,13 @@ class Staged:
     """The system that it runs."""
     sure: bool
     """Not where another deployment is in progress, or has to be repaired: what it has put in place may still go."""
+    waits: bool
+    """Whether they wait on the host, also where none is different: its deployment looks whether they stay in place."""
+
+    @property
+    def may_differ(self) -> bool:
+        """Whether there may be something to do, which the deployment sees in its turn."""
+        return bool(self.changes) or not self.sure
 
     @property
     def names(self) -> str:
@@ -93,7 +100,9 @@ def stage(
             f"after a reboot these secrets will not be there until they are deployed again: {', '.join(gone)}. Those"
             " below /run are with deploy-flake.secrets.enable of the NixOS module; those on another tmpfs are not"
         )
-    return Staged(tuple(changes), answer.get("current"), sure=not answer.get("secrets_not_sure"))
+    sure = not answer.get("secrets_not_sure")
+    waits = stays and (bool(changes) or not sure or bool(answer.get("secrets_wait")))
+    return Staged(tuple(changes), answer.get("current"), sure, waits)
 
 
 def drop(host: Host, deployment_id: str) -> None:

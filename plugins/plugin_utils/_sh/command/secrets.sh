@@ -12,13 +12,14 @@
 receiving=$staged.$$
 
 main() {
-    local sure
+    local current sure
     answer_begin
     require_root
     sure=yes
     find_interpreter
     receive_secrets
-    answer current "$(readlink -f /run/current-system)"
+    current=$(readlink -f /run/current-system)
+    answer current "$current"
     ! another_is_open || sure=no
     # It may refuse, and then this ends the answer.
     # shellcheck disable=SC2086 # the interpreter may be two words
@@ -35,6 +36,10 @@ main() {
         answer secrets_not_sure yes
         keep_received
     elif [ -s "$receiving/plan" ]; then
+        keep_received
+    elif [ -s "$receiving/secrets" ] && [ -n "$new" ] && [ "$new" != "$current" ]; then
+        # The deployment looks whether its activation leaves them there.
+        answer secrets_wait yes
         keep_received
     else
         nothing_waits

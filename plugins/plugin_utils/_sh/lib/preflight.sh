@@ -1,4 +1,5 @@
-# What is looked at before a deployment begins. secrets: yes where some are to be put in place as well, only where nothing else is meant.
+# What is looked at before a deployment begins. secrets: yes where some are to be put in place as well, same where they are there already, only where
+# nothing else is meant.
 # inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system secrets
 # needs: base allowed boot_files boot_loader complain controller expected_system free_space system tested_boot_default tools
 # shellcheck shell=sh
@@ -34,10 +35,12 @@ preflight() {
     if [ "$secrets" = only ]; then
         keeps_system=yes
     elif is_unchanged; then
-        [ -n "$secrets" ] || {
+        case $secrets in
+        '' | same)
             answer_unchanged
             exit 0
-        }
+            ;;
+        esac
         # It may wait for a boot.
         [ "$live" != "$new_live" ] || keeps_system=yes
     fi

@@ -96,6 +96,19 @@ def test_system_that_runs_already_gets_secrets_alone(monkeypatch: pytest.MonkeyP
     assert "last_resort_reboot=auto" in shlex.split(host.asked[-1].inputs["settings"])
 
 
+def test_those_that_are_the_same_are_looked_at_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new system may put something in their place: they wait for its deployment, if there is one."""
+    same = SAME | {"secrets_wait": "yes"}
+    for module, end in (("system_test", WINDOW), ("system_boot", COMMITTED)):
+        host, result = run(monkeypatch, module, [same, LOOKED, end])
+        look, begin = host.asked[1:]
+        assert look.inputs["secrets"] == begin.inputs["secrets"] == "same"
+        assert {"brings_secrets=yes", "only_secrets=no"} <= set(shlex.split(begin.inputs["settings"]))
+        assert result["secrets"] == []
+    host, result = run(monkeypatch, "system_test", [same, UNCHANGED, DROPPED])
+    assert (host.commands[-1], result["state"]) == ("secrets_drop", "unchanged")
+
+
 def test_secrets_alone_are_tried_also_without_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """The host runs and boots the system already: no boot would bring them to the units that read them."""
     answers: list[Scripted] = [CHANGES, ONLY, WINDOW, COMMITTED | {"confirmed": "yes"}]

@@ -132,7 +132,8 @@ def test_nobody_is_asked_to_confirm_what_is_not_in_place() -> None:
         ("program not-sure current", True),
     ],
 )
-def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str, there: bool) -> None:
+@pytest.mark.parametrize("secrets", ["yes", "same"])
+def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str, there: bool, secrets: str) -> None:
     for name in files.split():
         (tmp_path / name).touch()
     function = script("command/start").partition("refuse_if_switched() {")[2].partition("\n}\n")[0]
@@ -141,7 +142,8 @@ def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str,
         note_systems() {{ live=a default=a; }}
         answer() {{ echo "$1 $2"; }}
         refuse() {{ echo "refuses $1" && exit; }}
-        mode=test new=b new_live=b seen_live=a seen_boot=a secrets=yes
+        mode=test new=b new_live=b seen_live=a seen_boot=a secrets={secrets}
+        is_unchanged() {{ return 1; }}
         dir={tmp_path}/dir staged={tmp_path} run_dir={tmp_path} var_dir={tmp_path}
         refuse_if_switched() {{ {function}
         }}
@@ -175,6 +177,8 @@ def printed(shell: list[str], text: str) -> str:
         ("secrets=only mode=test default=old live=new", ["only_secrets", "begins"]),
         ("secrets= mode=boot default=new live=old", ["unchanged"]),
         ("secrets= mode=test default=new live=new", ["unchanged"]),
+        ("secrets=same mode=test default=new live=new", ["unchanged"]),
+        ("secrets=same mode=test default=old live=new", ["looks on", "begins"]),
         # Who deploys is this machine: nobody would confirm from outside.
         ("secrets=yes mode=boot default=new live=new from=here", ["only_secrets", "refuses unproven-way-in"]),
         ("secrets=yes mode=boot default=new live=old from=here", ["looks on", "begins"]),

@@ -63,6 +63,7 @@ class Sandbox:
         self.staged = root / "run/deploy-flake-secrets/id1"
         self.system("with-the-module", "deploy-flake-secrets.service")
         self.system("without", "other.service")
+        self.path("run/current-system").symlink_to(self.path("nix/store/with-the-module"))
         self.mounts("/ ext4 rw")
 
     def system(self, name: str, unit: str) -> Path:
@@ -80,7 +81,14 @@ class Sandbox:
 
     def of(self, text: str) -> str:
         """A script that knows these directories in the place of the host's."""
-        for name in ("/run/deploy-flake", "/run/systemd", "=/etc/systemd", "/nix/var", "/run/booted-system"):
+        for name in (
+            "/run/deploy-flake",
+            "/run/systemd",
+            "=/etc/systemd",
+            "/nix/var",
+            "/run/booted-system",
+            "/run/current-system",
+        ):
             text = text.replace(name, f"={self.root}{name[1:]}" if name.startswith("=") else f"{self.root}{name}")
         text = text.replace("/var/lib/deploy-flake", f"{self.root}/var/deploy-flake")
         text = text.replace("/proc/self/mountinfo", f"{self.root}/mountinfo")
@@ -443,11 +451,23 @@ def test_what_is_not_in_its_place_any_more_is_told(sandbox: Sandbox, made: str, 
 
 
 @every_shell
-def test_what_was_the_same_before_is_looked_at_too(sandbox: Sandbox) -> None:
-    """A deployment that had to look again in its turn, and found none that is different."""
+@pytest.mark.parametrize("why", ["another", "new"])
+def test_what_was_the_same_before_is_looked_at_too(sandbox: Sandbox, why: str) -> None:
+    """They wait for a deployment that has to look again in its turn, and for one that brings another system."""
     placed(sandbox)
-    sandbox.path("var/deploy-flake/open.json").touch()
-    assert sandbox.send(FIRST).get("secrets_not_sure") == "yes"
+    if why == "another":
+        sandbox.path("var/deploy-flake/open.json").touch()
+        assert sandbox.send(FIRST).get("secrets_not_sure") == "yes"
+    else:
+        assert sandbox.send(FIRST).get("secrets_wait") == ""
+        assert not sandbox.staged.exists()
+        assert sandbox.send(FIRST, new="other", stays="no").get("secrets_wait") == ""
+        assert not sandbox.staged.exists()
+        # Whoever sends none has none to look at.
+        assert sandbox.send({}, new="other").get("secrets_wait") == ""
+        sandbox.system("other", "deploy-flake-secrets.service")
+        said = sandbox.send(FIRST, new="other")
+        assert (said.all("secret"), said.get("secrets_wait")) == ([], "yes")
     for task in ("prepare", "place", "restart", "verify"):
         sandbox.does(task)
     sandbox.path("etc/secrets/db").unlink()
