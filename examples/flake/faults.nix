@@ -516,6 +516,10 @@ rec {
       // unitOf "sysinit.target" "deploy-flake-secrets.service" (builtins.replaceStrings [ "@script@" ] [ "${./secrets.sh}" ] (builtins.readFile ./deploy-flake-secrets.service)) c
     );
 
+  # A link into the store in the place of one of them, as environment.etc makes it; and a directory of them that is somebody else's then.
+  replaces-secret = c: readsSecrets (activation "replaces-secret" (whenRunning "ln -sfn ${builtins.toFile "key" "in the store"} /etc/secrets/key") c);
+  takes-secrets = c: readsSecrets (activation "takes-secrets" (whenRunning "chown nobody /etc/secrets") c);
+
   # --- what fails later than a switch can see, or takes its time ---
 
   slow = slow-unit;

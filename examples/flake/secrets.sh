@@ -6,10 +6,12 @@ records=/var/lib/deploy-flake
 tab=$(printf '\t')
 umask 077
 
-# place PATH OWNER GROUP MODE CONTENT: what is there, was put there since the boot.
+# place PATH OWNER GROUP MODE CONTENT: what is there, was put there since the boot. What was placed while nothing read it here, was not kept.
 place() {
-    [ ! -e "$1" ] || return 0
+    [ ! -e "$1" ] && [ ! -L "$1" ] || return 0
+    [ -e "$5" ] || { echo "the secret at $1 was not kept for a boot; deploy it again" && return; }
     [ -d "${1%/*}" ] || (umask 022 && mkdir -p "${1%/*}") || return 1
+    [ "$(readlink -f "${1%/*}")" = "${1%/*}" ] || return 1
     new=${1%/*}/.${1##*/}.deploy-flake-new
     rm -f "$new" && cat "$5" >"$new" && chown "$2:$3" "$new" && chmod "$4" "$new" && mv -f "$new" "$1"
 }

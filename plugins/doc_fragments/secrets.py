@@ -48,7 +48,8 @@ options:
           - Where it is to be on the host. Directories that are missing are made, for everybody to pass.
           - Only root may be able to write in the directories above it, and none of them may be a link.
           - What is below C(/run) is gone after a reboot. With C(deploy-flake.secrets.enable) of this flake's NixOS
-            module it is put there again, from a copy that root alone can read.
+            module it is put there again, from a copy that root alone can read. Without it there is a warning, and no
+            copy.
         type: str
         required: true
       owner:
@@ -66,7 +67,8 @@ options:
       restart_units:
         description:
           - Units to restart when the secret has changed, after the activation; those that it has started itself since
-            then are not restarted again, and what does not run is left alone. Two minutes are for all of them.
+            then are not restarted again, and what does not run is left alone. All are asked at once, and have 100 s.
+          - One that had failed before is started, and does not hinder the deployment (O(health_policy)).
           - One that cannot be restarted, or that the host does not have, undoes the deployment.
         type: list
         elements: str

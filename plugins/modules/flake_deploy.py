@@ -43,6 +43,8 @@ options:
     description:
       - Whether to test the system live before it becomes the boot default.
       - V(false) makes it the boot default without a test, and does not activate it; then nothing is promised.
+      - Where the host runs and boots the system already and O(secrets) differ, these are tested and confirmed in any
+        case, since no boot is to come that would bring them to the units that read them.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -158,6 +160,11 @@ secrets:
     mode:
       description: Its mode, likewise.
       type: str
+    lasts:
+      description: Whether it is there again after a reboot; not of one that goes. V(false) for one below C(/run) where
+        the system that boots does not have C(deploy-flake.secrets.enable), and on any other tmpfs; there is a warning
+        then.
+      type: bool
 decides_by:
   description:
     - When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.

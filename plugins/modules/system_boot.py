@@ -19,7 +19,8 @@ description:
   - Without O(deployment) it makes a system the boot default that was not tested and is not activated. It runs after
     the next reboot, and nothing is promised of it.
   - O(secrets) are put in place without O(deployment) alone, as the system becomes the boot default. One that was tested
-    has been given its own.
+    has been given its own. Where the host runs and boots the system already, they are tested live and confirmed, as
+    M(deploy_flake.nixos.system_secrets) does it.
   - Of a specialisation, the system that it belongs to becomes the boot default.
 options:
   toplevel:
@@ -320,6 +321,11 @@ secrets:
     mode:
       description: Its mode, likewise.
       type: str
+    lasts:
+      description: Whether it is there again after a reboot; not of one that goes. V(false) for one below C(/run) where
+        the system that boots does not have C(deploy-flake.secrets.enable), and on any other tmpfs; there is a warning
+        then.
+      type: bool
 decides_by:
   description:
     - When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.

@@ -325,6 +325,11 @@ secrets:
     mode:
       description: Its mode, likewise.
       type: str
+    lasts:
+      description: Whether it is there again after a reboot; not of one that goes. V(false) for one below C(/run) where
+        the system that boots does not have C(deploy-flake.secrets.enable), and on any other tmpfs; there is a warning
+        then.
+      type: bool
 decides_by:
   description:
     - When the host will have rolled back at the latest if nobody confirms, ISO 8601 in UTC.

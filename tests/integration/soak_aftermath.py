@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from integration import faulting
+from integration import faulting, soak_secrets
 from integration.soak_choice import BOOT_ONLY, CHECK, COMMIT_FAILED_SAME, SPECIALISATION, Choice
 from integration.soak_faults import UNAVOIDABLE
 from integration.soak_invariants import HARMLESS, Broken, answers, demand, is_open, runs_whole, version_of
@@ -86,6 +86,14 @@ class Aftermath:
             self.remark += ", rebooted by itself"
         if any(status > 0 for status in others):
             self.remark += ", another controller failed"
+
+    def check_secrets(self, before: list[str], version: str) -> None:
+        """They are those of the system that was deployed where it was committed, and else those of before."""
+        versions = {version} if self.outcome == "committed" else {""}
+        if self.outcome == "superseded" or (self.rebooted and is_open(self.host)):
+            versions = {version, ""}
+        wrong = soak_secrets.wrong(before, soak_secrets.there(self.host), versions, self.rebooted)
+        demand(not wrong, "; ".join(wrong))
 
     def bad_outcomes(self) -> list[str]:
         """Deployments that ended so that somebody has to come, though nothing has made that unavoidable."""
@@ -171,7 +179,9 @@ class Aftermath:
 def may_stay(scene: Scene, watch: Watch, line: str) -> bool:
     """What only the next deploy can take away: after a power loss, and when nobody is there who could."""
     rebooted = scene.rebooted or bool(watch.boots)
-    if rebooted and re.fullmatch(r"open\.(json(\.new)?|confirmed|last-resort)|deployment-.*", line):
+    if rebooted and (
+        soak_secrets.may_stay(line) or re.fullmatch(r"open\.(json(\.new)?|confirmed|last-resort)|deployment-.*", line)
+    ):
         return True
     # A flake or system that was copied or built for a controller which is gone or got no answer, and that build's log.
     abandoned = r"[a-z0-9]{32}-.*|build-[0-9a-f]{16}"

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from integration import soak_aftermath, soak_choice
+from integration import soak_aftermath, soak_choice, soak_secrets
 from integration.playing import remains
 from integration.soak_choice import Choice
 from integration.soak_controllers import Controller
@@ -128,7 +128,14 @@ class Attempt:
         """Start a deploy of the host."""
         allow = ["untested_boot_default"] if self.untested or self.choice.beginning else []
         return self.soak.deploy(
-            self.host, self.loader, configuration, version, way, deploy_flake_allow=allow, **variables
+            self.host,
+            self.loader,
+            configuration,
+            version,
+            way,
+            brings_secrets=self.choice.brings_secrets,
+            deploy_flake_allow=allow,
+            **variables,
         )
 
     def variables(self) -> dict[str, Any]:
@@ -155,6 +162,7 @@ class Attempt:
         """The deploy with the fault, and what must hold at its end."""
         host, choice = self.host, self.choice
         before, count = truth(host), len(records(host))
+        secrets = soak_secrets.there(host)
         own = version
         if choice.beginning == soak_choice.COMMIT_FAILED_SAME:
             # The deploy has to see that this is more than nothing.
@@ -186,6 +194,8 @@ class Attempt:
                 for other in scene.others:
                     self.output += f"\n--- another controller\n{other.output}"
             try:
+                if choice.brings_secrets:
+                    soak_secrets.let_go(host)
                 tidy_up(self.choice.system, scene)
                 at_rest(
                     host, lambda line: soak_aftermath.may_stay(scene, watch, line) or self.is_kept(line), self.soak.sum
@@ -202,6 +212,8 @@ class Attempt:
                 runs_whole(host, [system for system in others if system])
                 aftermath = soak_aftermath.Aftermath(choice, scene, watch, before, records(host)[count:])
                 aftermath.check(code, codes)
+                if choice.brings_secrets:
+                    aftermath.check_secrets(secrets, own)
             finally:
                 for other in scene.others:
                     other.__exit__()
@@ -287,6 +299,9 @@ class Attempt:
         now = truth(self.host)
         demand(now.is_one and version_of(now.live) == version, f"after the next deploy the host is {now}")
         demand(not is_open(self.host), "open.json is left")
+        if self.choice.brings_secrets:
+            secrets = soak_secrets.there(self.host)
+            demand(set(secrets) == {version}, f"after the next deploy the secrets are {secrets}")
         self.untested = False
 
     def tidy(self) -> None:

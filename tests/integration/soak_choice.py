@@ -39,6 +39,7 @@ BEGINNINGS = (*(PLAIN,) * 22, COMMIT_FAILED, COMMIT_FAILED, COMMIT_FAILED_SAME)
 LOADERS = (*("systemd-boot",) * 5, "grub", "grub", "extlinux")
 # To give a host another boot loader takes a while, so some seeds in a row, for each host, have the same one.
 SAME_LOADER = 12
+SECRETS = (True, False, False)
 # As many good systems as bad ones, or nearly.
 DECK = (*GOOD * (len(BAD) // len(GOOD)), *BAD)
 # Of a system that does harm by itself, when it does.
@@ -68,6 +69,7 @@ class Choice:
     deploy_first: bool
     """Whether the next deploy comes before that reboot."""
     random: Random
+    brings_secrets: bool = False
     second: str = ""
     """Another fault that begins a little later than the first, where two are wanted."""
 
@@ -101,6 +103,7 @@ class Choice:
             cut_power=random.random() < 0.4,
             deploy_first=random.random() < 0.25,
             random=random,
+            brings_secrets=dealt(SECRETS, seed, "secrets") and way != FLEET and not beginning,
             second=second,
         )
 

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from integration import soak_secrets
 from integration.soak_attempt import Attempt, Ended
 from integration.soak_choice import BOOT_ONLY, CHECK, COMMAND, FLEET, LOADERS, SPECIALISATION, STEPS, Choice
 from integration.soak_controllers import Controller, command, playbook
@@ -161,12 +162,22 @@ class Soak:
         }
 
     def deploy(
-        self, host: Host, loader: str, configuration: str, version: str, way: str, **variables: Any
+        self,
+        host: Host,
+        loader: str,
+        configuration: str,
+        version: str,
+        way: str,
+        *,
+        brings_secrets: bool = False,
+        **variables: Any,
     ) -> Controller:
         """Start a deploy of a host, in one of the ways."""
         given = self.variables(self.flakes[host.name], loader, version)
         given["deploy_flake_configuration"] = f"{host.name}-{configuration}" if configuration else host.name
         given |= WAYS.get(way, {}) | variables
+        if brings_secrets:
+            given |= soak_secrets.given(version)
         if way == COMMAND:
             return command(self.lab, host, **given)
         return playbook(self.lab, host, "deploy", *(["--check"] if way == CHECK else []), **given)

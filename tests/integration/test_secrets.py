@@ -23,6 +23,7 @@ from integration.faulting import (
     build,
     deploying,
     deploys_again,
+    inside,
     is_whole,
     kill_both_units,
     kill_main_process,
@@ -41,6 +42,7 @@ from lab import Host, Lab
 QUICK = SHORT | {"settle": 0}
 TOKEN = "/run/secrets/token"
 KEY = "/etc/secrets/key"
+WHEN_MADE = "ls -l --time-style=full-iso /run/current-system /boot/loader/loader.conf 2>&1"
 
 
 def secrets(token: str, key: str, **more: Any) -> list[dict[str, Any]]:
@@ -77,6 +79,11 @@ def run_of_unit(host: Host) -> str:
 def deploy(lab: Lab, directory: Path, host: Host, toplevel: str, given: list[dict[str, Any]], **more: Any) -> Played:
     settings: dict[str, Any] = {"deploy_flake_toplevel": toplevel, "deploy_flake_limits": QUICK}
     return play(lab, directory, DEPLOY, [host.name], **settings, deploy_flake_secrets=given, **more)
+
+
+def sent(host: Host) -> list[Path]:
+    """What waits on the host for a deployment."""
+    return list(inside(host, "/run/deploy-flake-secrets").glob("2*"))
 
 
 def change_secrets(lab: Lab, directory: Path, host: Host, options: str = "", **given: Any) -> Played:
@@ -132,17 +139,26 @@ def test_placed_left_alone_and_changed(lab: Lab, clean: dict[str, Host], tmp_pat
     assert (files(host), run_of_unit(host)) == (first, run)
 
     # One of them: the system is not activated again, the other file is the same, the unit is restarted once.
-    booted = host.run("ls -l --time-style=full-iso /run/current-system /boot/loader/loader.conf 2>&1").stdout
+    booted = host.run(WHEN_MADE).stdout
     changed = deploy(lab, tmp_path, host, toplevel, secrets("two", "first"))
     assert changed.code == 0, changed.output
     result = changed.of(host.name, "system_test")
-    change = {"name": "token", "path": TOKEN, "change": "content", "owner": "nobody", "group": "root", "mode": "0440"}
+    change: dict[str, Any] = {
+        "name": "token",
+        "path": TOKEN,
+        "change": "content",
+        "owner": "nobody",
+        "group": "root",
+        "mode": "0440",
+    }
+    # This one has no unit for the boot.
+    change["lasts"] = False
     assert result["secrets"] == [change]
     assert (files(host)[KEY], contents(host), read_by_unit(host)) == (first[KEY], ["two", "first"], "twofirst")
     assert run_of_unit(host) != run
     is_whole(host, toplevel, "committed")
     assert last_record(host)["secrets"] == "token"
-    after = host.run("ls -l --time-style=full-iso /run/current-system /boot/loader/loader.conf 2>&1").stdout
+    after = host.run(WHEN_MADE).stdout
     assert after == booted
 
     # Its mode alone.
@@ -166,6 +182,76 @@ def test_rollback_puts_the_old_ones_back(lab: Lab, host: Host, tmp_path: Path) -
     is_whole(host, old, "rolled-back")
     assert files(host) == before
     wait_for(lambda: read_by_unit(host) == "onefirst", 10)
+
+
+@pytest.mark.parametrize(("fault", "words"), [("replaces-secret", KEY), ("takes-secrets", "in which others than root")])
+def test_what_is_not_in_place_is_not_committed(lab: Lab, host: Host, tmp_path: Path, fault: str, words: str) -> None:
+    """An activation has put a link of its own in the place of one, or given its directory to somebody else."""
+    before, old = files(host), systems(host).running
+    try:
+        played = deploy(lab, tmp_path, host, build(host, fault), secrets("two", "second"))
+    finally:
+        host.run("chown root /etc/secrets", check=True)
+    failure = played.failure(host.name)
+    assert (failure["state"], failure["reason"]) == ("rolled-back", "secrets"), played.output
+    assert words in failure["msg"]
+    is_whole(host, old, "rolled-back")
+    assert files(host) == before
+    wait_for(lambda: read_by_unit(host) == "onefirst", 10)
+
+
+@pytest.mark.parametrize("change", ["rm", "chmod 0644", "chown nobody", "cp /etc/hostname"])
+def test_what_is_changed_in_the_window_is_not_committed(lab: Lab, host: Host, change: str) -> None:
+    """By whomever: the old ones come back, but in the place of what somebody else has put there."""
+    before, old = files(host), systems(host).running
+    with deploying(lab, host, build(host, "secrets"), confirm=False, secrets=secrets("two", "second")) as deployment:
+        deployment.wait_for("window")
+        host.run(f"{change} {KEY}", check=True)
+        confirms(host)
+        deployment.end()
+    is_whole(host, old, "rolled-back")
+    assert files(host) == before
+    record = last_record(host)
+    assert (record["why_code"], KEY in record["why"]) == ("secrets", True)
+
+
+def test_without_a_live_test(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Tried all the same where the system runs already; brought by the boot, where that is to come."""
+    old, run = systems(host), run_of_unit(host)
+    played = deploy(lab, tmp_path, host, old.running, secrets("two", "first"), deploy_flake_test=False)
+    assert played.code == 0, played.output
+    is_whole(host, old.running, "committed")
+    assert (systems(host), last_record(host)["mode"], read_by_unit(host)) == (old, "test", "twofirst")
+    assert run_of_unit(host) != run
+
+    # The boot would take away what is below /run.
+    lacks = build(host, "new-units")
+    played = deploy(lab, tmp_path, host, lacks, secrets("three", "first"), deploy_flake_test=False)
+    failure = played.failure(host.name)
+    assert (failure["state"], TOKEN in failure["msg"]) == ("refused", True), played.output
+    is_whole(host, old.running, "refused")
+    assert contents(host) == ["two", "first"]
+
+    # Once for the system, and once more while that waits for its boot.
+    new, run = build(host, "secrets"), run_of_unit(host)
+    for given in (("three", "second"), ("four", "second")):
+        played = deploy(lab, tmp_path, host, new, secrets(*given), deploy_flake_test=False)
+        assert played.code == 0, played.output
+        settled(host)
+        now = systems(host)
+        assert (now.running, now.boot_default, now.loader) == (old.running, new, new)
+        assert (contents(host), read_by_unit(host), run_of_unit(host)) == (list(given), "twofirst", run)
+    leader = host.leader
+    host.run("systemctl reboot", check=False)
+    boots_again(host, leader)
+    wait_for(lambda: read_by_unit(host) == "foursecond", 60)
+    assert systems(host).running == new
+
+
+def confirms(host: Host) -> None:
+    """Somebody does, over whatever connection."""
+    (window,) = inside(host, "/run/deploy-flake").glob("*-*/window")
+    window.rename(window.with_name("confirmed"))
 
 
 def nobody_confirms_after(host: Host, holds: Callable[[], bool]) -> None:
@@ -220,10 +306,98 @@ def test_secrets_without_a_deployment(lab: Lab, host: Host, tmp_path: Path) -> N
     assert (again.code, again.changed(host.name)) == (0, []), again.output
 
 
+@pytest.mark.parametrize("lost", ["dropped", "power"])
+def test_secrets_alone_behind_another_deployment(lab: Lab, host: Host, lost: str) -> None:
+    """They wait for its end. If they are gone by then, by themselves or with the power, they are sent again."""
+    with deploying(lab, host, build(host, "secrets"), confirm=False, secrets=secrets("two", "second")) as before:
+        before.wait_for("window")
+        with secrets_alone(lab, host, secrets=secrets("three", "third")) as killed:
+            wait_for(lambda: len(sent(host)) == 2)
+            wait_for(lambda: "waits up to" in killed.output)
+            killed.kill()
+        # Nobody comes for them: systemd has them removed in ten minutes, or when it is told to.
+        timers = host.run("systemctl list-units --plain --no-legend 'deploy-flake-secrets-drop-*.timer'").stdout
+        left = host.run("systemctl show -P NextElapseUSecMonotonic 'deploy-flake-secrets-drop-*.timer'").stdout
+        assert len(timers.splitlines()) == 2, timers
+        assert left.strip()
+        with secrets_alone(lab, host, secrets=secrets("three", "third"), lock_timeout=120) as behind:
+            wait_for(lambda: len(sent(host)) == 3)
+            wait_for(lambda: "waits up to" in behind.output)
+            if lost == "power":
+                host.power_off()
+                before.kill()
+                host.power_on(wait=False)
+                host.wait_ssh(90)
+            else:
+                for waits in sent(host):
+                    host.run(f"systemctl start deploy-flake-secrets-drop-{waits.name}.service", check=True)
+                    host.run(f"systemctl stop deploy-flake-secrets-drop-{waits.name}.timer", check=True)
+                # That of the deployment that has begun stays.
+                assert len(sent(host)) == 1
+                assert contents(host) == ["two", "second"]
+                nobody_confirms(host)
+                before.end()
+            assert behind.end(120) == 0, behind.output
+    settled(host)
+    assert last_record(host)["outcome"] == "committed"
+    assert contents(host) == ["three", "third"]
+    wait_for(lambda: read_by_unit(host) == "threethird", 30)
+
+
+def test_power_lost_with_secrets_alone(lab: Lab, clean: dict[str, Host], tmp_path: Path) -> None:
+    """In the window, where it can only be undone, and as it is confirmed."""
+    cases = {"host1": "window", "host3": "confirmed"}
+    at_once(
+        {
+            clean[name]: partial(power_lost_with_secrets_alone, lab, tmp_path / name, when)
+            for name, when in cases.items()
+        }
+    )
+
+
+def power_lost_with_secrets_alone(lab: Lab, directory: Path, moment: str, host: Host) -> None:
+    """What its record says afterwards is what is there."""
+    directory.mkdir()
+    toplevel = build(host, "secrets")
+    assert deploy(lab, directory, host, toplevel, secrets("one", "first")).code == 0
+    mark = host.root / "var/lib/deploy-flake/open.confirmed"
+    with secrets_alone(lab, host, secrets=secrets("two", "second"), confirm=moment == "confirmed") as task:
+        wait_for(mark.exists if moment == "confirmed" else lambda: state(host) == "window", 60, 0.001)
+        host.power_off()
+        task.kill()
+    host.power_on(wait=False)
+    host.wait_ssh(90)
+    more = {"name": "more", "path": "/etc/secrets/more", "content": "x"}
+    assert change_secrets(lab, directory, host, secrets=[more]).code == 0
+    lost = recorded_lines(host)[-2]
+    assert lost["outcome"] == "interrupted" if moment == "window" else lost["outcome"] in ("interrupted", "committed")
+    expected = ["two", "second", "x"] if lost["outcome"] == "committed" else ["one", "first", "x"]
+    assert contents(host) == expected
+    is_whole(host, toplevel, "committed")
+
+
+def test_what_the_activation_replaces_is_undone(lab: Lab, host: Host) -> None:
+    """Here somebody puts a link in its place in the window, as environment.etc would."""
+    old, before = systems(host), files(host)
+    with secrets_alone(lab, host, secrets=secrets("two", "second"), limits=SHORT | {"settle": 3}) as task:
+        task.wait_for("settling")
+        host.run(f"ln -sfn /etc/hostname {KEY}", check=True)
+        assert task.end() != 0, task.output
+        assert f"{KEY} that is no regular file" in task.output, task.output
+    host.run(f"rm {KEY}")
+    assert (systems(host), list(files(host))) == (old, [TOKEN])
+    assert last_record(host)["outcome"] == "rolled-back"
+    assert before[TOKEN] == files(host)[TOKEN]
+
+
+def recorded_lines(host: Host) -> list[dict[str, Any]]:
+    return [json.loads(one) for one in host.read("/var/lib/deploy-flake/deployments.jsonl").splitlines()]
+
+
 @pytest.mark.parametrize("how", ["unit", "kill", "revoked"])
 def test_secrets_alone_are_undone(lab: Lab, host: Host, tmp_path: Path, how: str) -> None:
     """Where a unit cannot be restarted, both units are killed, or nobody confirms."""
-    old, before = systems(host), files(host)
+    old, before, made = systems(host), files(host), host.run(WHEN_MADE).stdout
     options: dict[str, Any] = {"secrets": secrets("two", "second"), "confirm": False}
     if how == "unit":
         options["secrets"] = secrets("two", "second", restart_units=["reader.service", "not-there.service"])
@@ -237,6 +411,8 @@ def test_secrets_alone_are_undone(lab: Lab, host: Host, tmp_path: Path, how: str
         assert how != "unit" or "not-there.service" in task.output
     is_whole(host, old.running, "rolled-back")
     assert (systems(host), files(host)) == (old, before)
+    # Nothing was activated for that, and no boot loader written.
+    assert host.run(WHEN_MADE).stdout == made
     wait_for(lambda: read_by_unit(host) == "onefirst", 10)
 
 
@@ -351,12 +527,19 @@ def test_there_again_after_a_boot(lab: Lab, clean: dict[str, Host], tmp_path: Pa
     deploys_again(lab, host)
 
 
-@pytest.mark.parametrize("fault", ["reads-secrets", "secrets"])
-def test_power_lost_in_the_window(lab: Lab, clean: dict[str, Host], tmp_path: Path, fault: str) -> None:
-    """The previous system is booted with the secrets that it had, and the next deployment says what happened."""
-    host = clean["host1" if fault == "secrets" else "host2"]
+def test_power_lost_in_the_window(lab: Lab, clean: dict[str, Host], tmp_path: Path) -> None:
+    """The previous system is booted with the secrets that it had, with the unit for the boot and without it."""
+    cases = {"host1": "secrets", "host2": "reads-secrets"}
+    at_once(
+        {clean[name]: partial(power_lost_in_the_window, lab, tmp_path / name, what) for name, what in cases.items()}
+    )
+
+
+def power_lost_in_the_window(lab: Lab, directory: Path, fault: str, host: Host) -> None:
+    """And the next deployment says what happened."""
+    directory.mkdir()
     old = build(host, fault)
-    assert deploy(lab, tmp_path, host, old, secrets("one", "first")).code == 0
+    assert deploy(lab, directory, host, old, secrets("one", "first")).code == 0
     new = build(host, "secrets" if fault == "reads-secrets" else "reads-secrets")
     with deploying(lab, host, new, confirm=False, secrets=secrets("two", "second")) as deployment:
         deployment.wait_for("window")
@@ -369,10 +552,8 @@ def test_power_lost_in_the_window(lab: Lab, clean: dict[str, Host], tmp_path: Pa
     expected = ["one", "first"] if fault == "secrets" else ["first"]
     wait_for(lambda: contents(host) == expected, 30)
     assert host.run("ls -d /var/lib/deploy-flake/secrets.open /etc/systemd/system.attached").stdout == ""
-    if fault == "reads-secrets":
-        # Without the unit what was below /run has gone with the boot.
-        host.run("systemctl stop reader.service; systemctl reset-failed")
-    played = deploy(lab, tmp_path, host, old, secrets("one", "first"), deploy_flake_health_policy="no_new_failures")
+    # Without the unit for the boot, what is below /run is gone, and reader.service has failed; it is started now.
+    played = deploy(lab, directory, host, old, secrets("one", "first"))
     assert played.code == 0, played.output
     assert (contents(host), systems(host).running) == (["one", "first"], old)
     settled(host)
@@ -381,7 +562,7 @@ def test_power_lost_in_the_window(lab: Lab, clean: dict[str, Host], tmp_path: Pa
 def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -> None:
     """Neither in arguments, environments, units, files that others can read, logs, results nor artifacts; with -vvv."""
     host = clean["host3"]
-    word = f"s3cr3t-{token_hex(8)}"
+    word, canary = f"s3cr3t-{token_hex(8)}", f"canary-{token_hex(8)}"
     (tmp_path / "word").write_text(word, encoding="utf-8")
     # One comes from a file by a lookup, the other one by a command, so nobody has them in his arguments.
     given = secrets("", "", mode="0400")
@@ -389,7 +570,6 @@ def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -
     given[1] = {key: value for key, value in given[1].items() if key != "content"}
     given[1]["command"] = ["cat", f"{tmp_path}/word"]
     (tmp_path / "vars.yml").write_text(json.dumps({"deploy_flake_secrets": given}), encoding="utf-8")
-    (host.root / "root/word").write_text(word, encoding="utf-8")
     script = """
     for unit in $(systemctl list-units --plain --no-legend 'deploy-flake*' | cut -d' ' -f1); do
         systemctl show "$unit" | grep -F -f /root/word
@@ -401,6 +581,16 @@ def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -
         grep -v -e '^/run/deploy-flake-secrets/' -e '^/run/secrets/' -e '^/etc/secrets/' \\
             -e '^/var/lib/deploy-flake/secrets/' -e '^/run/has-read$'
     """
+    # The looks find what is there.
+    (host.root / "root/word").write_text(canary, encoding="utf-8")
+    host.run(f"install -m 600 /root/word /root/leak; install -m 604 /root/word /run/leak; logger {canary}", check=True)
+    host.run(f"systemd-run --unit=deploy-flake-leak /bin/sh -c 'sleep 60; :' {canary}", check=True)
+    found = host.run(script, check=False).stdout
+    assert [found.count(place) for place in ("/run/leak", "/root/leak", "ExecStart=")] == [2, 1, 1], found
+    assert processes_with(canary)
+    assert canary in host.run("journalctl --no-pager -o cat").stdout
+    host.run("systemctl stop deploy-flake-leak; rm /run/leak /root/leak", check=True)
+    (host.root / "root/word").write_text(word, encoding="utf-8")
     seen: list[str] = []
     over = threading.Event()
 

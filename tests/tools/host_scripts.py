@@ -89,10 +89,10 @@ _ENUM_OF = {
 # Words that others say (systemd, sshd, file systems, boot loaders), and those that the scripts say to each other.
 _OTHER_WORDS = _each(
     "inactive failed active activating deactivating reloading running degraded masked not-found"
-    " xfs msdos vfat fat tmpfs ramfs grub systemd-boot extlinux default preferred linux initrd options"
+    " xfs msdos vfat fat tmpfs ramfs overlay grub systemd-boot extlinux default preferred linux initrd options"
     " maintenance initializing starting live boot kept theirs broken shutdown soft-reboot"
     " toplevel previous preparing armed supervise undo guard guard-again prune garbage"
-    " compare prepare place restart keep back back-files at-boot put remove directory file only reload"
+    " compare prepare place restart verify keep back back-files at-boot put remove directory file only same reload"
     " authorizedkeyscommand authorizedkeysfile nixos localhost"
 )
 

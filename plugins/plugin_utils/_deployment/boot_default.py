@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._codes import Mode
+from .._codes import Mode, State
 from .._host.answer import Answer
 from .._host.connection import Host
 from . import check_mode, deployment, diff
+from .confirm import confirm
 from .context import Context
 from .settings import Settings
 from .start import Started, start
@@ -29,8 +30,12 @@ def _result(host: Host, settings: Settings, started: Started) -> dict[str, Any]:
         return unchanged(before)
     begun = started.deployment
     if begun is None:
-        return _systems(before) | diff.result_of(host, before) | check_mode.result_of(host, settings, before, Mode.BOOT)
-    answer = begun.follow(started.answer)
+        mode = Mode.TEST if before.get("only_secrets") else Mode.BOOT
+        return _systems(before) | diff.result_of(host, before) | check_mode.result_of(host, settings, before, mode)
+    # Only secrets alone come to that.
+    answer = begun.follow(started.answer, lambda state: state == State.WINDOW)
+    if begun.state == State.WINDOW:
+        return _systems(before) | confirm(host, begun, settings)
     return _systems(before) | begun.changes | deployment.result_of(host, begun, answer)
 
 

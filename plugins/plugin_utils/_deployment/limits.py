@@ -15,10 +15,8 @@ from .._host.answer import HostError
 
 _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
-
-
-_SECRETS = 300
-"""Seconds for secrets, where there are any: to make them, to put them in place, and for units; as many to go back."""
+_UNITS = 120
+"""Seconds for the units that read secrets, all at once."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +31,17 @@ class Limits:
     commit: int
     rollback: int
     reboot: int
+    brings_secrets: bool = False
+    """Whether a deployment may bring secrets, which take their own time."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
         """The limits of a task, from its validated options."""
         given = options["limits"]
-        return cls(**{field.name: given[field.name] for field in fields(cls)})
+        return cls(
+            **{field.name: given[field.name] for field in fields(cls) if field.name in given},
+            brings_secrets=bool(options.get("secrets") or options.get("remove_other_secrets")),
+        )
 
     def for_deployment(self, batches: int) -> Self:
         """The same with a time to wait for confirmation; HostError where one of them cannot be meant.
@@ -70,25 +73,34 @@ class Limits:
 
     def as_inputs(self) -> dict[str, int]:
         """Those that are known, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "brings_secrets"}
+        return {name: value for name, value in values.items() if value is not None} | {"secrets": self.secrets}
+
+    @property
+    def secrets(self) -> int:
+        """Each step with the files of secrets: to make them, replace them, put them back or tidy up, and to sync."""
+        return 60 + self.commit
+
+    def _for_secrets(self, steps: int) -> int:
+        return steps * self.secrets + _UNITS if self.brings_secrets else 0
 
     @property
     def whole_run(self) -> int:
         """All phases of the supervisor, commit included; looking at ssh and the like takes its share."""
         # The window may be extended once.
         twice = 2 * (self.check + (self.confirm or 0))
-        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240 + _SECRETS
+        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240 + self._for_secrets(4)
 
     @property
     def undo(self) -> int:
         """The undo: three ways back, for which the host keeps a time of its own (`begin_ways`), boot, secrets."""
-        return 3 * self.rollback + 3 * self.commit + 240 + _SECRETS
+        return 3 * self.rollback + 3 * self.commit + 240 + self._for_secrets(2)
 
     @property
     def unconfirmed(self) -> int:
         """From the start to the end of a system that is tested and that nobody confirms."""
-        return self.health + self.check + self.activate + self.settle + (self.confirm or 0) + 240 + _SECRETS + self.undo
+        tried = self.health + self.check + self.activate + self.settle + (self.confirm or 0) + 240
+        return tried + self._for_secrets(2) + self.undo
 
     @property
     def prepared(self) -> int:
@@ -98,7 +110,7 @@ class Limits:
     @property
     def confirmed(self) -> int:
         """From when somebody may have confirmed to the end, whichever that is."""
-        return 2 * (self.confirm or 0) + 4 * self.commit + 240 + self.undo
+        return 2 * (self.confirm or 0) + 4 * self.commit + 240 + self._for_secrets(2) + self.undo
 
     @property
     def check_mode(self) -> int:

@@ -133,7 +133,6 @@ class Settings:
             allow=("boot_not_mounted", "untested_boot_default", "no_ssh", "other_hostname", *options["allow"]),
             min_free_space=FreeSpace(nix=0, boot=0),
             on_reboot_required=OnRebootRequired.FAIL,
-            # A boot brings no secret that was put back already.
             last_resort_reboot=LastResortReboot.NEVER,
             install_bootloader=False,
             all_or_nothing=False,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._codes import Mode, Refusal, State
+from .._codes import LastResortReboot, Mode, Refusal, State
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
@@ -177,7 +177,7 @@ class _Start:
             self._stage()
             if unchanged_now := self._nothing_to_do():
                 return unchanged_now
-        if since_boot and not (context.check_mode or context.diff_mode or is_rollback or self._brings_secrets):
+        if since_boot and not (context.check_mode or context.diff_mode or is_rollback or self._secrets_may_differ):
             answer = self._look_and_launch(since_boot)
             return Started(None if answer.get("unchanged") else deployment, answer, answer)
         before = self.look(begins=True)
@@ -192,6 +192,8 @@ class _Start:
         toplevel = before.get("toplevel") or self._settings.toplevel
         # The host runs it already, and would boot it.
         self._keeps_system = bool(before.get("only_secrets"))
+        if self._keeps_system:
+            refuse_unproven_way_in(host, self._settings.allow)
         if context.diff_mode and not self._keeps_system:
             activated = before.get("new_live") if self._mode == Mode.TEST else toplevel
             deployment.changes = diff.look(host, activated, self._mode, self._settings.reconnect_timeout)
@@ -201,13 +203,20 @@ class _Start:
             return Started(None, Answer([*answer.fields, *before.fields]), answer)
         return Started(deployment, before, answer)
 
+    @property
+    def _begins_as(self) -> Mode:
+        """Secrets alone are tried live in any case: no boot is to come that would bring them to units."""
+        return Mode.TEST if self._keeps_system else self._mode
+
     def _stage(self) -> None:
         """Send the secrets, and hear which are different. They wait on the host if a deployment is to follow."""
-        settings = self._settings
+        # Once: what is sent again is the same, also where a command gives another one each time.
+        settings = self._settings = self._settings.with_secrets_read()
         self._secrets = staged.stage(
             self._host,
             self._deployment.id,
             settings.secrets,
+            "" if settings.only_secrets else settings.toplevel,
             remove_others=settings.remove_other_secrets,
             stays=not self._context.check_mode,
             patience=settings.reconnect_timeout,
@@ -220,25 +229,28 @@ class _Start:
 
     def _nothing_to_do(self) -> Started | None:
         """Where secrets are all that is meant, and none is different."""
-        if not self._settings.only_secrets or self._brings_secrets:
+        if not self._settings.only_secrets or self._secrets_may_differ:
             return None
         said = Answer([("unchanged", "yes"), ("previous_live", self._settings.toplevel)])
         return Started(None, said, said)
 
     @property
+    def _secrets_may_differ(self) -> bool:
+        return self._secrets is not None and self._secrets.may_differ
+
+    @property
     def _brings_secrets(self) -> bool:
-        """Whether they wait on the host, or would, and its deployment looks again which of them are different."""
-        return self._secrets is not None and (bool(self._secrets.changes) or not self._secrets.sure)
+        return self._secrets is not None and self._secrets.waits
 
     def _drop_secrets(self) -> None:
-        if self._brings_secrets and not self._context.check_mode:
+        if self._brings_secrets:
             staged.drop(self._host, self._deployment.id)
 
     @property
     def _secrets_input(self) -> str:
-        if not self._brings_secrets:
-            return ""
-        return "only" if self._settings.only_secrets else "yes"
+        if self._secrets_may_differ:
+            return "only" if self._settings.only_secrets else "yes"
+        return "same" if self._brings_secrets else ""
 
     def _keep_target(self, before: Answer) -> None:
         """Whoever came before, and was waited for, may have rolled back too: the generation before that one's would be
@@ -299,11 +311,11 @@ class _Start:
         return self._deployment.ask(
             "start",
             limit=_LIMIT,
-            within=_LIMIT + (limits.unconfirmed if self._mode == Mode.TEST else limits.whole_run + limits.undo),
-            awaited=(State.WINDOW,) if self._mode == Mode.TEST else (),
+            within=_LIMIT + (limits.unconfirmed if self._begins_as == Mode.TEST else limits.whole_run + limits.undo),
+            awaited=(State.WINDOW,) if self._begins_as == Mode.TEST else (),
             since_boot=since_boot,
             new=toplevel,
-            **{"mode": self._mode, **look},
+            **{"mode": self._begins_as, **look},
             install_bootloader="yes" if self._settings.install_bootloader else "",
             login_user=self._host.login_user,
             runtime_limit=str(limits.whole_run),
@@ -315,13 +327,14 @@ class _Start:
 
     def _first_look_inputs(self, just_built: bool) -> dict[str, str]:
         space = self._settings.min_free_space
+        may_be_tried = self._mode == Mode.TEST or self._secrets_may_differ
         return {
             **look_inputs(self._host, self._settings, self._mode),
             "check_mode": _yes(self._context.check_mode),
             "secrets": self._secrets_input,
             "just_built": _yes(just_built),
             "expected_system": self._settings.expected_system,
-            "from": controller_of(self._host, self._settings.allow) if self._mode == Mode.TEST else "",
+            "from": controller_of(self._host, self._settings.allow) if may_be_tried else "",
             "rollback_to": "" if self._rollback_to is None else self._rollback_to or "toplevel",
             "need_nix_kib": str(space.nix * 1024),
             "need_boot_kib": "" if space.boot is None else str(space.boot * 1024),
@@ -333,12 +346,13 @@ class _Start:
         values = {
             "specialisation": settings.specialisation,
             "expected_system": settings.expected_system,
-            "mode": self._mode,
+            "mode": self._begins_as,
             "over_ssh": _yes(self._host.over_ssh),
             "policy": settings.health_policy,
             "ignore_units": "\n".join(settings.ignore_units),
             "pre_activate_script": settings.pre_activate_script,
-            "last_resort_reboot": settings.last_resort_reboot,
+            # A boot brings no secret that was put back already.
+            "last_resort_reboot": LastResortReboot.NEVER if self._keeps_system else settings.last_resort_reboot,
             "on_reboot_required": settings.on_reboot_required,
             "only_secrets": _yes(self._keeps_system),
             "brings_secrets": _yes(self._brings_secrets),

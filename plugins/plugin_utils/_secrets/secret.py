@@ -30,12 +30,16 @@ _COMMAND_LIMIT = 120
 """Seconds for a command on the controller."""
 _MOST_SAID = 1 << 16
 """Bytes that are kept of what it says on standard error: the last ones."""
+_PAUSE = 0.2
+"""Seconds without a byte after which a command that has exited has said all."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _OWNER = re.compile(r"[a-z_][a-z0-9_-]*\$?|[0-9]+", re.IGNORECASE)
 _MODE = re.compile(r"0?[0-7]{3}")
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]*\.(service|socket|target|timer|path|mount|slice)")
 _LONGEST_PART = 220
 """Bytes of a file's name, which gets something more for a while."""
+_LONGEST_PATH = 3000
+_BESIDE = re.compile(r"\..*\.deploy-flake-(new|old|put)")
 _OURS = ("/run/deploy-flake", "/run/deploy-flake-secrets", "/var/lib/deploy-flake")
 _NOT_BELOW = ("/nix", "/proc", "/sys", "/dev", "/boot", "/efi", "/run/systemd", "/run/current-system", *_OURS)
 
@@ -168,7 +172,11 @@ def _output(command: Sequence[str]) -> tuple[int, bytes, bytes]:
             while selector.get_map() and len(printed) <= MOST_BYTES:
                 if (left := ends - time.monotonic()) <= 0:
                     raise subprocess.TimeoutExpired(command, _COMMAND_LIMIT)
-                for key, _events in selector.select(left):
+                ready = selector.select(min(left, _PAUSE))
+                # What it has started may hold them open for good, and does not print the secret.
+                if not ready and process.poll() is not None:
+                    break
+                for key, _events in ready:
                     if read := os.read(key.fd, 1 << 16):
                         key.data.extend(read)
                     else:
@@ -199,8 +207,14 @@ def _path(name: str, path: str) -> str:
         raise _bad(f"the path of the secret {name} must be absolute, and without '//', '.' and '..'; it is {path!r}")
     if not path.isprintable() or "\\" in path:
         raise _bad(f"the path of the secret {name} has a control character or a backslash: {path!r}")
-    if len(parts[-1].encode()) > _LONGEST_PART:
-        raise _bad(f"the file name of the secret {name} is longer than {_LONGEST_PART} bytes")
+    if any(len(part.encode()) > _LONGEST_PART for part in parts) or len(path.encode()) > _LONGEST_PATH:
+        raise _bad(
+            f"the path of the secret {name} has a name of more than {_LONGEST_PART} bytes, or more than {_LONGEST_PATH}"
+        )
+    if _BESIDE.fullmatch(parts[-1]):
+        raise _bad(
+            f"the path of the secret {name} ends with {parts[-1]}, as what a deployment makes beside others does"
+        )
     for other in _NOT_BELOW:
         if path == other or path.startswith(f"{other}/"):
             raise _bad(f"the secret {name} cannot be at {path}: nothing below {other} is for secrets")
@@ -227,6 +241,10 @@ def _units(name: str, units: Sequence[str]) -> tuple[str, ...]:
         if not _UNIT.fullmatch(unit):
             raise _bad(
                 f"the secret {name} names {unit!r}, which is no unit; give its whole name, as in 'nginx.service'"
+            )
+        if "@." in unit:
+            raise _bad(
+                f"the secret {name} names {unit!r}, which is a template; name its instances, as in 'app@1.service'"
             )
     return tuple(units)
 

@@ -29,6 +29,13 @@ class Staged:
     """The system that it runs."""
     sure: bool
     """Not where another deployment is in progress, or has to be repaired: what it has put in place may still go."""
+    waits: bool
+    """Whether they wait on the host, also where none is different: its deployment looks whether they stay in place."""
+
+    @property
+    def may_differ(self) -> bool:
+        """Whether there may be something to do, which the deployment sees in its turn."""
+        return bool(self.changes) or not self.sure
 
     @property
     def names(self) -> str:
@@ -49,9 +56,19 @@ class Staged:
 
 
 def stage(
-    host: Host, deployment_id: str, secrets: Sequence[Secret], *, remove_others: bool, stays: bool, patience: float
+    host: Host,
+    deployment_id: str,
+    secrets: Sequence[Secret],
+    new: str,
+    *,
+    remove_others: bool,
+    stays: bool,
+    patience: float,
 ) -> Staged:
-    """Send them all, on standard input. They stay on the host if they may, and something is or may be to change."""
+    """Send them all, on standard input. They stay on the host if they may, and something is or may be to change.
+
+    `new` is the system that is to boot, "" where that stays.
+    """
     secrets = read_all(secrets)
     answer = host.contact(
         patience,
@@ -63,19 +80,29 @@ def stage(
             secrets="".join(f"{one.line()}\n" for one in secrets),
             others="remove" if remove_others else "keep",
             stays="yes" if stays else "no",
+            new=new,
             program=program("secrets"),
         ),
         "sending secrets",
     )
     sent = {one.name: one for one in secrets}
-    changes = []
+    gone = answer.all("secret_goes_with_boot")
+    changes: list[dict[str, Any]] = []
     for text in answer.all("secret"):
         how, name, path = text.split(" ", 2)
-        change = {"name": name, "path": path, "change": SecretChange(how)}
+        change: dict[str, Any] = {"name": name, "path": path, "change": SecretChange(how)}
         if (one := sent.get(name)) and how != SecretChange.REMOVED:
             change |= {"owner": one.owner, "group": one.group, "mode": f"0{one.mode}"}
+            change["lasts"] = name not in gone
         changes.append(change)
-    return Staged(tuple(changes), answer.get("current"), sure=not answer.get("secrets_not_sure"))
+    if gone:
+        host.warn(
+            f"after a reboot these secrets will not be there until they are deployed again: {', '.join(gone)}. Those"
+            " below /run are with deploy-flake.secrets.enable of the NixOS module; those on another tmpfs are not"
+        )
+    sure = not answer.get("secrets_not_sure")
+    waits = stays and (bool(changes) or not sure or bool(answer.get("secrets_wait")))
+    return Staged(tuple(changes), answer.get("current"), sure, waits)
 
 
 def drop(host: Host, deployment_id: str) -> None:

@@ -47,13 +47,12 @@ answer_systems() {
     answer boot_default_revision "$revision"
 }
 
-# answer_host_keys: the public ones, where sshd has its keys by its configuration, or by itself.
+# answer_host_keys: the public ones of those that sshd's configuration names; where it names none, of those that sshd looks for by itself.
 answer_host_keys() {
-    local key
-    {
-        awk 'tolower($1) == "hostkey" { print $2 }' /etc/ssh/sshd_config 2>/dev/null
-        printf '%s\n' /etc/ssh/ssh_host_*_key
-    } | sort -u | while read -r key; do
+    local key named
+    named=$(sed -n 's/^[[:space:]]*[Hh][Oo][Ss][Tt][Kk][Ee][Yy][[:space:]=]\{1,\}"\{0,1\}\([^"[:space:]]*\).*/\1/p' /etc/ssh/sshd_config 2>/dev/null)
+    # shellcheck disable=SC2086 # names, or a pattern
+    printf '%s\n' ${named:-/etc/ssh/ssh_host_*_key} | sort -u | while read -r key; do
         [ -r "$key.pub" ] || continue
         read_line "$key.pub"
         answer ssh_host_key "$line"

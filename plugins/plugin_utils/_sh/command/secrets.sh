@@ -1,8 +1,9 @@
 # Takes secrets from standard input into a directory on a tmpfs, and says which of them are not on the host as they should be. They wait there for a
 # deployment of this id if stays=yes.
 # secrets: a line for each: name, path, owner, group, mode, size in bytes, and units or a dash, with tabs between them. others: what becomes of
-# those that were placed before and are not among them: keep or remove. program: what deals with them.
-# inputs: id secrets others stays program
+# those that were placed before and are not among them: keep or remove. new: the system that is to boot; nothing where that stays. program: what
+# deals with them.
+# inputs: id secrets others stays new program
 # needs: base interpreter own_directory staged_secrets
 # shellcheck shell=sh
 
@@ -11,13 +12,14 @@
 receiving=$staged.$$
 
 main() {
-    local sure
+    local current sure
     answer_begin
     require_root
     sure=yes
-    receive_secrets
     find_interpreter
-    answer current "$(readlink -f /run/current-system)"
+    receive_secrets
+    current=$(readlink -f /run/current-system)
+    answer current "$current"
     ! another_is_open || sure=no
     # It may refuse, and then this ends the answer.
     # shellcheck disable=SC2086 # the interpreter may be two words
@@ -34,6 +36,10 @@ main() {
         answer secrets_not_sure yes
         keep_received
     elif [ -s "$receiving/plan" ]; then
+        keep_received
+    elif [ -s "$receiving/secrets" ] && [ -n "$new" ] && [ "$new" != "$current" ]; then
+        # The deployment looks whether its activation leaves them there.
+        answer secrets_wait yes
         keep_received
     else
         nothing_waits
@@ -57,6 +63,9 @@ nothing_waits() {
 
 drop_received() {
     rm -rf "$receiving"
+    # Another run may still receive.
+    set -- "$staged"*
+    [ -e "$1" ] || stop_dropping
     rmdir "$secrets_dir" 2>/dev/null
     return 0
 }
@@ -86,7 +95,12 @@ receive_secrets() {
         refuse no-directory "has no tmpfs at $secrets_dir that is root's alone, or no room there: $(df -h "${secrets_dir%/*}" | tail -n 1)"
     }
     drop_old_secrets
-    mkdir -m 0700 "$receiving/content" && printf '%s' "$secrets" >"$receiving/secrets" && printf '%s\n' "$program" >"$receiving/program" || no_room_for_secrets
+    drop_by_itself || {
+        drop_received
+        refuse no-unit "could not start $(dropper).timer, which lets go of secrets that no deployment comes for"
+    }
+    mkdir -m 0700 "$receiving/content" && printf '%s' "$secrets" >"$receiving/secrets" && printf '%s\n' "$program" >"$receiving/program" &&
+        printf '%s\n' "$new" >"$receiving/new" || no_room_for_secrets
     [ "$others" != remove ] || printf '' >"$receiving/remove-others" || no_room_for_secrets
     while IFS=$tab read -r name rest <&3; do
         size=${rest%"$tab"*}

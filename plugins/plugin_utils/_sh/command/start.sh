@@ -134,11 +134,14 @@ refuse_if_switched() {
         answer send_secrets yes
         refuse busy "does not have the secrets any more that were sent for this deployment: it was rebooted, or was waited for too long"
     fi
-    if [ -z "$secrets" ] && is_unchanged; then
+    case $secrets in
+    '' | same)
+        is_unchanged || return 0
         remove_directory "$dir"
         answer_unchanged
         exit 0
-    fi
+        ;;
+    esac
 }
 
 # The unit's name is the lock.

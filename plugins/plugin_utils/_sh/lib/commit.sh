@@ -1,6 +1,6 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
-# inputs: commit_limit rollback_limit mode only_secrets
+# inputs: commit_limit rollback_limit secrets_limit mode only_secrets
 # needs: base boot_loader deployed_secrets health held_files highest_generation lines log on_disk open_marks process profile record reports_to_directory said switch whose
 # shellcheck shell=sh
 
@@ -25,8 +25,8 @@ commit() {
     # What failed while the window was open counts as it does while the system settles.
     [ "$mode" = boot ] || still_healthy || give_up "$code" "$complaint"
     # What is not tried live gets its secrets now; nothing is restarted.
-    [ "$mode" = test ] || with_secrets place 60 || give_up "$code" "$complaint"
-    secrets_are_placed || give_up "$code" "$complaint"
+    [ "$mode" = test ] || with_secrets place "$secrets_limit" || give_up "$code" "$complaint"
+    with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     [ "$only_secrets" = yes ] || boot_files "$dir/boot-files"
     mark_open confirmed || give_up cannot-record "could not write $var_dir/open.confirmed (is the disk full?)"
     if [ "$only_secrets" = yes ]; then
@@ -39,6 +39,8 @@ commit() {
     [ "$loader" != systemd-boot ] || is_generation || try_loader
     state commit-profile
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
+    # From here on nothing is undone.
+    with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     begin_call boot || exit 1
     may_commit || {
         # Nothing was made by a call that never began.

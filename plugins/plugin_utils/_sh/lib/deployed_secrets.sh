@@ -1,8 +1,8 @@
 # What a deployment does with secrets, where it has any: their own program does it, in the deployment's units.
 # brings_secrets: whether some were sent for it.
-# inputs: brings_secrets
-# facts: interpreter
-# needs: base complain process reports_to_directory staged_secrets
+# inputs: brings_secrets secrets_limit
+# facts: interpreter new
+# needs: base complain lines manager process reports_to_directory staged_secrets
 # shellcheck shell=sh
 
 # with_secrets TASK SECONDS: of this deployment; complains where it did not work.
@@ -22,27 +22,48 @@ with_secrets() {
     complain secrets "${line:-its secrets could not be dealt with in time: $1}"
 }
 
-# secrets_are_placed: the last look before what is there is confirmed.
-secrets_are_placed() {
-    [ -d "$var_dir/secrets.open" ] || return 0
-    read_line "$var_dir/secrets.open/id"
-    [ "$line" = "$id" ] && [ -e "$var_dir/secrets.open/placed" ] ||
-        complain secrets "its secrets are not in their places: $var_dir/secrets.open is a change of deployment ${line:-that nobody knows}, and not all of it was done"
+# secrets_mend_that: where all that has failed is restarted with them. It may have failed for want of one, which a boot has taken away.
+secrets_mend_that() {
+    [ "$brings_secrets:$code" = yes:units-failed-before ] && [ -s "$secrets_dir/$id/units" ] || return 1
+    sed -n 's/^restart://p' "$secrets_dir/$id/units" >"$dir/mended" && [ -z "$(lines_without "$dir/mended" <"$dir/failed")" ] || return 1
+    note "had failed already, and are restarted with their secrets: $(paste -s -d ' ' "$dir/failed")"
+    printf '' >"$dir/failed"
+}
+
+# planned_paths LINES: of the change that is open; how those lines of its plan begin.
+planned_paths() {
+    [ ! -e "$var_dir/secrets.open/plan" ] || sed -n "s/^$1.*$(printf '\t')//p" "$var_dir/secrets.open/plan"
+}
+
+# secrets_outlast_boot: whether a boot that is to bring them to the units leaves them there.
+secrets_outlast_boot() {
+    local lost
+    [ "$brings_secrets" = yes ] && [ ! -e "$new/etc/systemd/system/deploy-flake-secrets.service" ] || return 0
+    lost=$(planned_paths put | grep -e '^/run/' | paste -s -d ' ')
+    [ -z "$lost" ] || complain secrets "the new system is not tried, and the boot that is to bring it takes away what is below /run: $lost; \
+import the NixOS module of deploy-flake (nixosModules.default, deploy-flake.secrets.enable) in it, or have them elsewhere, as in /etc/secrets"
 }
 
 # change_of_secrets TASK [anybody]: of what is open, by the program that has begun it; nothing where there is none, or it is another deployment's.
 change_of_secrets() {
-    local open
+    local failed open said task whose
+    said=$dir/secrets-said
+    { printf '' >"$said"; } 2>/dev/null || said=/dev/null
     # It died before anything was begun.
     [ ! -d "$var_dir/secrets.open.new" ] || rm -rf "$var_dir/secrets.open.new"
     for open in "$var_dir/secrets.open" "$var_dir/secrets.over"; do
         [ -e "$open/program" ] || continue
         read_line "$open/id"
-        [ "${2-}" = anybody ] || [ "$line" = "$id" ] || continue
+        whose=$line
+        [ "${2-}" = anybody ] || [ "$whose" = "$id" ] || continue
+        task=$1
+        # Nothing can be restarted any more.
+        [ "$task" != back ] || ! machine_stopping || task=back-files
+        # With units, once the files are back.
         # shellcheck disable=SC2086
-        limited 150 $interpreter "$open/program" "$1" - "$PATH" </dev/null || {
-            note "the secrets of deployment $line could not be put back or kept: see the journal and $open, and deploy again"
-            return 1
-        }
+        limited "$((secrets_limit + 100))" $interpreter "$open/program" "$task" - "$PATH" </dev/null >"$said" && failed= || failed="they could not be put back or kept in time ($1)"
+        # Also what somebody else has done meanwhile.
+        [ ! -s "$said" ] && [ -z "$failed" ] || note "secrets of deployment $whose: $(if [ -s "$said" ]; then cat "$said"; else printf '%s' "$failed"; fi)"
+        [ -z "$failed" ] || return 1
     done
 }

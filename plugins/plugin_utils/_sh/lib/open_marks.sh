@@ -10,6 +10,12 @@ mark_open() {
     }
 }
 
+# mark_undone: what was confirmed is put back from here on, whoever dies and wherever power is lost: nobody takes it for confirmed any more. A disk
+# that is full has room for that.
+mark_undone() {
+    ! is_marked confirmed || { mv -f "$var_dir/open.confirmed" "$var_dir/open.undone" && sync -f "$var_dir"; }
+}
+
 # is_marked NAME
 is_marked() {
     read_line "$var_dir/open.$1"

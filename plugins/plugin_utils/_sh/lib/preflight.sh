@@ -1,4 +1,5 @@
-# What is looked at before a deployment begins. secrets: yes where some are to be put in place as well, only where nothing else is meant.
+# What is looked at before a deployment begins. secrets: yes where some are to be put in place as well, same where they are there already, only where
+# nothing else is meant.
 # inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system secrets
 # needs: base allowed boot_files boot_loader complain controller expected_system free_space system tested_boot_default tools
 # shellcheck shell=sh
@@ -30,15 +31,20 @@ preflight() {
         answer new_live "$new_live"
     fi
     note_systems
+    keeps_system=no
     if [ "$secrets" = only ]; then
-        answer only_secrets yes
+        keeps_system=yes
     elif is_unchanged; then
-        [ -n "$secrets" ] || {
+        case $secrets in
+        '' | same)
             answer_unchanged
             exit 0
-        }
-        answer only_secrets yes
+            ;;
+        esac
+        # It may wait for a boot.
+        [ "$live" != "$new_live" ] || keeps_system=yes
     fi
+    [ "$keeps_system" = no ] || answer only_secrets yes
     answer previous_live "$live"
     answer previous_boot "$default"
     # The supervisor looks again, when nobody else can begin a deployment any more.
@@ -54,7 +60,9 @@ require_free_space() {
 
 # look_at_host: whether a deployment can begin on it.
 look_at_host() {
-    ! is_controller || refuse_system unproven-way-in "$from_itself"
+    # What is not tried, nobody confirms; secrets alone are tried in any case.
+    [ "$mode:$keeps_system" = boot:no ] || ! is_controller || refuse_system unproven-way-in "$from_itself"
+    [ "$keeps_system" = no ] || return 0
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
     [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
     # Its installer would write into a directory that the firmware does not know, and say that all is well.

@@ -72,7 +72,7 @@ finish() {
     local text tries
     tries=0
     # Where the undo has not done it already.
-    case $1 in refused | rolled-back | rollback-failed | interrupted) change_of_secrets back-files || : ;; esac
+    case $1 in refused | rolled-back | rollback-failed | interrupted) change_of_secrets back || : ;; esac
     # In one piece, so that a record which did not fit is seen. One that was cut off was so by a lack of memory or of processes, which mostly is
     # over soon.
     until text=$(record "$1"); do
@@ -109,7 +109,7 @@ keeps_secrets() { case $1 in committed | commit-failed | superseded) change_of_s
 # drop_marks: those of another deployment are for its own repair.
 drop_marks() {
     local leftover
-    for leftover in confirmed last-resort; do
+    for leftover in confirmed undone last-resort; do
         [ ! -e "$var_dir/open.$leftover.new" ] || rm -f "$var_dir/open.$leftover.new"
         ! is_marked "$leftover" || rm -f "$var_dir/open.$leftover"
     done

@@ -20,8 +20,9 @@ repair_others() {
     open_id=$(open_field id)
     [ -n "$open_id" ] || {
         # A power loss at the very end has left its mark, which means nobody any more.
-        rm -f "$var_dir/open.confirmed" "$var_dir/open.last-resort"
-        change_of_secrets back anybody
+        rm -f "$var_dir/open.confirmed" "$var_dir/open.undone" "$var_dir/open.last-resort"
+        change_of_secrets back anybody || :
+        [ ! -d "$var_dir/secrets.open" ]
         return
     }
     repaired=yes
@@ -86,13 +87,13 @@ repair_after_power_loss() (
             finish_commit || finish commit-failed
         else
             change_of_secrets back || :
-            case $(boot_default) in
-            "$previous_boot") if boot_back && ! runs_new; then finish interrupted; else finish commit-failed; fi ;;
-            *)
+            # What was undone had moved it, perhaps.
+            if [ "$(boot_default)" = "$previous_boot" ] || { is_marked undone && [ "$(boot_default)" = "$new" ]; }; then
+                if boot_back && ! runs_new; then finish interrupted; else finish commit-failed; fi
+            else
                 note "somebody else has made $(boot_default) the boot default meanwhile, and it stays"
                 finish superseded
-                ;;
-            esac
+            fi
         fi
     fi
     dir=$main_dir
@@ -106,7 +107,7 @@ repair_after_power_loss() (
 # secrets_after_power_loss: of a deployment that has touched nothing else; the boot has put back what was not confirmed.
 secrets_after_power_loss() {
     why power-lost "the host lost power or was rebooted during the deployment"
-    if is_marked confirmed && [ ! -e "$var_dir/secrets.open/back" ]; then
+    if is_marked confirmed; then
         finish committed
     elif change_of_secrets back; then
         finish interrupted

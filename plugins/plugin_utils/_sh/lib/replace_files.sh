@@ -3,7 +3,7 @@
 # A line of its plan: what is done (directory, put or remove), whether something was there (file or none), owner, group, mode, what the new file
 # is made of, and the path, with tabs between them.
 # sets: tab change over
-# needs: base
+# needs: base mounts
 # shellcheck shell=sh
 
 tab=$(printf '\t')
@@ -30,7 +30,14 @@ open_change() {
     rm -rf "$change.new" && mkdir -m 0700 "$change.new" || return 1
     cat "$1/program" >"$change.new/program" && cat "$1/plan" >"$change.new/plan" && cat "$1/units" >"$change.new/units" &&
         printf '%s\n' "${1##*/}" >"$change.new/id" && cat /proc/sys/kernel/random/boot_id >"$change.new/boot" &&
-        sync -f "$change.new" && mv -f "$change.new" "$change" && sync -f "$var_dir"
+        mounts_of_old >"$change.new/mounts" && sync -f "$change.new" && mv -f "$change.new" "$change" && sync -f "$var_dir"
+}
+
+# mounts_of_old: where what each directory of an old file is on is mounted, and the directory.
+mounts_of_old() {
+    sed -n "s/^[pr][^$tab]*${tab}file$tab.*$tab\(.*\)\/[^/]*\$/\1/p" "$change.new/plan" | sort -u | while IFS= read -r at; do
+        printf '%s\n' "$(mount_of "${at:-/}" place)$tab$at"
+    done
 }
 
 # make_files: all that takes room and time, before anything is replaced.
@@ -81,6 +88,11 @@ put_files_back() {
 
 # shellcheck disable=SC3013
 put_one_back() {
+    # Whoever has made a link of a directory above leads root elsewhere.
+    [ "$verb" = directory ] || [ ! -d "${path%/*}" ] || [ "$(readlink -f "${path%/*}")" = "${path%/*}" ] || {
+        theirs="$theirs $path"
+        return 0
+    }
     case $verb:$before in
     put:*)
         if [ "$path" -ef "$new" ]; then
@@ -100,14 +112,29 @@ put_one_back() {
 # shellcheck disable=SC3013
 old_one_back() {
     if [ -e "$path" ] || [ -L "$path" ]; then
-        [ ! -e "$old" ] || [ "$path" -ef "$old" ] || theirs="$theirs $path"
+        [ ! -e "$old" ] || [ "$path" -ef "$old" ] || { is_of_a_system && rm -f "$path" && ln "$old" "$path"; } || theirs="$theirs $path"
     elif [ -e "$old" ]; then
         ln "$old" "$path" || not_back="$not_back $path"
-    elif [ "$boot" = "$this_boot" ] || ! is_below_run "$path"; then
+    elif is_lost; then
         # What is not mounted is not lost.
-        if [ -d "${path%/*}" ]; then lost="$lost $path"; else not_back="$not_back $path"; fi
+        if [ -d "${path%/*}" ] || is_mount_point "$(place_of_old)"; then lost="$lost $path"; else not_back="$not_back $path"; fi
     fi
 }
+
+# is_of_a_system: a link that an activation has made; it is undone with that.
+is_of_a_system() {
+    [ -L "$path" ] || return 1
+    case $(readlink -f "$path") in /nix/store/*) return 0 ;; *) return 1 ;; esac
+}
+
+# place_of_old: where its directory was mounted.
+place_of_old() {
+    local at place
+    while IFS=$tab read -r place at; do [ "$at" != "${path%/*}" ] || printf '%s\n' "$place"; done <"$change/mounts"
+}
+
+# is_lost: nobody has the old one; what is below /run is so by a boot.
+is_lost() { [ ! -e "$path" ] && [ ! -L "$path" ] && { [ "$boot" = "$this_boot" ] || ! is_below_run "$path"; }; }
 
 is_below_run() { case $1 in /run/*) return 0 ;; *) return 1 ;; esac; }
 
@@ -122,12 +149,13 @@ tidy_change() {
     rm -rf "$over"
 }
 
-tidy_one() { [ "$verb" = directory ] || rm -f "$new" "$old" "$put"; }
+# tidy_one: one that cannot be removed keeps no other one.
+tidy_one() { [ "$verb" = directory ] || rm -f "$new" "$old" "$put" || :; }
 
 # sync_planned: each file system that has one of them, once.
 sync_planned() {
     local at
-    sed -n "s/^[pr].*$tab\(.*\)\/[^/]*\$/\1/p" "$change/plan" | sort -u | while read -r at; do
+    sed -n "s/^[pr].*$tab\(.*\)\/[^/]*\$/\1/p" "$change/plan" | sort -u | while IFS= read -r at; do
         [ ! -d "${at:-/}" ] || printf '%s\n' "$(stat -c %d "${at:-/}") ${at:-/}"
-    done | sort -u -k 1,1 | while read -r _ at; do sync -f "$at" || exit 1; done
+    done | sort -u -k 1,1 | while IFS= read -r at; do sync -f "${at#* }" || exit 1; done
 }

@@ -1,5 +1,6 @@
 # Where secrets lie that were sent for a deployment, until it has ended. Before it: $id.
 # sets: staged secrets_dir
+# facts: interpreter
 # needs: base
 # shellcheck shell=sh
 
@@ -9,9 +10,29 @@ staged=$secrets_dir/${id-}
 # drop_staged: and what is still on its way there.
 drop_staged() {
     rm -rf "$staged" "$staged".*
+    stop_dropping
     rmdir "$secrets_dir" 2>/dev/null
     return 0
 }
+
+# drop_by_itself: in ten minutes, unless their deployment has begun by then, and whoever dies. One that comes later has them sent again.
+drop_by_itself() {
+    local tries
+    tries=0
+    stop_dropping
+    # The name of the one before may not be free at once.
+    # shellcheck disable=SC2086 # the interpreter may be two words
+    until timeout -k 5 30 systemd-run --quiet --collect --no-ask-password --on-active=600 --unit="$(dropper)" --description="lets go of secrets that were sent for a deployment" \
+        -E PATH="$PATH" $interpreter -c "[ -e $run_dir/$id/settings ] || rm -rf $staged $staged.*" </dev/null 2>/dev/null; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 10 ] || return 1
+        sleep 0.2
+    done
+}
+
+dropper() { printf 'deploy-flake-secrets-drop-%s' "${staged##*/}"; }
+
+stop_dropping() { [ ! -e "/run/systemd/transient/$(dropper).timer" ] || sc stop "$(dropper).timer"; }
 
 # drop_old_secrets: of an hour ago and more, whose deployment never began or is over: their controllers were killed.
 drop_old_secrets() {

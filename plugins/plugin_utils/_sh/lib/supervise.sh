@@ -1,5 +1,5 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
-# inputs: activate_limit settle_limit confirm_limit over_ssh mode only_secrets
+# inputs: activate_limit settle_limit confirm_limit secrets_limit over_ssh mode only_secrets
 # needs: activation base check_before_switch commit complain deployed_secrets directory expected_system forget_trial health lasting_unit log process
 # needs: record repair
 # needs: reports_to_directory said soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
@@ -23,13 +23,14 @@ supervise() {
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"
     open_durably || stop_unchanged cannot-record "could not write $var_dir/open.json or the garbage collector roots in $roots (is the disk full?)"
     start_guard && guard_runs && outlast_soft_reboot || stop_unchanged no-guard "could not start $guard_unit, or write $generator"
-    ready || stop_unchanged "$code" "$complaint"
+    ready || secrets_mend_that || stop_unchanged "$code" "$complaint"
     asked_for=$mode
     [ "$only_secrets" = yes ] || check_before_switch
-    with_secrets prepare 60 || stop_unchanged "$code" "$complaint"
+    with_secrets prepare "$secrets_limit" || stop_unchanged "$code" "$complaint"
     # Somebody may have stopped it meanwhile.
     guard_runs || stop_unchanged no-guard "$guard_unit does not run any more"
     [ "$mode" = boot ] || try_live
+    [ "$mode" = test ] || secrets_outlast_boot || stop_unchanged "$code" "$complaint"
     if [ "$asked_for" = test ]; then wait_for_confirmation; else state confirmed; fi
     commit
 }
@@ -71,7 +72,7 @@ try_live() {
     # Before the call is noted: from then on their switch to this very system could not be told from ours.
     nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
     # Whatever is started from here on reads the new ones.
-    with_secrets place 60 || give_up "$code" "$complaint"
+    with_secrets place "$secrets_limit" || give_up "$code" "$complaint"
     test_status=0
     [ "$only_secrets" = yes ] || switch_live
     [ "$test_status" != 100 ] || return 0
@@ -85,6 +86,8 @@ try_live() {
     [ "$only_secrets" = yes ] || [ -s "$dir/made" ] || live_is_theirs || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
+    # Nobody confirms what is not in place.
+    with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
 }
 

@@ -1,6 +1,6 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
 # inputs: rollback_limit mode only_secrets
-# needs: base commit complain deployed_secrets directory journal manager own_unit process profile record reports_to_directory states
+# needs: base commit complain deployed_secrets directory journal manager open_marks own_unit process profile record reports_to_directory states
 # needs: switch units unit_changes ways_back whose
 # shellcheck shell=sh
 
@@ -91,7 +91,7 @@ profile_moved() {
 
 # go_forward: past the commit point; ends the deployment, or says no.
 go_forward() {
-    profile_moved && may_commit && [ ! -e "$dir/back" ] || return 1
+    profile_moved && may_commit && [ ! -e "$dir/back" ] && ! is_marked undone || return 1
     ! machine_stopping || commit_limit=20
     if finish_commit; then
         clean_up
@@ -118,16 +118,26 @@ boot_side_back() {
 # secrets_back: before the way back, which starts what reads them. In $secrets_left whether some could not be put back. Those of a system that was
 # confirmed stay with it where it stays live.
 secrets_back() {
-    local task
     secrets_left=no
     [ -d "$var_dir/secrets.open" ] || return 0
     [ "$boot:$mode" != theirs:test ] || ! was_confirmed || [ -s "$dir/rung" ] || return 0
-    task=back
-    # Nothing can be restarted any more, or nothing was.
-    [ "$mode" = test ] && ! machine_stopping || task=back-files
-    change_of_secrets "$task" || secrets_left=yes
+    # Of whatever was there before.
+    planned_paths "[pr][a-z]*.file" >"$dir/secrets-before"
+    change_of_secrets back || secrets_left=yes
     # What was restarted now was made by the new system, too.
     [ -s "$dir/rung" ] || note_invocations "$dir/invocations-new"
+}
+
+# secrets_stay: after the way back, whose activation removes what the new system's has copied there (environment.etc with a mode).
+secrets_stay() {
+    local path
+    [ -e "$dir/secrets-before" ] || return 0
+    while IFS= read -r path; do
+        [ -e "$path" ] || [ -L "$path" ] || {
+            note "the secret at $path, which was put back, is not there any more: the activation of the previous system or somebody else has removed it; deploy it again"
+            secrets_left=yes
+        }
+    done <"$dir/secrets-before"
 }
 
 # was_confirmed: from then on what is live was reached from outside.
@@ -179,6 +189,7 @@ undo_live() {
             ;;
         esac
     fi
+    [ "$mode" = boot ] || secrets_stay
     # The last look, directly before the line.
     if boot_is_theirs; then boot=theirs; fi
     if [ "$mode" != boot ] && live_is_theirs; then

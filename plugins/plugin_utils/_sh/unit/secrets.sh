@@ -1,6 +1,6 @@
 # Secrets on a host, of a deployment: program TASK STAGED|- [PATH]. It runs in the units of the deployment, with their PATH, and by itself at the
 # boot after a power loss. STAGED is where what was sent lies.
-# needs: base durable open_marks profile recorded_outcome replace_files secrets units_of_secrets
+# needs: base durable mounts open_marks profile recorded_outcome replace_files secrets units_of_secrets
 # shellcheck shell=sh
 
 main() {
@@ -21,6 +21,7 @@ main() {
     prepare) prepare ;;
     place) place ;;
     restart) restart_units ;;
+    verify) verify ;;
     # Of `back-files`, nothing can be started any more, or yet.
     keep | back | back-files) [ ! -d "$change" ] || end_either_way ;;
     at-boot) at_boot ;;
@@ -34,10 +35,18 @@ refuse_secret() {
         rm -f "$staged/plan"
         refuse "$@"
     }
+    [ "$task" != verify ] || not_in_place "the host $2"
     fail "the host $2"
 }
 
-differs() { [ "$task" != compare ] || answer secret "$1 $2 $3"; }
+differs() {
+    case $task in
+    compare) answer secret "$1 $2 $3" ;;
+    verify) not_in_place "the secret $2 is not at $3 any more as it was put there, $(in_words "$1" "$3")" ;;
+    esac
+}
+
+goes_with_boot() { [ "$task" != compare ] || answer secret_goes_with_boot "$1"; }
 
 # fail MESSAGE: for the deployment, which tells it.
 fail() {
@@ -56,18 +65,42 @@ prepare() {
         fail "could not write to $var_dir (is the disk full?)"
     }
     make_boot_unit || fail "could not write $boot_unit, which puts the secrets back after a power loss; import the NixOS module of deploy-flake (nixosModules.default) on a host whose /etc cannot be written, or is gone after a reboot"
-    make_files || fail "could not write beside ${not_done-a secret} (is the disk full, or read-only?)"
+    make_files 2>"$staged/said" || fail "could not write beside ${not_done-a secret}: $(tail -n 1 "$staged/said")"
 }
 
 place() {
     [ -d "$change" ] || return 0
-    printf '' >"$change/placed" || fail "could not write to $change (is the disk full?)"
+    # Where a switch asks for a reboot in the end, they are put in place a second time.
+    [ -e "$change/placed" ] || { note_invocations_of_units "$change/invocations" && printf '' >"$change/placed"; } || fail "could not write to $change (is the disk full?)"
     place_files || fail "could not put ${not_done-a secret} in its place, or somebody else has changed it meanwhile"
     # One that was started before now may have read an old one.
-    note_invocations_of_units
+    note_invocations_of_units "$staged/invocations"
     # What follows relies on it.
     sync_planned || fail "could not bring the secrets to the disk"
 }
+
+# verify: all that was sent is there, also what was there before; nothing but this look tells what an activation has made of it since, or of the
+# directories above it.
+verify() {
+    [ ! -d "$change" ] || each_planned is_removed "$change/plan" || not_in_place "$not_done, which was removed, is there again"
+    plan_secrets "$staged" || fail "could not write to $staged (is /run full?)"
+    [ ! -s "$staged/plan" ] || not_in_place "the copies of secrets in $var_dir are not as they were made"
+}
+
+is_removed() { [ "$verb" != remove ] || { [ ! -e "$path" ] && [ ! -L "$path" ]; }; }
+
+# in_words HOW PATH: how a secret differs.
+in_words() {
+    case $1 in
+    added) echo "it is gone" ;;
+    content) echo "it has another content" ;;
+    permissions) echo "it is of $(stat -c '%U:%G, mode %a' "$2")" ;;
+    removed) echo "it was to go, and is there" ;;
+    listed) echo "and is not in $var_dir" ;;
+    esac
+}
+
+not_in_place() { fail "$1; that is of the activation (environment.etc, a tmpfiles rule, another program for secrets) or of somebody else"; }
 
 # end_either_way: one that was begun to be put back is never kept, and one whose deployment is recorded as one that keeps it never put back, whoever
 # asks. What died before it could write that down is asked for again.
@@ -96,11 +129,19 @@ tidy_up() { drop_boot_unit && tidy_change; }
 
 # go_back: what nobody has any more cannot come back later either; that is said, and the next deployment is free to bring it.
 go_back() {
+    mark_undone || {
+        echo "could not write to $var_dir, so nothing was put back"
+        return 1
+    }
     # A disk that has no room for that has room to put them back.
     { printf '' >"$change/back"; } 2>/dev/null && sync -f "$change"
     put_files_back || {
-        echo "these secrets could not be put back; is their directory there, and its file system mounted?$not_back"
+        echo "these could not be put back:$not_back; have their file systems mounted and writable (mount, chattr -i), or give up what was there before (rm -r $change), and deploy again"
         return 1
+    }
+    [ -z "$lost" ] || {
+        lost=
+        each_planned bring_lost_one "$change/plan"
     }
     tell_theirs
     end_change || return 1
@@ -113,6 +154,12 @@ go_back() {
     }
 }
 
+# bring_lost_one: what was below /run is kept for the next boot as well, and that is back by now.
+bring_lost_one() {
+    case $before in file) is_lost && ! bring_from_store && lost="$lost $path" ;; esac
+    return 0
+}
+
 tell_theirs() { [ -z "$theirs" ] || echo "somebody else has changed these secrets meanwhile, and they stay:$theirs"; }
 
 # The unit that does at the next boot what nobody is left to do. It is there as long as a change is open; in this boot it does nothing. Of the places
@@ -122,15 +169,15 @@ boot_unit=/etc/systemd/system.attached/deploy-flake-secrets-back.service
 make_boot_unit() {
     local interpreter
     # The NixOS module has one for good.
-    [ ! -e "$profile/etc/systemd/system/deploy-flake-secrets.service" ] || return 0
+    ! brings_secrets_at_boot "$profile" || return 0
     interpreter=$(readlink -f /bin/sh)
     case $interpreter in */busybox) interpreter="$interpreter sh" ;; esac
     mkdir -p "${boot_unit%/*}/sysinit.target.wants" || return 1
     # A unit that goes with the power does nothing after it.
-    case $(stat -f -c %T "${boot_unit%/*}") in tmpfs | ramfs) return 1 ;; esac
+    ! is_gone_after_boot "${boot_unit%/*}" || return 1
     printf '%s\n' \
         "[Unit]" "Description=puts secrets back after a deployment that a power loss has interrupted" "DefaultDependencies=no" \
-        "ConditionPathExists=!${staged%/*}" "RequiresMountsFor=$var_dir $(planned_directories)" "After=local-fs.target" "Before=sysinit.target" \
+        "ConditionPathExists=!${staged%/*}" "ConditionPathExists=$change/program" "RequiresMountsFor=$var_dir $(planned_directories)" "After=local-fs.target" "Before=sysinit.target" \
         "Conflicts=shutdown.target" "Before=shutdown.target" \
         "[Service]" "Type=oneshot" "ExecStart=$interpreter $change/program at-boot -" >"$boot_unit" && chmod 0644 "$boot_unit" &&
         ln -sf "../${boot_unit##*/}" "${boot_unit%/*}/sysinit.target.wants/${boot_unit##*/}" && sync -f "${boot_unit%/*}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from unit.actions import options_of
@@ -25,6 +26,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.set
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
+SECRET = {"name": "a", "path": "/run/secrets/a", "content": "x"}
 LIMITS = Limits(health=1, check=2, activate=4, settle=8, confirm=None, commit=16, rollback=32, reboot=64)
 
 
@@ -67,7 +69,8 @@ def test_time_to_confirm_is_made_long_enough_for_a_fleet() -> None:
 
 @pytest.mark.parametrize(("name", "value", "good"), [("settle", 0, True), ("settle", -1, False), ("commit", 0, False)])
 def test_limits_are_positive(name: str, value: int, good: bool) -> None:
-    limits = replace(LIMITS, **{name: value})
+    changed: dict[str, Any] = {name: value}
+    limits = replace(LIMITS, **changed)
     if good:
         limits.for_deployment(0)
     else:
@@ -79,11 +82,25 @@ def test_limits_are_positive(name: str, value: int, good: bool) -> None:
 def test_what_follows_from_the_limits() -> None:
     limits = LIMITS.for_deployment(0)
     # The window may be extended once, and the boot loader is written four times at most.
-    assert limits.whole_run == 1 + 4 + 8 + 2 * (2 + 120) + 4 * 16 + 240 + 300
-    assert limits.undo == 3 * 32 + 3 * 16 + 240 + 300
+    assert limits.whole_run == 1 + 4 + 8 + 2 * (2 + 120) + 4 * 16 + 240
+    assert limits.undo == 3 * 32 + 3 * 16 + 240
     assert limits.check_mode == 1 + 2 + 4 + 60
     assert limits.as_inputs()["confirm"] == 120
     assert "confirm" not in LIMITS.as_inputs()
+
+
+def test_secrets_take_time_where_there_are_any() -> None:
+    """To make them, put them in place, keep or put back, each with a sync; and for the units, all at once."""
+    given = {"toplevel": NEW, "limits": {"commit": 16}}
+    without, limits, same = (
+        Settings.from_options(options_of("system_test", **given, **more)).limits.for_deployment(0)
+        for more in ({}, {"remove_other_secrets": True}, {"secrets": [SECRET]})
+    )
+    assert (without.brings_secrets, limits.brings_secrets, limits) == (False, True, same)
+    assert without.as_inputs()["secrets"] == limits.as_inputs()["secrets"] == 60 + 16
+    assert limits.whole_run - without.whole_run == 4 * (60 + 16) + 120
+    assert limits.undo - without.undo == 2 * (60 + 16) + 120
+    assert limits.unconfirmed - without.unconfirmed == limits.confirmed - without.confirmed == 2 * (2 * (60 + 16) + 120)
 
 
 def test_commit_of_a_system_that_was_booted_once_has_nothing_to_activate() -> None:

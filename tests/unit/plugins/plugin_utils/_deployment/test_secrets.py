@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -73,14 +74,69 @@ def test_sent_before_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert '"secrets": "db old"' in begin.inputs["about"]
     changed = {"name": "db", "path": "/etc/secrets/db", "change": "content"}
     gone = {"name": "old", "path": "/etc/secrets/old", "change": "removed"}
-    assert result["secrets"] == [changed | {"owner": "root", "group": "root", "mode": "0400"}, gone]
+    assert result["secrets"] == [changed | {"owner": "root", "group": "root", "mode": "0400", "lasts": True}, gone]
+    assert (sent.inputs["new"], host.warned) == (NEW, [])
     assert host.told[0] == "gets secrets: db (content), old (removed)"
+
+
+def test_those_that_a_reboot_takes_away_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, result = run(monkeypatch, "system_test", [CHANGES | {"secret_goes_with_boot": "db"}, LOOKED, WINDOW])
+    assert [change.get("lasts") for change in result["secrets"]] == [False, None]
+    assert host.warned[0].startswith(
+        "after a reboot these secrets will not be there until they are deployed again: db."
+    )
 
 
 def test_system_that_runs_already_gets_secrets_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     host, result = run(monkeypatch, "system_test", [CHANGES, ONLY, WINDOW])
-    assert "only_secrets=yes" in shlex.split(host.asked[-1].inputs["settings"])
+    # Also where the task allows one: a boot brings no secret that was put back already.
+    assert {"only_secrets=yes", "last_resort_reboot=never"} <= set(shlex.split(host.asked[-1].inputs["settings"]))
     assert result["state"] == "window"
+    host = run(monkeypatch, "system_test", [CHANGES, LOOKED, WINDOW])[0]
+    assert "last_resort_reboot=auto" in shlex.split(host.asked[-1].inputs["settings"])
+
+
+def test_those_that_are_the_same_are_looked_at_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new system may put something in their place: they wait for its deployment, if there is one."""
+    same = SAME | {"secrets_wait": "yes"}
+    for module, end in (("system_test", WINDOW), ("system_boot", COMMITTED)):
+        host, result = run(monkeypatch, module, [same, LOOKED, end])
+        look, begin = host.asked[1:]
+        assert look.inputs["secrets"] == begin.inputs["secrets"] == "same"
+        assert {"brings_secrets=yes", "only_secrets=no"} <= set(shlex.split(begin.inputs["settings"]))
+        assert result["secrets"] == []
+    host, result = run(monkeypatch, "system_test", [same, UNCHANGED, DROPPED])
+    assert (host.commands[-1], result["state"]) == ("secrets_drop", "unchanged")
+
+
+def test_secrets_alone_are_tried_also_without_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host runs and boots the system already: no boot would bring them to the units that read them."""
+    answers: list[Scripted] = [CHANGES, ONLY, WINDOW, COMMITTED | {"confirmed": "yes"}]
+    host, result = run(monkeypatch, "system_boot", answers)
+    assert host.commands == ["secrets", "preflight", "start", "confirm"]
+    look, begin, end = host.asked[1:]
+    assert (look.inputs["mode"], begin.inputs["mode"], begin.inputs["awaited"]) == ("boot", "test", "window")
+    assert look.inputs["from"] == end.inputs["from"] != ""
+    its = shlex.split(begin.inputs["settings"])
+    assert {"mode=test", "only_secrets=yes", "last_resort_reboot=never"} <= set(its)
+    assert (host.connections, result["state"]) == (["fresh", "shared"], "committed")
+    # It is to boot another system, or to boot this one at last: then they come with the boot.
+    for looked in (LOOKED, LOOKED | {"previous_boot": NEW}):
+        host, result = run(monkeypatch, "system_boot", [CHANGES, looked, COMMITTED])
+        assert {"mode=boot", "only_secrets=no"} <= set(shlex.split(host.asked[-1].inputs["settings"]))
+        assert host.connections == []
+
+
+def test_secrets_alone_need_a_way_in_that_proves_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would confirm them, and they would be undone: so none is begun."""
+    host = FakeHost([CHANGES, ONLY, DROPPED], over_ssh=False)
+    result = Runner(monkeypatch)("system_boot", host, {"secrets": SECRETS, "toplevel": NEW})
+    assert (result["reason"], host.commands) == ("unproven-way-in", ["secrets", "preflight", "secrets_drop"])
+
+
+def test_check_mode_of_secrets_alone_without_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(monkeypatch, "system_boot", [CHANGES, ONLY | {"checked": "yes"}], check_mode=True)[1]
+    assert (result["state"], result["reboot_required"]) == ("would-test", False)
 
 
 def test_nothing_is_different(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +205,15 @@ def test_sent_again_where_the_host_has_lost_them(monkeypatch: pytest.MonkeyPatch
     # Somebody else has put the same in place meanwhile.
     host, result = run(monkeypatch, "system_secrets", [CHANGES, ONLY, GONE, SAME])
     assert (result["state"], result["secrets"]) == ("unchanged", [])
+
+
+def test_command_runs_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where they are sent again."""
+    counts = {"name": "db", "path": "/etc/secrets/db", "command": ["sh", "-c", f"echo >>{tmp_path}/runs; echo one"]}
+    host = FakeHost([CHANGES, LOOKED, GONE, CHANGES, LOOKED, WINDOW])
+    Runner(monkeypatch)("system_test", host, {"secrets": [counts], "toplevel": NEW})
+    assert host.asked[0].data == host.asked[3].data == b"one\n"
+    assert (tmp_path / "runs").read_text() == "\n"
 
 
 def test_deployment_without_secrets_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:

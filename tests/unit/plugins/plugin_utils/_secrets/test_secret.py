@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -35,6 +36,14 @@ def secrets(*given: dict[str, Any]) -> tuple[Secret, ...]:
     return secrets_from_option(options_of("system_secrets", secrets=list(given))["secrets"])
 
 
+def test_command_that_leaves_something_behind() -> None:
+    """It holds the pipes open, as ssh's master does, and the secret was printed all the same."""
+    began = time.monotonic()
+    given = {"name": "db", "path": "/run/x", "command": ["sh", "-c", "printf secret; sleep 30 & printf s"]}
+    assert read_all(secrets(given))[0].content == b"secrets"
+    assert time.monotonic() - began < 10
+
+
 def test_line_for_the_host() -> None:
     more = {"owner": "app", "group": 0, "mode": "0440", "restart_units": ["a.service", "b@c.service"]}
     (found,) = secrets(GOOD | more | {"reload_units": ["d.service"]})
@@ -61,7 +70,10 @@ def test_line_for_the_host() -> None:
         ({"path": "/run/secrets/"}, "must be absolute"),
         ({"path": "/run/secrets/a\tb"}, "a control character or a backslash"),
         ({"path": "/run/secrets/a\\b"}, "a control character or a backslash"),
-        ({"path": f"/run/secrets/{'x' * 221}"}, "longer than 220 bytes"),
+        ({"path": f"/run/secrets/{'x' * 221}"}, "a name of more than 220 bytes"),
+        ({"path": f"/run/{'x' * 221}/db"}, "a name of more than 220 bytes"),
+        ({"path": "/run" + f"/{'x' * 200}" * 15}, "or more than 3000"),
+        ({"path": "/run/secrets/.db.deploy-flake-old"}, "as what a deployment makes beside others does"),
         ({"path": "/nix/store/x"}, "nothing below /nix is for secrets"),
         ({"path": "/run/deploy-flake/x"}, "nothing below /run/deploy-flake is for secrets"),
         ({"path": "/var/lib/deploy-flake/secrets/x"}, "nothing below /var/lib/deploy-flake is for secrets"),
@@ -71,6 +83,7 @@ def test_line_for_the_host() -> None:
         ({"mode": "u=r"}, "three octal digits in quotes"),
         ({"mode": "4755"}, "three octal digits in quotes"),
         ({"restart_units": ["nginx"]}, "which is no unit"),
+        ({"restart_units": ["app@.service"]}, "which is a template"),
         ({"restart_units": ["--now.service"]}, "which is no unit"),
         ({"reload_units": ["a b.service"]}, "which is no unit"),
     ],

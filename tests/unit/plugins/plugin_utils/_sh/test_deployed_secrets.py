@@ -35,28 +35,88 @@ def test_staged_secrets_that_are_gone(shell: list[str], tmp_path: Path, task: st
 
 @every_shell
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("code", "failed", "goes_on"),
     [
-        ("", "placed"),
-        ("echo id1 >secrets.open/id", "secrets: its secrets are not in their places"),
-        ("echo id1 >secrets.open/id && touch secrets.open/placed", "placed"),
-        ("echo id2 >secrets.open/id && touch secrets.open/placed", "secrets: its secrets are not in their places"),
+        ("units-failed-before", "a.service", True),
+        ("units-failed-before", "a.service b.service", True),
+        ("units-failed-before", "a.service c.service", False),
+        # It is only reloaded.
+        ("units-failed-before", "d.service", False),
+        ("not-up", "a.service", False),
     ],
 )
-def test_nothing_is_confirmed_before_they_are_in_place(
-    shell: list[str], tmp_path: Path, change: str, said: str
+def test_units_that_have_failed_for_want_of_a_secret(
+    shell: list[str], tmp_path: Path, code: str, failed: str, goes_on: bool
 ) -> None:
-    if change:
-        (tmp_path / "secrets.open").mkdir()
-        subprocess.run(["sh", "-c", change], cwd=tmp_path, check=True)
-    text = 'secrets_are_placed && echo placed || echo "$code: $complaint"'
-    assert says(shell, tmp_path, text).startswith(said)
+    (tmp_path / "id1").mkdir()
+    (tmp_path / "id1/units").write_text("restart:b.service\nrestart:a.service\nreload:d.service\n")
+    (tmp_path / "failed").write_text(failed.replace(" ", "\n") + "\n")
+    text = f"code={code}; secrets_mend_that && echo goes on"
+    assert ("goes on" in says(shell, tmp_path, f"{text} || :")) == goes_on
+    assert (tmp_path / "failed").read_text() == ("" if goes_on else failed.replace(" ", "\n") + "\n")
+    (tmp_path / "failed").write_text(failed)
+    assert says(shell, tmp_path, f"brings_secrets=no; {text} || :") == ""
 
 
-def test_where_that_is_looked_at() -> None:
-    """Before the mark which says that it was confirmed, and before the supervisor is started."""
-    commit = script("lib/commit")
-    assert commit.index("secrets_are_placed ||") < commit.index("mark_open confirmed ||")
+@every_shell
+def test_what_is_not_in_place_any_more(shell: list[str], tmp_path: Path) -> None:
+    """Path and reason are those that the secrets' own program has found."""
+    (tmp_path / "id1").mkdir()
+    (tmp_path / "id1/program").write_text('echo "$1: x is gone" >"$2/complaint"; exit 1\n')
+    said = says(shell, tmp_path, 'limited() { shift; "$@"; }; with_secrets verify 60 || echo "$code: $complaint"')
+    assert said == "secrets: verify: x is gone\n"
+
+
+LOOKS = """
+for name in boot_files ask_loader is_generation try_loader begin_call logged end_call finish_commit finish state; do
+    eval "$name() { echo $name \\"\\$1\\"; }"
+done
+may_commit() { :; }
+still_healthy() { :; }
+boot_default() { echo new; }
+give_up() { echo "gives up $1"; exit; }
+mark_open() { echo "marks $1"; }
+with_secrets() { echo "$1"; turn=$((turn + 1)); complaint=x code=secrets; [ "$turn" != "$fails" ]; }
+id=id1 new=new commit_limit=1 secrets_limit=1 loader=grub turn=0 dir=/x status=0 profile=/x
+commit
+"""
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("mode=test only_secrets=yes fails=0", ["verify", "marks confirmed", "finish committed"]),
+        ("mode=test only_secrets=yes fails=1", ["verify", "gives up secrets"]),
+        ("mode=test only_secrets=no fails=1", ["verify", "gives up secrets"]),
+        ("mode=boot only_secrets=no fails=2", ["place", "verify", "gives up secrets"]),
+        # The last moment in which all of it can still be undone.
+        (
+            "mode=test only_secrets=no fails=2",
+            [
+                "verify",
+                "boot_files /x/boot-files",
+                "marks confirmed",
+                "ask_loader",
+                "state commit-profile",
+                "verify",
+                "gives up secrets",
+            ],
+        ),
+    ],
+)
+def test_nothing_is_committed_before_all_are_in_place(shell: list[str], inputs: str, said: list[str]) -> None:
+    """Looked at before the mark which says that it was confirmed, and before the profile is moved."""
+    found = printed(shell, f"{of('lib/commit', 'commit')}{inputs}\n{LOOKS}").splitlines()
+    assert [line.strip() for line in found] == said
+
+
+def test_nobody_is_asked_to_confirm_what_is_not_in_place() -> None:
+    """After the activation, before the window: a fleet would be divided by what is found only then."""
+    supervise = script("lib/supervise")
+    live = supervise.partition("try_live() {")[2].partition("\n}\n")[0]
+    assert live.index("switch_live") < live.index("with_secrets restart") < live.index("with_secrets verify")
+    assert "give_up" in live[live.index("with_secrets verify") :].partition("\n")[0]
 
 
 @every_shell
@@ -72,7 +132,8 @@ def test_where_that_is_looked_at() -> None:
         ("program not-sure current", True),
     ],
 )
-def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str, there: bool) -> None:
+@pytest.mark.parametrize("secrets", ["yes", "same"])
+def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str, there: bool, secrets: str) -> None:
     for name in files.split():
         (tmp_path / name).touch()
     function = script("command/start").partition("refuse_if_switched() {")[2].partition("\n}\n")[0]
@@ -81,7 +142,8 @@ def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str,
         note_systems() {{ live=a default=a; }}
         answer() {{ echo "$1 $2"; }}
         refuse() {{ echo "refuses $1" && exit; }}
-        mode=test new=b new_live=b seen_live=a seen_boot=a secrets=yes
+        mode=test new=b new_live=b seen_live=a seen_boot=a secrets={secrets}
+        is_unchanged() {{ return 1; }}
         dir={tmp_path}/dir staged={tmp_path} run_dir={tmp_path} var_dir={tmp_path}
         refuse_if_switched() {{ {function}
         }}
@@ -103,6 +165,87 @@ def printed(shell: list[str], text: str) -> str:
 
 
 @every_shell
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("secrets=yes mode=test default=new live=new", ["only_secrets", "begins"]),
+        ("secrets=yes mode=boot default=new live=new", ["only_secrets", "begins"]),
+        # It was made the boot default without a test, and waits for a boot, which brings them.
+        ("secrets=yes mode=boot default=new live=old", ["looks on", "begins"]),
+        ("secrets=yes mode=test default=new live=old", ["looks on", "begins"]),
+        ("secrets=yes mode=boot default=old live=new", ["looks on", "begins"]),
+        ("secrets=only mode=test default=old live=new", ["only_secrets", "begins"]),
+        ("secrets= mode=boot default=new live=old", ["unchanged"]),
+        ("secrets= mode=test default=new live=new", ["unchanged"]),
+        ("secrets=same mode=test default=new live=new", ["unchanged"]),
+        ("secrets=same mode=test default=old live=new", ["looks on", "begins"]),
+        # Who deploys is this machine: nobody would confirm from outside.
+        ("secrets=yes mode=boot default=new live=new from=here", ["only_secrets", "refuses unproven-way-in"]),
+        ("secrets=yes mode=boot default=new live=old from=here", ["looks on", "begins"]),
+        ("secrets=yes mode=test default=old live=old from=here", ["refuses unproven-way-in"]),
+    ],
+)
+def test_when_nothing_but_secrets_is_to_change(shell: list[str], inputs: str, said: list[str]) -> None:
+    """Only of a system that runs and boots; and then the boot side is not looked at, which stays as it is."""
+    text = (
+        of("lib/preflight", "preflight")
+        + of("lib/preflight", "look_at_host")
+        + of("lib/system", "is_unchanged")
+        + """
+        readlink() { echo new; }
+        answer() { case $1 in only_secrets) echo "$1" ;; esac; }
+        answer_unchanged() { echo unchanged; }
+        note_systems() { :; }
+        look_at_system() { :; }
+        loader_names() { :; }
+        as_expected() { :; }
+        ask_loader() { echo looks on; }
+        require_free_space() { :; }
+        boot_files_fit() { :; }
+        tested_boot_default() { :; }
+        is_controller() { [ -n "$from" ]; }
+        refuse_system() { echo "refuses $1" && exit; }
+        new=new just_built=yes from= var_dir=/x run_dir=/x loader_lacks= need_nix_kib=0 need_boot_kib=
+    """
+        + f"{inputs}\npreflight && look_at_host && echo begins\n"
+    )
+    assert printed(shell, text).splitlines() == said
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("plan", "module", "said"),
+    [
+        ("put\tnone\t0\t0\t400\t/x\t/run/secrets/a b\n", False, "takes away what is below /run: /run/secrets/a b;"),
+        ("put\tnone\t0\t0\t400\t/x\t/run/secrets/a b\n", True, "lasts"),
+        ("put\tnone\t0\t0\t400\t/run/deploy-flake-secrets/x\t/etc/secrets/run/x\n", False, "lasts"),
+        ("remove\tfile\t0\t0\t400\t-\t/run/secrets/x\n", False, "lasts"),
+        ("", False, "lasts"),
+    ],
+)
+def test_secrets_that_the_boot_would_take_away(
+    shell: list[str], tmp_path: Path, plan: str, module: bool, said: str
+) -> None:
+    """Where the boot is what brings them to the units; the module of the system that is booted puts them there."""
+    (tmp_path / "secrets.open").mkdir()
+    (tmp_path / "secrets.open/plan").write_text(plan)
+    units = tmp_path / "new/etc/systemd/system"
+    units.mkdir(parents=True)
+    if module:
+        (units / "deploy-flake-secrets.service").touch()
+    found = says(shell, tmp_path, f"new={tmp_path}/new\nsecrets_outlast_boot && echo lasts || echo $complaint")
+    assert said in found
+    assert "lasts" in says(shell, tmp_path, "brings_secrets=no new=/x; secrets_outlast_boot && echo lasts")
+
+
+def test_where_that_is_asked() -> None:
+    """As soon as it is clear that the system is not tried, also by its own switch-to-configuration."""
+    supervise = script("lib/supervise").partition("supervise() {")[2].partition("\n}\n")[0]
+    after = supervise.partition("|| try_live\n")[2]
+    assert after.startswith('[ "$mode" = test ] || secrets_outlast_boot || stop_unchanged')
+
+
+@every_shell
 @pytest.mark.parametrize(("secrets", "new"), [("only", "/now"), ("yes", "/then"), ("", "/then")])
 def test_secrets_alone_are_for_what_runs(shell: list[str], secrets: str, new: str) -> None:
     text = (
@@ -121,6 +264,33 @@ def test_secrets_alone_are_for_what_runs(shell: list[str], secrets: str, new: st
 
 @every_shell
 @pytest.mark.parametrize(
+    ("mode", "live", "default", "keeps"),
+    [
+        ("test", "/new", "/new", True),
+        ("test", "/old", "/new", False),
+        ("boot", "/new", "/new", True),
+        # It waits for a boot, and gets them as a whole deployment does.
+        ("boot", "/old", "/new", False),
+        ("boot", "/new", "/old", False),
+    ],
+)
+def test_system_that_is_kept(shell: list[str], tmp_path: Path, mode: str, live: str, default: str, keeps: bool) -> None:
+    text = (
+        of("lib/preflight", "preflight")
+        + of("lib/system", "is_unchanged")
+        + f"""
+        answer() {{ echo "$*"; }}
+        for name in look_at_system as_expected loader_names; do eval "$name() {{ :; }}"; done
+        note_systems() {{ live={live} default={default}; }}
+        mode={mode} new=/new secrets=yes just_built=yes var_dir={tmp_path} run_dir={tmp_path}
+        preflight
+    """
+    )
+    assert ("only_secrets yes" in printed(shell, text).splitlines()) == keeps
+
+
+@every_shell
+@pytest.mark.parametrize(
     ("only", "live", "verifies", "said"),
     [
         ("yes", "/before", "true", "verified yes\nends rolled-back\n"),
@@ -135,6 +305,7 @@ def test_undo_of_secrets_alone_activates_nothing(
 ) -> None:
     text = (
         of("lib/undo", "only_secrets_went_back")
+        + of("lib/undo", "secrets_stay")
         + of("lib/undo", "undo_live")
         + f"""
         readlink() {{ echo {live}; }}
@@ -153,33 +324,161 @@ def test_undo_of_secrets_alone_activates_nothing(
 
 
 @every_shell
+@pytest.mark.parametrize(("does", "gone"), [(":", False), ("rm key", True), ("ln -sf /etc/passwd key", False)])
+def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path, does: str, gone: bool) -> None:
+    """Its activation removes what the new system's has copied there, whatever it is by then."""
+    (tmp_path / "secrets.open").mkdir()
+    plan = [
+        f"put\tfile\t0\t0\t400\t/x\t{tmp_path}/key",
+        f"put\tnone\t0\t0\t400\t/x\t{tmp_path}/new one",
+        f"directory\tnone\t0\t0\t0755\t-\t{tmp_path}/d",
+    ]
+    (tmp_path / "secrets.open/plan").write_text("".join(f"{line}\n" for line in plan))
+    (tmp_path / "key").touch()
+    text = (
+        of("lib/undo", "secrets_back")
+        + of("lib/deployed_secrets", "planned_paths")
+        + of("lib/undo", "secrets_stay")
+        + of("lib/undo", "undo_live")
+        + f"""
+        change_of_secrets() {{ echo "goes $1" && rm -r secrets.open; }}
+        only_secrets_went_back() {{ return 1; }}
+        go_back() {{ {does}; way=test verified=yes; }}
+        note() {{ echo "$1"; }}
+        end_as() {{ echo "ends $1"; }}
+        for name in note_invocations failed_units unit_journals; do eval "$name() {{ :; }}"; done
+        for name in boot_is_theirs live_is_theirs was_confirmed machine_stopping; do
+            eval "$name() {{ return 1; }}"
+        done
+        mode=test only_secrets=no boot=kept dir=. var_dir=.
+        cd {tmp_path}
+        secrets_back
+        undo_live
+    """
+    )
+    said = printed(shell, text)
+    assert said.endswith(f"ends {'rollback-failed' if gone else 'rolled-back'}\n")
+    assert (f"the secret at {tmp_path}/key, which was put back, is not there" in said) == gone
+    assert "new one" not in said
+
+
+@every_shell
 @pytest.mark.parametrize(
-    ("marked", "begun_back", "goes_back", "said"),
+    ("mark", "goes_back", "said"),
     [
-        (True, False, "true", "finishes committed\n"),
-        (True, True, "true", "goes back\nfinishes interrupted\n"),
-        (False, False, "true", "goes back\nfinishes interrupted\n"),
-        (False, False, "false", "goes back\nfinishes rollback-failed\n"),
+        ("confirmed", "true", "finishes committed\n"),
+        ("undone", "true", "goes back\nfinishes interrupted\n"),
+        ("", "true", "goes back\nfinishes interrupted\n"),
+        ("", "false", "goes back\nfinishes rollback-failed\n"),
     ],
 )
 def test_power_cut_in_a_deployment_of_secrets_alone(
-    shell: list[str], tmp_path: Path, marked: bool, begun_back: bool, goes_back: str, said: str
+    shell: list[str], tmp_path: Path, mark: str, goes_back: str, said: str
 ) -> None:
-    """It has touched neither profile nor boot loader, so a repair does neither."""
-    (tmp_path / "secrets.open").mkdir()
-    if begun_back:
-        (tmp_path / "secrets.open/back").touch()
+    """It has touched neither profile nor boot loader, so a repair does neither. The mark alone decides."""
+    if mark:
+        (tmp_path / f"open.{mark}").write_text("id1\n")
     text = (
-        of("lib/repair", "secrets_after_power_loss")
+        join("lib/open_marks")
+        + of("lib/repair", "secrets_after_power_loss")
         + f"""
         why() {{ :; }}
-        is_marked() {{ {"true" if marked else "false"}; }}
         change_of_secrets() {{ echo goes "$1"; {goes_back}; }}
         finish() {{ echo finishes "$1"; }}
-        var_dir={tmp_path}
+        var_dir={tmp_path} id=id1
         secrets_after_power_loss
     """
     )
     assert printed(shell, text) == said
     repair = script("lib/repair")
     assert repair.index("open_field only_secrets") < repair.index("if forward_after_power_loss")
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("mark", "default", "said"),
+    [
+        ("confirmed", "new", ["commits"]),
+        # The loader would start it.
+        ("confirmed", "old", ["commits"]),
+        # Its secrets were put back at the boot, or in an undo: it must not come true once more with the old ones.
+        ("undone", "new", ["back", "boot back", "ends interrupted"]),
+        ("undone", "old", ["back", "boot back", "ends interrupted"]),
+        ("undone", "theirs", ["back", "ends superseded"]),
+        # Whoever has made it the boot default, it was not this deployment.
+        ("", "new", ["back", "ends superseded"]),
+        ("", "old", ["back", "boot back", "ends interrupted"]),
+    ],
+)
+def test_power_cut_in_a_deployment_with_secrets(
+    shell: list[str], tmp_path: Path, mark: str, default: str, said: list[str]
+) -> None:
+    fields = {"id": "id1", "new": "new", "previous_boot": "old", "previous_live": "old"}
+    record = ",\n".join(f'"{name}": "{value}"' for name, value in fields.items())
+    (tmp_path / "open.json").write_text(f"{{\n{record}\n}}\n")
+    if mark:
+        (tmp_path / f"open.{mark}").write_text("id1\n")
+    text = f"""{join("lib/repair")}
+        cd {tmp_path}
+        for name in open_log note_links note why begin_call end_call is_final; do eval "$name() {{ :; }}"; done
+        boot_default() {{ echo "$default"; }}
+        logged() {{ default=new; }}
+        loader_names() {{ [ {mark or "no"} = confirmed ]; }}
+        runs_new() {{ return 1; }}
+        recorded_outcome() {{ :; }}
+        change_of_secrets() {{ echo "$1"; }}
+        boot_back() {{ echo boot back; }}
+        finish_commit() {{ echo commits; }}
+        finish() {{ echo "ends $1"; }}
+        dir=. var_dir=. id=id2 open_id=id1 default={default} commit_limit=1
+        repair_after_power_loss
+    """
+    assert printed(shell, text).splitlines() == said
+
+
+@every_shell
+@pytest.mark.parametrize(("mark", "forward"), [("confirmed", True), ("undone", False)])
+def test_undo_that_begins_again_does_not_go_forward(shell: list[str], tmp_path: Path, mark: str, forward: bool) -> None:
+    (tmp_path / f"open.{mark}").write_text("id1\n")
+    text = (
+        join("lib/open_marks")
+        + of("lib/undo", "go_forward")
+        + f"""
+        for name in profile_moved may_commit finish_commit clean_up; do eval "$name() {{ :; }}"; done
+        machine_stopping() {{ return 1; }}
+        var_dir={tmp_path} dir={tmp_path} id=id1
+        go_forward && echo goes forward
+        :
+    """
+    )
+    assert printed(shell, text) == ("goes forward\n" if forward else "")
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("stopping", "task", "asked"),
+    [(False, "back", "back"), (True, "back", "back-files"), (False, "keep", "keep"), (True, "keep", "keep")],
+)
+def test_units_are_asked_wherever_they_can_be(
+    shell: list[str], tmp_path: Path, stopping: bool, task: str, asked: str
+) -> None:
+    """Also where nothing was activated in the end: what restarts by itself meanwhile has read the new ones."""
+    (tmp_path / "secrets.open").mkdir()
+    (tmp_path / "secrets.open/id").write_text("id1\n")
+    (tmp_path / "secrets.open/program").write_text('echo "$1" >asked\n')
+    text = f"""
+        cd {tmp_path}
+        machine_stopping() {{ {"true" if stopping else "false"}; }}
+        limited() {{ shift; "$@"; }}
+        secrets_limit=1
+        change_of_secrets {task} && cat asked
+    """
+    assert says(shell, tmp_path, text) == f"{asked}\n"
+
+
+def test_who_puts_back_leaves_that_to_it() -> None:
+    """Whether units can be asked is found out in one place."""
+    for name in ("lib/undo", "lib/record", "lib/repair"):
+        text = script(name)
+        assert "change_of_secrets back" in text
+        assert "back-files" not in text

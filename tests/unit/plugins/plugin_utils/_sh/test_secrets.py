@@ -26,16 +26,23 @@ every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(S
 NIX = Path(__file__).parents[5] / "nix"
 # systemd, as far as it is asked: a unit is what stands in its file.
 SYSTEMCTL = """
-timeout() { shift 3; "$@"; }
+timeout() { shift 3 && [ "$1" = systemd-run ] || "$@"; }
 systemctl() {
     [ "$1" != --no-pager ] || shift
     case $1 in
     show) for last; do :; done; cat "ROOT/units/$last" 2>/dev/null || echo LoadState=not-found ;;
     *)
         verb=$1 && shift 2
-        for last; do echo "$verb $last" >>ROOT/asked; ! grep -q broken "ROOT/units/$last" || verb=broken; done
-        echo once >>ROOT/calls
-        [ "$verb" != broken ]
+        for last; do :; done
+        [ "$verb" != reset-failed ] || return 0
+        echo "$verb $last" >>ROOT/asked
+        mkdir -p ROOT/run/systemd/units
+        [ "$verb" = reload ] || ln -sfn "by $verb" "ROOT/run/systemd/units/invocation:$last"
+        # One that hangs until the other ones were asked as well.
+        until ! grep -q hangs "ROOT/units/$last" || grep -q "$(sed -n 's/^hangs //p' "ROOT/units/$last")" ROOT/asked; do
+            sleep 0.1
+        done
+        ! grep -q broken "ROOT/units/$last"
         ;;
     esac
 }
@@ -45,6 +52,8 @@ systemctl() {
 class Sandbox:
     """A host's directories, and the program of secrets as it would find them."""
 
+    aside = ("run/deploy-flake-secrets/id1", "units", "nix", "mountinfo")
+
     def __init__(self, shell: list[str], root: Path) -> None:
         self.shell = shell
         self.root = root
@@ -52,12 +61,37 @@ class Sandbox:
             (root / name).mkdir(parents=True)
         (root / "var/deploy-flake").chmod(0o700)
         self.staged = root / "run/deploy-flake-secrets/id1"
+        self.system("with-the-module", "deploy-flake-secrets.service")
+        self.system("without", "other.service")
+        self.path("run/current-system").symlink_to(self.path("nix/store/with-the-module"))
+        self.mounts("/ ext4 rw")
+
+    def system(self, name: str, unit: str) -> Path:
+        """A system with one unit."""
+        made = self.path(f"nix/store/{name}")
+        (made / "etc/systemd/system").mkdir(parents=True)
+        (made / "etc/systemd/system" / unit).touch()
+        return made
+
+    def mounts(self, *lines: str) -> None:
+        """What is mounted there, with kind and options."""
+        words = [line.split(" ") for line in lines]
+        text = "".join(f"36 35 0:{n} / {at} rw shared:1 - {kind} x {how}\n" for n, (at, kind, how) in enumerate(words))
+        self.path("mountinfo").write_text(text)
 
     def of(self, text: str) -> str:
         """A script that knows these directories in the place of the host's."""
-        for name in ("/run/deploy-flake", "/run/systemd", "/etc/systemd", "/nix/var", "/run/booted-system"):
-            text = text.replace(name, f"{self.root}{name}")
+        for name in (
+            "/run/deploy-flake",
+            "/run/systemd",
+            "=/etc/systemd",
+            "/nix/var",
+            "/run/booted-system",
+            "/run/current-system",
+        ):
+            text = text.replace(name, f"={self.root}{name[1:]}" if name.startswith("=") else f"{self.root}{name}")
         text = text.replace("/var/lib/deploy-flake", f"{self.root}/var/deploy-flake")
+        text = text.replace("/proc/self/mountinfo", f"{self.root}/mountinfo")
         # Its own directory is not root's alone all the way up.
         text = text.replace("/run/*)", f"{self.root}/run/*)").replace('[ -n "$at" ] || break', "break")
         text = text.replace('"$(stat -f -c %T "$secrets_dir")" = tmpfs', "1 = 1")
@@ -88,6 +122,7 @@ class Sandbox:
             "secrets": "".join(f"{line}\n" for line in lines),
             "others": others,
             "stays": stays,
+            "new": str(self.path(f"nix/store/{more.get('new', 'with-the-module')}")),
             "program": "PROGRAM",
         }
         text = self.of(command("secrets", inputs)).replace("PROGRAM", shlex.quote(self.of(program("secrets"))))
@@ -116,7 +151,7 @@ class Sandbox:
         return {
             str(file.relative_to(self.root)): f"{file.stat().st_mode & 0o7777:o} {file.read_text()}"
             for file in sorted(self.root.rglob("*"))
-            if file.is_file() and not file.is_relative_to(self.staged) and not file.is_relative_to(self.root / "units")
+            if file.is_file() and not any(file.is_relative_to(self.root / each) for each in self.aside)
         }
 
 
@@ -132,8 +167,10 @@ PLACED = {"etc/secrets/db": "400 one\n", "run/secrets/token": "400 t'o$k`en"}
 STORED = {"var/deploy-flake/secrets/content/token": "400 t'o$k`en"}
 
 
-def placed(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = FIRST, others: str = "keep") -> dict[str, str]:
-    sandbox.send(secrets, others)
+def placed(
+    sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = FIRST, others: str = "keep", new: str = "with-the-module"
+) -> dict[str, str]:
+    sandbox.send(secrets, others, new=new)
     for task in ("prepare", "place", "restart", "keep"):
         sandbox.does(task)
     return sandbox.files()
@@ -364,6 +401,99 @@ def test_what_somebody_else_has_changed_meanwhile_stays(sandbox: Sandbox) -> Non
     assert "somebody else has changed it" in (sandbox.staged / "complaint").read_text()
 
 
+def begun(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = SECOND, others: str = "keep") -> None:
+    """A deployment that has put them in place, in the place of others."""
+    placed(sandbox)
+    sandbox.send(secrets, others)
+    sandbox.does("prepare")
+    sandbox.does("place")
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ("rm etc/secrets/db", "etc/secrets/db any more as it was put there, it is gone"),
+        ("rm run/secrets/token", "run/secrets/token any more as it was put there, it is gone"),
+        ("ln -sf /etc/passwd etc/secrets/db", "etc/secrets/db that is no regular file"),
+        ("cp etc/secrets/db x && echo x >x && mv x etc/secrets/db", "it has another content"),
+        ("echo more >>etc/secrets/db", "it has another content"),
+        ("chmod 644 etc/secrets/db", "it is of root:root, mode 644"),
+        ("chown 65534 etc/secrets/db", "mode 400"),
+        ("chown 65534 etc/secrets", "etc/secrets, in which others than root can write"),
+        ("chmod 1777 etc/secrets", "etc/secrets, in which others than root can write"),
+        ("mv etc/secrets etc/x && ln -s x etc/secrets", "a link in"),
+        ("rm -r etc/secrets", "etc/secrets/db any more as it was put there, it is gone"),
+        # What this deployment has not touched is asked for all the same.
+        ("rm run/secrets/same", "run/secrets/same any more as it was put there, it is gone"),
+        ("echo x >run/secrets/gone", "run/secrets/gone, which was removed, is there again"),
+        ("ln -s x run/secrets/gone", "run/secrets/gone, which was removed, is there again"),
+        ("rm var/deploy-flake/secrets/list", "is not in"),
+        ("rm var/deploy-flake/secrets/content/token", "is not in"),
+    ],
+)
+def test_what_is_not_in_its_place_any_more_is_told(sandbox: Sandbox, made: str, words: str) -> None:
+    """An activation, tmpfiles or somebody else did that, and nothing of it may be called a success."""
+    same = {"same": ("run/secrets/same", "same")}
+    placed(sandbox, {**FIRST, **same, "gone": ("run/secrets/gone", "x")})
+    sandbox.send({**SECOND, **same}, "remove")
+    sandbox.does("prepare")
+    sandbox.does("place")
+    sandbox.does("restart")
+    sandbox.does("verify")
+    subprocess.run(["sh", "-c", made], cwd=sandbox.root, check=True)
+    assert sandbox.does("verify", check=False).returncode == 1
+    told = (sandbox.staged / "complaint").read_text()
+    assert words in told
+    assert "environment.etc" in told
+    # Nothing of what it looks at is what the rest of it works with.
+    assert sandbox.path("var/deploy-flake/secrets.open").exists()
+
+
+@every_shell
+@pytest.mark.parametrize("why", ["another", "new"])
+def test_what_was_the_same_before_is_looked_at_too(sandbox: Sandbox, why: str) -> None:
+    """They wait for a deployment that has to look again in its turn, and for one that brings another system."""
+    placed(sandbox)
+    if why == "another":
+        sandbox.path("var/deploy-flake/open.json").touch()
+        assert sandbox.send(FIRST).get("secrets_not_sure") == "yes"
+    else:
+        assert sandbox.send(FIRST).get("secrets_wait") == ""
+        assert not sandbox.staged.exists()
+        assert sandbox.send(FIRST, new="other", stays="no").get("secrets_wait") == ""
+        assert not sandbox.staged.exists()
+        # Whoever sends none has none to look at.
+        assert sandbox.send({}, new="other").get("secrets_wait") == ""
+        sandbox.system("other", "deploy-flake-secrets.service")
+        said = sandbox.send(FIRST, new="other")
+        assert (said.all("secret"), said.get("secrets_wait")) == ([], "yes")
+    for task in ("prepare", "place", "restart", "verify"):
+        sandbox.does(task)
+    sandbox.path("etc/secrets/db").unlink()
+    assert sandbox.does("verify", check=False).returncode == 1
+
+
+@every_shell
+@pytest.mark.parametrize("whose", ["nix/store/etc", "elsewhere"])
+def test_link_that_an_activation_has_made_there(sandbox: Sandbox, whose: str) -> None:
+    """It would go with its system, and the old secret would be gone for good."""
+    begun(sandbox)
+    before = PLACED | STORED
+    leads_to = sandbox.path(whose)
+    leads_to.mkdir(parents=True)
+    at = sandbox.staged / "program"
+    at.write_text(at.read_text().replace("/nix/store/*)", f"{sandbox.root}/nix/store/*)"))
+    etc = sandbox.path("etc/secrets/db")
+    etc.unlink()
+    etc.symlink_to(leads_to)
+    assert (str(etc) in sandbox.does("back").stdout) == etc.is_symlink() == (whose == "elsewhere")
+    if whose == "elsewhere":
+        etc.unlink()
+        before = {name: text for name, text in before.items() if name != "etc/secrets/db"}
+    assert without_list(sandbox.files()) == before
+
+
 @every_shell
 @pytest.mark.parametrize("back", ["back", "back-files", "at-boot"])
 def test_new_one_that_somebody_has_removed_meanwhile(sandbox: Sandbox, back: str) -> None:
@@ -387,17 +517,67 @@ def test_what_nobody_has_any_more(sandbox: Sandbox) -> None:
     sandbox.does("prepare")
     sandbox.does("place")
     etc = sandbox.path("etc/secrets")
-    # A directory that is not there may be mounted later.
     etc.rename(f"{etc}-elsewhere")
-    done = sandbox.does("back", "-", check=False)
-    assert (done.returncode, f"its file system mounted? {etc}/db" in done.stdout) == (1, True)
-    assert sandbox.path("var/deploy-flake/secrets.open").exists()
-    etc.mkdir(0o755)
     done = sandbox.does("back", "-", check=False)
     assert (done.returncode, f"somebody else has removed them: {etc}/db" in done.stdout) == (1, True)
     assert not sandbox.path("var/deploy-flake/secrets.open").exists()
     assert sandbox.path("run/secrets/token").read_text() == FIRST["token"][1]
     assert placed(sandbox)["etc/secrets/db"] == PLACED["etc/secrets/db"]
+
+
+@every_shell
+def test_what_is_not_mounted_is_not_lost(sandbox: Sandbox) -> None:
+    etc, others = sandbox.path("etc/secrets"), sandbox.path("not-mounted")
+    before = placed(sandbox)
+    sandbox.mounts("/ ext4 rw", f"{etc} ext4 rw")
+    sandbox.send(SECOND)
+    sandbox.does("prepare")
+    sandbox.does("place")
+    etc.rename(others)
+    sandbox.mounts("/ ext4 rw")
+    done = sandbox.does("back", "-", check=False)
+    assert (done.returncode, f"could not be put back: {etc}/db; have their file systems" in done.stdout) == (1, True)
+    assert sandbox.path("var/deploy-flake/secrets.open").exists()
+    others.rename(etc)
+    sandbox.does("back", "-")
+    assert sandbox.files() == before
+
+
+@every_shell
+def test_links_above_are_not_followed(sandbox: Sandbox) -> None:
+    """Neither where one is to go, nor on the way back: whoever has made one leads root to a file of their choice."""
+    placed(sandbox)
+    etc = sandbox.path("etc/secrets")
+    theirs = sandbox.path("etc/theirs")
+    theirs.mkdir()
+    (theirs / "db").write_text("theirs")
+    sandbox.send(SECOND)
+    sandbox.does("prepare")
+    sandbox.does("place")
+    etc.rename(f"{etc}-elsewhere")
+    etc.symlink_to("theirs")
+    assert f"they stay: {etc}/db" in sandbox.does("back", "-").stdout
+    said = sandbox.send({}, others="remove")
+    assert said.get("refused") == "bad-secret"
+    assert f"cannot remove the secret db from {etc}/db, above which is a link" in said.get("message")
+    assert [file.name for file in theirs.iterdir()] == ["db"]
+    # Once it was removed by hand, there is nothing to refuse.
+    (theirs / "db").unlink()
+    assert sandbox.send({}, others="remove").get("refused") == ""
+
+
+@every_shell
+@pytest.mark.parametrize("given", [SECOND, {"db": SECOND["db"]}], ids=["other", "same"])
+def test_what_is_below_run_is_had_from_the_store(sandbox: Sandbox, given: Mapping[str, tuple[str, str]]) -> None:
+    """Where somebody has removed both; also where it was to go."""
+    before = placed(sandbox)
+    sandbox.send(given, others="remove")
+    sandbox.does("prepare")
+    sandbox.does("place")
+    shutil.rmtree(sandbox.path("run/secrets"))
+    sandbox.path("run/secrets").mkdir(0o755)
+    assert sandbox.does("back", "-").stdout == ""
+    assert sandbox.files() == before
 
 
 @every_shell
@@ -419,8 +599,8 @@ def test_power_cut_takes_what_is_below_run(sandbox: Sandbox) -> None:
     [
         ("mkdir -p etc/secrets/db", "no regular file"),
         ("mkdir etc/secrets && ln -s /etc/passwd etc/secrets/db", "no regular file"),
-        ("mkdir etc/other && ln -s other etc/secrets", "has a link in"),
-        ("touch etc/secrets", "needs a directory"),
+        ("mkdir etc/other && ln -s other etc/secrets", "is a link in"),
+        ("touch etc/secrets", "which is no directory"),
         ("mkdir -m 0775 etc/secrets", "in which others than root can write"),
         ("mkdir -m 1777 etc/secrets", "in which others than root can write"),
         ("mkdir etc/secrets && chown 65534 etc/secrets", "in which others than root can write"),
@@ -464,10 +644,9 @@ def test_units_are_restarted_once(sandbox: Sandbox) -> None:
     asked = sandbox.path("asked")
     assert sorted(asked.read_text().splitlines()) == ["reload e.service", "restart a.service", "restart d.service"]
     asked.unlink()
+    # But for what nobody has started since.
     sandbox.does("back", "-")
-    back = [f"try-restart {name}.service" for name in "abcd"]
-    # All at once: one that hangs holds up no other one.
-    assert len(sandbox.path("calls").read_text().splitlines()) == 3 + 2
+    back = [f"try-restart {name}.service" for name in "acd"]
     assert sorted(asked.read_text().splitlines()) == ["reload e.service", *back]
 
 
@@ -490,13 +669,34 @@ def test_unit_that_starts_while_they_are_put_in_place(sandbox: Sandbox) -> None:
 
 
 @every_shell
+def test_unit_that_starts_by_itself_while_a_reboot_is_asked_for(sandbox: Sandbox) -> None:
+    """They are in place while the deployment waits, and put there once more as it commits: it has the new ones."""
+    runs = sandbox.path("run/systemd/units")
+    runs.mkdir(parents=True)
+    for name in "ab":
+        (runs / f"invocation:{name}.service").symlink_to(f"run-{name}")
+        sandbox.path(f"units/{name}.service").write_text("LoadState=loaded\nActiveState=active\n")
+    sandbox.send(FIRST, units="restart:a.service restart:b.service")
+    sandbox.does("prepare")
+    sandbox.does("place")
+    (runs / "invocation:a.service").unlink()
+    (runs / "invocation:a.service").symlink_to("another")
+    sandbox.does("place")
+    sandbox.does("back", "-")
+    assert sandbox.path("asked").read_text() == "try-restart a.service\n"
+
+
+@every_shell
 def test_units_are_asked_when_the_files_are_back(sandbox: Sandbox) -> None:
     """Whoever is killed meanwhile, the next one asks again, and the files are back for good."""
     before = placed(sandbox)
+    sandbox.path("units/a.service").write_text("LoadState=loaded\nActiveState=active\n")
     sandbox.send(SECOND, units="restart:a.service")
     sandbox.does("prepare")
     sandbox.does("place")
     at = sandbox.path("var/deploy-flake/secrets.open/program")
+    sandbox.does("restart")
+    sandbox.path("asked").unlink()
     dies = at.read_text().replace("\nunits_back() {", "\nunits_back() { kill -KILL $$; sleep 5; }\nnever() {")
     (sandbox.staged / "program").write_text(dies)
     assert sandbox.does("back", "-", check=False).returncode != 0
@@ -506,8 +706,24 @@ def test_units_are_asked_when_the_files_are_back(sandbox: Sandbox) -> None:
     sandbox.does("back", "-")
     assert sandbox.path("asked").read_text() == "try-restart a.service\n"
     sandbox.path("asked").unlink()
-    sandbox.path("calls").unlink()
     assert sandbox.files() == before
+
+
+@every_shell
+def test_units_that_hang_hold_up_no_other_one(sandbox: Sandbox) -> None:
+    """Neither on the way there nor back: each waits here until the other ones were asked."""
+    for name, others in {"a": "b", "b": "c", "c": "a"}.items():
+        about = f"LoadState=loaded\nActiveState=active\nhangs {others}.service\n"
+        sandbox.path(f"units/{name}.service").write_text(about)
+    sandbox.send(FIRST, units="restart:a.service reload:b.service restart:c.service")
+    for task in ("prepare", "place", "restart"):
+        sandbox.does(task)
+    asked = sandbox.path("asked")
+    assert sorted(asked.read_text().splitlines()) == ["reload b.service", "restart a.service", "restart c.service"]
+    asked.unlink()
+    sandbox.does("back", "-")
+    back = ["reload b.service", "try-restart a.service", "try-restart c.service"]
+    assert sorted(asked.read_text().splitlines()) == back
 
 
 @every_shell
@@ -564,6 +780,38 @@ def test_secrets_alone_that_were_confirmed_stay_whatever_boots(sandbox: Sandbox)
     assert (var / "secrets.open").exists()
 
 
+@every_shell
+@pytest.mark.parametrize("back", ["back", "back-files", "at-boot"])
+def test_what_is_put_back_is_not_confirmed_any_more(sandbox: Sandbox, back: str) -> None:
+    """From before the first file is: whoever comes after a power cut may find no change, and believes the mark."""
+    begun(sandbox)
+    var = sandbox.path("var/deploy-flake")
+    (var / "open.json").write_text('{\n"id": "id1",\n"new": "/nix/store/x"\n}\n')
+    (var / "open.confirmed").write_text("id1\n")
+    (var / "secrets.open/boot").write_text("another boot\n")
+    text = (sandbox.staged / "program").read_text()
+    dies = text.replace("\nput_files_back() {", "\nput_files_back() { kill -KILL $$; sleep 5; }\nnever() {")
+    (sandbox.staged / "program").write_text(dies)
+    assert sandbox.does(back, check=False).returncode != 0
+    assert sandbox.path("etc/secrets/db").read_text() == "two\n"
+    assert sorted(file.name for file in var.glob("open.*")) == ["open.json", "open.undone"]
+    (sandbox.staged / "program").write_text(text)
+    sandbox.does("at-boot")
+    assert sandbox.path("etc/secrets/db").read_text() == "one\n"
+    assert (var / "open.undone").read_text() == "id1\n"
+
+
+@every_shell
+def test_nothing_is_put_back_where_that_cannot_be_written_down(sandbox: Sandbox) -> None:
+    begun(sandbox)
+    (sandbox.path("var/deploy-flake") / "open.confirmed").write_text("id1\n")
+    at = sandbox.staged / "program"
+    at.write_text(at.read_text().replace('mv -f "$var_dir/open.confirmed"', 'false "$var_dir/open.confirmed"'))
+    assert sandbox.does("back", check=False).returncode == 1
+    assert sandbox.path("etc/secrets/db").read_text() == "two\n"
+    assert sandbox.path("var/deploy-flake/secrets.open").exists()
+
+
 def line(sandbox: Sandbox, outcome: str) -> None:
     """What the deployment has become, in the list of all."""
     made = f'{{"id": "id1", "by": "x", "outcome": "{outcome}", "started": "x"}}\n'
@@ -600,6 +848,7 @@ def test_what_was_begun_to_be_put_back_is_never_kept(sandbox: Sandbox, outcome: 
     sandbox.does("place")
     etc = sandbox.path("etc/secrets")
     etc.rename(f"{etc}-elsewhere")
+    sandbox.mounts("/else ext4 rw")
     assert sandbox.does("back", "-", check=False).returncode == 1
     line(sandbox, outcome)
     assert sandbox.does("keep", "-", check=False).returncode == 1
@@ -611,17 +860,60 @@ def test_what_was_begun_to_be_put_back_is_never_kept(sandbox: Sandbox, outcome: 
 
 
 @every_shell
-@pytest.mark.parametrize("kind", ["tmpfs", "ramfs"])
-def test_unit_for_the_next_boot_would_be_gone_then(sandbox: Sandbox, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("mounts", "gone"),
+    [
+        (["/ ext4 rw"], False),
+        (["/ tmpfs rw,size=1g"], True),
+        (["/ ramfs rw"], True),
+        (["/ tmpfs rw", "ROOT/etc btrfs rw"], False),
+        (["/ btrfs rw", "ROOT/etc tmpfs rw"], True),
+        (["/ btrfs rw", "ROOT/etcetera tmpfs rw"], False),
+        # The later one hides the other one.
+        (["ROOT/etc btrfs rw", "ROOT/etc tmpfs rw"], True),
+        # NixOS's own, on a root that lasts and on one that does not; mounted by the initrd.
+        (["/ btrfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=ROOT/var,workdir=/b"], False),
+        (["/ tmpfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=ROOT/var,workdir=/b"], True),
+        (["/ tmpfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=/sysrootROOT/var,workdir=/b"], True),
+        (["/ tmpfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=/mnt-rootROOT/var"], True),
+        # What is not seen here, as in a container.
+        (["/ overlay rw,lowerdir=/a,upperdir=/not/here,workdir=/b"], False),
+    ],
+)
+def test_unit_for_the_next_boot_would_be_gone_then(sandbox: Sandbox, mounts: list[str], gone: bool) -> None:
     before = sandbox.files()
+    sandbox.mounts(*(each.replace("ROOT", str(sandbox.root)) for each in mounts))
     sandbox.send(FIRST)
-    at = sandbox.staged / "program"
-    stat = f'stat() {{ if [ "$1" = -f ]; then echo {kind}; else command stat "$@"; fi; }}'
-    at.write_text(at.read_text().replace("\nmain() {", f"\n{stat}\nmain() {{"))
-    assert sandbox.does("prepare", check=False).returncode == 1
-    assert "import the NixOS module" in (sandbox.staged / "complaint").read_text()
+    assert sandbox.does("prepare", check=False).returncode == int(gone)
+    if gone:
+        assert "import the NixOS module" in (sandbox.staged / "complaint").read_text()
     sandbox.does("back-files", "-")
     assert sandbox.files() == before
+
+
+@every_shell
+def test_what_no_boot_brings_back_is_told_and_not_kept(sandbox: Sandbox) -> None:
+    """In plain text in the store only where the new system or the one that boots reads it there."""
+    assert sandbox.send(FIRST, new="without").all("secret_goes_with_boot") == ["token"]
+    assert sandbox.send(FIRST).all("secret_goes_with_boot") == []
+    assert without_list(placed(sandbox, new="without")) == PLACED
+    # One that lasts, on what does not.
+    sandbox.mounts("/ tmpfs rw")
+    more = {**FIRST, "new": ("etc/secrets/new", "x")}
+    assert sandbox.send(more).all("secret_goes_with_boot") == ["new"]
+    sandbox.mounts("/ ext4 rw")
+    # The module comes, and goes.
+    token = sandbox.path("run/secrets/token")
+    assert sandbox.send(FIRST).all("secret") == [f"listed token {token}"]
+    assert without_list(placed(sandbox)) == PLACED | STORED
+    profile = sandbox.path("nix/var/nix/profiles/system")
+    profile.parent.mkdir(parents=True)
+    profile.symlink_to(sandbox.path("nix/store/with-the-module"))
+    assert sandbox.send(FIRST, new="without").all("secret") == []
+    assert sandbox.send(SECOND, new="without").all("secret_goes_with_boot") == ["token"]
+    profile.unlink()
+    assert sandbox.send(FIRST, new="without").all("secret") == [f"listed token {token}"]
+    assert without_list(placed(sandbox, new="without")) == PLACED
 
 
 @every_shell
@@ -662,9 +954,14 @@ def test_what_is_below_run_is_there_again_after_a_boot(sandbox: Sandbox) -> None
     # Its owner is gone: the others are there all the same.
     sandbox.path("run/secrets/token").unlink()
     listed = sandbox.path("var/deploy-flake/secrets/list")
+    (listed.parent / "content/gone").write_text("x")
     listed.write_text(f"gone\t{sandbox.path('run/secrets/gone')}\tnobody-here\t0\t400\n{listed.read_text()}")
     done = subprocess.run([*sandbox.shell, "-s"], input=text, text=True, capture_output=True, check=False, timeout=60)
     assert (done.returncode, "the secret gone could not be put" in done.stdout) == (1, True)
+    # What was placed before there was a module.
+    (listed.parent / "content/gone").unlink()
+    done = subprocess.run([*sandbox.shell, "-s"], input=text, text=True, capture_output=True, check=True, timeout=60)
+    assert f"the secret at {sandbox.path('run/secrets/gone')} was not kept for a boot" in done.stdout
     assert sandbox.path("run/secrets/token").read_text() == FIRST["token"][1]
 
 
@@ -681,7 +978,7 @@ def test_full_disk(sandbox: Sandbox) -> None:
     (sandbox.staged / "program").write_text(text.replace('cat "$source" >"$new"', 'cat "$source" >"/dev/full"'))
     failed = sandbox.does("prepare", check=False)
     assert failed.returncode == 1
-    assert "is the disk full" in (sandbox.staged / "complaint").read_text()
+    assert "space" in (sandbox.staged / "complaint").read_text()
     sandbox.does("back-files", "-")
     assert sandbox.files() == before
 
@@ -706,12 +1003,12 @@ note() {{ echo "note $1"; }}
 @pytest.mark.parametrize(
     ("whose", "outcome", "asked"),
     [
-        ("mine", "committed", ["keep", "state committed"]),
-        ("mine", "superseded", ["keep", "state superseded"]),
-        ("mine", "commit-failed", ["keep", "state commit-failed"]),
-        ("mine", "refused", ["back-files", "state refused"]),
-        ("mine", "rolled-back", ["back-files", "state rolled-back"]),
-        ("mine", "interrupted", ["back-files", "state interrupted"]),
+        ("mine", "committed", ["note secrets of deployment mine: keep", "state committed"]),
+        ("mine", "superseded", ["note secrets of deployment mine: keep", "state superseded"]),
+        ("mine", "commit-failed", ["note secrets of deployment mine: keep", "state commit-failed"]),
+        ("mine", "refused", ["note secrets of deployment mine: back", "state refused"]),
+        ("mine", "rolled-back", ["note secrets of deployment mine: back", "state rolled-back"]),
+        ("mine", "interrupted", ["note secrets of deployment mine: back", "state interrupted"]),
         # Whoever left it open has a repair of its own.
         ("another", "committed", ["state committed"]),
         ("another", "refused", ["state refused"]),
@@ -742,5 +1039,5 @@ def test_secrets_that_could_not_be_put_back_are_told(shell: list[str], tmp_path:
         [*shell, "-s"], input=f"{script}finish rolled-back\n", text=True, capture_output=True, check=True, timeout=60
     )
     said, state = done.stdout.splitlines()
-    assert "the secrets of deployment mine could not be put back or kept" in said
+    assert said == "note secrets of deployment mine: they could not be put back or kept in time (back)"
     assert state == "state rolled-back"
