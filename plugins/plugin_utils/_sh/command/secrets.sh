@@ -4,7 +4,7 @@
 # those that were placed before and are not among them: keep or remove. new: the system that is to boot; nothing where that stays. program: what
 # deals with them.
 # inputs: id secrets others stays new program
-# needs: base interpreter own_directory staged_secrets
+# needs: base free_space interpreter own_directory staged_secrets
 # shellcheck shell=sh
 
 # This script may run a second time, while the first run still waits for what a lost connection does not bring any more. So each has a directory of
@@ -96,6 +96,9 @@ receive_secrets() {
     }
     drop_old_secrets
     drop_by_itself || {
+        # systemd needs some as well.
+        free_kib "$secrets_dir"
+        [ "${free:-1024}" -ge 1024 ] || no_room_for_secrets
         drop_received
         refuse no-unit "could not start $(dropper).timer, which lets go of secrets that no deployment comes for"
     }
