@@ -101,10 +101,15 @@ def copying(lab: Lab, source: Host, *targets: Host, **options: Any) -> Deploying
     return Deploying(lab, targets[0], tasks(**options))
 
 
+def of_task(played: Played) -> dict[str, Any]:
+    """Of the task."""
+    (results,) = played.results.values()
+    return results[-1]
+
+
 def came(played: Played) -> dict[str, Any]:
     """What the task says of each target."""
-    (results,) = played.results.values()
-    found: dict[str, Any] = results[-1]["targets"]
+    found: dict[str, Any] = of_task(played)["targets"]
     return found
 
 

@@ -27,6 +27,7 @@ from integration.closing import (
     make,
     new_key,
     nix_conf,
+    of_task,
     received,
     tasks,
 )
@@ -337,8 +338,8 @@ def test_signatures(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
     third = built(source, make(source))
     with nix_conf(target, "require-sigs = false"):
         assert copy(lab, tmp_path, source, target, paths=[third], check_signatures=True).code == 0
-    (results,) = copy(lab, tmp_path, source, target, paths=[third], sign_key="/nowhere").results.values()
-    assert (results[-1]["reason"], "/nowhere" in results[-1]["msg"]) == ("no-key", True)
+    failed = of_task(copy(lab, tmp_path, source, target, paths=[third], sign_key="/nowhere"))
+    assert (failed["reason"], "/nowhere" in failed["msg"]) == ("no-key", True)
     assert (left(source), left(target)) == ("", "")
 
 
@@ -377,9 +378,9 @@ def test_what_cannot_be(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> Non
     """A path that the source does not have, and hosts that there are not: one clear error, and nothing is left."""
     source, target = hosts["host1"], hosts["host2"]
     nowhere = f"/nix/store/{'0' * 32}-nowhere"
-    (results,) = copy(lab, tmp_path, source, target, paths=[nowhere]).results.values()
-    assert results[-1]["reason"] == "not-valid"
-    assert f"host1 does not have {nowhere}" in results[-1]["msg"]
-    (results,) = play(lab, tmp_path, tasks(source="build9", targets=[target.name], paths=[nowhere])).results.values()
-    assert (results[-1]["reason"], "no host 'build9'" in results[-1]["msg"]) == ("no-host", True)
+    failed = of_task(copy(lab, tmp_path, source, target, paths=[nowhere]))
+    assert failed["reason"] == "not-valid"
+    assert f"host1 does not have {nowhere}" in failed["msg"]
+    failed = of_task(play(lab, tmp_path, tasks(source="build9", targets=[target.name], paths=[nowhere])))
+    assert (failed["reason"], "no host 'build9'" in failed["msg"]) == ("no-host", True)
     assert (left(source), left(target)) == ("", "")

@@ -84,7 +84,7 @@ def _signed(path: str, info: Mapping[str, Any]) -> Signed:
 
 
 def _size(said: Any) -> int:
-    if type(said) is not int or said < 0:
+    if isinstance(said, bool) or not isinstance(said, int) or said < 0:
         raise ValueError(f"{said!r} is no size")
     return said
 

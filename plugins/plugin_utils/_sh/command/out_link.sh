@@ -60,12 +60,14 @@ $outputs
 END
 }
 
+# shellcheck disable=SC2317 # by each_output
 look_at_one() {
     is_free "$1" || refuse_taken "$1"
     # Nothing is to be built or fetched for it.
     nix-store --check-validity "$2" 2>/dev/null || refuse not-valid "does not have $2 any more"
 }
 
+# shellcheck disable=SC2317 # by each_output
 make_one() {
     local said
     [ "$(readlink "$1")" = "$2" ] || answer linked "$1"

@@ -82,7 +82,7 @@ put_files_back() {
     each_planned put_one_back "$change/plan"
     [ -z "$not_back" ] || return 1
     # Those within others first.
-    sed -n "s/^directory.*$tab//p" "$change/plan" | sort -r | while read -r path; do rmdir "$path" 2>/dev/null; done
+    sed -n "s/^directory.*$tab//p" "$change/plan" | sort -r | while read -r at; do rmdir "$at" 2>/dev/null; done
     return 0
 }
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -129,7 +130,8 @@ class Sandbox:
         data = "".join(content for _path, content in secrets.values())[: cut_off or None]
         size = len(text.encode())
         outer = f'eval "$(dd bs={size} count=1 iflag=fullblock 2>/dev/null)"'
-        done = subprocess.run([*self.shell, "-c", outer], input=text + data, text=True, capture_output=True, timeout=60)
+        argv = [*self.shell, "-c", outer]
+        done = subprocess.run(argv, input=text + data, text=True, capture_output=True, timeout=60, check=False)
         return Answer.parse(done.stdout)
 
     def does(
@@ -142,7 +144,7 @@ class Sandbox:
             if not at.exists():
                 at = self.path("var/deploy-flake/secrets.over/program")
         argv = [*self.shell, str(at), task, staged or str(self.staged)]
-        done = subprocess.run(argv, text=True, capture_output=True, timeout=60)
+        done = subprocess.run(argv, text=True, capture_output=True, timeout=60, check=False)
         assert not check or done.returncode == 0, done.stderr
         return done
 
@@ -161,8 +163,8 @@ def sandbox(shell: list[str], tmp_path: Path) -> Sandbox:
     return Sandbox(shell, Path(os.path.realpath(tmp_path)))
 
 
-FIRST = {"db": ("etc/secrets/db", "one\n"), "token": ("run/secrets/token", "t'o$k`en")}
-SECOND = {"db": ("etc/secrets/db", "two\n"), "token": ("run/secrets/token", "")}
+FIRST = MappingProxyType({"db": ("etc/secrets/db", "one\n"), "token": ("run/secrets/token", "t'o$k`en")})
+SECOND = MappingProxyType({"db": ("etc/secrets/db", "two\n"), "token": ("run/secrets/token", "")})
 PLACED = {"etc/secrets/db": "400 one\n", "run/secrets/token": "400 t'o$k`en"}
 STORED = {"var/deploy-flake/secrets/content/token": "400 t'o$k`en"}
 
