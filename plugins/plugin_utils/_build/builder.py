@@ -24,7 +24,7 @@ from .._codes import BuildResult, Refusal
 from .._flake.store_path import is_built
 from .._host.answer import HostError
 from . import build as here
-from .evaluate import evaluate_together
+from .evaluate import Evaluated, evaluate_together
 from .settings import BuildContext, BuildSettings
 from .target import Target
 from .transfer import Sources
@@ -39,6 +39,13 @@ _LIMIT = 90
 """Seconds for what takes none."""
 _AT_ONCE = 10
 """Configurations in one evaluation: each of them takes some half a GiB of memory until it ends."""
+
+
+def drop(turns: Turns, paths: Sequence[str]) -> None:
+    """Roots on a builder that a deployment lets go of, which may never be one there, unless it is the host itself."""
+    if turns.builder is not turns.host:
+        with suppress(HostError, AnsibleError):
+            turns.builder.run("copy_drop", paths="\n".join(paths), limit=_LIMIT)
 
 
 class Builder:
@@ -93,12 +100,15 @@ class Builder:
         try:
             with self._kept() as keep:
 
-                def attempt() -> dict[str, Any]:
+                def attempt() -> dict[str, Evaluated]:
                     keep(sources.paths)
                     sources.bring()
-                    shares = [self._share[at : at + _AT_ONCE] for at in range(0, len(self._share), _AT_ONCE)]
-                    found = [evaluate_together(builder, settings, sources, share) for share in shares]
-                    return {name: one for each in found for name, one in each.items()}
+                    found: dict[str, Evaluated] = {}
+                    for at in range(0, len(self._share), _AT_ONCE):
+                        found |= evaluate_together(builder, settings, sources, self._share[at : at + _AT_ONCE])
+                        # It may take a while until they are built.
+                        keep("\n".join(one.derivation for one in found.values()))
+                    return found
 
                 found = here.with_inputs(builder, sources, attempt)
                 if not found:
@@ -144,6 +154,7 @@ class Builder:
                     raise
                 # What comes next finds out whether it is back. What was built is in its store.
                 self.host.warn(f"cannot keep from garbage collection what it builds for others: {error}")
+                self._end(name)
                 return ""
             return name
 
@@ -172,10 +183,7 @@ class Builder:
             self._end(hold)
 
     def _drop(self, paths: Sequence[str]) -> None:
-        """Roots of a deployment, which there is none of on the builder, unless it is the host itself."""
-        if self.host is not self._turns.host:
-            with suppress(HostError, AnsibleError):
-                self.host.run("copy_drop", paths="\n".join(paths), limit=_LIMIT)
+        drop(self._turns, paths)
 
     def _known(self) -> _Known:
         return _Known(self._shared_file())

@@ -22,7 +22,7 @@ from .._flake.local import is_remote
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from . import build as here
-from .builder import Builder
+from .builder import Builder, drop
 from .evaluate import Evaluated, evaluate
 from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
@@ -85,6 +85,7 @@ class _Elsewhere:
                 settings = replace(settings, out_link=self._settings.out_link)
                 attempt = partial(here.build_one, self._builder, settings, sources.reference, sources, {}, False)
                 result, answer = here.with_inputs(self._builder, sources, attempt)
+                drop(self._turns, [sources.paths, *(result["outputs"].values() if settings.out_link else ())])
                 return {**result, **sources.facts(), "built_on": self._builder.name}, answer
             builder = Builder(self._turns, settings, self._context, sources, share)
             result = builder.built()
@@ -213,10 +214,7 @@ class _Elsewhere:
             return evaluate(builder, settings, sources.reference, target, sources.paths)
 
         found = here.with_inputs(builder, sources, attempt)
-        if builder is not host:
-            # No deployment that ends there lets go of it.
-            with suppress(HostError, AnsibleError):
-                builder.run("copy_drop", paths=sources.paths, limit=_LIMIT)
+        drop(self._turns, [sources.paths])
         valid = found.valid
         if self._context.needs_system:
             of = compared(self._settings, sources)

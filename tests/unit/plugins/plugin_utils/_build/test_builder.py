@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from unit.elsewhere import NAMES, SYSTEMS, Builder, Deployed, built
-from unit.fake_host import Clock
+from unit.elsewhere import DERIVATIONS, NAMES, SYSTEMS, Builder, Deployed, built
+from unit.fake_host import Asked, Clock, Scripted
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import builder as module
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import BuildContext
@@ -61,7 +61,7 @@ def test_a_hold_that_cannot_be_made(flake: str) -> None:
     """What was built is built, and no other host has to have it built anew."""
     builder = Builder()
     full = {"refused": "no-space", "message": "cannot write to /run"}
-    builder.instead["closure_hold"] = [full, full]
+    builder.instead["closure_hold"] = [full] * 3
     for name in NAMES:
         assert built(flake, Deployed(name), builder)["toplevel"] == SYSTEMS[name]
     assert (len(builder.builds), builder.roots) == (1, set())
@@ -134,3 +134,16 @@ def test_a_large_fleet_is_evaluated_in_parts(flake: str, monkeypatch: pytest.Mon
     for name in NAMES:
         assert built(flake, Deployed(name), builder)["toplevel"] == SYSTEMS[name]
     assert (builder.commands.count("nix_eval"), len(builder.builds)) == (2, 1)
+
+
+def test_what_was_evaluated_is_kept_until_it_is_built(flake: str) -> None:
+    """Its derivations are nobody's else."""
+
+    class Collecting(Builder):
+        def answer(self, asked: Asked) -> Scripted:
+            if asked.command == "build":
+                (held,) = self.held.values()
+                assert {*DERIVATIONS.values()} <= held
+            return super().answer(asked)
+
+    assert built(flake, Deployed("web1"), Collecting())["toplevel"] == SYSTEMS["web1"]

@@ -262,6 +262,11 @@ def test_an_attribute_goes_to_its_host_if_it_is_deployed(flake: str, needs_syste
     assert host.has == ([SYSTEMS["web1"]] if needs_system else [])
     assert "out_link" in (host if needs_system else builder).commands
     assert "out_link" not in (builder if needs_system else host).commands
+    # The link keeps it, and the flake nobody needs any more.
+    assert builder.roots == set()
+    if not needs_system:
+        built(flake, host, builder, needs_system=False, attribute=attribute)
+        assert builder.roots == {SYSTEMS["web1"]}
 
 
 def test_too_small_a_disk(flake: str) -> None:
