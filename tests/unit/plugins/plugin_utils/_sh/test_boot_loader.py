@@ -544,7 +544,7 @@ def test_boot_partition_that_is_not_mounted_is_refused(shell: list[str], lacks: 
         tested_boot_default() {{ :; }}
         boot_files_fit() {{ :; }}
         drop_all_roots() {{ :; }}
-        new={A} default={A} live={A} mode=test allow={allow} need_nix_kib=0 need_boot_kib= from=
+        new={A} default={A} live={A} mode=test allow={allow} need_nix_kib=0 need_boot_kib= from= keeps_system=no
         var_dir=/nowhere run_dir=/nowhere
         look_at_host
     """
