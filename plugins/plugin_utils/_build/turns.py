@@ -54,7 +54,12 @@ class Turns:
             with telling(self.host, f"waits for {self.builder.name}, which {doing}"):
                 fcntl.flock(lock, fcntl.LOCK_EX)
             self.refuse_lost()
-            yield
+            try:
+                yield
+            except (AnsibleError, HostError) as error:
+                # Whoever is next must not have its turn before it is noted.
+                self.failed(error)
+                raise
 
     def refuse_lost(self) -> None:
         """ToldError where the builder could not be had a moment ago."""

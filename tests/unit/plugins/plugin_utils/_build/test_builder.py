@@ -127,6 +127,15 @@ def test_those_who_wait_for_their_turn_are_told_too(tmp_path: Path) -> None:
         pytest.fail("it has a turn")
 
 
+def test_it_is_noted_before_the_turn_ends(tmp_path: Path) -> None:
+    context = BuildContext(False, lambda name: tmp_path / name)
+    mine, next_one = (Turns(Builder(), Deployed(name), context) for name in ("web1", "web2"))
+    with pytest.raises(AnsibleConnectionFailure), mine.take("builds"):
+        raise LOST
+    with pytest.raises(HostError, match="for web2, cannot be reached: ssh exited 255"), next_one.take("builds"):
+        pytest.fail("it has a turn")
+
+
 def test_a_large_fleet_is_evaluated_in_parts(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its memory is given back after each; the build is one."""
     monkeypatch.setattr(module, "_AT_ONCE", 2)
