@@ -90,9 +90,11 @@ verify() {
     [ ! -s "$staged/plan" ] || not_in_place "the copies of secrets in $var_dir are not as they were made"
 }
 
+# shellcheck disable=SC2317 # by each_planned
 is_removed() { [ "$verb" != remove ] || { [ ! -e "$path" ] && [ ! -L "$path" ]; }; }
 
 # in_words HOW PATH: how a secret differs.
+# shellcheck disable=SC2317 # by differs
 in_words() {
     case $1 in
     added) echo "it is gone" ;;
@@ -103,6 +105,7 @@ in_words() {
     esac
 }
 
+# shellcheck disable=SC2317 # by differs
 not_in_place() { fail "$1; that is of the activation (environment.etc, a tmpfiles rule, another program for secrets) or of somebody else"; }
 
 # end_either_way: one that was begun to be put back is never kept, and one whose deployment is recorded as one that keeps it never put back, whoever
