@@ -517,8 +517,11 @@ rec {
     );
 
   # A link into the store in the place of one of them, as environment.etc makes it; and a directory of them that is somebody else's then.
-  replaces-secret = c: readsSecrets (activation "replaces-secret" (whenRunning "ln -sfn ${builtins.toFile "key" "in the store"} /etc/secrets/key") c);
-  takes-secrets = c: readsSecrets (activation "takes-secrets" (whenRunning "chown nobody /etc/secrets") c);
+  replaces-secret =
+    c:
+    readsSecrets c
+    // activation "replaces-secret" (whenRunning "ln -sfn ${builtins.toFile "key" "in the store"} /etc/secrets/key") c;
+  takes-secrets = c: readsSecrets c // activation "takes-secrets" (whenRunning "chown nobody /etc/secrets") c;
 
   # --- what fails later than a switch can see, or takes its time ---
 
