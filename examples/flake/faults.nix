@@ -520,8 +520,8 @@ rec {
   replaces-secret =
     c:
     readsSecrets c
-    // activation "replaces-secret" (whenRunning "ln -sfn ${builtins.toFile "key" "in the store"} /etc/secrets/key") c;
-  takes-secrets = c: readsSecrets c // activation "takes-secrets" (whenRunning "chown nobody /etc/secrets") c;
+    // activation "replaces" (whenRunning "ln -sfn ${builtins.toFile "key" "in the store"} /etc/secrets/key") c;
+  takes-secrets = c: readsSecrets c // activation "takes" (whenRunning "chown nobody /etc/secrets") c;
 
   # --- what fails later than a switch can see, or takes its time ---
 

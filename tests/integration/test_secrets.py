@@ -192,10 +192,10 @@ def test_what_is_not_in_place_is_not_committed(lab: Lab, host: Host, tmp_path: P
         played = deploy(lab, tmp_path, host, build(host, fault), secrets("two", "second"))
     finally:
         host.run("chown root /etc/secrets", check=True)
-    failure = played.failure(host.name)
-    assert (failure["state"], failure["reason"]) == ("rolled-back", "secrets"), played.output
-    assert words in failure["msg"]
+    assert played.code != 0
+    assert words in played.failure(host.name)["msg"], played.output
     is_whole(host, old, "rolled-back")
+    assert last_record(host)["why_code"] == "secrets"
     assert files(host) == before
     wait_for(lambda: read_by_unit(host) == "onefirst", 10)
 
@@ -227,8 +227,7 @@ def test_without_a_live_test(lab: Lab, host: Host, tmp_path: Path) -> None:
     # The boot would take away what is below /run.
     lacks = build(host, "new-units")
     played = deploy(lab, tmp_path, host, lacks, secrets("three", "first"), deploy_flake_test=False)
-    failure = played.failure(host.name)
-    assert (failure["state"], TOKEN in failure["msg"]) == ("refused", True), played.output
+    assert TOKEN in played.failure(host.name)["msg"], played.output
     is_whole(host, old.running, "refused")
     assert contents(host) == ["two", "first"]
 
