@@ -161,6 +161,7 @@ go_back() {
 }
 
 # bring_lost_one: what was below /run is kept for the next boot as well, and that is back by now.
+# shellcheck disable=SC2317 # by each_planned
 bring_lost_one() {
     case $before in file) is_lost && ! bring_from_store && lost="$lost $path" ;; esac
     return 0
