@@ -54,8 +54,8 @@ options:
         that builds, O(min_free_space) among it.
       - Nobody asks this host whether it trusts them, unless O(check_signatures) does. Whoever is root on them can give
         it any content, and reads what O(nix_config) says.
-      - One that cannot be had is asked again after 300 seconds at the earliest; meanwhile all others that it is to
-        build for fail at once.
+      - One that cannot be had is asked again by another host of the same task after 300 seconds at the earliest; until
+        then all that it is to build for fail at once.
       - With O(toplevel) nothing is built. What this host does not have and cannot fetch comes from the first of them
         that has it.
       - What is built without being deployed, with O(attribute) in M(deploy_flake.nixos.flake_build), stays where it was
@@ -69,7 +69,8 @@ options:
         first of them needs its own. Each is the configuration in the host's variable C(deploy_flake_configuration), or
         of the host's name. Hosts that have failed in the play are left out, those of later batches (C(serial)) are not.
       - Ten configurations are evaluated at a time, which takes some half a GiB of memory for each.
-      - Where one cannot be evaluated or built, each is built by itself, so that its error is its own host's alone.
+      - One that cannot be evaluated is left to its own host, and where one cannot be built, each is built by itself, so
+        that its error is its own host's alone.
       - V(false) has each evaluated and built by itself, when its host's turn comes.
       - Does nothing without O(build_on), and with O(attribute) and O(file).
     type: bool

@@ -106,6 +106,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+reason:
+  description: One word for why nothing was copied to any target, such as C(not-valid) where the source does not have a
+    path, C(not-exported), C(no-key), C(no-host) or C(lost).
+  type: str
+  returned: where the source failed, or the options are wrong
 targets:
   description: What came of each target, by its name.
   type: dict
@@ -124,7 +129,8 @@ targets:
       description: Why it has failed; not there otherwise.
       type: str
     reason:
-      description: One word for that, such as C(no-space), C(not-imported), C(killed), C(too-slow) or C(lost).
+      description: One word for that, such as C(no-space), C(no-memory), C(not-imported), C(not-signed), C(killed),
+        C(too-slow) or C(lost).
       type: str
     paths:
       description: How many paths the closure has.

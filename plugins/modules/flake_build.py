@@ -50,7 +50,8 @@ options:
     type: str
   out_link:
     description:
-      - The path of a link on the host to what was built, such as V(/root/result). It keeps that from garbage collection
+      - The path of a link on the host to what was built, such as V(/root/result); with O(attribute) and O(build_on) on
+        the host that builds, unless O(needs_system). It keeps that from garbage collection
         until it is removed, and the next build with the same path replaces it. Without it what was built is kept until
         the next deployment on the host has ended.
       - Outputs other than C(out) get links of their own, with C(-) and their name behind the path, as with
@@ -184,8 +185,13 @@ valid:
   description: Whether the system is in the host's store; V(false) only where it was evaluated and not built.
   type: bool
   returned: success
+reason:
+  description: One word for why the task failed, such as C(build-failed), C(too-slow), C(not-a-system), C(not-linked),
+    C(no-space), C(input-not-fetched), C(not-signed) or C(lost).
+  type: str
+  returned: failure
 reference:
-  description: The locked flake reference to build from on the host.
+  description: The locked flake reference to build from on the host that builds.
   type: str
   returned: with O(flake)
   sample: path:/nix/store/0cdv5i6zbdcxhqp3g9nrwvn9hqx1h7kp-source?narHash=sha256-…&lastModified=1767225600
@@ -194,7 +200,8 @@ flake:
   type: str
   returned: with O(flake)
 bytes_sent:
-  description: How many bytes of snapshots were sent to the host; 0 if it had them.
+  description: How many bytes of snapshots were sent to the host that builds; with O(build_on) also those that were sent
+    of what it has built, packed as they were.
   type: int
   returned: with O(flake)
 locked:
@@ -203,7 +210,7 @@ locked:
   returned: with O(flake)
   sample: github:me/hosts/8f1c…?narHash=sha256-…
 store_path:
-  description: Where the snapshot is on the host.
+  description: Where the snapshot is on the host that builds.
   type: str
   returned: with O(flake)
 nar_hash:

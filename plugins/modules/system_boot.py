@@ -299,7 +299,7 @@ secrets:
   type: list
   elements: dict
   returned: when the host was asked about secrets
-  sample: [{name: database, path: /run/secrets/database, change: content, owner: app, group: root, mode: '0400'}]
+  sample: [{name: database, path: /run/app-secrets/database, change: content, owner: app, group: root, mode: '0400'}]
   contains:
     name:
       description: Its name.

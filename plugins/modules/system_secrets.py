@@ -71,7 +71,7 @@ EXAMPLES = r"""
     secrets:
       - name: database
         content: "{{ vault_database_password }}"
-        path: /run/secrets/database
+        path: /run/app-secrets/database
         owner: app
         restart_units: [app.service]
   become: true
@@ -101,6 +101,11 @@ state:
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
 toplevel:
   description: The system that runs.
+  type: str
+  returned: always
+specialisation:
+  description: >-
+    Always empty: the system that runs stays.
   type: str
   returned: always
 deployment:
@@ -155,7 +160,7 @@ secrets:
   type: list
   elements: dict
   returned: when the host was asked about secrets
-  sample: [{name: database, path: /run/secrets/database, change: content, owner: app, group: root, mode: '0400'}]
+  sample: [{name: database, path: /run/app-secrets/database, change: content, owner: app, group: root, mode: '0400'}]
   contains:
     name:
       description: Its name.
