@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_AS_GIVEN = frozenset({"build_args"})
+"""Arguments of a command, of which one may be empty, or end with a blank."""
+
 
 def split(text: str) -> list[str]:
     """What is between the commas, without blanks around it, which Ansible would leave there."""
@@ -17,5 +20,7 @@ def split(text: str) -> list[str]:
 
 def split_lists(spec: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values, with lists where the options of these names are lists of words."""
-    words = {name for name, one in spec.items() if (one.get("type"), one.get("elements")) == ("list", "str")}
+    words = {
+        name for name, one in spec.items() if (one.get("type"), one.get("elements")) == ("list", "str")
+    } - _AS_GIVEN
     return {name: split(value) if isinstance(value, str) and name in words else value for name, value in values.items()}

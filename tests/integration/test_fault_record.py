@@ -41,6 +41,7 @@ from integration.faulting import (
     wait_for,
 )
 from integration.playing import DEPLOY, FLAKE, remains, systems
+from integration.test_secrets import secrets_alone
 
 from lab import Host, Lab
 
@@ -382,6 +383,12 @@ def test_both_systems_are_kept_until_a_later_commit(lab: Lab, whole: dict[str, H
     commit_fails(lab, host, new)
     ends(lab, host, build(host, "check-fails"), "refused")
     ends(lab, host, build(host, "exit-4"), "rolled-back")
+    # One of secrets alone commits, and writes neither profile nor boot loader.
+    with secrets_alone(lab, host, secrets=[{"name": "x", "path": "/etc/secrets/x", "content": "y"}]) as task:
+        assert task.end() == 0, task.output
+    wait_for(lambda: not state(host))
+    host.run("rm -r /etc/secrets /var/lib/deploy-flake/secrets", check=True)
+    assert (last_record(host)["outcome"], last_record(host)["only_secrets"]) == ("committed", "yes")
     host.run("nix-store --gc", check=True, timeout=120)
     host.run(f"nix-store --check-validity {before} {new}", check=True)
     assert (host.root / new.removeprefix("/") / "init").exists()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,16 @@ def build(
             none = f"{error}\nNor has it {' or '.join(builders)} (build_on, deploy_flake_build_on)."
             raise HostError(none, error.reason) from error
     configuration = settings.configuration or host.on_behalf_of
-    needed = {**(context.configurations() if settings.build_together else {}), configuration: True}
+    needed = {**context.configurations(), configuration: True}
     # Whose share it is does not change when a host fails meanwhile.
     names = sorted(needed)
-    at = names.index(configuration) % len(builders)
+    # Where each host has a flake of its own, none knows of the others.
+    at = (names.index(configuration) if len(names) > 1 else sha256(configuration.encode()).digest()[0]) % len(builders)
+    share = (
+        [name for name in names[at :: len(builders)] if needed[name]] if settings.build_together else [configuration]
+    )
     elsewhere = _Elsewhere(host, context.host_of(builders[at]), settings, context)
-    return elsewhere.build(configuration, [name for name in names[at :: len(builders)] if needed[name]], look or {})
+    return elsewhere.build(configuration, share, look or {})
 
 
 class _Elsewhere:

@@ -106,7 +106,7 @@ def stage(
 
 
 def drop(host: Host, deployment_id: str) -> None:
-    """Have the host let go of what was sent for a deployment that will not be. Within ten minutes it does so by itself."""
+    """Have the host let go of what was sent for a deployment that will not be; in ten minutes it does so by itself."""
     try:
         host.run("secrets_drop", limit=30, id=deployment_id)
     except (HostError, AnsibleError) as error:

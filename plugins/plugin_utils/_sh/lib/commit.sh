@@ -37,10 +37,10 @@ commit() {
     # Any other boot loader's installer makes the new system the default at once: there the profile is moved first, so that a host that
     # loses power never boots a system that its profile does not name.
     [ "$loader" != systemd-boot ] || is_generation || try_loader
+    # From the next state on an undo goes forward where the profile names the new system already.
+    with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     state commit-profile
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
-    # From here on nothing is undone.
-    with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     begin_call boot || exit 1
     may_commit || {
         # Nothing was made by a call that never began.

@@ -1,4 +1,5 @@
 # The state of a deployment in its directory, and its line for ever in deployments.jsonl.
+# inputs: only_secrets
 # needs: base boot_loader booted deployed_secrets durable json log open_marks own_storage profile recorded_outcome states
 # shellcheck shell=sh
 
@@ -28,7 +29,7 @@ record() {
     rung=$line
     read_line "$dir/about"
     printf '{%s, ' "$line" || return 1
-    for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "reboot_required $(reboot_required)" \
+    for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "only_secrets ${only_secrets:-no}" "reboot_required $(reboot_required)" \
         "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" "to_live $new_live" \
         "live $(readlink -f /run/current-system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
         json_field "${field%% *}" "${field#* }" && printf ', ' || return 1
@@ -123,8 +124,8 @@ clean_up() {
     read_line "$dir/state"
     is_final "$line" || return 0
     # A flake or a system that somebody has named again since this deployment began stays, and so do the systems of a deployment that went
-    # wrong, until a later one has committed.
-    if [ "$line" = committed ]; then set --; else set -- ! -name 'deployment-*'; fi
+    # wrong, until a later one has committed. One of secrets alone has written neither profile nor boot loader.
+    if [ "$line:${only_secrets:-no}" = committed:no ]; then set --; else set -- ! -name 'deployment-*'; fi
     keeps_systems "$line" || {
         find "$roots" -type l ! -newer "$dir/settings" "$@" -exec rm -f {} + 2>/dev/null
         rmdir "$roots" 2>/dev/null

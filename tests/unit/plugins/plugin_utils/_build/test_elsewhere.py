@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,18 @@ def test_work_is_spread(flake: str) -> None:
     assert [name for name in NAMES if DERIVATIONS[name] in first.builds[0]] == ["web1", "web3"]
     # Its only one.
     assert [name for name in NAMES if name in second.builds[0]] == ["web2"]
+
+
+@pytest.mark.parametrize("names", [NAMES, []], ids=["of the same", "each of its own"])
+def test_work_is_spread_one_by_one(flake: str, names: Sequence[str]) -> None:
+    """Also where nobody builds for others, or knows of them."""
+    first, second = Builder(builds_all=False), Builder(builds_all=False)
+    second.name = second.on_behalf_of = "build2"
+    by = [
+        built(flake, Deployed(name), first, second, names=names, build_together=bool(not names))["built_on"]
+        for name in NAMES
+    ]
+    assert {*by} == {"build1", "build2"}, by
 
 
 def test_nothing_is_built_for_hosts_that_have_failed(flake: str) -> None:

@@ -27,6 +27,11 @@ def record(live: str, to: str, before: str, before_boot: str, outcome: str = "co
     return json.dumps(fields | {"log": said}) + "\n"
 
 
+def of_secrets(live: str, boot: str) -> str:
+    """Of secrets alone: what runs is what it was deployed for."""
+    return record(live, live, live, boot).replace('"mode"', '"only_secrets": "yes", "mode"')
+
+
 LIVE = record(B, B, A, A)
 
 
@@ -48,7 +53,10 @@ LIVE = record(B, B, A, A)
         (LIVE + record(C, D, C, B) + record(B, D, B, D), B, False),
         # A specialisation.
         (record(f"{B}-debug", B, A, A, to_live=f"{B}-debug"), f"{B}-debug", True),
-        # Deployments that did not commit say nothing.
+        # Those of secrets alone say nothing of the systems.
+        (of_secrets(B, A), B, False),
+        (LIVE + record(B, C, B, B) + of_secrets(B, C), B, True),
+        # Nor do those that did not commit.
         (LIVE + record(B, C, B, B, "rolled-back") + record(B, C, B, A, "refused"), B, True),
         (record(B, B, A, A, "rolled-back"), B, False),
         (LIVE + record(C, C, B, B), B, False),

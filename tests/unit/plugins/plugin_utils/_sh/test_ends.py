@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,29 @@ def test_nothing_stays_of_one_that_was_ended_between_two_steps(shell: list[str],
     said(shell, f"{script}remove_directory() {{ :; }}\nclean_up")
     # Another one's stay.
     assert sorted(file.name for file in tmp_path.iterdir()) == ["1", "current", "current.2"]
+
+
+@every_shell
+@pytest.mark.parametrize(("only_secrets", "left"), [("no", ["flake"]), ("yes", ["deployment-0-new", "flake"])])
+def test_secrets_alone_let_go_of_no_system(
+    shell: list[str], tmp_path: Path, only_secrets: str, left: list[str]
+) -> None:
+    """They have written neither profile nor boot loader, which may name one that a failed commit keeps."""
+    directory, roots = tmp_path / "1", tmp_path / "roots"
+    directory.mkdir()
+    roots.mkdir()
+    (roots / "deployment-0-new").symlink_to("/nix/store/x")
+    (directory / "settings").touch()
+    (directory / "state").write_text("committed\n")
+    (directory / "recorded").touch()
+    os.utime(directory / "settings", (time.time() + 60,) * 2)
+    (roots / "flake").symlink_to("/nix/store/y")
+    os.utime(roots / "flake", (time.time() + 120,) * 2, follow_symlinks=False)
+    script = (
+        f"{join('lib/record')}\nrun_dir='{tmp_path}' dir=$run_dir/1 id=1 roots=$run_dir/roots generator=$run_dir/g\n"
+    )
+    said(shell, f"{script}only_secrets={only_secrets} secrets_dir=/nowhere\nremove_directory() {{ :; }}\nclean_up")
+    assert sorted(file.name for file in roots.iterdir()) == left
 
 
 def said(shell: list[str], script: str) -> str:
