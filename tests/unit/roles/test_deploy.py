@@ -117,3 +117,28 @@ def test_every_task_says_what_it_does() -> None:
     for file in TASKS.glob("*.yml"):
         for task, _defaults in tasks(file.name, {}):
             assert task["name"][0].isupper(), file
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"deploy_flake_test": False}, True),
+        ({"deploy_flake_test": False, "deploy_flake_tested": {"skipped": True}}, True),
+        # What was tested has them, and an earlier system that is rolled back to needs none.
+        ({"deploy_flake_test": False, "deploy_flake_tested": {"deployment": "1"}}, False),
+        ({"deploy_flake_test": True}, False),
+    ],
+)
+@pytest.mark.parametrize("name", ["secrets", "remove_other_secrets"])
+def test_a_confirmation_asks_for_no_secrets(given: Mapping[str, Any], asked: bool, name: str) -> None:
+    """A lookup that fails must not be what ends it."""
+    variables = {**given, f"deploy_flake_{name}": "asked", "omit": "left out"}
+    templar = Templar(loader=DataLoader(), variables=variables)
+    said = templar.template(trust_as_template(ARGUMENTS["system_boot"][name]))
+    assert (said == "asked") == asked
+
+
+def test_arguments_of_a_command_are_split_as_ansible_does_it() -> None:
+    """One may be empty, as in `--option builders ''`; names lose what is not theirs."""
+    given = {"build_args": "--option,builders,", "build_on": "build1, build2,"}
+    assert split_lists(argument_spec("flake_build"), given) == {**given, "build_on": ["build1", "build2"]}
