@@ -87,20 +87,21 @@ class Limits:
     @property
     def whole_run(self) -> int:
         """All phases of the supervisor, commit included; looking at ssh and the like takes its share."""
-        # The window may be extended once.
+        # The window may be extended once. Secrets are made, put in place (again, where a switch asks for a reboot),
+        # looked at three times, and kept.
         twice = 2 * (self.check + (self.confirm or 0))
-        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240 + self._for_secrets(4)
+        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240 + self._for_secrets(7)
 
     @property
     def undo(self) -> int:
         """The undo: three ways back, for which the host keeps a time of its own (`begin_ways`), boot, secrets."""
-        return 3 * self.rollback + 3 * self.commit + 240 + self._for_secrets(2)
+        return 3 * self.rollback + 3 * self.commit + 240 + self._for_secrets(3)
 
     @property
     def unconfirmed(self) -> int:
         """From the start to the end of a system that is tested and that nobody confirms."""
         tried = self.health + self.check + self.activate + self.settle + (self.confirm or 0) + 240
-        return tried + self._for_secrets(2) + self.undo
+        return tried + self._for_secrets(4) + self.undo
 
     @property
     def prepared(self) -> int:
@@ -110,7 +111,7 @@ class Limits:
     @property
     def confirmed(self) -> int:
         """From when somebody may have confirmed to the end, whichever that is."""
-        return 2 * (self.confirm or 0) + 4 * self.commit + 240 + self._for_secrets(2) + self.undo
+        return 2 * (self.confirm or 0) + 4 * self.commit + 240 + self._for_secrets(4) + self.undo
 
     @property
     def check_mode(self) -> int:

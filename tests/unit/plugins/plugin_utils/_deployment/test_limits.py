@@ -98,9 +98,9 @@ def test_secrets_take_time_where_there_are_any() -> None:
     )
     assert (without.brings_secrets, limits.brings_secrets, limits) == (False, True, same)
     assert without.as_inputs()["secrets"] == limits.as_inputs()["secrets"] == 60 + 16
-    assert limits.whole_run - without.whole_run == 4 * (60 + 16) + 120
-    assert limits.undo - without.undo == 2 * (60 + 16) + 120
-    assert limits.unconfirmed - without.unconfirmed == limits.confirmed - without.confirmed == 2 * (2 * (60 + 16) + 120)
+    assert limits.whole_run - without.whole_run == 7 * (60 + 16) + 120
+    assert limits.undo - without.undo == 3 * (60 + 16) + 120
+    assert limits.unconfirmed - without.unconfirmed == limits.confirmed - without.confirmed == 7 * (60 + 16) + 2 * 120
 
 
 def test_commit_of_a_system_that_was_booted_once_has_nothing_to_activate() -> None:
