@@ -39,7 +39,8 @@ planned_paths() {
 secrets_outlast_boot() {
     local lost
     [ "$brings_secrets" = yes ] && [ ! -e "$new/etc/systemd/system/deploy-flake-secrets.service" ] || return 0
-    lost=$(planned_paths put | grep -e '^/run/' | paste -s -d ' ')
+    # Also what is there already.
+    lost=$(cut -f 2 "$secrets_dir/$id/secrets" 2>/dev/null | grep -e '^/run/' | paste -s -d ' ')
     [ -z "$lost" ] || complain secrets "the new system is not tried, and the boot that is to bring it takes away what is below /run: $lost; \
 import the NixOS module of deploy-flake (nixosModules.default, deploy-flake.secrets.enable) in it, or have them elsewhere, as in /etc/secrets"
 }

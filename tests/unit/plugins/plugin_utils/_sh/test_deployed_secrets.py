@@ -213,21 +213,20 @@ def test_when_nothing_but_secrets_is_to_change(shell: list[str], inputs: str, sa
 
 @every_shell
 @pytest.mark.parametrize(
-    ("plan", "module", "said"),
+    ("sent", "module", "said"),
     [
-        ("put\tnone\t0\t0\t400\t/x\t/run/secrets/a b\n", False, "takes away what is below /run: /run/secrets/a b;"),
-        ("put\tnone\t0\t0\t400\t/x\t/run/secrets/a b\n", True, "lasts"),
-        ("put\tnone\t0\t0\t400\t/run/deploy-flake-secrets/x\t/etc/secrets/run/x\n", False, "lasts"),
-        ("remove\tfile\t0\t0\t400\t-\t/run/secrets/x\n", False, "lasts"),
+        ("a\t/run/secrets/a b\troot\troot\t400\t1\t-\n", False, "takes away what is below /run: /run/secrets/a b;"),
+        ("a\t/run/secrets/a b\troot\troot\t400\t1\t-\n", True, "lasts"),
+        ("a\t/etc/secrets/run/x\troot\troot\t400\t1\t/run/x\n", False, "lasts"),
         ("", False, "lasts"),
     ],
 )
 def test_secrets_that_the_boot_would_take_away(
-    shell: list[str], tmp_path: Path, plan: str, module: bool, said: str
+    shell: list[str], tmp_path: Path, sent: str, module: bool, said: str
 ) -> None:
     """Where the boot is what brings them to the units; the module of the system that is booted puts them there."""
-    (tmp_path / "secrets.open").mkdir()
-    (tmp_path / "secrets.open/plan").write_text(plan)
+    (tmp_path / "id1").mkdir()
+    (tmp_path / "id1/secrets").write_text(sent)
     units = tmp_path / "new/etc/systemd/system"
     units.mkdir(parents=True)
     if module:
