@@ -47,7 +47,7 @@ import the NixOS module of deploy-flake (nixosModules.default, deploy-flake.secr
 
 # change_of_secrets TASK [anybody]: of what is open, by the program that has begun it; nothing where there is none, or it is another deployment's.
 change_of_secrets() {
-    local failed open said task whose
+    local failed open said task text whose
     said=$dir/secrets-said
     { printf '' >"$said"; } 2>/dev/null || said=/dev/null
     # It died before anything was begun.
@@ -64,7 +64,10 @@ change_of_secrets() {
         # shellcheck disable=SC2086
         limited "$((secrets_limit + 100))" $interpreter "$open/program" "$task" - "$PATH" </dev/null >"$said" && failed= || failed="they could not be put back or kept in time ($1)"
         # Also what somebody else has done meanwhile.
-        [ ! -s "$said" ] && [ -z "$failed" ] || note "secrets of deployment $whose: $(if [ -s "$said" ]; then cat "$said"; else printf '%s' "$failed"; fi)"
+        text=$(if [ -s "$said" ]; then cat "$said"; else printf '%s' "$failed"; fi)
+        # Who asks again and is told the same has noted that.
+        [ -z "$text" ] || [ "$text" = "${secrets_noted-}" ] || note "secrets of deployment $whose: $text"
+        secrets_noted=$text
         [ -z "$failed" ] || return 1
     done
 }

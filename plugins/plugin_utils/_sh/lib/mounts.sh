@@ -36,6 +36,3 @@ mount_of() {
     esac
     printf '%s\n' "$kind"
 }
-
-# is_mount_point PLACE: as mount_of has said it.
-is_mount_point() { awk -v at="$1" '$5 == at { found = 1 } END { exit !found }' /proc/self/mountinfo; }

@@ -72,8 +72,8 @@ write_line() {
 finish() {
     local text tries
     tries=0
-    # Where the undo has not done it already.
-    case $1 in refused | rolled-back | rollback-failed | interrupted) change_of_secrets back || : ;; esac
+    # Where the undo has not asked for it: what it has found is what the outcome says.
+    case $1:${secrets_left-} in refused: | rolled-back: | rollback-failed: | interrupted:) change_of_secrets back || : ;; esac
     # In one piece, so that a record which did not fit is seen. One that was cut off was so by a lack of memory or of processes, which mostly is
     # over soon.
     until text=$(record "$1"); do

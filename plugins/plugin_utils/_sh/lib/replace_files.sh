@@ -30,15 +30,17 @@ open_change() {
     rm -rf "$change.new" && mkdir -m 0700 "$change.new" || return 1
     cat "$1/program" >"$change.new/program" && cat "$1/plan" >"$change.new/plan" && cat "$1/units" >"$change.new/units" &&
         printf '%s\n' "${1##*/}" >"$change.new/id" && cat /proc/sys/kernel/random/boot_id >"$change.new/boot" &&
-        mounts_of_old >"$change.new/mounts" && sync -f "$change.new" && mv -f "$change.new" "$change" && sync -f "$var_dir"
+        planned_mounts >"$change.new/mounts" && sync -f "$change.new" && mv -f "$change.new" "$change" && sync -f "$var_dir"
 }
 
-# mounts_of_old: where what each directory of an old file is on is mounted, and the directory.
-mounts_of_old() {
-    sed -n "s/^[pr][^$tab]*${tab}file$tab.*$tab\(.*\)\/[^/]*\$/\1/p" "$change.new/plan" | sort -u | while IFS= read -r at; do
-        printf '%s\n' "$(mount_of "${at:-/}" place)$tab$at"
-    done
+# planned_mounts: where what each directory of a file is on is mounted, and the directory.
+planned_mounts() {
+    local at
+    directories_of "$change.new/plan" | while IFS= read -r at; do printf '%s\n' "$(mount_of "${at:-/}" place)$tab$at"; done
 }
+
+# directories_of PLAN: of its files, each once; nothing for the root.
+directories_of() { sed -n "s/^[pr].*$tab\(.*\)\/[^/]*\$/\1/p" "$1" | sort -u; }
 
 # make_files: all that takes room and time, before anything is replaced.
 make_files() { each_planned make_one "$change/plan" && sync_planned; }
@@ -88,6 +90,11 @@ put_files_back() {
 
 # shellcheck disable=SC3013
 put_one_back() {
+    # What is not mounted, or has another file system over it, tells nothing of its files: neither that they are gone nor that there are none.
+    [ "$verb" = directory ] || is_mounted_as_planned || {
+        not_back="$not_back $path"
+        return 0
+    }
     # Whoever has made a link of a directory above leads root elsewhere.
     [ "$verb" = directory ] || [ ! -d "${path%/*}" ] || [ "$(readlink -f "${path%/*}")" = "${path%/*}" ] || {
         theirs="$theirs $path"
@@ -116,8 +123,7 @@ old_one_back() {
     elif [ -e "$old" ]; then
         ln "$old" "$path" || not_back="$not_back $path"
     elif is_lost; then
-        # What is not mounted is not lost.
-        if [ -d "${path%/*}" ] || is_mount_point "$(place_of_old)"; then lost="$lost $path"; else not_back="$not_back $path"; fi
+        lost="$lost $path"
     fi
 }
 
@@ -127,14 +133,18 @@ is_of_a_system() {
     case $(readlink -f "$path") in /nix/store/*) return 0 ;; *) return 1 ;; esac
 }
 
-# place_of_old: where its directory was mounted.
-place_of_old() {
-    local at place
-    while IFS=$tab read -r place at; do [ "$at" != "${path%/*}" ] || printf '%s\n' "$place"; done <"$change/mounts"
+# is_mounted_as_planned: whether its directory is where it was when this began.
+is_mounted_as_planned() {
+    local at
+    went_with_boot && return
+    at=${path%/*}
+    grep -q -F -x -e "$(mount_of "${at:-/}" place)$tab$at" "$change/mounts"
 }
 
-# is_lost: nobody has the old one; what is below /run is so by a boot.
-is_lost() { [ ! -e "$path" ] && [ ! -L "$path" ] && { [ "$boot" = "$this_boot" ] || ! is_below_run "$path"; }; }
+# is_lost: nobody has the old one.
+is_lost() { [ ! -e "$path" ] && [ ! -L "$path" ] && ! went_with_boot; }
+
+went_with_boot() { [ "$boot" != "$this_boot" ] && is_below_run "$path"; }
 
 is_below_run() { case $1 in /run/*) return 0 ;; *) return 1 ;; esac; }
 
@@ -155,7 +165,7 @@ tidy_one() { [ "$verb" = directory ] || rm -f "$new" "$old" "$put" || :; }
 # sync_planned: each file system that has one of them, once.
 sync_planned() {
     local at
-    sed -n "s/^[pr].*$tab\(.*\)\/[^/]*\$/\1/p" "$change/plan" | sort -u | while IFS= read -r at; do
+    directories_of "$change/plan" | while IFS= read -r at; do
         [ ! -d "${at:-/}" ] || printf '%s\n' "$(stat -c %d "${at:-/}") ${at:-/}"
     done | sort -u -k 1,1 | while IFS= read -r at; do sync -f "${at#* }" || exit 1; done
 }

@@ -1,7 +1,7 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
 # inputs: rollback_limit mode only_secrets
 # needs: base commit complain deployed_secrets directory journal manager open_marks own_unit process profile record reports_to_directory states
-# needs: switch units unit_changes ways_back whose
+# needs: switch units unit_changes verify ways_back whose
 # shellcheck shell=sh
 
 # undo: 0 when the deployment has a final state, 75 when another undo is in progress or the host is about to be started again around it.
@@ -123,21 +123,44 @@ secrets_back() {
     [ "$boot:$mode" != theirs:test ] || ! was_confirmed || [ -s "$dir/rung" ] || return 0
     # Of whatever was there before.
     planned_paths "[pr][a-z]*.file" >"$dir/secrets-before"
-    change_of_secrets back || secrets_left=yes
+    change_of_secrets back || {
+        secrets_left=yes
+        missing_secrets >"$dir/secrets-missing"
+    }
     # What was restarted now was made by the new system, too.
     [ -s "$dir/rung" ] || note_invocations "$dir/invocations-new"
 }
 
-# secrets_stay: after the way back, whose activation removes what the new system's has copied there (environment.etc with a mode).
-secrets_stay() {
+# missing_secrets: of those that were there before.
+missing_secrets() {
     local path
-    [ -e "$dir/secrets-before" ] || return 0
     while IFS= read -r path; do
-        [ -e "$path" ] || [ -L "$path" ] || {
-            note "the secret at $path, which was put back, is not there any more: the activation of the previous system or somebody else has removed it; deploy it again"
-            secrets_left=yes
-        }
+        [ -e "$path" ] || [ -L "$path" ] || printf '%s\n' "$path"
     done <"$dir/secrets-before"
+}
+
+# secrets_back_again: after the way back, which has mounted what the new system had not. Units are restarted with them then, so they are looked at
+# once more.
+secrets_back_again() {
+    [ "$secrets_left" = yes ] && [ -s "$dir/rung" ] && [ -d "$var_dir/secrets.open" ] && change_of_secrets back || return 0
+    secrets_left=no
+    note "the secrets that could not be put back were put back after the way back"
+    verified=no
+    if verify_previous && wake_logind; then verified=yes; fi
+}
+
+# secrets_stay: after the way back, whose activation removes what the new system's has copied there (environment.etc with a mode). What was missing
+# before it was told then.
+secrets_stay() {
+    local missing path
+    [ -e "$dir/secrets-before" ] || return 0
+    missing=$(missing_secrets)
+    [ -n "$missing" ] || return 0
+    secrets_left=yes
+    printf '%s\n' "$missing" | while IFS= read -r path; do
+        grep -q -s -F -x -e "$path" "$dir/secrets-missing" ||
+            note "the secret at $path, which was put back, is not there any more: the activation of the previous system or somebody else has removed it; deploy it again"
+    done
 }
 
 # was_confirmed: from then on what is live was reached from outside.
@@ -189,7 +212,10 @@ undo_live() {
             ;;
         esac
     fi
-    [ "$mode" = boot ] || secrets_stay
+    [ "$mode" = boot ] || {
+        secrets_back_again
+        secrets_stay
+    }
     # The last look, directly before the line.
     if boot_is_theirs; then boot=theirs; fi
     if [ "$mode" != boot ] && live_is_theirs; then

@@ -303,6 +303,7 @@ def test_undo_of_secrets_alone_activates_nothing(
 ) -> None:
     text = (
         of("lib/undo", "only_secrets_went_back")
+        + of("lib/undo", "secrets_back_again")
         + of("lib/undo", "secrets_stay")
         + of("lib/undo", "undo_live")
         + f"""
@@ -336,6 +337,8 @@ def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path
     text = (
         of("lib/undo", "secrets_back")
         + of("lib/deployed_secrets", "planned_paths")
+        + of("lib/undo", "secrets_back_again")
+        + of("lib/undo", "missing_secrets")
         + of("lib/undo", "secrets_stay")
         + of("lib/undo", "undo_live")
         + f"""
@@ -358,6 +361,75 @@ def test_way_back_that_takes_an_old_secret_away(shell: list[str], tmp_path: Path
     assert said.endswith(f"ends {'rollback-failed' if gone else 'rolled-back'}\n")
     assert (f"the secret at {tmp_path}/key, which was put back, is not there" in said) == gone
     assert "new one" not in said
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("then", "verifies", "said"),
+    [
+        # The way back has mounted what it is on.
+        ("back", "true", ["put back after the way back", "looks", "ends rolled-back"]),
+        # What was restarted with it is looked at, whatever the look before has found.
+        ("back", "false", ["put back after the way back", "looks", "could not be made live", "ends rollback-failed"]),
+        # It is told once.
+        ("not mounted", "true", ["ends rollback-failed"]),
+        # Nobody asks for what is over.
+        ("lost", "true", ["ends rollback-failed"]),
+    ],
+)
+def test_secrets_that_the_way_back_makes_room_for(
+    shell: list[str], tmp_path: Path, then: str, verifies: str, said: list[str]
+) -> None:
+    """They are put back after it, before the last look, so that the outcome is what came of it."""
+    (tmp_path / "secrets.open").mkdir()
+    (tmp_path / "secrets.open/id").write_text("id1\n")
+    (tmp_path / "secrets.open/plan").write_text(f"put\tfile\t0\t0\t400\t/x\t{tmp_path}/key\n")
+    program = """
+        echo asked >>asked
+        [ -e back ] && mv old key && rm -r secrets.open && exit
+        [ ! -e lost ] || rm -r secrets.open
+        echo why; exit 1
+    """
+    (tmp_path / "secrets.open/program").write_text(program)
+    if then == "lost":
+        (tmp_path / "lost").touch()
+    (tmp_path / "old").touch()
+    text = f"""{join("lib/undo")}
+        cd {tmp_path}
+        limited() {{ shift; "$@"; }}
+        only_secrets_went_back() {{ return 1; }}
+        go_back() {{ touch "{then}"; echo test >rung; way=test verified=yes; }}
+        verify_previous() {{ echo looks; {verifies}; }}
+        note() {{ echo "$1"; }}
+        end_as() {{ echo "ends $1"; }}
+        for name in note_invocations failed_units unit_journals wake_logind; do eval "$name() {{ :; }}"; done
+        for name in boot_is_theirs live_is_theirs was_confirmed machine_stopping; do
+            eval "$name() {{ return 1; }}"
+        done
+        mode=test only_secrets=no boot=kept id=id1 interpreter=sh secrets_limit=1 dir=. var_dir=.
+        secrets_back
+        undo_live
+    """
+    found = printed(shell, text).splitlines()
+    assert len(found) == len(said) + 1, found
+    assert all(part in line for part, line in zip(["why", *said], found, strict=True)), found
+    assert (tmp_path / "asked").read_text() == "asked\n" * (1 if then == "lost" else 2)
+
+
+@every_shell
+def test_undo_that_begins_again_knows_what_was_lost(shell: list[str], tmp_path: Path) -> None:
+    """The change is over by then, and what was told is not told in other words."""
+    (tmp_path / "secrets-before").write_text(f"{tmp_path}/key\n{tmp_path}/other\n")
+    (tmp_path / "secrets-missing").write_text(f"{tmp_path}/key\n")
+    text = f"""{of("lib/undo", "missing_secrets")}{of("lib/undo", "secrets_stay")}
+        note() {{ echo "$1"; }}
+        dir={tmp_path} secrets_left=no
+        secrets_stay
+        echo "left: $secrets_left"
+    """
+    told, left = printed(shell, text).splitlines()
+    assert told.startswith(f"the secret at {tmp_path}/other, which was put back, is not there any more")
+    assert left == "left: yes"
 
 
 @every_shell

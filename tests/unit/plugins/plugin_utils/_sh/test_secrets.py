@@ -528,19 +528,40 @@ def test_what_nobody_has_any_more(sandbox: Sandbox) -> None:
 
 
 @every_shell
-def test_what_is_not_mounted_is_not_lost(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("point", ["is there", "is gone"])
+@pytest.mark.parametrize(
+    ("mounted", "then"),
+    [
+        (["/ ext4 rw", "AT ext4 rw"], ["/ ext4 rw"]),
+        # Another one was mounted over it.
+        (["/ ext4 rw"], ["/ ext4 rw", "AT ext4 rw"]),
+    ],
+    ids=["unmounted", "mounted over"],
+)
+@pytest.mark.parametrize("back", ["back", "at-boot"])
+def test_what_is_not_mounted_is_not_lost(
+    sandbox: Sandbox, point: str, mounted: list[str], then: list[str], back: str
+) -> None:
+    """Neither the old one nor one that is new, and where nothing is mounted the directory may be there all the same."""
     etc, others = sandbox.path("etc/secrets"), sandbox.path("not-mounted")
     before = placed(sandbox)
-    sandbox.mounts("/ ext4 rw", f"{etc} ext4 rw")
-    sandbox.send(SECOND)
+    sandbox.mounts(*(line.replace("AT", str(etc)) for line in mounted))
+    sandbox.send({**SECOND, "new": ("etc/secrets/new", "x")})
     sandbox.does("prepare")
     sandbox.does("place")
     etc.rename(others)
-    sandbox.mounts("/ ext4 rw")
-    done = sandbox.does("back", "-", check=False)
-    assert (done.returncode, f"could not be put back: {etc}/db; have their file systems" in done.stdout) == (1, True)
+    if point == "is there":
+        etc.mkdir(0o755)
+    sandbox.mounts(*(line.replace("AT", str(etc)) for line in then))
+    if back == "at-boot":
+        sandbox.path("var/deploy-flake/secrets.open/boot").write_text("another boot\n")
+    done = sandbox.does(back, "-", check=False)
+    assert (done.returncode, f"put back: {etc}/db {etc}/new; have their file" in done.stdout) == (1, True), done
     assert sandbox.path("var/deploy-flake/secrets.open").exists()
+    if point == "is there":
+        etc.rmdir()
     others.rename(etc)
+    sandbox.mounts(*(line.replace("AT", str(etc)) for line in mounted))
     sandbox.does("back", "-")
     assert sandbox.files() == before
 
@@ -584,13 +605,15 @@ def test_what_is_below_run_is_had_from_the_store(sandbox: Sandbox, given: Mappin
 
 @every_shell
 def test_power_cut_takes_what_is_below_run(sandbox: Sandbox) -> None:
-    """That is no loss: it is in the store."""
+    """That is no loss: it is in the store. Nor is the file system that it may have been on, which nobody can mount."""
     before = placed(sandbox)
+    sandbox.mounts("/ ext4 rw", f"{sandbox.path('run/secrets')} ramfs rw")
     sandbox.send(SECOND)
     sandbox.does("prepare")
     sandbox.does("place")
     sandbox.path("var/deploy-flake/secrets.open/boot").write_text("another boot\n")
     shutil.rmtree(sandbox.path("run"))
+    sandbox.mounts("/ ext4 rw")
     assert sandbox.does("at-boot", "-").stdout == ""
     assert sandbox.files() == {name: text for name, text in before.items() if not name.startswith("run/")}
 
@@ -855,6 +878,7 @@ def test_what_was_begun_to_be_put_back_is_never_kept(sandbox: Sandbox, outcome: 
     line(sandbox, outcome)
     assert sandbox.does("keep", "-", check=False).returncode == 1
     Path(f"{etc}-elsewhere").rename(etc)
+    sandbox.mounts("/ ext4 rw")
     (sandbox.path("var/deploy-flake") / "secrets.open/boot").write_text("another boot\n")
     sandbox.does("at-boot", "-")
     sandbox.path("var/deploy-flake/deployments.jsonl").unlink()
@@ -1015,6 +1039,9 @@ note() {{ echo "note $1"; }}
         ("another", "committed", ["state committed"]),
         ("another", "refused", ["state refused"]),
         ("", "committed", ["state committed"]),
+        # The undo has asked, and its outcome says what came of it.
+        ("mine", "rolled-back secrets_left=no", ["state rolled-back"]),
+        ("mine", "rollback-failed secrets_left=yes", ["state rollback-failed"]),
     ],
 )
 def test_end_of_a_deployment(shell: list[str], tmp_path: Path, whose: str, outcome: str, asked: list[str]) -> None:
@@ -1024,8 +1051,14 @@ def test_end_of_a_deployment(shell: list[str], tmp_path: Path, whose: str, outco
         (there / "id").write_text(f"{whose}\n")
         (there / "program").write_text('echo "$1"\n')
     script = END.format(library=join("lib/record"), var=tmp_path)
+    outcome, _blank, left = outcome.partition(" ")
     done = subprocess.run(
-        [*shell, "-s"], input=f"{script}finish {outcome}\n", text=True, capture_output=True, check=True, timeout=60
+        [*shell, "-s"],
+        input=f"{script}{left}\nfinish {outcome}\n",
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=60,
     )
     assert done.stdout.splitlines() == asked
 
