@@ -95,6 +95,14 @@ def forget(host: Host) -> None:
     host.run("rm -rf /etc/secrets /run/secrets /var/lib/deploy-flake/secrets", check=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _as_others_know_them(lab: Lab) -> Iterator[None]:
+    """A unit whose secrets are gone cannot be started again, which other tests would take for a fault."""
+    yield
+    reads = "systemctl cat reader.service"
+    lab.reset(host for host in lab.hosts.values() if host.alive and host.run(reads).returncode == 0)
+
+
 @pytest.fixture
 def clean(whole: dict[str, Host]) -> Iterator[dict[str, Host]]:
     """Hosts without secrets, which the next test gets without them as well."""

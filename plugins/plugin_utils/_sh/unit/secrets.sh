@@ -121,7 +121,7 @@ end_either_way() {
     if [ "$task" = keep ]; then
         end_change || return 1
         # It is decided. What cannot be tidied up now, the next one does.
-        drop_boot_unit && forget_boot_unit && tidy_change || :
+        tidy_up || :
     else
         go_back
     fi
@@ -131,7 +131,12 @@ end_either_way() {
 is_recorded_as_kept() { case $(recorded_outcome) in committed | commit-failed | superseded) return 0 ;; *) return 1 ;; esac; }
 
 # tidy_up: after a change that is over.
-tidy_up() { drop_boot_unit && tidy_change; }
+tidy_up() {
+    drop_boot_unit || return 1
+    # While the machine boots or stops, nothing is asked for.
+    case $task in at-boot | back-files) ;; *) forget_boot_unit ;; esac
+    tidy_change
+}
 
 # go_back: what nobody has any more cannot come back later either; that is said, and the next deployment is free to bring it.
 go_back() {
@@ -203,7 +208,7 @@ drop_boot_unit() {
     return 0
 }
 
-# forget_boot_unit: a switch has had systemd load it, and nothing else may have it look again. A way back does.
+# forget_boot_unit: a switch has had systemd load it, and nothing else may have it look again; not even a way back, where somebody else's system stays.
 forget_boot_unit() {
     [ "$(sc show -p LoadState --value "${boot_unit##*/}" 2>/dev/null)" != loaded ] || sc daemon-reload
     return 0

@@ -32,6 +32,7 @@ systemctl() {
     [ "$1" != --no-pager ] || shift
     case $1 in
     show) for last; do :; done; cat "ROOT/units/$last" 2>/dev/null || echo LoadState=not-found ;;
+    daemon-reload) echo "$1" >>ROOT/asked ;;
     *)
         verb=$1 && shift 2
         for last; do :; done
@@ -955,8 +956,12 @@ def test_unit_for_the_next_boot(sandbox: Sandbox) -> None:
     assert f"ConditionPathExists=!{sandbox.path('run/deploy-flake-secrets')}\n" in text
     needed = shlex.split(text.partition("RequiresMountsFor=")[2].splitlines()[0].replace("%%", "%"))
     assert {str(sandbox.path("var/deploy-flake")), f"{sandbox.path('etc/a b%c')}/"} <= set(needed)
+    # A switch has had systemd load it.
+    sandbox.path("units").mkdir(exist_ok=True)
+    sandbox.path(f"units/{unit.name}").write_text("loaded\n")
     sandbox.does("back", "-")
     assert not sandbox.path("etc/systemd/system.attached").exists()
+    assert sandbox.path("asked").read_text().splitlines() == ["daemon-reload"]
 
 
 @every_shell
