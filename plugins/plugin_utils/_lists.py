@@ -20,7 +20,14 @@ def split(text: str) -> list[str]:
 
 def split_lists(spec: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values, with lists where the options of these names are lists of words."""
-    words = {
-        name for name, one in spec.items() if (one.get("type"), one.get("elements")) == ("list", "str")
-    } - _AS_GIVEN
-    return {name: split(value) if isinstance(value, str) and name in words else value for name, value in values.items()}
+    words = {name for name, one in spec.items() if (one.get("type"), one.get("elements")) == ("list", "str")}
+    return {
+        name: _words(name, value) if isinstance(value, str) and name in words else value
+        for name, value in values.items()
+    }
+
+
+def _words(name: str, text: str) -> list[str]:
+    if name not in _AS_GIVEN:
+        return split(text)
+    return text.split(",") if text else []

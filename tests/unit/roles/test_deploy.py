@@ -141,4 +141,6 @@ def test_a_confirmation_asks_for_no_secrets(given: Mapping[str, Any], asked: boo
 def test_arguments_of_a_command_are_split_as_ansible_does_it() -> None:
     """One may be empty, as in `--option builders ''`; names lose what is not theirs."""
     given = {"build_args": "--option,builders,", "build_on": "build1, build2,"}
-    assert split_lists(argument_spec("flake_build"), given) == {**given, "build_on": ["build1", "build2"]}
+    split = {"build_args": ["--option", "builders", ""], "build_on": ["build1", "build2"]}
+    assert split_lists(argument_spec("flake_build"), given) == split
+    assert split_lists(argument_spec("flake_build"), {"build_args": ""}) == {"build_args": []}
