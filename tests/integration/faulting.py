@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,8 +230,11 @@ def _signal(number: int, pids: tuple[int, ...]) -> None:
 class Deploying:
     """A playbook in the background, in a process group of its own."""
 
-    def __init__(self, lab: Lab, host: Host, plays: list[dict[str, Any]] | str, **variables: Any) -> None:
-        self.host = host
+    def __init__(
+        self, lab: Lab, hosts: Host | Sequence[Host], plays: list[dict[str, Any]] | str, **variables: Any
+    ) -> None:
+        hosts = [hosts] if isinstance(hosts, Host) else hosts
+        self.host = hosts[0]
         self.directory = Path(tempfile.mkdtemp(prefix="df-"))
         self.said = self.directory / "output"
         playbook = plays
@@ -239,11 +242,12 @@ class Deploying:
             playbook = str(self.directory / "plays.yml")
             Path(playbook).write_text(yaml.safe_dump(plays), encoding="utf-8")
         command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(lab.inventory)]
+        limit = ",".join(host.name for host in hosts)
         # No connection is shared with another test's.
         environment = {"ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.directory)}
         with self.said.open("w") as output:
             self.process = subprocess.Popen(
-                [*command, "-l", host.name, "-e", json.dumps(variables), str(playbook)],
+                [*command, "-l", limit, "-e", json.dumps(variables), str(playbook)],
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -31,7 +32,8 @@ from integration.closing import (
     received,
     tasks,
 )
-from integration.faulting import FEATURES, wait_for
+from integration.faulting import FEATURES, Deploying, wait_for
+from integration.jump_host import alone_with, ways_to
 from integration.playing import play, systems
 from integration.test_prebuilt import CACHE, publish
 
@@ -54,6 +56,9 @@ def test_two_targets_from_one_reading(lab: Lab, hosts: dict[str, Host], tmp_path
     assert played.code == 0, played.output
     results = came(played)
     assert (results[first.name]["copied"], results[first.name]["paths"]) == (4, 4)
+    # Before any of it is sent.
+    for host, all_paths in ((first, 4), (second, 8)):
+        assert f"{host.name}: gets {all_paths} of {all_paths} paths from {source.name}, " in played.output
     assert (results[second.name]["copied"], results[second.name]["changed"]) == (8, True)
     assert results[first.name]["bytes"] >= 3 * (64 << 10)
     assert is_there(first, common)
@@ -70,7 +75,9 @@ def test_two_targets_from_one_reading(lab: Lab, hosts: dict[str, Host], tmp_path
     assert [each["bytes_sent"] for each in came(again).values()] == [0, 0]
     # What it lacks of it comes alone.
     more = make(source, files=1)
-    assert came(copy(lab, tmp_path, source, second, paths=[common, more]))[second.name]["copied"] == 2
+    played = copy(lab, tmp_path, source, second, paths=[common, more])
+    assert came(played)[second.name]["copied"] == 2
+    assert f"{second.name}: gets 2 of 6 paths from {source.name}, " in played.output
     assert [left(host) for host in (source, first, second)] == ["", "", ""]
 
 
@@ -176,34 +183,71 @@ def test_a_killed_end_begins_again(lab: Lab, hosts: dict[str, Host], end: str) -
     assert (left(source), left(target)) == ("", "")
 
 
+def half_way(source: Host, target: Host) -> tuple[list[str], dict[str, Any]]:
+    """What a target gets when two get something: first what both of them need, and then its own, which is large."""
+    common, own = make(source), make(source, **LARGE)
+    return [common, own], {"paths": [common], "paths_of": {target.name: own}, "compress": False}
+
+
+def has_the_first_half(running: Deploying, target: Host, common: str) -> None:
+    """Wait until the target has it whole, and has said how far it is; it gets the other one still."""
+    wait_for(lambda: re.search(rf"{target.name}: has got 4 of 20 paths, .* were sent", running.output), 60, 0.02)
+    wait_for(lambda: target.run(f"nix-store --check-validity {common}").returncode == 0, 10, 0.02)
+    assert running.process.poll() is None, running.output
+
+
 def test_a_killed_controller(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
-    """The next copy does not wait for the one that was lost, whose ends find out by themselves, after minutes."""
-    source, target = hosts["host1"], hosts["host2"]
-    top = make(source, **LARGE)
-    with copying(lab, source, target, paths=[top], compress=False) as running:
-        is_under_way(target)
+    """The next copy does not wait for the one that was lost, whose ends find out by themselves, after minutes; what
+    was whole by then is not sent again."""
+    source, target, other = hosts["host1"], hosts["host2"], hosts["host3"]
+    tops, given = half_way(source, target)
+    with copying(lab, source, target, other, **given) as running:
+        has_the_first_half(running, target, tops[0])
         running.kill()
-    played = copy(lab, tmp_path, source, target, paths=[top])
+    assert not is_there(target, tops[1])
+    played = copy(lab, tmp_path, source, target, paths=tops)
     assert played.code == 0, played.output
-    assert is_there(target, top)
+    # Of what was on its way some paths may have been whole as well.
+    assert (0 < came(played)[target.name]["copied"] <= 16, came(played)[target.name]["paths"]) == (True, 20)
+    assert all(is_there(target, top) for top in tops)
     for host in (source, target):
         assert "deploy-flake-closure-" in left(host)
+    for host in (source, target, other):
         host.run("systemctl stop 'deploy-flake-closure-*'", check=True)
         assert left(host) == ""
 
 
 def test_a_restarted_target(lab: Lab, hosts: dict[str, Host]) -> None:
     """By a power cut; what was whole by then is not sent again."""
-    source, target = hosts["host1"], hosts["host2"]
-    top = make(source, **LARGE)
-    with copying(lab, source, target, paths=[top], compress=False) as running:
-        is_under_way(target)
+    source, target, other = hosts["host1"], hosts["host2"], hosts["host3"]
+    tops, given = half_way(source, target)
+    with copying(lab, source, target, other, **given) as running:
+        has_the_first_half(running, target, tops[0])
         target.power_off()
         target.power_on()
         assert running.end(150) == 0, running.output
-        assert "begins again" in running.output, running.output
+        first, begins, again = running.output.partition("begins again")
+        assert begins, running.output
+    assert "host2: gets 20 of 20 paths from host1, 30." in first
+    lacking = re.search(r"host2: gets (\d+) of 20 paths from host1, ", again)
+    assert lacking and 0 < int(lacking[1]) <= 16, again
+    assert all(is_there(target, top) for top in tops)
+    assert is_there(other, tops[0])
+    assert (left(source), left(target), left(other)) == ("", "", "")
+
+
+def test_behind_a_jump_host(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:
+    """One target is; the way to it is its own, and not that of the others."""
+    jump, target, source = hosts["host1"], hosts["host2"], hosts["host3"]
+    top = make(source)
+    plays = tasks(source=source.name, targets=[jump.name, target.name], paths=[top])
+    plays[0]["vars"] = ways_to(hosts, {target.name: jump})
+    with alone_with(target, jump.address):
+        played = play(lab, tmp_path, plays)
+        assert played.code == 0, played.output
+    assert [each["copied"] for each in came(played).values()] == [4, 4]
     assert is_there(target, top)
-    assert (left(source), left(target)) == ("", "")
+    assert [left(host) for host in hosts.values()] == ["", "", ""]
 
 
 def test_a_small_disk(lab: Lab, hosts: dict[str, Host], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from integration.faulting import build, deploying, is_whole
 from integration.playing import change_the_flake, deploy, play, systems
 
-from lab import Host, Lab
+from lab import Host, Lab, keys
 
 STATUS = "deploy_flake.nixos.status"
 PROFILE = "/nix/var/nix/profiles/system"
@@ -103,6 +103,9 @@ def test_all_of_a_host(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None
     assert found["free_space"]["boot"]["path"] == "/boot"
     assert 0 < found["free_space"]["nix"]["free_bytes"] < found["free_space"]["nix"]["total_bytes"]
     assert found["kernel_version"] == host.run("uname -r").stdout.strip()
+    # What ssh has for it among its known hosts.
+    known = keys.public(keys.host_key(lab.state, host.name))
+    assert found["ssh_host_keys"] == [{"type": "ssh-ed25519", "key": known}]
 
     # Without root all is told but the deployments.
     without = info(lab, tmp_path, host, become=False)

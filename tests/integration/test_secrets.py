@@ -15,6 +15,7 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
+from integration.commanding import Command, limits, results
 from integration.faulting import (
     SHORT,
     Deploying,
@@ -313,6 +314,30 @@ def test_secrets_without_a_deployment(lab: Lab, host: Host, tmp_path: Path) -> N
     assert (again.code, again.changed(host.name)) == (0, []), again.output
 
 
+def test_group_and_reload(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """A unit that is told to reload goes on as the process that it was, and reads the file after it is there."""
+    name, text = (
+        "keeps.service",
+        "[Service]\nExecStart=/usr/bin/sleep infinity\nExecReload=/bin/cp -p {} /run/has-read\n",
+    )
+    host.run(f"cat >/run/systemd/system/{name}", stdin=text.format(KEY), check=True)
+    host.run(f"systemctl daemon-reload; systemctl start {name}; rm -f /run/has-read", check=True)
+    try:
+        shown = f"systemctl show -P InvocationID -P MainPID {name} reader.service"
+        before = host.run(shown, check=True).stdout
+        key = secrets("one", "second", group="adm", mode="0440", reload_units=[name])[1] | {"restart_units": []}
+        played = change_secrets(lab, tmp_path, host, secrets=[key])
+        assert played.code == 0, played.output
+        (change,) = played.of(host.name, "system_secrets")["secrets"]
+        assert (change["name"], change["owner"], change["group"], change["mode"]) == ("key", "root", "adm", "0440")
+        assert files(host)[KEY].startswith("root:adm 440 ")
+        assert contents(host) == ["one", "second"]
+        assert host.run("stat -c %G /run/has-read; cat /run/has-read").stdout == "adm\nsecond"
+        assert host.run(shown).stdout == before
+    finally:
+        host.run(f"systemctl stop {name}; rm /run/systemd/system/{name}; systemctl daemon-reload", check=True)
+
+
 @pytest.mark.parametrize("lost", ["dropped", "power"])
 def test_secrets_alone_behind_another_deployment(lab: Lab, host: Host, lost: str) -> None:
     """They wait for its end. If they are gone by then, by themselves or with the power, they are sent again."""
@@ -322,6 +347,10 @@ def test_secrets_alone_behind_another_deployment(lab: Lab, host: Host, lost: str
             wait_for(lambda: len(sent(host)) == 2)
             wait_for(lambda: "waits up to" in killed.output)
             killed.kill()
+        # They wait in memory, and nobody but root sees even their names.
+        assert host.run("stat -f -c %T /run/deploy-flake-secrets").stdout == "tmpfs\n"
+        waiting = host.run("find /run/deploy-flake-secrets -printf '%y %u %g %#m\\n' | sort -u").stdout
+        assert waiting == "d root root 0700\nf root root 0600\n"
         # Nobody comes for them: systemd has them removed in ten minutes, or when it is told to.
         timers = host.run("systemctl list-units --plain --no-legend 'deploy-flake-secrets-drop-*.timer'").stdout
         left = host.run("systemctl show -P NextElapseUSecMonotonic 'deploy-flake-secrets-drop-*.timer'").stdout
@@ -566,8 +595,9 @@ def power_lost_in_the_window(lab: Lab, directory: Path, fault: str, host: Host) 
     settled(host)
 
 
-def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -> None:
-    """Neither in arguments, environments, units, files that others can read, logs, results nor artifacts; with -vvv."""
+def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path, command: Command) -> None:
+    """Neither in arguments, environments, units, files that others can read, logs, results, events nor artifacts; with
+    -vvv."""
     host = clean["host3"]
     word, canary = f"s3cr3t-{token_hex(8)}", f"canary-{token_hex(8)}"
     (tmp_path / "word").write_text(word, encoding="utf-8")
@@ -618,17 +648,27 @@ def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path) -
             play(lab, tmp_path, DEPLOY, [host.name], options, deploy_flake_toplevel=build(host, fault), **more)
             for fault in ("hangs", "reads-secrets")
         ]
+        # Others than those before: modes of their own.
+        modes = [[{**one, "mode": mode} for one in given] for mode in ("0600", "0500")]
+        runs.append(change_secrets(lab, tmp_path, host, "-vvv --diff", secrets=modes[0]))
+        (tmp_path / "vars.yml").write_text(json.dumps({"deploy_flake_secrets": modes[1]}), encoding="utf-8")
+        where = ["--inventory", str(lab.inventory), "--limit", host.name, "--toplevel", systems(host).running]
+        code, events = command.json(*where, "--extra-vars", f"@{tmp_path}/vars.yml", "--diff", *limits())
     finally:
         over.set()
         for watcher in watchers:
             watcher.join()
-    assert [run.code for run in runs] == [2, 0], runs[-1].output
+    assert [run.code for run in runs] == [2, 0, 0], runs[-1].output
+    assert (code, results(events)[host.name]["outcome"]) == (0, "deployed"), events
+    assert [text.split()[1] for text in files(host).values()] == ["500", "500"]
     assert contents(host) == [word, word]
     assert len(seen) > 30
     assert not any(seen), set(seen)
     assert all(word not in run.output for run in runs)
+    assert word not in json.dumps(events)
     # What ansible-runner keeps of a run, but for what the test itself has written.
-    kept = [file for file in tmp_path.rglob("*") if file.is_file() and file != tmp_path / "word"]
+    places = (tmp_path, command.directory)
+    kept = [file for place in places for file in place.rglob("*") if file.is_file() and file != tmp_path / "word"]
     assert [file for file in kept if word.encode() in file.read_bytes()] == []
     assert word not in host.run("journalctl --no-pager -o cat").stdout
     assert word not in host.run("cat /var/lib/deploy-flake/deployments.jsonl").stdout

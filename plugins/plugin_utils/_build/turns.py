@@ -70,9 +70,10 @@ class Turns:
     def failed(self, error: AnsibleError | HostError) -> HostError:
         """What the host's own error is, where its builder has failed; if it can build for nobody, others get it too."""
         if isinstance(error, HostError):
-            if error.reason in OF_THE_BUILDER and not isinstance(error, ToldError):
-                self._note(f"cannot build: {error}", error.reason)
-            return error
+            if error.reason not in OF_THE_BUILDER or isinstance(error, ToldError):
+                return error
+            self._note(said := f"cannot build: {error}", error.reason)
+            return HostError(self._for_host(said), error.reason, error.answer)
         is_lost = isinstance(error, AnsibleConnectionFailure)
         what = "was lost" if is_lost and self.builder.reached else "cannot be reached" if is_lost else "cannot be asked"
         said, reason = f"{what}: {error}", Refusal.LOST if is_lost else Refusal.NO_ANSWER

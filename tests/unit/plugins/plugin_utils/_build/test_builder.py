@@ -84,7 +84,7 @@ def test_a_builder_that_is_back(flake: str, tmp_path: Path) -> None:
     builder = Builder()
     builder.reached = True
     builder.instead["nix_eval"] = [LOST] * 400
-    with pytest.raises(HostError, match="build1 has not answered for 300 s"):
+    with pytest.raises(HostError, match=r"for web1, cannot build: build1 has not answered for 300 s.*is untouched"):
         built(flake, Deployed("web1"), builder)
     builder.instead.clear()
     with pytest.raises(HostError, match="build1, which is to build for web2, cannot build: build1 has not answered"):
@@ -112,7 +112,8 @@ def test_one_that_can_build_for_nobody_is_asked_once(flake: str, refused: str) -
     builder = Builder()
     builder.instead["closure_hold"] = [{"refused": refused, "message": "says no"}] * 3
     for name in NAMES:
-        with pytest.raises(HostError, match="build1 says no") as caught:
+        said = f"build1, which is to build for {name}, cannot build: build1 says no. {name}'s system is untouched"
+        with pytest.raises(HostError, match=said) as caught:
             built(flake, Deployed(name), builder)
         assert (caught.value.reason, builder.commands) == (refused, ["closure_hold", "closure_end"])
 
