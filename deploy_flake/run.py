@@ -71,7 +71,9 @@ class Run:
         new = HostStatus if operation is Operation.STATUS else HostResult
         hosts = {one.name: new(one.name, configuration=one.configuration or "") for one in destinations}
         at_end = bool(variables.get("deploy_flake_all_or_nothing"))
-        self._own = self._running = RunnerEvents(operation, hosts, self._tell, at_end)
+        given = {**options.role_variables(), **variables, **options.variables}
+        absent = bool(given.get("deploy_flake_allow_unreachable"))
+        self._own = self._running = RunnerEvents(operation, hosts, self._tell, at_end, allows_absent=absent)
         self._own.check_mode = "--check" in arguments
         self._nobody = False
         """Whether Ansible found no host to begin with."""
@@ -99,6 +101,11 @@ class Run:
         return self._own.remarks
 
     @property
+    def absent(self) -> list[str]:
+        """The hosts that did not answer at the beginning and were left out, since `allow_unreachable` says so."""
+        return [name for name in self._own.hosts if name in self._own.absent]
+
+    @property
     def done(self) -> bool:
         """Whether it is over."""
         return self._over.is_set()
@@ -117,6 +124,8 @@ class Run:
         if self.operation is Operation.REVOKE:
             # This is what a revocation is for.
             hosts = [host for host in hosts if host.outcome is not Outcome.ROLLED_BACK] or [_WELL]
+        # Where nobody answers, nothing was done.
+        hosts = [host for host in hosts if host.name not in self._own.absent] or hosts
         code = exit_code(hosts, self.interrupted)
         return ExitCode.FAILED if code is ExitCode.OK and self.error else code
 
