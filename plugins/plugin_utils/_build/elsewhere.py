@@ -55,7 +55,9 @@ def build(
             none = f"{error}\nNor has it {' or '.join(builders)} (build_on, deploy_flake_build_on)."
             raise HostError(none, error.reason) from error
     configuration = settings.configuration or host.on_behalf_of
-    needed = {**context.configurations(), configuration: True}
+    # With many hosts that is a long look, which a single builder of single systems has no use for.
+    others = context.configurations() if settings.build_together or len(builders) > 1 else {}
+    needed = {**others, configuration: True}
     # Whose share it is does not change when a host fails meanwhile.
     names = sorted(needed)
     # Where each host has a flake of its own, none knows of the others.

@@ -1,5 +1,5 @@
 # The beginning of a copy of a closure.
-# needs: base closure own_directory
+# needs: abandoned base closure own_directory
 # shellcheck shell=sh
 
 # begin_closure: the directory for it; and nothing is left of copies whose controllers were killed.
@@ -14,12 +14,7 @@ begin_closure() {
 # drop_old_closures: those of a day ago and more without a unit, and roots without a directory.
 drop_old_closures() {
     local each
-    for each in "$run_dir"/closure-*; do
-        [ -d "$each" ] && [ -n "$(find "$each" -maxdepth 0 -mmin +1440)" ] || continue
-        case $(sc show -p ActiveState --value "deploy-flake-${each##*/}.service" 2>/dev/null) in
-        inactive | failed) rm -rf "$each" ;;
-        esac
-    done
+    drop_abandoned closure 1440
     # The directory is there before the roots are.
     for each in "$all_closure_roots"/*; do
         [ -d "$each" ] || continue

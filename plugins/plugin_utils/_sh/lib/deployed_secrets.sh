@@ -2,7 +2,7 @@
 # brings_secrets: whether some were sent for it.
 # inputs: brings_secrets secrets_limit
 # facts: interpreter new
-# needs: base complain lines manager process reports_to_directory staged_secrets
+# needs: base complain lines manager process reports_to_directory secrets_at_boot staged_secrets
 # shellcheck shell=sh
 
 # with_secrets TASK SECONDS: of this deployment; complains where it did not work.
@@ -38,7 +38,7 @@ planned_paths() {
 # secrets_outlast_boot: whether a boot that is to bring them to the units leaves them there.
 secrets_outlast_boot() {
     local lost
-    [ "$brings_secrets" = yes ] && [ ! -e "$new/etc/systemd/system/deploy-flake-secrets.service" ] || return 0
+    [ "$brings_secrets" = yes ] && ! brings_secrets_at_boot "$new" || return 0
     # Also what is there already.
     lost=$(cut -f 2 "$secrets_dir/$id/secrets" 2>/dev/null | grep -e '^/run/' | paste -s -d ' ')
     [ -z "$lost" ] || complain secrets "the new system is not tried, and the boot that is to bring it takes away what is below /run: $lost; \

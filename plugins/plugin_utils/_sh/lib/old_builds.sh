@@ -1,20 +1,10 @@
 # What builds have left behind whose controllers were killed: whoever reads a build's result tidies up after it.
-# needs: base
+# needs: abandoned base
 # shellcheck shell=sh
 
 # drop_old_builds: of an hour ago and more, and whose units are gone. A controller that was lost comes back sooner; one that
 # comes later builds again, which finds in the store what was built. Whoever calls it has a turn.
-drop_old_builds() {
-    local old
-    for old in "$run_dir"/build-*; do
-        # A build that is just beginning is no old one, whatever its unit.
-        [ -d "$old" ] && [ -n "$(find "$old" -maxdepth 0 -mmin +60)" ] || continue
-        # Where systemd does not answer, it may well be in progress.
-        case $(sc show -p ActiveState --value "deploy-flake-${old##*/}.service" 2>/dev/null) in
-        inactive | failed) rm -rf "$old" ;;
-        esac
-    done
-}
+drop_old_builds() { drop_abandoned build 60; }
 
 # tidy_builds: the same for who has no turn, and need not wait for one. Where there is nothing, no process is started.
 tidy_builds() {

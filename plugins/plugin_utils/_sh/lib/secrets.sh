@@ -3,7 +3,7 @@
 # the first five. What lies below /run is kept in the store of secrets as well where the next boot, of the new system or the old one, has the unit
 # of the NixOS module that reads it. Of what was sent, `new` is the new system; nothing where it is the one that boots.
 # sets: store
-# needs: base mounts replace_files
+# needs: base mounts replace_files secrets_at_boot
 # shellcheck shell=sh
 
 store=$var_dir/secrets
@@ -27,9 +27,6 @@ plan_secrets() {
     look_at_listed || return 1
     plan_list
 }
-
-# brings_secrets_at_boot SYSTEM: whether it has the unit of the NixOS module.
-brings_secrets_at_boot() { [ -e "$1/etc/systemd/system/deploy-flake-secrets.service" ]; }
 
 look_at_secret() {
     uid=$(number_of passwd "$owner")

@@ -45,8 +45,8 @@ restart_unit() {
     printf '%s\n' "$2"
 }
 
-# units_back: to what they had read before, if they may have read anything else, as all may that were started since; of a change that is over. In less time than the undo has for it.
-# What is not well then, the way back mends, or tells.
+# units_back: to what they had read before, if they may have read anything else, as all may that were started since; of a change that is over. In
+# less time than the undo has for it. What is not well then, the way back mends, or tells.
 units_back() { [ ! -e "$over/placed" ] || each_unit unit_back "$over"; }
 
 unit_back() {

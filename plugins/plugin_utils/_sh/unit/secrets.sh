@@ -1,6 +1,6 @@
 # Secrets on a host, of a deployment: program TASK STAGED|- [PATH]. It runs in the units of the deployment, with their PATH, and by itself at the
 # boot after a power loss. STAGED is where what was sent lies.
-# needs: base durable mounts open_marks profile recorded_outcome replace_files secrets units_of_secrets
+# needs: base durable mounts open_marks profile recorded_outcome replace_files secrets secrets_at_boot units_of_secrets
 # shellcheck shell=sh
 
 main() {

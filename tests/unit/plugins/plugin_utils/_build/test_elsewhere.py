@@ -19,6 +19,8 @@ from unit.elsewhere import DERIVATIONS, NAMES, SYSTEMS, Builder, Deployed, built
 from unit.fake_host import Asked, Clock, FakeHost, Scripted
 from unit.repository import commit, git
 
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build import elsewhere
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.settings import BuildContext
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._build.transfer import Sources
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
@@ -347,3 +349,24 @@ def test_a_system_that_was_built_there_before(flake: str, is_there: bool) -> Non
 def test_a_reference_on_the_host_is_no_flake_of_the_controllers() -> None:
     with pytest.raises((HostError, FlakeError), match="build_on"):
         settings(reference="path:/nix/store/x", build_on=["build1"])
+
+
+@pytest.mark.parametrize(("count", "together", "looks"), [(1, False, 0), (1, True, 1), (2, False, 1)])
+def test_nobody_looks_at_all_hosts_for_one_system(flake: str, count: int, together: bool, looks: int) -> None:
+    """A play may have hundreds, and a single builder of single systems has no use for what they are built of."""
+    asked: list[str] = []
+
+    def of_all() -> dict[str, bool]:
+        asked.append("all")
+        return dict.fromkeys(NAMES, True)
+
+    directory = Path(flake.removeprefix("path:")).parent
+    builders = [Builder(builds_all=False), Builder(builds_all=False)]
+    builders[1].name = builders[1].on_behalf_of = "build2"
+    by_name = {each.name: each for each in builders}
+    context = BuildContext(
+        False, lambda name: directory / name.replace("/", "-"), by_name.__getitem__, configurations=of_all
+    )
+    given = {"flake": flake, "build_on": list(by_name)[:count], "build_together": together}
+    elsewhere.build(Deployed("web1"), settings(**given), context)
+    assert len(asked) == looks
