@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,12 @@ COUNT = 3
 # Each worker of pytest-xdist has a lab of its own: hosts are made new, and have faults, for one test at a time.
 if (worker := int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))) > 0:
     os.environ["DEPLOY_FLAKE_LAB_DIR"] = f"{State().dir}-{worker + 1}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers take whole files, in this order: the soak, one long test, then those with the most tests."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name != "test_soak.py", -tests[item.path], item.path))
 
 
 @pytest.fixture(scope="session")

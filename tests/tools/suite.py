@@ -35,7 +35,7 @@ OTHER_LABS = (*(f"{LAB}-{number}" for number in range(2, WORKERS + 1)), CORE_LAB
 
 def integration() -> list[str]:
     """The newest pair's integration tests, which wait most of the time, so several labs are at work."""
-    workers = ["-n", str(WORKERS), "--dist", "loadfile"]
+    workers = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
     # Sockets are made below it, and their paths may have a hundred characters; workers make it longer.
     temporary = tempfile.mkdtemp(prefix="labs-", dir="/tmp")
     try:
