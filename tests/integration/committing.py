@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 from integration.faulting import (
-    SHORT,
+    QUICK,
     STORE_LOCK,
     SWITCH_LOCK,
     Deploying,
@@ -156,7 +156,7 @@ def commit_fails(lab: Lab, host: Host, new: str) -> str:
             with deploying(lab, host, before) as back:
                 assert back.end() == 0, back.output
             settled(host)
-        with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+        with deploying(lab, host, new, limits=QUICK) as deployment:
             with at(boot_after, deployment, host, new):
                 host.run("mount -o remount,ro /boot", check=True)
                 kill_main_process(host)

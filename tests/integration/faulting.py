@@ -34,6 +34,7 @@ FINAL = frozenset(
 )
 # Short, and yet long enough for three hosts on two busy cores.
 SHORT = LIMITS | {"settle": 1}
+QUICK = SHORT | {"settle": 0}
 UNIT = "deploy-flake.service"
 FEATURES = "--extra-experimental-features 'nix-command flakes'"
 

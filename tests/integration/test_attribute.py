@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 from integration.commanding import Command, destination, limits, reaching, results
-from integration.faulting import SHORT, is_whole, last_record
+from integration.faulting import QUICK, is_whole, last_record
 from integration.playing import DEPLOY, Played, change_the_flake, forget_builds, outcomes, play, remains, systems
 
 from lab import Host, Lab
 
 TOOL = "packages.x86_64-linux.tool"
 LINK = "/root/built/tool"
-QUICK = SHORT | {"settle": 0}
 # Two outputs, as packages have them, and a name that the hosts' version goes into.
 PACKAGE = """
       packages.x86_64-linux.tool = derivation {

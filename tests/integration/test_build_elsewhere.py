@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from integration.closing import new_key, nix_conf
 from integration.commanding import Command
-from integration.faulting import FEATURES, SHORT, Deploying, inside, is_whole, last_record, wait_for
+from integration.faulting import FEATURES, QUICK, Deploying, inside, is_whole, last_record, wait_for
 from integration.jump_host import alone_with, ways_to
 from integration.playing import (
     DEPLOY,
@@ -34,7 +34,6 @@ from integration.test_prebuilt import CACHE, publish
 
 from lab import Host, Lab
 
-QUICK = SHORT | {"settle": 0}
 HOLDS = "deploy-flake-closure-from-*.service"
 CLOSURES = "/nix/var/nix/gcroots/deploy-flake-closures"
 ELSEWHERE: dict[str, Any] = {"deploy_flake_build_on": ["host1"], "deploy_flake_limits": QUICK}

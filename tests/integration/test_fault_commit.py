@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 from integration.committing import POINTS, again_if_missed, at, commit_fails, generations
 from integration.faulting import (
-    SHORT,
+    QUICK,
     at_once,
     deploying,
     deploys_again,
@@ -35,7 +35,7 @@ def test_kills_between_the_steps_of_the_commit(lab: Lab, whole: dict[str, Host],
         point, forward = POINTS[(turn + number) % len(POINTS)]
         kill = KILLS[number]
         before, new, links = systems(host).running, next_system(host), generations(host)
-        with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+        with deploying(lab, host, new, limits=QUICK) as deployment:
             with at(point, deployment, host, new):
                 kill(host)
             failed = deployment.end() != 0

@@ -27,6 +27,7 @@ from integration.committing import (
     verify,
 )
 from integration.faulting import (
+    QUICK,
     SHORT,
     at_once,
     build,
@@ -98,7 +99,7 @@ def test_installers_that_do_not_do_what_they_say(lab: Lab, whole: dict[str, Host
 
     def case(number: int, host: Host) -> None:
         before, links = systems(host).running, generations(host)
-        with deploying(lab, host, build(host, faults[number]), limits=SHORT | {"settle": 0}) as deployment:
+        with deploying(lab, host, build(host, faults[number]), limits=QUICK) as deployment:
             assert deployment.end() != 0, deployment.output
         is_whole(host, before, "rolled-back")
         record = last_record(host)
@@ -324,7 +325,7 @@ def test_power_lost_between_the_steps_of_the_commit(
         before = build(host, loader)
         switch_by_hand(host, before)
         new = build(host, loader, "2")
-        with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+        with deploying(lab, host, new, limits=QUICK) as deployment:
             lost = wait_for(lambda: directory(host)).name
             with at(points[number], deployment, host, new):
                 deployment.kill()

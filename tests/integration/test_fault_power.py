@@ -22,6 +22,7 @@ from integration.committing import (
     trial_after,
 )
 from integration.faulting import (
+    QUICK,
     SHORT,
     Deploying,
     at_once,
@@ -95,7 +96,7 @@ def test_power_lost_between_the_steps_of_the_commit(
         point = points[number]
         forward = dict(POINTS)[point]
         new = next_system(host)
-        with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+        with deploying(lab, host, new, limits=QUICK) as deployment:
             lost = wait_for(lambda: directory(host)).name
             with at(point, deployment, host, new):
                 deployment.kill()
@@ -139,7 +140,7 @@ def test_shut_down_while_committing(lab: Lab, whole: dict[str, Host]) -> None:
     def case(number: int, host: Host) -> None:
         point, forward = POINTS[2 + number]
         before, new, boot = systems(host).running, next_system(host), host.leader
-        with deploying(lab, host, new, limits=SHORT | {"settle": 0}) as deployment:
+        with deploying(lab, host, new, limits=QUICK) as deployment:
             with at(point, deployment, host, new):
                 host.run(["systemctl", "--no-block", "reboot"], check=True)
                 # Either may be over before it is seen.

@@ -10,13 +10,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from integration.faulting import FEATURES, SHORT, build, is_whole, last_record
+from integration.faulting import FEATURES, QUICK, build, is_whole, last_record
 from integration.playing import DEPLOY, Played, outcomes, play, remains, systems
 
 from lab import Host, Lab
 
 CACHE = "/var/cache/binary-cache"
-QUICK = SHORT | {"settle": 0}
 
 
 def deploy_prebuilt(lab: Lab, directory: Path, host: Host, toplevel: str, nix_config: str = "", **more: Any) -> Played:

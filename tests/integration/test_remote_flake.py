@@ -17,12 +17,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from integration.faulting import SHORT, last_record
+from integration.faulting import QUICK, last_record
 from integration.playing import change_the_flake, deploy, forget_builds, play, systems
 
 from lab import Host, Lab
 
-QUICK = SHORT | {"settle": 0}
 BUILD: dict[str, Any] = {"gather_facts": False, "become": True}
 
 

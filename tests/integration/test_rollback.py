@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 from integration.faulting import (
+    QUICK,
     SHORT,
     Deploying,
     at_once,
@@ -34,7 +35,6 @@ from lab import Host, Lab
 PROFILE = "/nix/var/nix/profiles/system"
 ROLLBACK = "deploy_flake.nixos.system_rollback"
 PLAYBOOK = "deploy_flake.nixos.rollback"
-QUICK = SHORT | {"settle": 0}
 
 
 def ad_hoc(lab: Lab, host: Host, *options: str, **arguments: Any) -> dict[str, Any]:

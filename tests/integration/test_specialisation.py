@@ -10,6 +10,7 @@ from pathlib import Path
 
 from integration.committing import again_if_missed, at, profile_moved
 from integration.faulting import (
+    QUICK,
     SHORT,
     Deploying,
     at_once,
@@ -27,8 +28,6 @@ from integration.faulting import (
 from integration.playing import outcomes, play, systems
 
 from lab import Host, Lab
-
-QUICK = SHORT | {"settle": 0}
 
 
 def specialisation_of(host: Host, toplevel: str, name: str = "debug") -> str:
