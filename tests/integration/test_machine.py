@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from integration.crash_images import look
@@ -39,14 +40,33 @@ def short_with(loader: str) -> pytest.MarkDecorator:
     )
 
 
+SECRET = "/etc/secrets/key"
+
+
+def secret(machine: Machine, new: str) -> list[dict[str, Any]]:
+    """One for a deployment; another one is there, and on the disk."""
+    script = f"mkdir -p {SECRET.rpartition('/')[0]} && printf old >{SECRET} && chmod 0400 {SECRET} && sync"
+    machine.run(script, check=True)
+    return [{"name": "key", "path": SECRET, "content": new}]
+
+
+def secrets(machine: Machine) -> str:
+    """What is in their directory, and what it says."""
+    return machine.run(f"ls -A {SECRET.rpartition('/')[0]}; cat {SECRET}").stdout
+
+
 @short_with("systemd-boot")
 def test_deploy(with_machines: Lab, machine: Machine, flake: Path, tmp_path: Path) -> None:
     """The power is cut as soon as the controller knows that it is committed: it boots the new system."""
     change_the_flake(flake, "2")
-    done = deploy(with_machines, tmp_path, flake, machine.name, deploy_flake_limits=PATIENT)
+    brings = secret(machine, "new")
+    done = deploy(
+        with_machines, tmp_path, flake, machine.name, deploy_flake_limits=PATIENT, deploy_flake_secrets=brings
+    )
     machine.power_off()
     assert done.code == 0, done.output
     machine.power_on()
+    assert secrets(machine) == "key\nnew"
     assert systems(machine) == only(done.of(machine.name, "flake_build")["toplevel"])
     assert outcomes(machine) == {done.of(machine.name, "system_boot")["deployment"]: "committed"}
     # That these had been removed is not worth a flush; the next deployment does it again.
@@ -69,17 +89,21 @@ def test_trial(with_machines: Lab, machine: Machine) -> None:
 def test_power_lost_in_the_window(with_machines: Lab, machine: Machine) -> None:
     """It boots the previous system, and the next deployment says what became of this one."""
     before, new = systems(machine), next_system(machine)
-    with deploying(with_machines, machine, new, confirm=False, limits=PATIENT) as deployment:
+    brings = secret(machine, "new")
+    with deploying(with_machines, machine, new, confirm=False, limits=PATIENT, secrets=brings) as deployment:
         wait_for_state(machine, "window")
+        assert secrets(machine).endswith("\nnew")
         deployment.kill()
         machine.power_off()
     machine.power_on()
     assert systems(machine) == before
+    assert secrets(machine).endswith("\nold")
     with deploying(with_machines, machine, new, limits=PATIENT) as again:
         assert again.end(SLOWLY) == 0, again.output
         assert "was interrupted by a power loss or reboot" in again.output, again.output
     is_whole(machine, new, "committed", SLOWLY)
     assert list(outcomes(machine).values()) == ["interrupted", "committed"]
+    assert secrets(machine) == "key\nold"
 
 
 @pytest.mark.long
