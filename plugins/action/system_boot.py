@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..plugin_utils._action import HostAction
@@ -30,6 +31,7 @@ class ActionModule(HostAction):
         if not options["deployment"]:
             return make_boot_default(host, settings, self.context)
         limits = settings.limits.with_time_to_confirm(self.context.batches if settings.all_or_nothing else 0)
+        limits = replace(limits, brings_secrets=options["brings_secrets"])
         waiting = Deployment(host, options["deployment"], settings.reconnect_timeout, limits)
         if self.check_mode:
             return {"changed": True, "deployment": waiting.id, "state": ResultState.WOULD_BOOT}

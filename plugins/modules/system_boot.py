@@ -30,6 +30,13 @@ options:
   deployment:
     description: The deployment to confirm, as RV(deploy_flake.nixos.system_test#module:deployment) returns it.
     type: str
+  brings_secrets:
+    description:
+      - Whether O(deployment) was begun with secrets, as RV(deploy_flake.nixos.system_test#module:secrets) being there
+        tells. Their steps take longer, and RV(decides_by), the time that is named for a host which is lost, counts on
+        that.
+    type: bool
+    default: false
   prepare:
     description:
       - Do not confirm yet, but check over a fresh connection whether the host could commit. Nobody else has switched

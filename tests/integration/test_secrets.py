@@ -481,6 +481,37 @@ def test_check_and_diff(lab: Lab, host: Host, tmp_path: Path) -> None:
     settled(host)
 
 
+def test_check_foretells_what_a_deployment_does(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Of a unit that has failed for want of its secret, of one that the boot takes away, and beside another one."""
+    toplevel, given = systems(host).running, secrets("one", "first")
+    host.run(f"rm {TOKEN}; systemctl restart reader.service", check=False)
+    wait_for(lambda: host.run("systemctl is-failed reader.service").stdout == "failed\n", 30)
+    for module, played in {
+        "system_secrets": change_secrets(lab, tmp_path, host, "--check", secrets=given),
+        "system_test": deploy(lab, tmp_path, host, toplevel, given, options="--check"),
+    }.items():
+        assert played.code == 0, played.output
+        assert played.of(host.name, module)["state"] == "would-test"
+        assert (sent(host), contents(host)) == ([], ["first"])
+    lacks = build(host, "new-units")
+    played = deploy(lab, tmp_path, host, lacks, given, options="--check", deploy_flake_test=False)
+    assert TOKEN in played.failure(host.name)["msg"], played.output
+    assert "would refuse the new system; nothing was changed" in played.output
+    played = change_secrets(lab, tmp_path, host, secrets=given)
+    assert played.code == 0, played.output
+
+    # What another deployment has put in place may still go.
+    two = secrets("two", "second")
+    with deploying(lab, host, build(host, "secrets"), confirm=False, secrets=two) as deployment:
+        deployment.wait_for("window")
+        played = change_secrets(lab, tmp_path, host, "--check", secrets=two, lock_timeout=1)
+        assert played.failure(host.name)["reason"] == "busy", played.output
+        nobody_confirms(host)
+        deployment.end()
+    is_whole(host, toplevel, "rolled-back")
+    assert contents(host) == ["one", "first"]
+
+
 def test_places_that_are_refused(lab: Lab, host: Host, tmp_path: Path) -> None:
     """Before anything is changed, with what mends it."""
     host.run("mkdir -p /srv/open && chmod 777 /srv/open && ln -sfn /etc/secrets /srv/link", check=True)

@@ -187,13 +187,15 @@ class _Start:
         if is_rollback and not unchanged:
             rolls = "would roll" if context.check_mode else "rolls"
             host.tell(f"{rolls} back to generation {self._generation}, {before.get('toplevel')}")
-        if unchanged or context.check_mode:
+        if unchanged:
             return Started(None, before, before)
-        toplevel = before.get("toplevel") or self._settings.toplevel
         # The host runs it already, and would boot it.
         self._keeps_system = bool(before.get("only_secrets"))
         if self._keeps_system:
             refuse_unproven_way_in(host, self._settings.allow)
+        if context.check_mode:
+            return Started(None, before, before)
+        toplevel = before.get("toplevel") or self._settings.toplevel
         if context.diff_mode and not self._keeps_system:
             activated = before.get("new_live") if self._mode == Mode.TEST else toplevel
             deployment.changes = diff.look(host, activated, self._mode, self._settings.reconnect_timeout)
@@ -218,7 +220,6 @@ class _Start:
             settings.secrets,
             "" if settings.only_secrets else settings.toplevel,
             remove_others=settings.remove_other_secrets,
-            stays=not self._context.check_mode,
             patience=settings.reconnect_timeout,
         )
         if settings.only_secrets:

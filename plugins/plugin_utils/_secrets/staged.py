@@ -62,10 +62,9 @@ def stage(
     new: str,
     *,
     remove_others: bool,
-    stays: bool,
     patience: float,
 ) -> Staged:
-    """Send them all, on standard input. They stay on the host if they may, and something is or may be to change.
+    """Send them all, on standard input. They stay on the host where something is or may be to change.
 
     `new` is the system that is to boot, "" where that stays.
     """
@@ -79,7 +78,6 @@ def stage(
             id=deployment_id,
             secrets="".join(f"{one.line()}\n" for one in secrets),
             others="remove" if remove_others else "keep",
-            stays="yes" if stays else "no",
             new=new,
             program=program("secrets"),
         ),
@@ -101,7 +99,7 @@ def stage(
             " below /run are with deploy-flake.secrets.enable of the NixOS module; those on another tmpfs are not"
         )
     sure = not answer.get("secrets_not_sure")
-    waits = stays and (bool(changes) or not sure or bool(answer.get("secrets_wait")))
+    waits = bool(changes) or not sure or bool(answer.get("secrets_wait"))
     return Staged(tuple(changes), answer.get("current"), sure, waits)
 
 

@@ -138,6 +138,16 @@ def test_a_confirmation_asks_for_no_secrets(given: Mapping[str, Any], asked: boo
     assert (said == "asked") == asked
 
 
+@pytest.mark.parametrize(
+    ("tested", "brings"),
+    [({"secrets": []}, True), ({"deployment": "1"}, False), ({"skipped": True}, False), (None, False)],
+)
+def test_a_confirmation_knows_that_there_are_some(tested: Mapping[str, Any] | None, brings: bool) -> None:
+    variables = {} if tested is None else {"deploy_flake_tested": tested}
+    templar = Templar(loader=DataLoader(), variables=variables)
+    assert templar.template(trust_as_template(ARGUMENTS["system_boot"]["brings_secrets"])) is brings
+
+
 def test_arguments_of_a_command_are_split_as_ansible_does_it() -> None:
     """One may be empty, as in `--option builders ''`; names lose what is not theirs."""
     given = {"build_args": "--option,builders,", "build_on": "build1, build2,"}

@@ -1,9 +1,9 @@
 # Takes secrets from standard input into a directory on a tmpfs, and says which of them are not on the host as they should be. They wait there for a
-# deployment of this id if stays=yes.
+# deployment of this id, or for check mode's look at what one would do, where there is something to do.
 # secrets: a line for each: name, path, owner, group, mode, size in bytes, and units or a dash, with tabs between them. others: what becomes of
 # those that were placed before and are not among them: keep or remove. new: the system that is to boot; nothing where that stays. program: what
 # deals with them.
-# inputs: id secrets others stays new program
+# inputs: id secrets others new program
 # needs: base free_space interpreter own_directory staged_secrets
 # shellcheck shell=sh
 
@@ -28,7 +28,7 @@ main() {
         refuse no-space "could not look at its secrets: $(df -h "$secrets_dir" | tail -n 1)"
     }
     ! another_is_open || sure=no
-    if [ "$stays" = no ] || [ ! -e "$receiving/plan" ]; then
+    if [ ! -e "$receiving/plan" ]; then
         nothing_waits
     elif [ "$sure" = no ]; then
         # The deployment looks again, in its turn.

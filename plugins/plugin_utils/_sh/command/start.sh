@@ -124,16 +124,11 @@ refuse_if_switched() {
         answer switched yes
         refuse busy "was switched by somebody else since it was looked at"
     fi
-    if [ -n "$secrets" ] && [ -e "$staged/not-sure" ] && ! another_is_open; then
+    [ -z "$secrets" ] || still_compared || {
         remove_directory "$dir"
         answer send_secrets yes
-        refuse busy "has ended another deployment since its secrets were compared"
-    fi
-    if [ -n "$secrets" ] && [ ! -e "$staged/program" ]; then
-        remove_directory "$dir"
-        answer send_secrets yes
-        refuse busy "does not have the secrets any more that were sent for this deployment: it was rebooted, or was waited for too long"
-    fi
+        refuse "$code" "$complaint"
+    }
     case $secrets in
     '' | same)
         is_unchanged || return 0

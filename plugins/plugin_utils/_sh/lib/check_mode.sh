@@ -57,6 +57,9 @@ run_check_mode() {
             fact new "$new" &&
             fact new_live "$activated" &&
             fact dir "/run/$check_unit" &&
+            fact id "$id" &&
+            fact only_secrets "$keeps_system" &&
+            { [ "$keeps_system" = no ] || fact mode test; } &&
             printf '%s\n' "$check_mode_program"
     } |
         timeout -k 5 $((check_mode_limit + 45)) systemd-run --quiet --collect --wait --pipe --no-ask-password --service-type=exec \

@@ -1,8 +1,8 @@
 # What a deployment does with secrets, where it has any: their own program does it, in the deployment's units.
 # brings_secrets: whether some were sent for it.
 # inputs: brings_secrets secrets_limit
-# facts: interpreter new
-# needs: base complain lines manager process reports_to_directory secrets_at_boot staged_secrets
+# facts: interpreter
+# needs: base complain manager process reports_to_directory staged_secrets
 # shellcheck shell=sh
 
 # with_secrets TASK SECONDS: of this deployment; complains where it did not work.
@@ -22,27 +22,9 @@ with_secrets() {
     complain secrets "${line:-its secrets could not be dealt with in time: $1}"
 }
 
-# secrets_mend_that: where all that has failed is restarted with them. It may have failed for want of one, which a boot has taken away.
-secrets_mend_that() {
-    [ "$brings_secrets:$code" = yes:units-failed-before ] && [ -s "$secrets_dir/$id/units" ] || return 1
-    sed -n 's/^restart://p' "$secrets_dir/$id/units" >"$dir/mended" && [ -z "$(lines_without "$dir/mended" <"$dir/failed")" ] || return 1
-    note "had failed already, and are restarted with their secrets: $(paste -s -d ' ' "$dir/failed")"
-    printf '' >"$dir/failed"
-}
-
 # planned_paths LINES: of the change that is open; how those lines of its plan begin.
 planned_paths() {
     [ ! -e "$var_dir/secrets.open/plan" ] || sed -n "s/^$1.*$(printf '\t')//p" "$var_dir/secrets.open/plan"
-}
-
-# secrets_outlast_boot: whether a boot that is to bring them to the units leaves them there.
-secrets_outlast_boot() {
-    local lost
-    [ "$brings_secrets" = yes ] && ! brings_secrets_at_boot "$new" || return 0
-    # Also what is there already.
-    lost=$(cut -f 2 "$secrets_dir/$id/secrets" 2>/dev/null | grep -e '^/run/' | paste -s -d ' ')
-    [ -z "$lost" ] || complain secrets "the new system is not tried, and the boot that is to bring it takes away what is below /run: $lost; \
-import the NixOS module of deploy-flake (nixosModules.default, deploy-flake.secrets.enable) in it, or have them elsewhere, as in /etc/secrets"
 }
 
 # change_of_secrets TASK [anybody]: of what is open, by the program that has begun it; nothing where there is none, or it is another deployment's.

@@ -16,6 +16,14 @@ mark_undone() {
     ! is_marked confirmed || { mv -f "$var_dir/open.confirmed" "$var_dir/open.undone" && sync -f "$var_dir"; }
 }
 
+# unmark NAME...: what stands for this deployment.
+unmark() {
+    local name
+    for name in "$@"; do
+        ! is_marked "$name" || { rm -f "$var_dir/open.$name" && sync -f "$var_dir"; } || return 1
+    done
+}
+
 # is_marked NAME
 is_marked() {
     read_line "$var_dir/open.$1"

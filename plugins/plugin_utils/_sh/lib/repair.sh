@@ -86,10 +86,18 @@ repair_after_power_loss() (
         if forward_after_power_loss; then
             finish_commit || finish commit-failed
         else
-            change_of_secrets back || :
+            secrets_left=no
+            change_of_secrets back || secrets_left=yes
             # What was undone had moved it, perhaps.
             if [ "$(boot_default)" = "$previous_boot" ] || { is_marked undone && [ "$(boot_default)" = "$new" ]; }; then
-                if boot_back && ! runs_new; then finish interrupted; else finish commit-failed; fi
+                if ! boot_back || runs_new; then
+                    finish commit-failed
+                elif [ "$secrets_left" = yes ]; then
+                    # The previous system, with new secrets.
+                    finish rollback-failed
+                else
+                    finish interrupted
+                fi
             else
                 note "somebody else has made $(boot_default) the boot default meanwhile, and it stays"
                 finish superseded
@@ -99,6 +107,8 @@ repair_after_power_loss() (
     dir=$main_dir
     read_line "$lost_dir/state"
     note "an earlier deployment ($lost) was interrupted by a power loss or reboot; it is now $line"
+    # Which path keeps this one from going on stands in the record of the other one alone.
+    [ ! -d "$var_dir/secrets.open" ] || [ -z "${secrets_noted-}" ] || note "secrets of deployment $lost: $secrets_noted"
     rm -rf "$lost_dir"
     # What is open of its secrets would have this deployment undone at its end.
     is_final "$line" && [ ! -d "$var_dir/secrets.open" ]
@@ -107,11 +117,13 @@ repair_after_power_loss() (
 # secrets_after_power_loss: of a deployment that has touched nothing else; the boot has put back what was not confirmed.
 secrets_after_power_loss() {
     why power-lost "the host lost power or was rebooted during the deployment"
+    secrets_left=no
     if is_marked confirmed; then
         finish committed
     elif change_of_secrets back; then
         finish interrupted
     else
+        secrets_left=yes
         finish rollback-failed
     fi
 }

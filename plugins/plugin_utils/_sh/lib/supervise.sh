@@ -2,7 +2,7 @@
 # inputs: activate_limit settle_limit confirm_limit secrets_limit over_ssh mode only_secrets
 # needs: activation base check_before_switch commit complain deployed_secrets directory expected_system forget_trial health lasting_unit log process
 # needs: record repair
-# needs: reports_to_directory said soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
+# needs: reports_to_directory said secrets_ahead soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
 # shellcheck shell=sh
 
 supervise() {

@@ -1,22 +1,30 @@
 # Finds out what a deployment would do, by the supervisor's own steps up to where it would begin to change the host, and by
-# dry-activate. Before it: the settings of the deployment, new, new_live and dir (goes with the unit); it answers on standard output.
-# inputs: activate_limit
-# facts: new new_live dir
-# needs: base check_before_switch complain health log reports_to_answer switch
+# dry-activate. Before it: the settings of the deployment, new, new_live, id, and dir (goes with the unit); it answers on standard output.
+# only_secrets: whether the host keeps its system; then they are tried live, whatever was asked for.
+# inputs: activate_limit brings_secrets
+# facts: new new_live id dir only_secrets mode
+# needs: base check_before_switch complain health log reports_to_answer secrets_ahead staged_secrets switch
 # shellcheck shell=sh
 
 check() {
     local failed
     open_log log
-    ready || {
+    [ "$brings_secrets" = no ] || still_compared || {
+        answer send_secrets yes
+        refuse "$code" "$complaint"
+    }
+    ready || secrets_mend_that || {
         while read -r failed; do answer failed_unit "$failed"; done <"$dir/failed"
         stop_unchanged "$code" "$complaint"
     }
+    # Nothing is activated, and no check of the system asked.
+    [ "$only_secrets" = no ] || return 0
     # A file of the new system that may do anything; it is run where the system is really to be activated.
     [ -z "$pre_activate_script" ] || [ ! -x "$new_live/$pre_activate_script" ] || note "$pre_activate_script of the new system is not run in check mode"
     pre_activate_script=
     check_before_switch
     [ "$mode" = boot ] || dry_activate
+    [ "$mode" = test ] || secrets_outlast_boot || stop_unchanged "$code" "$complaint"
 }
 
 dry_activate() {

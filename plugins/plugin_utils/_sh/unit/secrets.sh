@@ -226,7 +226,13 @@ at_boot() {
     new=$(open_field new)
     booted=$(readlink -f /run/booted-system)
     [ -e "$change/back" ] || ! is_recorded_as_kept || return 0
-    [ ! -e "$change/back" ] && is_marked confirmed && { [ "$(open_field only_secrets)" = yes ] || [ "$(boot_default)" = "$new" ] || [ "$booted" = "$new" ]; } || go_back
+    [ -e "$change/back" ] || ! is_marked confirmed || ! { [ "$(open_field only_secrets)" = yes ] || [ "$(boot_default)" = "$new" ] || [ "$booted" = "$new" ]; } || return 0
+    # The boot default is as it was, and no mark says any more that the deployment had moved it: whoever does from here on is somebody else.
+    [ "$(boot_default)" = "$new" ] || unmark confirmed undone || {
+        echo "could not write to $var_dir, so nothing was put back"
+        return 1
+    }
+    go_back
 }
 
 main "$@"

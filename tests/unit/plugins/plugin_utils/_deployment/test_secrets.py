@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 from unit.actions import Runner, options_of
 from unit.fake_host import Clock, FakeHost, Scripted
 from unit.settings import NEW, OLD
@@ -19,7 +23,9 @@ from unit.settings import NEW, OLD
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Mode
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import start, wait_while_busy
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.context import Context
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.limits import Limits
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.settings import Settings
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
 CONTENT = "hunter2-hunter2"
@@ -68,7 +74,7 @@ def test_sent_before_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sent.inputs["secrets"] == (
         f"db\t/etc/secrets/db\troot\troot\t400\t{len(CONTENT)}\t-\ntoken\t/run/secrets/token\tapp\troot\t400\t1\t-\n"
     )
-    assert (sent.inputs["others"], sent.inputs["stays"], sent.inputs["id"]) == ("remove", "yes", begin.inputs["id"])
+    assert (sent.inputs["others"], sent.inputs["id"]) == ("remove", begin.inputs["id"])
     assert (look.inputs["secrets"], begin.inputs["secrets"]) == ("yes", "yes")
     assert {"only_secrets=no", "brings_secrets=yes"} <= set(shlex.split(begin.inputs["settings"]))
     assert '"secrets": "db old"' in begin.inputs["about"]
@@ -135,7 +141,7 @@ def test_secrets_alone_need_a_way_in_that_proves_something(monkeypatch: pytest.M
 
 
 def test_check_mode_of_secrets_alone_without_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run(monkeypatch, "system_boot", [CHANGES, ONLY | {"checked": "yes"}], check_mode=True)[1]
+    result = run(monkeypatch, "system_boot", [CHANGES, ONLY | {"checked": "yes"}, DROPPED], check_mode=True)[1]
     assert (result["state"], result["reboot_required"]) == ("would-test", False)
 
 
@@ -168,11 +174,32 @@ def test_secrets_alone_are_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result["state"], len(result["secrets"]), host.connections) == ("committed", 2, ["fresh", "shared"])
 
 
+def test_check_mode_waits_for_another_deployment_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has put in place may still go, so it is compared again when that one has ended."""
+    unsure, looked = SAME | {"secrets_not_sure": "yes"}, ONLY | {"checked": "yes"}
+    answers: list[Scripted] = [unsure, GONE, CHANGES, looked, DROPPED]
+    host, result = run(monkeypatch, "system_secrets", answers, check_mode=True)
+    assert (result["state"], len(result["secrets"])) == ("would-test", 2)
+    # It has kept what it had put there.
+    _host, result = run(monkeypatch, "system_secrets", [unsure, GONE, SAME], check_mode=True)
+    assert (result["state"], result["secrets"]) == ("unchanged", [])
+
+
+def test_check_mode_refuses_what_nobody_could_confirm(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost([CHANGES, ONLY | {"checked": "yes"}, DROPPED], over_ssh=False)
+    result = Runner(monkeypatch)("system_boot", host, {"secrets": SECRETS, "toplevel": NEW}, check_mode=True)
+    assert (result["failed"], result["reason"]) == (True, "unproven-way-in")
+
+
 @pytest.mark.parametrize("module", ["system_test", "system_secrets"])
 def test_check_and_diff_say_which_and_never_what(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     looked = (LOOKED if module == "system_test" else ONLY) | {"checked": "yes"}
-    host, result = run(monkeypatch, module, [CHANGES, looked], check_mode=True, diff=True)
-    assert host.asked[0].inputs["stays"] == "no"
+    host, result = run(monkeypatch, module, [CHANGES, looked, DROPPED], check_mode=True, diff=True)
+    # What is looked at then lies there as a deployment would find it, and does not stay.
+    assert host.commands == ["secrets", "preflight", "secrets_drop"]
+    look = host.asked[1].inputs
+    assert host.asked[0].inputs["id"] == look["id"] == host.asked[2].inputs["id"]
+    assert {"brings_secrets=yes", "mode=test"} <= set(shlex.split(look["settings"]))
     assert (result["changed"], result["state"]) == (True, "would-test")
     shown = result["diff"][-1]
     assert shown["before"] == "secret db /etc/secrets/db\nsecret old /etc/secrets/old\n"
@@ -267,6 +294,26 @@ def test_bad_option_touches_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         result = Runner(monkeypatch)(module, host, {"secrets": bad, **more})
         assert (result["reason"], host.asked) == ("bad-option", []), result
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize("prepare", [False, True])
+def test_time_that_is_named_step_by_step_counts_on_secrets(
+    monkeypatch: pytest.MonkeyPatch, lost: bool, prepare: bool
+) -> None:
+    """As it does in one task; what was lost from the first word on as well."""
+    monkeypatch.setattr(connection, "time", Clock())
+    heard: list[Scripted] = [] if lost else [WINDOW | {"prepared": "yes"}]
+    named = []
+    for brings in (False, True):
+        host = FakeHost(itertools.chain(heard, itertools.repeat(AnsibleConnectionFailure("gone"))))
+        given = {"toplevel": NEW, "deployment": "x", "brings_secrets": brings, "prepare": prepare}
+        result = Runner(monkeypatch)("system_boot", host, given)
+        named.append(datetime.fromisoformat(result["decides_by"]))
+    limits = Limits.from_options(options_of("system_test", secrets=SECRETS, toplevel=NEW)).for_deployment(0)
+    without = replace(limits, brings_secrets=False)
+    more = limits.undo - without.undo if prepare else limits.confirmed - without.confirmed
+    assert abs((named[1] - named[0]).total_seconds() - more) < 5
 
 
 def test_options_have_nothing_of_a_deployments() -> None:

@@ -20,7 +20,9 @@ every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(S
 def says(shell: list[str], root: Path, text: str) -> str:
     """What it prints, in a deployment id1 whose directories are below `root`."""
     before = f"id=id1\nbrings_secrets=yes\ninterpreter=sh\ndir={root}\n"
-    whole = f"{before}{join('lib/deployed_secrets')}\nvar_dir={root}\nsecrets_dir={root}\n{text}"
+    whole = (
+        f"{before}{join('lib/deployed_secrets')}{join('lib/secrets_ahead')}\nvar_dir={root}\nsecrets_dir={root}\n{text}"
+    )
     return subprocess.run([*shell, "-s"], input=whole, text=True, capture_output=True, check=True, timeout=60).stdout
 
 
@@ -135,8 +137,7 @@ def test_nobody_is_asked_to_confirm_what_is_not_in_place() -> None:
 def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str, there: bool, secrets: str) -> None:
     for name in files.split():
         (tmp_path / name).touch()
-    function = script("command/start").partition("refuse_if_switched() {")[2].partition("\n}\n")[0]
-    text = f"""{join("lib/staged_secrets")}
+    text = f"""{join("lib/staged_secrets")}{of("command/start", "refuse_if_switched")}
         remove_directory() {{ echo "removes $1"; }}
         note_systems() {{ live=a default=a; }}
         answer() {{ echo "$1 $2"; }}
@@ -144,8 +145,6 @@ def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str,
         mode=test new=b new_live=b seen_live=a seen_boot=a secrets={secrets}
         is_unchanged() {{ return 1; }}
         dir={tmp_path}/dir staged={tmp_path} run_dir={tmp_path} var_dir={tmp_path}
-        refuse_if_switched() {{ {function}
-        }}
         refuse_if_switched && echo goes on
     """
     done = subprocess.run([*shell, "-s"], input=text, text=True, capture_output=True, check=True, timeout=60)
@@ -241,6 +240,71 @@ def test_where_that_is_asked() -> None:
     supervise = script("lib/supervise").partition("supervise() {")[2].partition("\n}\n")[0]
     after = supervise.partition("|| try_live\n")[2]
     assert after.startswith('[ "$mode" = test ] || secrets_outlast_boot || stop_unchanged')
+
+
+CHECKS = """
+open_log() { :; }
+dry_activate() { echo dry_activate; }
+check_before_switch() { echo "checks, with ${pre_activate_script:-none}"; mode=${becomes:-$mode}; }
+ready() { echo ready; [ -z "$broken" ] || { echo "$broken" >failed; complain units-failed-before "$broken failed"; }; }
+answer() { echo "$1: $2"; }
+refuse() { echo "refuses $1"; exit; }
+note() { echo "notes $1"; }
+stop_unchanged() { echo "stops $1"; exit; }
+brings_secrets_at_boot() { return 1; }
+id=id1 dir=. var_dir=. run_dir=. secrets_dir=. staged=./id1 pre_activate_script= new_live=/new new=/new broken=
+brings_secrets=yes only_secrets=no mode=test
+"""
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("", ["ready", "checks, with none", "dry_activate"]),
+        # It runs already: neither its checks nor a dry activation are part of that.
+        ("only_secrets=yes", ["ready"]),
+        # It is restarted with the secret that it has failed for want of.
+        ("only_secrets=yes broken=a.service", ["ready", "notes had failed already, and are restarted with their sec"]),
+        ("broken=a.service", ["ready", "notes had failed already", "checks, with none", "dry_activate"]),
+        ("broken=b.service", ["ready", "failed_unit: b.service", "stops units-failed-before"]),
+        ("broken=a.service brings_secrets=no", ["ready", "failed_unit: a.service", "stops units-failed-before"]),
+        # The boot takes it away, also where the system itself asks for one.
+        ("mode=boot", ["ready", "checks, with none", "stops secrets"]),
+        ("becomes=boot", ["ready", "checks, with none", "stops secrets"]),
+        ("mode=boot brings_secrets=no", ["ready", "checks, with none"]),
+        # They have to be compared again, now that another deployment has ended, or sent again.
+        ("touch id1/not-sure", ["send_secrets: yes", "refuses busy"]),
+        ("touch id1/not-sure current", ["ready", "checks, with none", "dry_activate"]),
+        ("rm id1/program", ["send_secrets: yes", "refuses busy"]),
+    ],
+)
+def test_check_mode_foretells_a_deployment_with_secrets(
+    shell: list[str], tmp_path: Path, inputs: str, said: list[str]
+) -> None:
+    (tmp_path / "id1").mkdir()
+    (tmp_path / "id1/units").write_text("restart:a.service\n")
+    (tmp_path / "id1/secrets").write_text("a\t/run/secrets/a\troot\troot\t400\t1\ta.service\n")
+    (tmp_path / "id1/program").touch()
+    parts = [join("lib/secrets_ahead"), join("lib/staged_secrets"), of("unit/check_mode", "check")]
+    found = printed(shell, f"{''.join(parts)}\ncd {tmp_path}\n{CHECKS}{inputs}\ncheck").splitlines()
+    assert len(found) == len(said), found
+    assert all(line.startswith(part) for line, part in zip(found, said, strict=True)), found
+
+
+@pytest.mark.parametrize(("keeps", "mode", "then"), [("yes", "boot", "test"), ("no", "boot", "boot")])
+def test_check_mode_knows_what_the_host_has_found(tmp_path: Path, keeps: str, mode: str, then: str) -> None:
+    """Facts come after the settings that they replace, and before the program."""
+    text = f"""{join("lib/quote")}{of("lib/check_mode", "run_check_mode")}
+        sc() {{ :; }}
+        find_interpreter() {{ interpreter=sh; }}
+        timeout() {{ cat >{tmp_path}/sent; }}
+        id=id1 keeps_system={keeps} settings="mode={mode}" new=/new activated=/new check_mode_limit=1
+        check_mode_program='echo "$id $only_secrets $mode"'
+        run_check_mode
+        sh {tmp_path}/sent
+    """
+    assert printed(["dash"], text) == f"id1 {keeps} {then}\n"
 
 
 @every_shell
@@ -468,6 +532,9 @@ def test_power_cut_in_a_deployment_of_secrets_alone(
 @pytest.mark.parametrize(
     ("mark", "default", "said"),
     [
+        # The previous system with new secrets is not what was before, and the message that refuses says which.
+        ("unmounted", "old", ["back", "boot back", "ends rollback-failed", "note secrets of deployment id1: no /x"]),
+        ("unmounted", "theirs", ["back", "ends superseded", "note secrets of deployment id1: no /x"]),
         ("confirmed", "new", ["commits"]),
         # The loader would start it.
         ("confirmed", "old", ["commits"]),
@@ -490,19 +557,25 @@ def test_power_cut_in_a_deployment_with_secrets(
         (tmp_path / f"open.{mark}").write_text("id1\n")
     text = f"""{join("lib/repair")}
         cd {tmp_path}
-        for name in open_log note_links note why begin_call end_call is_final; do eval "$name() {{ :; }}"; done
+        for name in open_log note_links why begin_call end_call is_final; do eval "$name() {{ :; }}"; done
+        note() {{ case $1 in secrets*) echo "note $1" ;; esac; }}
         boot_default() {{ echo "$default"; }}
         logged() {{ default=new; }}
         loader_names() {{ [ {mark or "no"} = confirmed ]; }}
         runs_new() {{ return 1; }}
         recorded_outcome() {{ :; }}
-        change_of_secrets() {{ echo "$1"; }}
+        change_of_secrets() {{
+            echo "$1"
+            [ "{mark}" != unmounted ] || {{ mkdir -p secrets.open && secrets_noted="no /x" && return 1; }}
+        }}
         boot_back() {{ echo boot back; }}
         finish_commit() {{ echo commits; }}
         finish() {{ echo "ends $1"; }}
         dir=. var_dir=. id=id2 open_id=id1 default={default} commit_limit=1
-        repair_after_power_loss
+        repair_after_power_loss || echo "goes not on"
     """
+    if mark == "unmounted":
+        said = [*said, "goes not on"]
     assert printed(shell, text).splitlines() == said
 
 

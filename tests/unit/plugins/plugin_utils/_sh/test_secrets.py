@@ -27,7 +27,12 @@ every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(S
 NIX = Path(__file__).parents[5] / "nix"
 # systemd, as far as it is asked: a unit is what stands in its file.
 SYSTEMCTL = """
-timeout() { shift 3 && [ "$1" = systemd-run ] || "$@"; }
+timeout() {
+    shift 3
+    [ "$1" = systemd-run ] || { "$@" && return || return; }
+    for last; do :; done
+    printf '%s\\n' "$last" >ROOT/units/dropper
+}
 systemctl() {
     [ "$1" != --no-pager ] || shift
     case $1 in
@@ -109,7 +114,6 @@ class Sandbox:
         self,
         secrets: Mapping[str, tuple[str, str]],
         others: str = "keep",
-        stays: str = "yes",
         cut_off: int = 0,
         **more: str,
     ) -> Answer:
@@ -123,7 +127,6 @@ class Sandbox:
             "id": "id1",
             "secrets": "".join(f"{line}\n" for line in lines),
             "others": others,
-            "stays": stays,
             "new": str(self.path(f"nix/store/{more.get('new', 'with-the-module')}")),
             "program": "PROGRAM",
         }
@@ -208,9 +211,8 @@ def test_secrets_are_placed_once(sandbox: Sandbox) -> None:
 def test_what_differs_is_told_and_replaced(sandbox: Sandbox) -> None:
     placed(sandbox)
     etc, run = sandbox.path("etc/secrets/db"), sandbox.path("run/secrets/token")
-    said = sandbox.send({"db": SECOND["db"], "token": FIRST["token"]}, stays="no")
+    said = sandbox.send({"db": SECOND["db"], "token": FIRST["token"]})
     assert said.all("secret") == [f"content db {etc}"]
-    assert not sandbox.path("run/deploy-flake-secrets").exists()
     etc.chmod(0o644)
     run.unlink()
     assert sandbox.send(FIRST).all("secret") == [f"permissions db {etc}", f"added token {run}"]
@@ -340,10 +342,30 @@ def test_what_another_deployment_has_put_in_place_may_go(sandbox: Sandbox, left:
     said = sandbox.send(FIRST)
     assert (said.all("secret"), said.get("secrets_not_sure")) == ([], "yes")
     assert (sandbox.staged / "not-sure").exists()
-    assert sandbox.send(FIRST, stays="no").get("secrets_not_sure") == ""
-    assert not sandbox.staged.exists()
     assert sandbox.send(FIRST, owner="nobody-of-that-name").get("refused") == "no-user"
     assert not sandbox.staged.exists()
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("there", "stays"),
+    [
+        ("", False),
+        # Its starter has died, or still waits for the name of the unit.
+        ("settings", False),
+        ("settings state", True),
+    ],
+)
+def test_what_no_deployment_has_come_for_goes_by_itself(sandbox: Sandbox, there: str, stays: bool) -> None:
+    """By a timer that systemd has, whoever died."""
+    sandbox.send(FIRST)
+    begun = sandbox.path("run/deploy-flake/id1")
+    for name in there.split():
+        begun.mkdir(exist_ok=True)
+        (begun / name).touch()
+    assert (sandbox.staged / "content/db").exists()
+    subprocess.run([*sandbox.shell, str(sandbox.path("units/dropper"))], check=not stays, timeout=60)
+    assert sandbox.staged.exists() == stays
 
 
 @every_shell
@@ -463,8 +485,6 @@ def test_what_was_the_same_before_is_looked_at_too(sandbox: Sandbox, why: str) -
         assert sandbox.send(FIRST).get("secrets_not_sure") == "yes"
     else:
         assert sandbox.send(FIRST).get("secrets_wait") == ""
-        assert not sandbox.staged.exists()
-        assert sandbox.send(FIRST, new="other", stays="no").get("secrets_wait") == ""
         assert not sandbox.staged.exists()
         # Whoever sends none has none to look at.
         assert sandbox.send({}, new="other").get("secrets_wait") == ""
@@ -820,11 +840,39 @@ def test_what_is_put_back_is_not_confirmed_any_more(sandbox: Sandbox, back: str)
     (sandbox.staged / "program").write_text(dies)
     assert sandbox.does(back, check=False).returncode != 0
     assert sandbox.path("etc/secrets/db").read_text() == "two\n"
-    assert sorted(file.name for file in var.glob("open.*")) == ["open.json", "open.undone"]
+    marks = [] if back == "at-boot" else ["open.undone"]
+    assert sorted(file.name for file in var.glob("open.*")) == ["open.json", *marks]
     (sandbox.staged / "program").write_text(text)
     sandbox.does("at-boot")
     assert sandbox.path("etc/secrets/db").read_text() == "one\n"
-    assert (var / "open.undone").read_text() == "id1\n"
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("mark", "moved", "left"),
+    [
+        # Whoever makes the new system the boot default after this boot is somebody else.
+        ("confirmed", False, []),
+        ("undone", False, []),
+        # An undo has not come to the profile, so that is the repair's.
+        ("undone", True, ["open.undone"]),
+    ],
+)
+def test_what_a_boot_has_put_back_had_not_moved_the_boot_default(
+    sandbox: Sandbox, mark: str, moved: bool, left: list[str]
+) -> None:
+    begun(sandbox)
+    var, new = sandbox.path("var/deploy-flake"), sandbox.path("nix/store/new")
+    new.mkdir(parents=True)
+    if moved:
+        sandbox.path("nix/var/nix/profiles").mkdir(parents=True)
+        sandbox.path("nix/var/nix/profiles/system").symlink_to(new)
+    (var / "open.json").write_text(f'{{\n"id": "id1",\n"new": "{new}"\n}}\n')
+    (var / f"open.{mark}").write_text("id1\n")
+    (var / "secrets.open/boot").write_text("another boot\n")
+    sandbox.does("at-boot", "-")
+    assert sandbox.path("etc/secrets/db").read_text() == "one\n"
+    assert [file.name for file in var.glob("open.*") if file.name != "open.json"] == left
 
 
 @every_shell
