@@ -52,7 +52,8 @@ class ActionModule(HostAction):
             else:
                 steps[Step.TEST] = self.attempt(host, lambda: self._test(host, settings))
                 if settings.confirm and (waiting := self._waiting()):
-                    host.step(Step.BOOT, "is asked to confirm the new system, over a new connection")
+                    what = "its secrets" if waiting.only_secrets else "the new system"
+                    host.step(Step.BOOT, f"is asked to confirm {what}, over a new connection")
                     steps[Step.BOOT] = self.attempt(host, lambda: confirm(host, waiting, settings))
         return _together(steps)
 

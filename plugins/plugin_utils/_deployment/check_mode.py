@@ -46,12 +46,14 @@ def result_of(host: Host, settings: Settings, answer: Answer, mode: Mode) -> dic
     for note in result["notes"]:
         host.warn(note)
     if not result.get("failed"):
-        host.tell(in_words(result))
+        host.tell(in_words(result, only_secrets=bool(answer.get("only_secrets"))))
     return result
 
 
-def in_words(result: Mapping[str, Any]) -> str:
+def in_words(result: Mapping[str, Any], *, only_secrets: bool = False) -> str:
     """The same in a line, for whoever watches."""
+    if only_secrets:
+        return "would keep its system as it is, and restart or reload the units that read what changes"
     if not result["valid"]:
         return "would try a system that was not built"
     would = result["would"]
@@ -140,14 +142,16 @@ def _why_not(answer: Answer) -> str:
 def _refusal(host: str, answer: Answer, why_code: str) -> str:
     why = answer.get("why")
     if not answer.get("checked"):
-        why = "the unit that looks at the new system did not end within its limit, or was killed"
+        why = "the unit that looks at the host did not end within its limit, or was killed"
     unclear = why_code == Why.UNCLEAR
-    what = "could not find out what the new system would do" if unclear else "would refuse the new system"
+    only_secrets = bool(answer.get("only_secrets"))
+    its = "the secrets" if only_secrets else "the new system"
+    what = f"could not find out what {its} would do" if unclear else f"would refuse {its}"
     parts = [
         f"{host} {what}; nothing was changed.",
         f"Why: {why.strip()}.",
         messages.excerpt("Journal", answer.get("journal")),
         messages.excerpt("Output of switch-to-configuration (last 20 lines)", answer.get("said")),
-        f"Next: {messages.after_refusal(why_code, 'check')}.",
+        f"Next: {messages.after_refusal(why_code, 'check', only_secrets=only_secrets)}.",
     ]
     return "\n".join(part for part in parts if part)

@@ -41,6 +41,8 @@ class Deployment:
         """None where they are not known."""
         self.decides_by = ""
         """When the host will have finished or undone it by itself at the latest, whatever is lost; "" if not known."""
+        self.only_secrets = False
+        """Whether nothing else of the host is to change, as far as is known."""
         self.changes: dict[str, Any] = {}
         """Return values about what is different in the new system, where somebody asked for it."""
 
@@ -94,7 +96,8 @@ class Deployment:
         state = str(record.get("outcome") or answer.get("state"))
         if state and state != self.state:
             self.state = state
-            self.host.tell(messages.progress(state, answer.get("mode"), record))
+            self.only_secrets = self.only_secrets or messages.is_of_secrets(record)
+            self.host.tell(messages.progress(state, answer.get("mode"), record, only_secrets=self.only_secrets))
         if self.limits is not None and self.state == State.WINDOW and (left := answer.get("window_left")):
             self.decides_by = _in(int(left) + self.limits.undo)
         if self.state in FINAL:

@@ -36,6 +36,19 @@ _PROGRESS: dict[str, str] = {
     State.INTERRUPTED: "was shut down during the deployment; it boots its previous system",
     State.UNKNOWN: "knows nothing of the deployment",
 }
+_PROGRESS_OF_SECRETS: dict[str, str] = _PROGRESS | {
+    State.CHECKING: "checks itself",
+    State.ACTIVATING: "puts its secrets in place",
+    State.SETTLING: "has its secrets in place and watches its units settle",
+    State.WINDOW: "has its secrets in place and waits for confirmation",
+    State.COMMITTED: "has committed its secrets",
+    State.ROLLING_BACK: "puts its previous secrets back",
+    State.ROLLED_BACK: "has rolled back: it has its previous secrets again",
+    State.ROLLBACK_FAILED: "could NOT go back to its previous secrets, or what reads them is not as it was",
+    State.REFUSED: "refused the secrets; nothing was changed",
+    State.INTERRUPTED: "was shut down during the deployment; it has its previous secrets",
+}
+"""Where nothing but secrets is to change."""
 _NEXT: dict[str, str] = {
     State.ROLLED_BACK: "fix the configuration and deploy again; nothing has to be done on the host",
     State.ROLLBACK_FAILED: "log in and look ('systemctl --failed', 'journalctl -u deploy-flake');"
@@ -45,20 +58,32 @@ _NEXT: dict[str, str] = {
     State.SUPERSEDED: "find out who switched the host, and deploy again",
     State.INTERRUPTED: "wait until the host is up, and deploy again",
 }
+_NEXT_OF_SECRETS: dict[str, str] = _NEXT | {
+    State.ROLLED_BACK: "mend what is named above and deploy again; nothing has to be done on the host",
+    State.ROLLBACK_FAILED: "log in and look ('systemctl --failed', 'journalctl -u deploy-flake'), mend what is named"
+    " above, and deploy again",
+}
 _WAY_BACK_FAILED = (State.ROLLBACK_FAILED, State.COMMIT_FAILED)
 _LOG_LINES = 20
 _REASONS = 11
 _GAP = "…"
 
 
-def progress(state: str, mode: str = "", record: Mapping[str, Any] | None = None) -> str:
+def progress(state: str, mode: str = "", record: Mapping[str, Any] | None = None, *, only_secrets: bool = False) -> str:
     """A line for a state of a deployment; `record` is the host's, of one that has ended."""
+    if only_secrets:
+        return _PROGRESS_OF_SECRETS.get(state, state)
     if state == State.COMMITTED and record and record.get("live") not in (record.get("to"), record.get("to_live")):
         return "has committed: the new system is the boot default, and runs after a reboot"
     if state == State.WINDOW and mode == Mode.BOOT:
         return "needs a reboot for the new system; waits for confirmation to make it the boot default"
     # A deployment that another release has begun may have other words.
     return _PROGRESS.get(state, state)
+
+
+def is_of_secrets(record: Mapping[str, Any]) -> bool:
+    """Whether nothing else was to change, by the host's record."""
+    return record.get("only_secrets") == "yes"
 
 
 def who_is_busy(error: HostError) -> str:
@@ -75,7 +100,7 @@ def who_is_busy(error: HostError) -> str:
 
 def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -> str:
     """The message of a deployment that did not end committed."""
-    parts = [f"{host} {progress(state)}."]
+    parts = [f"{host} {progress(state, only_secrets=is_of_secrets(record))}."]
     if why := record.get("why"):
         phase = f" (phase {record['phase']})" if record.get("phase") else ""
         parts.append(f"Why{phase}: {why.strip().rstrip('.')}.")
@@ -127,15 +152,21 @@ def _now(record: Mapping[str, Any]) -> str:
         record.get("to_live"): "the new system",
         record.get("from"): "the previous system",
     }
-    runs = f"It runs {live} ({said.get(live, 'another system')})"
+    runs = f"It runs {live}" if is_of_secrets(record) else f"It runs {live} ({said.get(live, 'another system')})"
     loader = record.get("loader_default") or boot
     if loader != boot:
         return f"{runs}; its boot loader starts {loader}, and its system profile is {boot or 'not there'}."
     return f"{runs} and would boot the same." if boot == live else f"{runs} and would boot {boot or 'nothing'}."
 
 
-def after_refusal(why_code: str, again: str) -> str:
+def after_refusal(why_code: str, again: str, *, only_secrets: bool = False) -> str:
     """What to do about a refusal; `again` is the verb for the next attempt."""
+    if only_secrets and why_code == Why.UNITS_FAILED_BEFORE:
+        return (
+            "name the units in restart_units of the secrets that they have failed for want of, or in ignore_units if"
+            f" they may fail, and {again} again, or do so with health_policy 'no_new_failures', which lets pass what"
+            " had failed before; or mend them on the host first"
+        )
     if why_code == Why.REBOOT_REQUIRED:
         return (
             f"set on_reboot_required to 'boot' or 'boot_and_reboot' and {again} again, or boot the system once with the"
@@ -164,18 +195,20 @@ def after_refusal(why_code: str, again: str) -> str:
 
 
 def _next(state: str, record: Mapping[str, Any]) -> str:
+    only_secrets = is_of_secrets(record)
     if state == State.REFUSED:
         # Records of earlier releases have no code.
-        return after_refusal(record.get("why_code") or "", "deploy")
+        return after_refusal(record.get("why_code") or "", "deploy", only_secrets=only_secrets)
     if state == State.ROLLED_BACK and record.get("why_code") == Why.UNITS_FAILED:
+        mend = "mend the secrets, or what reads them" if only_secrets else "fix the configuration"
         if not record.get("failed_units"):
             # Units of users, or something that no unit is named for.
             return (
-                "fix the configuration, or allow what the message names a word for, and deploy again; nothing has to be"
-                " done on the host"
+                f"{mend}, or allow what the message names a word for, and deploy again; nothing has to be done on the"
+                " host"
             )
         return (
-            "fix the configuration, or name the units that may fail, or end and be started again, in ignore_units"
+            f"{mend}, or name the units that may fail, or end and be started again, in ignore_units"
             " (deploy_flake_ignore_units), and deploy again; nothing has to be done on the host"
         )
-    return _NEXT.get(state, "look with the module system_info")
+    return (_NEXT_OF_SECRETS if only_secrets else _NEXT).get(state, "look with the module system_info")

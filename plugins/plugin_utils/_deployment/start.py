@@ -190,7 +190,7 @@ class _Start:
         if unchanged:
             return Started(None, before, before)
         # The host runs it already, and would boot it.
-        self._keeps_system = bool(before.get("only_secrets"))
+        self._keeps_system = deployment.only_secrets = bool(before.get("only_secrets"))
         if self._keeps_system:
             refuse_unproven_way_in(host, self._settings.allow)
         if context.check_mode:

@@ -152,7 +152,7 @@ wait_for_confirmation() {
     elif [ -e "$dir/revoked" ]; then
         give_up revoked "revoked: $(cat "$dir/revoked.why" 2>/dev/null)"
     else
-        give_up not-confirmed "nobody confirmed the new system within $confirm_limit s"
+        give_up not-confirmed "nobody confirmed the new $([ "$only_secrets" = yes ] && echo secrets || echo system) within $confirm_limit s"
     fi
 }
 

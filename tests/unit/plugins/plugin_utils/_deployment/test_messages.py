@@ -203,3 +203,26 @@ def test_cut_off_answers_are_none(output: str) -> None:
 )
 def test_refusals_of_the_supervisor_name_what_helps(why: Why, word: str) -> None:
     assert word in messages.after_refusal(why, "deploy")
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.SUPERSEDED, State.UNKNOWN}))
+def test_secrets_alone_have_words_of_their_own(state: str) -> None:
+    """There is no new system, and no configuration to be mended; the commit states of a system are not theirs."""
+    commits = (State.COMMIT_CHECK, State.COMMIT_PROFILE, State.COMMIT_BOOT, State.COMMIT_VERIFY, State.COMMIT_FAILED)
+    if state in commits:
+        return
+    said = [messages.progress(state, only_secrets=True)]
+    if state in FAILURES:
+        for why_code in ("", Why.UNITS_FAILED, Why.UNITS_FAILED_BEFORE, Why.NOT_CONFIRMED):
+            for failed in ("", "a.service"):
+                given = record(outcome=state, only_secrets="yes", to=OLD, why_code=why_code, failed_units=failed)
+                said.append(messages.failure("web1", "the-id", state, given))
+    for text in said:
+        assert "new system" not in text, text
+        assert "previous system" not in text, text
+        assert "configuration" not in text.replace("switch-to-configuration", ""), text
+
+
+def test_refusal_of_secrets_alone_says_what_starts_a_unit_with_them() -> None:
+    assert "restart_units" in messages.after_refusal(Why.UNITS_FAILED_BEFORE, "deploy", only_secrets=True)
+    assert "restart_units" not in messages.after_refusal(Why.UNITS_FAILED_BEFORE, "deploy")

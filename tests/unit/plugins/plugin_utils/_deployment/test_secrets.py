@@ -172,6 +172,7 @@ def test_secrets_alone_are_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert host.asked[1].inputs["secrets"] == "only"
     assert host.asked[3].inputs["meant"] == NEW
     assert (result["state"], len(result["secrets"]), host.connections) == ("committed", 2, ["fresh", "shared"])
+    assert host.told[1:] == ["has its secrets in place and waits for confirmation", "has committed its secrets"]
 
 
 def test_check_mode_waits_for_another_deployment_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +181,11 @@ def test_check_mode_waits_for_another_deployment_as_well(monkeypatch: pytest.Mon
     answers: list[Scripted] = [unsure, GONE, CHANGES, looked, DROPPED]
     host, result = run(monkeypatch, "system_secrets", answers, check_mode=True)
     assert (result["state"], len(result["secrets"])) == ("would-test", 2)
+    assert host.told[-1].startswith("would keep its system as it is, and restart or reload the units")
+    # Nothing of a system is refused.
+    refuses = looked | {"why_code": "units-failed-before", "why": "x"}
+    result = run(monkeypatch, "system_secrets", [CHANGES, refuses, DROPPED], check_mode=True)[1]
+    assert result["msg"].startswith("host1 would refuse the secrets; nothing was changed.")
     # It has kept what it had put there.
     _host, result = run(monkeypatch, "system_secrets", [unsure, GONE, SAME], check_mode=True)
     assert (result["state"], result["secrets"]) == ("unchanged", [])
