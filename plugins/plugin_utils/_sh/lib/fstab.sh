@@ -1,21 +1,12 @@
 # File systems and swap of a system, by its own /etc/fstab, and the directories that are mounted when somebody looks into them. Of these systemd
 # tells nothing any more once it has read the previous system's units: neither where they are, nor that anything is left there.
 # facts: new_live previous_live
-# needs: base process
+# needs: base decoded process
 # shellcheck shell=sh
 
-# awk_of_units PROGRAM FILE: awk, with the function that names a unit as systemd-escape does; not every system has that program. Blanks
-# are three octal digits in fstab, and where the kernel tells of mounts.
+# awk_of_units PROGRAM FILE: with the function that names a unit as systemd-escape does; not every system has that program.
 awk_of_units() {
-    awk 'BEGIN { for (i = 1; i < 256; i++) code[sprintf("%c", i)] = i }
-        function decoded(text,   octal, out) {
-            while (match(text, /\\[0-7][0-7][0-7]/)) {
-                octal = 64 * substr(text, RSTART + 1, 1) + 8 * substr(text, RSTART + 2, 1) + substr(text, RSTART + 3, 1)
-                out = out substr(text, 1, RSTART - 1) sprintf("%c", octal)
-                text = substr(text, RSTART + 4)
-            }
-            return out text
-        }
+    awk_of_mounts 'BEGIN { for (i = 1; i < 256; i++) code[sprintf("%c", i)] = i }
         function unit(path,   at, letter, out) {
             gsub(/\/+/, "/", path)
             sub(/^\//, "", path)

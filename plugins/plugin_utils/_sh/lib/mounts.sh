@@ -1,4 +1,5 @@
 # What is mounted where, and whether a reboot takes it away.
+# needs: decoded
 # shellcheck shell=sh
 
 # is_gone_after_boot DIRECTORY: whether it is on a tmpfs, or on an overlay whose changes are. Where those lie in what this host cannot see, as
@@ -20,19 +21,20 @@ is_gone_after_boot() {
 file_system_of() { mount_of "$1" kind; }
 
 # mount_of DIRECTORY kind|place: of what it is on. Of two at the same place the later one is seen.
-mount_of() {
-    local about kind options place
-    about=$(awk -v at="$1" '$5 == "/" || at == $5 || index(at, $5 "/") == 1 { if (length($5) >= length(place)) { place = $5; all = $0 } } END { print all }' /proc/self/mountinfo)
-    place=$(printf '%s\n' "$about" | cut -d ' ' -f 5)
-    [ "$2" = kind ] || { printf '%s\n' "$place" && return; }
-    about=${about#* - }
-    kind=${about%% *}
-    options=${about##* }
-    case $kind,$options, in
-    overlay,*,upperdir=*)
-        options=${options##*,upperdir=}
-        kind=overlay:${options%%,*}
-        ;;
-    esac
-    printf '%s\n' "$kind"
-}
+# shellcheck disable=SC2016 # awk's
+mount_of() (
+    at=$1
+    what=$2
+    export at what
+    awk_of_mounts '
+        BEGIN { at = ENVIRON["at"] }
+        { here = decoded($5) }
+        here == "/" || at == here || index(at, here "/") == 1 { if (length(here) >= length(place)) { place = here; all = $0 } }
+        END {
+            count = split(substr(all, index(all, " - ") + 3), words, " ")
+            kind = words[1]
+            options = "," words[count]
+            if (kind == "overlay" && match(options, /,upperdir=[^,]*/)) kind = kind ":" decoded(substr(options, RSTART + 10, RLENGTH - 10))
+            print ENVIRON["what"] == "place" ? place : kind
+        }' /proc/self/mountinfo
+)

@@ -588,6 +588,24 @@ def test_what_is_not_mounted_is_not_lost(
 
 
 @every_shell
+def test_mount_point_with_a_blank(sandbox: Sandbox) -> None:
+    """The kernel names it with three digits in its place; what is mounted there or not is found all the same."""
+    at = sandbox.path("etc/two words")
+    at.mkdir(0o755)
+    sandbox.mounts("/ ext4 rw", f"{str(at).replace(' ', chr(92) + '040')} ext4 rw")
+    sandbox.send({"db": ("etc/two words/db", "one\n")})
+    sandbox.does("prepare")
+    assert f"{at}\t{at}\n" in sandbox.path("var/deploy-flake/secrets.open/mounts").read_text()
+    sandbox.does("place")
+    mounted = sandbox.path("mountinfo").read_text()
+    sandbox.mounts("/ ext4 rw")
+    assert sandbox.does("back", "-", check=False).returncode == 1
+    sandbox.path("mountinfo").write_text(mounted)
+    sandbox.does("back", "-")
+    assert not (at / "db").exists()
+
+
+@every_shell
 def test_links_above_are_not_followed(sandbox: Sandbox) -> None:
     """Neither where one is to go, nor on the way back: whoever has made one leads root to a file of their choice."""
     placed(sandbox)
@@ -946,6 +964,9 @@ def test_what_was_begun_to_be_put_back_is_never_kept(sandbox: Sandbox, outcome: 
         (["/ btrfs rw", "ROOT/etcetera tmpfs rw"], False),
         # The later one hides the other one.
         (["ROOT/etc btrfs rw", "ROOT/etc tmpfs rw"], True),
+        # Its name has a blank, for which the kernel has three digits.
+        (["/ tmpfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=ROOT/var\\0405,workdir=/b"], True),
+        (["/ tmpfs rw", "ROOT/var\\0405 ext4 rw", "ROOT/etc overlay rw,upperdir=ROOT/var\\0405"], False),
         # NixOS's own, on a root that lasts and on one that does not; mounted by the initrd.
         (["/ btrfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=ROOT/var,workdir=/b"], False),
         (["/ tmpfs rw", "ROOT/etc overlay rw,lowerdir=/a,upperdir=ROOT/var,workdir=/b"], True),
@@ -957,6 +978,7 @@ def test_what_was_begun_to_be_put_back_is_never_kept(sandbox: Sandbox, outcome: 
 )
 def test_unit_for_the_next_boot_would_be_gone_then(sandbox: Sandbox, mounts: list[str], gone: bool) -> None:
     before = sandbox.files()
+    sandbox.path("var 5").mkdir()
     sandbox.mounts(*(each.replace("ROOT", str(sandbox.root)) for each in mounts))
     sandbox.send(FIRST)
     assert sandbox.does("prepare", check=False).returncode == int(gone)
