@@ -11,7 +11,7 @@ store=$var_dir/secrets
 # plan_secrets STAGED: makes its `plan` and its `units`. Tells which secrets differ by `differs HOW NAME PATH`, and what may not be by
 # `refuse_secret CODE MESSAGE`.
 plan_secrets() {
-    local above gid group how is_kept is_there mode name new owner path size staged uid units unsafe
+    local above etc_of gid group how is_kept is_there mode name new owner path size staged uid units unsafe
     staged=$1
     read_line "$staged/new"
     new=${line:-$profile}
@@ -35,6 +35,9 @@ look_at_secret() {
     [ -n "$gid" ] || refuse_secret no-user "has no group $group, which is to have the secret $name: deploy what makes the group first, or give a number"
     look_above "$path"
     [ -z "$unsafe" ] || refuse_secret bad-secret "cannot have the secret $name at $path, above which is $unsafe; give another path, such as one below /etc/secrets"
+    look_at_etc
+    [ -z "$etc_of" ] || refuse_secret bad-secret "cannot have the secret $name at $path, which is a file of $etc_of (environment.etc): an activation puts its own there, or removes \
+what is there with it. Give another path, or leave that out of the configuration and deploy without the secret first"
     [ ! -L "$path" ] && { [ ! -e "$path" ] || [ -f "$path" ]; } || refuse_secret bad-secret "has something at $path that is no regular file, where the secret $name is to be; remove it first"
     how=
     if [ ! -e "$path" ]; then
@@ -60,6 +63,17 @@ look_at_secret() {
     printf '%s\n' "$name$tab$path$tab$owner$tab$group$tab$mode" >>"$staged/list" || return 1
     [ -n "$how" ] || { [ -e "$store/list" ] && grep -q -F -x -e "$name$tab$path$tab$owner$tab$group$tab$mode" "$store/list"; } || how=listed
     [ -z "$how" ] || differs "$how" "$name" "$path"
+}
+
+# look_at_etc: in $etc_of the system that runs or is to run, if its activation deals with that path. Of what has a mode there NixOS makes a copy, which
+# the next activation without it removes, whatever has taken its place: neither the old secret nor the new one would be left.
+look_at_etc() {
+    etc_of=
+    case $path in /etc/*) ;; *) return 0 ;; esac
+    for etc_of in "$new" /run/current-system; do
+        [ ! -e "$etc_of$path" ] && [ ! -L "$etc_of$path" ] || return 0
+    done
+    etc_of=
 }
 
 # keep_for_boot: in the store; where nothing reads it there, it is in plain text for nobody.

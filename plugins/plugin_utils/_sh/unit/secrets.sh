@@ -25,6 +25,7 @@ main() {
     # Of `back-files`, nothing can be started any more, or yet.
     keep | back | back-files) [ ! -d "$change" ] || end_either_way ;;
     at-boot) at_boot ;;
+    give-up) keep_what_is_there ;;
     esac
 }
 
@@ -147,7 +148,7 @@ go_back() {
     # A disk that has no room for that has room to put them back.
     { printf '' >"$change/back"; } 2>/dev/null && sync -f "$change"
     put_files_back || {
-        echo "these could not be put back:$not_back; have their file systems mounted and writable (mount, chattr -i), or give up what was there before (rm -r $change), and deploy again"
+        echo "these could not be put back:$not_back; have their file systems mounted and writable (mount, chattr -i), or give up what was there before (sh $change/program give-up), and deploy again"
         return 1
     }
     [ -z "$lost" ] || {
@@ -163,6 +164,16 @@ go_back() {
         echo "these secrets are gone, the old one and the new one, and somebody else has removed them:$lost"
         return 1
     }
+}
+
+# keep_what_is_there: by hand, where what was there before is not worth waiting for: what is there now stays, and nothing beside it.
+keep_what_is_there() {
+    [ -d "$change" ] || return 0
+    [ ! -e "$run_dir/current" ] || {
+        echo "a deployment is in progress, or was left unfinished, and may end this by itself; wait for it, or deploy again first" >&2
+        return 1
+    }
+    mv -f "$change" "$over" && sync -f "$var_dir" && tidy_up
 }
 
 # bring_lost_one: what was below /run is kept for the next boot as well, and that is back by now.

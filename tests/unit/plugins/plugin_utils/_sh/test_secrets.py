@@ -100,6 +100,7 @@ class Sandbox:
         text = text.replace("/var/lib/deploy-flake", f"{self.root}/var/deploy-flake")
         text = text.replace("/proc/self/mountinfo", f"{self.root}/mountinfo")
         # Its own directory is not root's alone all the way up.
+        text = text.replace("/etc/*)", f"{self.root}/etc/*)")
         text = text.replace("/run/*)", f"{self.root}/run/*)").replace('[ -n "$at" ] || break', "break")
         text = text.replace('"$(stat -f -c %T "$secrets_dir")" = tmpfs', "1 = 1")
         head, main, tail = text.rpartition("\nmain")
@@ -588,6 +589,29 @@ def test_what_is_not_mounted_is_not_lost(
 
 
 @every_shell
+def test_what_was_there_before_is_given_up(sandbox: Sandbox) -> None:
+    """By hand, where it cannot be put back: what is there now stays, and nothing of the old one."""
+    placed(sandbox)
+    sandbox.send(SECOND)
+    for task in ("prepare", "place"):
+        sandbox.does(task)
+    now = {**PLACED, **{name: text for name, text in sandbox.files().items() if name in PLACED}}
+    at = sandbox.path("var/deploy-flake/secrets.open/program")
+    current = sandbox.path("run/deploy-flake/current")
+    # Where there is a deployment, it is at it.
+    current.touch()
+    argv = [*sandbox.shell, str(at), "give-up"]
+    refused = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, "deploy again first" in refused.stderr, at.exists()) == (1, True, True)
+    current.unlink()
+    subprocess.run(argv, timeout=60, check=True)
+    assert {name: text for name, text in sandbox.files().items() if name in PLACED} == now
+    assert not list(sandbox.root.rglob("*.deploy-flake-*"))
+    assert not sandbox.path("etc/systemd/system.attached").exists()
+    assert [file.name for file in sandbox.path("var/deploy-flake").iterdir()] == ["secrets"]
+
+
+@every_shell
 def test_mount_point_with_a_blank(sandbox: Sandbox) -> None:
     """The kernel names it with three digits in its place; what is mounted there or not is found all the same."""
     at = sandbox.path("etc/two words")
@@ -676,6 +700,27 @@ def test_places_that_are_refused(sandbox: Sandbox, made: str, words: str) -> Non
     said = sandbox.send(FIRST)
     assert (said.get("refused"), words in said.get("message")) == ("bad-secret", True), said
     assert not sandbox.staged.exists()
+
+
+@every_shell
+@pytest.mark.parametrize("whose", ["new", "running"])
+@pytest.mark.parametrize("made", ["file", "link"])
+def test_path_that_a_system_has_in_its_etc(sandbox: Sandbox, whose: str, made: str) -> None:
+    """Its activation would take both the old one and the new one away, so it is refused before anything is touched."""
+    placed(sandbox)
+    before = sandbox.files()
+    store = sandbox.path("nix/store")
+    system = sandbox.system("other", "deploy-flake-secrets.service") if whose == "new" else store / "with-the-module"
+    # In a sandbox /etc is somewhere else.
+    at = Path(f"{system}{sandbox.path('etc/secrets/db')}")
+    at.parent.mkdir(parents=True)
+    if made == "file":
+        at.touch()
+    else:
+        at.symlink_to("/nowhere")
+    said = sandbox.send(SECOND, new="other" if whose == "new" else "with-the-module")
+    assert (said.get("refused"), "environment.etc" in said.get("message")) == ("bad-secret", True)
+    assert sandbox.files() == before
 
 
 @every_shell
