@@ -148,6 +148,39 @@ def test_a_confirmation_knows_that_there_are_some(tested: Mapping[str, Any] | No
     assert templar.template(trust_as_template(ARGUMENTS["system_boot"]["brings_secrets"])) is brings
 
 
+@pytest.mark.parametrize(
+    ("tested", "booted", "revoked"),
+    [
+        ({"state": "window", "deployment": "1"}, None, "1"),
+        ({"state": "window", "deployment": "1"}, {"state": "unknown", "deployment": "1"}, "1"),
+        ({"state": "window", "deployment": "1"}, {"state": "committed", "deployment": "1"}, ""),
+        # Of an earlier deployment in the same play.
+        ({"state": "window", "deployment": "2"}, {"state": "committed", "deployment": "1"}, "2"),
+        # Secrets alone, without a test, in one task and step by step.
+        ({}, {"state": "unknown", "deployment": "3"}, "3"),
+        ({"skipped": True}, {"state": "unknown", "deployment": "3"}, "3"),
+        ({"skipped": True}, {"state": "refused", "deployment": "3"}, ""),
+        ({"skipped": True}, {"state": "committed", "deployment": "1"}, ""),
+        (None, None, ""),
+    ],
+)
+def test_what_waits_for_confirmation_is_rolled_back(
+    tested: Mapping[str, Any] | None, booted: Mapping[str, Any] | None, revoked: str
+) -> None:
+    task = yaml.safe_load((TASKS / "rescue.yml").read_text("utf-8"))[0]
+    given = {"deploy_flake_tested": tested, "deploy_flake_booted": booted}
+    variables = {name: value for name, value in given.items() if value is not None}
+    variables |= {name: trust_as_template(text) for name, text in task["vars"].items()}
+    templar = Templar(loader=DataLoader(), variables=variables)
+
+    def of(text: str) -> Any:
+        return templar.template(trust_as_template(text))
+
+    assert all(of(f"{{{{ {condition} }}}}") for condition in task["when"]) == bool(revoked)
+    if revoked:
+        assert of(task["deploy_flake.nixos.system_revoke"]["deployment"]) == revoked
+
+
 def test_arguments_of_a_command_are_split_as_ansible_does_it() -> None:
     """One may be empty, as in `--option builders ''`; names lose what is not theirs."""
     given = {"build_args": "--option,builders,", "build_on": "build1, build2,"}
