@@ -626,6 +626,33 @@ def power_lost_in_the_window(lab: Lab, directory: Path, fault: str, host: Host) 
     settled(host)
 
 
+def test_what_a_boot_cannot_put_back_is_named(lab: Lab, host: Host, tmp_path: Path) -> None:
+    """Its file system is not mounted: that is no way back, and whoever is refused hears which path it is, each time."""
+    toplevel, path = systems(host).running, "/srv/keys/more"
+    mount = f"mount --bind /srv/disk {Path(path).parent}"
+    more = {"name": "more", "path": path, "content": "old"}
+    host.run(f"mkdir -p /srv/disk /srv/keys && {mount}", check=True)
+    assert change_secrets(lab, tmp_path, host, secrets=[more]).code == 0
+    new = build(host, "secrets")
+    with deploying(lab, host, new, confirm=False, secrets=[{**more, "content": "new"}]) as deployment:
+        deployment.wait_for("window")
+        host.power_off()
+        deployment.kill()
+    host.power_on(wait=False)
+    host.wait_ssh(90)
+    for _time in range(2):
+        played = change_secrets(lab, tmp_path, host, secrets=[more])
+        assert f"could not be put back: {path};" in played.failure(host.name)["msg"], played.output
+    (lost,) = (one for one in recorded_lines(host) if one["outcome"] == "rollback-failed")
+    assert path in lost["notes"]
+    host.run(f"cat {path} && exit 1; {mount} && [ $(cat {path}) = new ]", check=True)
+    played = deploy(lab, tmp_path, host, toplevel, [*secrets("one", "first"), more])
+    assert played.code == 0, played.output
+    assert (host.run(f"cat {path}").stdout, systems(host).running) == ("old", toplevel)
+    host.run("umount /srv/keys && rm -r /srv/keys /srv/disk", check=True)
+    settled(host)
+
+
 def test_they_appear_nowhere(lab: Lab, clean: dict[str, Host], tmp_path: Path, command: Command) -> None:
     """Neither in arguments, environments, units, files that others can read, logs, results, events nor artifacts; with
     -vvv."""

@@ -92,7 +92,8 @@ _OTHER_WORDS = _each(
     " xfs msdos vfat fat tmpfs ramfs overlay grub systemd-boot extlinux default preferred linux initrd options"
     " maintenance initializing starting live boot kept theirs broken shutdown soft-reboot"
     " toplevel previous preparing armed supervise undo guard guard-again prune garbage"
-    " compare prepare place restart verify keep back back-files at-boot give-up put remove directory file only same reload"
+    " compare prepare place restart verify keep back back-files at-boot give-up"
+    " put remove directory file only same reload"
     " authorizedkeyscommand authorizedkeysfile nixos localhost"
 )
 
