@@ -43,7 +43,7 @@ options:
     description:
       - The host of the inventory that has the paths. V(localhost) for a controller that has Nix and systemd; C(become)
         holds for it as well.
-      - If not given the task's host.
+      - If not given the task's host, which cannot be the only target then.
     type: str
   targets:
     description:

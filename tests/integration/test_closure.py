@@ -159,6 +159,10 @@ def test_a_link_that_stays_silent(lab: Lab, hosts: dict[str, Host]) -> None:
             assert running.end(150) != 0, running.output
             assert time.monotonic() - began < 120
             assert "host2 has not answered for 5 s while getting the closure" in running.output
+            # It stands still, and says so, and not every other second.
+            told = re.findall(r"^host2: (has got .* were sent.*)$", running.output, re.MULTILINE)
+            assert re.search(r"; nothing more for 1\d s$", told[-1]), running.output
+            assert len(set(told)) == len(told)
         finally:
             away.mend()
     assert is_there(other, top)

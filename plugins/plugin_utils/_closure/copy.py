@@ -28,6 +28,8 @@ from .settings import ClosureSettings
 _ROUNDS = 3
 """How often a copy begins again, where a host has forgotten it."""
 _PROGRESS_EVERY = 2.0
+_STALLED = 10.0
+"""Seconds without progress after which it is said that there is none, and again each time."""
 _NOTHING = {"changed": False, "paths": 0, "copied": 0, "substituted": 0, "bytes": 0, "bytes_sent": 0}
 
 Failures = dict[str, Exception]
@@ -111,6 +113,8 @@ class _Round:
         self._plan: list[Batch] = []
         self._lacks: Mapping[str, frozenset[str]] = {}
         self._told = 0.0
+        self._last: dict[str, tuple[str, float, float]] = {}
+        """What was told of each target, when that was new, and when something was told."""
         self.failures: Failures = {}
 
     @property
@@ -206,18 +210,26 @@ class _Round:
                 self.failures[name] = result
 
     def _tell(self) -> None:
-        """How far each is, every few seconds."""
-        if time.monotonic() - self._told < max(_PROGRESS_EVERY, len(self._targets) / 4):
+        """How far each is, every few seconds; one that stands still says less often that it does."""
+        now = time.monotonic()
+        if now - self._told < max(_PROGRESS_EVERY, len(self._targets) / 4):
             return
-        self._told = time.monotonic()
+        self._told = now
         for name in self._at_work:
             sent = self._batches_of(name)[: self._targets[name].batches]
             paths, size = sum(len(batch.paths) for batch in sent), sum(batch.size for batch in sent)
             lacking, bytes_sent = self._lacks[name], self._targets[name].bytes_sent
-            self._targets[name].host.tell(
+            text = (
                 f"has got {paths} of {len(lacking)} paths, {size_in_words(size)} of"
                 f" {size_in_words(self._closure.size(lacking))}; {size_in_words(bytes_sent)} were sent"
             )
+            before, since, told = self._last.get(name, ("", now, now))
+            if text != before:
+                self._last[name] = (text, now, now)
+                self._targets[name].host.tell(text)
+            elif now - told >= _STALLED:
+                self._last[name] = (text, since, now)
+                self._targets[name].host.tell(f"{text}; nothing more for {now - since:.0f} s")
 
     def _batches_of(self, name: str) -> list[Batch]:
         return [batch for batch in self._plan if name in batch.targets]

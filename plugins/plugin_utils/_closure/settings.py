@@ -57,21 +57,27 @@ class ClosureSettings:
     @classmethod
     def from_options(cls, options: Mapping[str, Any], task_host: str) -> Self:
         """Read the options of the module; HostError where they ask for nonsense."""
-        paths, paths_of = list(options["paths"]), dict(options["paths_of"])
+        paths, paths_of = list(options["paths"]), _paths_of(options["paths_of"])
         source = options["source"] or task_host
         targets = options["targets"]
         # An empty list is one that came out empty, and means nobody.
         targets = (list(paths_of) or [task_host]) if targets is None else targets
         wanted: dict[str, tuple[str, ...]] = {}
         for target in dict.fromkeys([*targets, *paths_of]):
-            of_its_own = paths_of.get(target, [])
-            its = [*paths, *([of_its_own] if isinstance(of_its_own, str) else of_its_own)]
+            its = [*paths, *paths_of.get(target, [])]
             # What the source has it need not get.
             if its and target != source:
                 wanted[target] = tuple(dict.fromkeys(map(str, its)))
         if not paths and not any(paths_of.values()):
             raise HostError(
                 "nothing is to be copied: give the store paths as 'paths' or 'paths_of'", Refusal.BAD_OPTION
+            )
+        _refuse_others([*paths, *(path for its in paths_of.values() for path in its)])
+        if not wanted and options["source"] is None and options["targets"] is None:
+            raise HostError(
+                f"nothing is to be copied: {task_host} is source and target; give the host that has the paths as"
+                " 'source', or those that get them as 'targets'",
+                Refusal.BAD_OPTION,
             )
         return cls(
             source=source,
@@ -93,7 +99,19 @@ class ClosureSettings:
         return self.copy_timeout + self.reconnect_timeout + fetching + 120
 
 
+def _paths_of(given: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Of each host a list; HostError where it is none, nor one path."""
+    found = {name: [its] if isinstance(its, str) else its for name, its in given.items()}
+    for name, its in found.items():
+        if not isinstance(its, list | tuple):
+            raise HostError(
+                f"'paths_of' has for {name} neither a store path nor a list of them; nothing was copied",
+                Refusal.BAD_OPTION,
+            )
+    return {name: list(its) for name, its in found.items()}
+
+
 def _refuse_others(paths: Iterable[str]) -> None:
     for path in paths:
-        if not is_store_path(path):
+        if not isinstance(path, str) or not is_store_path(path):
             raise HostError(f"{path!r} is not a store path; nothing was copied", Refusal.NOT_A_STORE_PATH)

@@ -22,6 +22,7 @@ from typing import Any, Self
 from .._codes import Refusal
 from .._host.answer import HostError
 from .._printable import printable
+from .shape import type_of
 
 MOST_BYTES = 1 << 20
 """Of one secret. They wait on a tmpfs."""
@@ -251,7 +252,7 @@ def _units(name: str, units: Sequence[str]) -> tuple[str, ...]:
 
 def _content(name: str, content: Any) -> bytes:
     if not isinstance(content, str):
-        raise _bad(f"the content of the secret {name} must be text, and is of the type {type(content).__name__}")
+        raise _bad(f"the content of the secret {name} must be text, and is of the type {type_of(content)}")
     try:
         found = content.encode(errors="surrogateescape")
     except UnicodeEncodeError:

@@ -28,7 +28,7 @@ main() {
     answer_begin
     require_root
     [ -z "$nar_size" ] || receive_snapshot
-    command -v nix >/dev/null || refuse_build no-nix "has no nix in $PATH: is it a NixOS host?"
+    command -v nix >/dev/null || refuse_build no-nix "has no nix in $PATH (is Nix installed there?)"
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
     own_directory "$run_dir" || refuse_build no-directory "$run_dir is not a directory of root's alone"
     build=$run_dir/build-$name

@@ -10,7 +10,7 @@ main() {
     local eval_unit path status temporary value
     answer_begin
     require_root
-    command -v nix >/dev/null || refuse no-nix "has no nix in $PATH: is it a NixOS host?"
+    command -v nix >/dev/null || refuse no-nix "has no nix in $PATH (is Nix installed there?)"
     login_user=${login_user:-${SUDO_USER:-${DOAS_USER:-root}}}
     own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
     temporary=$(mktemp -d "$run_dir/eval.XXXXXXXX") || refuse no-space "cannot make a directory in $run_dir"

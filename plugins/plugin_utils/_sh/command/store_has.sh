@@ -8,7 +8,7 @@ main() {
     local invalid path
     answer_begin
     require_root
-    command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH: is it a NixOS host?"
+    command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH (is Nix installed there?)"
     # shellcheck disable=SC2086 # words
     invalid=$(nix-store --check-validity --print-invalid $paths 2>/dev/null) || refuse no-answer "cannot say whether it has $paths"
     for path in $invalid; do answer missing "$path"; done

@@ -4,7 +4,7 @@
 
 # begin_closure: the directory for it; and nothing is left of copies whose controllers were killed.
 begin_closure() {
-    command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH: is it a NixOS host?"
+    command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH (is Nix installed there?)"
     name_closure
     own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
     drop_old_closures

@@ -12,7 +12,7 @@ lacks() {
 # root_snapshots: roots $paths, one a line, which are about to be used, and says which of them the host lacks.
 root_snapshots() {
     local path there
-    command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH: is it a NixOS host?"
+    command -v nix-store >/dev/null || refuse no-nix "has no nix-store in $PATH (is Nix installed there?)"
     drop_broken_copies
     lacking=no
     while read -r path; do make_root "$path"; done <<END

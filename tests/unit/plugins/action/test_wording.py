@@ -129,7 +129,7 @@ def test_nothing_is_decided_by_the_wording_of_a_message(
     monkeypatch.setattr(HostError, "__init__", say_it_otherwise)
     messages = "ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.messages"
     for function in ("progress", "who_is_busy", "failure", "excerpt", "after_refusal"):
-        monkeypatch.setattr(f"{messages}.{function}", lambda *_given: words)
+        monkeypatch.setattr(f"{messages}.{function}", lambda *_given, **_named: words)
     again = FakeHost([reworded(each, words) for each in answers])
     found = act(monkeypatch, again, name, check_mode, **args)
     assert decided(found) == decided(expected)

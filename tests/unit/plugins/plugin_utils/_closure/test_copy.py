@@ -348,6 +348,11 @@ def test_the_source_among_the_targets_needs_nothing() -> None:
     [
         ({}, Refusal.BAD_OPTION),
         ({"paths": ["/etc/passwd"]}, Refusal.NOT_A_STORE_PATH),
+        # Also where nobody gets it.
+        ({"paths": ["hello"], "targets": ["build1"]}, Refusal.NOT_A_STORE_PATH),
+        ({"paths_of": {"web1": 5}}, Refusal.BAD_OPTION),
+        ({"paths_of": {"web1": {"a": WEB}}}, Refusal.BAD_OPTION),
+        ({"paths_of": {"web1": [5]}}, Refusal.NOT_A_STORE_PATH),
         ({"paths": [f"{WEB}.drv --option"]}, Refusal.NOT_A_STORE_PATH),
         ({"paths_of": {"web1": f"{WEB}; reboot"}}, Refusal.NOT_A_STORE_PATH),
     ],
@@ -356,6 +361,16 @@ def test_options_that_cannot_be_meant(given: dict[str, Any], reason: Refusal) ->
     with pytest.raises(HostError) as refused:
         settings(source="build1", **given)
     assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("given", [{"paths": [WEB]}, {"paths_of": {"web1": WEB}}])
+def test_a_source_that_was_forgotten(given: dict[str, Any]) -> None:
+    """The only target is the task's host, and so is the source."""
+    with pytest.raises(HostError, match=r"web1 is source and target; give .* as 'source'") as refused:
+        settings("web1", **given)
+    assert refused.value.reason == Refusal.BAD_OPTION
+    # As a group that has nobody else in it.
+    assert settings("web1", **given, targets=["web1"]).wanted == {}
 
 
 def test_the_tasks_host_is_the_target_or_the_source() -> None:

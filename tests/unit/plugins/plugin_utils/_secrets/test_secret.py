@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -63,6 +64,8 @@ def test_line_for_the_host() -> None:
         ({"command": ["cat"]}, "one of 'content' and 'command'"),
         ({"content": 7}, "must be text, and is of the type int"),
         ({"content": {"a": CONTENT}}, "must be text, and is of the type dict"),
+        # As Ansible has values whose origin it remembers.
+        ({"content": OrderedDict(a=CONTENT)}, "must be text, and is of the type dict"),
         ({"content": "x" * (MOST_BYTES + 1)}, "may have 1048576"),
         ({"path": "secrets/db"}, "must be absolute"),
         ({"path": "/run//db"}, "must be absolute"),
