@@ -201,6 +201,8 @@ class Refusal(StrEnum):
     NO_ANSWER = "no-answer"
     BECOME = "become"
     """The way to become root cannot work."""
+    ORPHANED = "orphaned"
+    """ansible-playbook is gone, and this was one of its workers."""
     NO_HOST = "no-host"
     """The inventory does not have it."""
     # A snapshot of a flake, and the build.

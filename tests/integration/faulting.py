@@ -134,6 +134,14 @@ def switching(host: Host) -> bool:
     return False
 
 
+def _command_line(pid: int) -> str:
+    """As `command_line`; nothing of one that has ended."""
+    try:
+        return command_line(pid)
+    except OSError:
+        return ""
+
+
 def setting_profile(host: Host) -> bool:
     """Whether the deployment's nix-env has begun."""
     for pid in processes(host):
@@ -290,13 +298,22 @@ class Deploying:
 
         Workers and ssh may have sessions of their own, but all have the environment that they were started with.
         """
-        mark = f"ANSIBLE_SSH_CONTROL_PATH_DIR={self.directory}\0".encode()
         for _turn in range(3):
-            for environ in Path("/proc").glob("[0-9]*/environ"):
+            for pid in self._processes():
                 with contextlib.suppress(OSError):
-                    if mark in environ.read_bytes():
-                        os.kill(int(environ.parent.name), signal.SIGKILL)
+                    os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+    def workers(self) -> list[int]:
+        """The processes of ansible-playbook, but for those that only keep a connection."""
+        return [pid for pid in self._processes() if "ansible-playbook\0" in _command_line(pid)]
+
+    def _processes(self) -> Iterator[int]:
+        mark = f"ANSIBLE_SSH_CONTROL_PATH_DIR={self.directory}\0".encode()
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark in environ.read_bytes():
+                    yield int(environ.parent.name)
 
     def __enter__(self) -> Deploying:
         return self

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -30,6 +31,7 @@ from integration.faulting import (
     is_whole,
     locked,
     next_system,
+    nobody_confirms,
     state,
     stopped,
     wait_for,
@@ -204,6 +206,32 @@ def test_controller_is_killed(lab: Lab, whole: dict[str, Host], states: tuple[st
         host: partial(again_if_missed, partial(case, name)) for name, host in zip(states, whole.values(), strict=True)
     }
     at_once(cases)
+
+
+def test_ansible_playbook_alone_is_killed(lab: Lab, whole: dict[str, Host]) -> None:
+    """Its workers live on, and neither confirm nor begin a deployment that nobody follows."""
+    host, waits = whole["host2"], whole["host3"]
+    before = {each: systems(each).running for each in (host, waits)}
+    began = len(outcomes(waits))
+    given = {
+        "deploy_flake_toplevel": "{{ new[inventory_hostname] }}",
+        "deploy_flake_limits": SHORT | {"settle": 8, "confirm": 10},
+        "new": {each.name: next_system(each) for each in before},
+    }
+    with deploying(lab, waits, next_system(waits), confirm=False) as other:
+        other.wait_for("window")
+        other.end()
+        with Deploying(lab, [host, waits], DEPLOY, **given) as run:
+            run.wait_for("settling")
+            wait_for(lambda: "host3: waits up to" in run.output)
+            assert len(run.workers()) > 1
+            os.kill(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+            nobody_confirms(waits)
+            wait_for(lambda: not run.workers(), 60, 0.2, "the workers live on")
+    for each, system in before.items():
+        is_whole(each, system, "rolled-back")
+    assert len(outcomes(waits)) == began + 1
 
 
 def test_build_goes_on_without_controller_and_link(lab: Lab, linked: dict[str, Host], flake: Path) -> None:

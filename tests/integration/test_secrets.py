@@ -430,13 +430,23 @@ def recorded_lines(host: Host) -> list[dict[str, Any]]:
     return [json.loads(one) for one in host.read("/var/lib/deploy-flake/deployments.jsonl").splitlines()]
 
 
+# It is started, and not a second time.
+ONCE = """[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/mkdir /run/once
+"""
+
+
 @pytest.mark.parametrize("how", ["unit", "kill", "revoked"])
 def test_secrets_alone_are_undone(lab: Lab, host: Host, tmp_path: Path, how: str) -> None:
     """Where a unit cannot be restarted, both units are killed, or nobody confirms."""
     old, before, made = systems(host), files(host), host.run(WHEN_MADE).stdout
     options: dict[str, Any] = {"secrets": secrets("two", "second"), "confirm": False}
     if how == "unit":
-        options["secrets"] = secrets("two", "second", restart_units=["reader.service", "not-there.service"])
+        host.run("cat >/run/systemd/system/once.service", stdin=ONCE, check=True)
+        host.run("rm -rf /run/once; systemctl daemon-reload; systemctl start once.service", check=True)
+        options["secrets"] = secrets("two", "second", restart_units=["reader.service", "once.service"])
     with secrets_alone(lab, host, **options) as task:
         if how != "unit":
             task.wait_for("window")
@@ -444,12 +454,28 @@ def test_secrets_alone_are_undone(lab: Lab, host: Host, tmp_path: Path, how: str
             (kill_both_units if how == "kill" else nobody_confirms)(host)
         failed = task.end() != 0
         assert failed or how != "unit", task.output
-        assert how != "unit" or "not-there.service" in task.output
+        assert how != "unit" or "after their secrets had changed: once.service." in task.output, task.output
+    tidy = "systemctl stop once.service; rm -f /run/systemd/system/once.service; systemctl daemon-reload"
+    host.run(f"{tidy}; systemctl reset-failed")
     is_whole(host, old.running, "rolled-back")
     assert (systems(host), files(host)) == (old, before)
     # Nothing was activated for that, and no boot loader written.
     assert host.run(WHEN_MADE).stdout == made
     wait_for(lambda: read_by_unit(host) == "onefirst", 10)
+
+
+@pytest.mark.parametrize("options", ["--check", ""], ids=["check", "deploy"])
+def test_units_that_cannot_read_them_again(lab: Lab, host: Host, tmp_path: Path, options: str) -> None:
+    """Refused before anything is put in place, where it is known which units there are."""
+    before = files(host)
+    units = {"restart_units": ["not-there.service"], "reload_units": ["reader.service"]}
+    played = change_secrets(lab, tmp_path, host, options, secrets=secrets("two", "second", **units))
+    failure = played.failure(host.name)
+    for words in ("there is no unit not-there.service", "reader.service has no reload", "nothing was changed"):
+        assert words in failure["msg"], played.output
+    assert failure["state"] == ("would-refuse" if options else "refused")
+    assert files(host) == before
+    settled(host)
 
 
 def test_removed_where_asked(lab: Lab, host: Host, tmp_path: Path) -> None:
@@ -477,6 +503,7 @@ def test_check_and_diff(lab: Lab, host: Host, tmp_path: Path) -> None:
         assert played.code == 0, played.output
         assert f"+secret token {TOKEN}, content, nobody:root 0400" in played.output, played.output
         assert "not-to-be-seen" not in played.output
+        assert "would keep its system, and restart reader.service" in played.output, played.output
     assert files(host) == before
     settled(host)
 

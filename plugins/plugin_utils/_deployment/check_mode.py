@@ -39,7 +39,7 @@ def result_of(host: Host, settings: Settings, answer: Answer, mode: Mode) -> dic
         "notes": _notes(host, answer, valid, settings),
     }
     if valid and answer.get("checked"):
-        result["would"] = dry_activation.nothing() if boots else dry_activation.parse(answer.get("dry_activation"))
+        result["would"] = dry_activation.nothing() if boots else _would(answer)
     if valid and (why_code := _why_not(answer)):
         result |= {"failed": True, "changed": False, "msg": _refusal(host.name, answer, why_code), "would": None}
         result |= {"state": ResultState.WOULD_REFUSE, "reason": why_code}
@@ -50,10 +50,18 @@ def result_of(host: Host, settings: Settings, answer: Answer, mode: Mode) -> dic
     return result
 
 
+def _would(answer: Answer) -> dry_activation.Would:
+    """What the activation would do to units, and what is done for those that read secrets."""
+    would = dry_activation.parse(answer.get("dry_activation"))
+    lists = {"restart": would["restart"], "reload": would["reload"]}
+    for verb, unit in (words for said in answer.all("secret_unit") if len(words := said.split()) == 2):
+        if verb in lists and unit not in lists[verb]:
+            lists[verb].append(unit)
+    return would
+
+
 def in_words(result: Mapping[str, Any], *, only_secrets: bool = False) -> str:
     """The same in a line, for whoever watches."""
-    if only_secrets:
-        return "would keep its system as it is, and restart or reload the units that read what changes"
     if not result["valid"]:
         return "would try a system that was not built"
     would = result["would"]
@@ -62,6 +70,8 @@ def in_words(result: Mapping[str, Any], *, only_secrets: bool = False) -> str:
     parts += ["restart systemd"] if would["restart_systemd"] else []
     parts += [f"turn off the swap device {', '.join(would['swapoff'])}"] if would["swapoff"] else []
     what = "; ".join(parts) or "leave all units as they are"
+    if only_secrets:
+        return f"would keep its system, and {what}"
     if result["state"] == ResultState.WOULD_BOOT:
         what = "make the new system its boot default and activate nothing"
     reasons = ", ".join(_REASONS.get(reason, reason) for reason in result["reboot_reasons"])

@@ -211,4 +211,5 @@ def _next(state: str, record: Mapping[str, Any]) -> str:
             f"{mend}, or name the units that may fail, or end and be started again, in ignore_units"
             " (deploy_flake_ignore_units), and deploy again; nothing has to be done on the host"
         )
-    return (_NEXT_OF_SECRETS if only_secrets else _NEXT).get(state, "look with the module system_info")
+    of_secrets = only_secrets or (state == State.ROLLED_BACK and record.get("why_code") == Why.SECRETS)
+    return (_NEXT_OF_SECRETS if of_secrets else _NEXT).get(state, "look with the module system_info")

@@ -28,6 +28,7 @@ from .._codes import Refusal, Step
 from .._printable import printable
 from . import become, scripts
 from .answer import Answer, HostError, HostLostError
+from .orphaned import is_orphaned
 from .own_machine import is_own
 
 # bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; dd does not, and leaves it the rest.
@@ -155,8 +156,11 @@ class Host:
     def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: str) -> Answer:
         """Run a command of _sh/command with its inputs, and data on its standard input. `limit` is in seconds.
 
-        Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no.
+        Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no. A worker whose
+        ansible-playbook was killed asks for nothing more: it would begin and confirm deployments that nobody follows.
         """
+        if is_orphaned():
+            raise HostError(f"ansible-playbook has ended, so {self.name} is asked for nothing more", Refusal.ORPHANED)
         text = scripts.command(command, inputs).encode(errors="surrogateescape")
         return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 

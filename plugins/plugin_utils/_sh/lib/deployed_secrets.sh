@@ -17,7 +17,7 @@ with_secrets() {
     }
     # shellcheck disable=SC2086 # the interpreter may be two words
     limited "$2" $interpreter "$given/program" "$1" "$given" "$PATH" </dev/null && return
-    [ ! -s "$given/failed" ] || tr ' ' '\n' <"$given/failed" >"$dir/failed"
+    [ ! -s "$given/failed" ] || grep -v -e ' ' "$given/failed" >"$dir/failed"
     read_line "$given/complaint"
     complain secrets "${line:-its secrets could not be dealt with in time: $1}"
 }

@@ -1,7 +1,7 @@
 # What the secrets that were sent for a deployment mean for whether it may begin, and go on. Its reports go where the program wants them, as those of
 # check_before_switch.
 # brings_secrets: whether some were sent for it.
-# inputs: brings_secrets
+# inputs: brings_secrets only_secrets
 # facts: new
 # needs: base complain lines secrets_at_boot staged_secrets
 # shellcheck shell=sh
@@ -22,4 +22,29 @@ secrets_outlast_boot() {
     lost=$(cut -f 2 "$secrets_dir/$id/secrets" 2>/dev/null | grep -e '^/run/' | paste -s -d ' ')
     [ -z "$lost" ] || complain secrets "the new system is not tried, and the boot that is to bring it takes away what is below /run: $lost; \
 import the NixOS module of deploy-flake (nixosModules.default, deploy-flake.secrets.enable) in it, or have them elsewhere, as in /etc/secrets"
+}
+
+# secrets_have_units: whether all is there that is to read them again. Where the host gets another system, that one decides which units there are.
+secrets_have_units() {
+    local named wrong
+    wrong=
+    [ "$brings_secrets:$only_secrets" != yes:yes ] || while read -r named; do
+        case ${named%%:*}:$(sc show -p LoadState -p ActiveState -p CanReload -- "${named#*:}") in
+        *LoadState=not-found*) wrong="$wrong${wrong:+; }there is no unit ${named#*:}" ;;
+        *ActiveState=inactive*) ;;
+        reload:*CanReload=no*) wrong="$wrong${wrong:+; }${named#*:} has no reload, and has to be in restart_units" ;;
+        esac
+    done <"$secrets_dir/$id/units"
+    [ -z "$wrong" ] || complain secrets "not all units can read the secrets again: $wrong"
+}
+
+# tell_units_of_secrets: what they would be asked for, as far as the units are there already.
+tell_units_of_secrets() {
+    local named
+    [ "$brings_secrets" = no ] || while read -r named; do
+        case $(sc show -p ActiveState --value -- "${named#*:}") in
+        '' | inactive) ;;
+        *) answer secret_unit "${named%%:*} ${named#*:}" ;;
+        esac
+    done <"$secrets_dir/$id/units"
 }

@@ -26,7 +26,7 @@ supervise() {
     ready || secrets_mend_that || stop_unchanged "$code" "$complaint"
     asked_for=$mode
     [ "$only_secrets" = yes ] || check_before_switch
-    with_secrets prepare "$secrets_limit" || stop_unchanged "$code" "$complaint"
+    with_secrets prepare "$secrets_limit" && secrets_have_units || stop_unchanged "$code" "$complaint"
     # Somebody may have stopped it meanwhile.
     guard_runs || stop_unchanged no-guard "$guard_unit does not run any more"
     [ "$mode" = boot ] || try_live

@@ -23,18 +23,26 @@ note_invocations_of_units() { each_unit note_invocation "$change" >"$1"; }
 
 note_invocation() { printf '%s\n' "$2 $(invocation "$2")"; }
 
-# restart_units: each that has not been started since the secrets were put in place. Those that could not be are in `failed`.
+# restart_units: each that has not been started since the secrets were put in place. Those that could not be are in `failed`, with more words where
+# they have not failed themselves.
 restart_units() {
     [ -d "$change" ] || return 0
     each_unit restart_unit "$change" >"$staged/failed"
-    [ ! -s "$staged/failed" ] || fail "these units could not be restarted or reloaded after their secrets had changed: $(sort "$staged/failed" | paste -s -d ' ')"
+    [ ! -s "$staged/failed" ] || fail "these units could not be restarted or reloaded after their secrets had changed: $(sort "$staged/failed" | paste -s -d , | sed 's/,/, /g')"
 }
 
 # restart_unit ACTION UNIT: one that does not run has nothing to read again.
 restart_unit() {
-    case $(sc show -p LoadState -p ActiveState -- "$2") in
-    *LoadState=not-found*) ;;
+    case $1:$(sc show -p LoadState -p ActiveState -p CanReload -- "$2") in
+    *LoadState=not-found*)
+        printf '%s\n' "$2 (there is no such unit)"
+        return
+        ;;
     *ActiveState=inactive*) return 0 ;;
+    reload:*CanReload=no*)
+        printf '%s\n' "$2 (it has no reload; name it in restart_units)"
+        return
+        ;;
     *)
         ! grep -q -F -e "$2 " "$staged/invocations" || grep -q -F -x -e "$2 $(invocation "$2")" "$staged/invocations" || return 0
         # It may have failed too often to be started again.

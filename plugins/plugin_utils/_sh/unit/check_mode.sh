@@ -17,6 +17,8 @@ check() {
         while read -r failed; do answer failed_unit "$failed"; done <"$dir/failed"
         stop_unchanged "$code" "$complaint"
     }
+    secrets_have_units || stop_unchanged "$code" "$complaint"
+    tell_units_of_secrets
     # Nothing is activated, and no check of the system asked.
     [ "$only_secrets" = no ] || return 0
     # A file of the new system that may do anything; it is run where the system is really to be activated.

@@ -181,7 +181,7 @@ def test_check_mode_waits_for_another_deployment_as_well(monkeypatch: pytest.Mon
     answers: list[Scripted] = [unsure, GONE, CHANGES, looked, DROPPED]
     host, result = run(monkeypatch, "system_secrets", answers, check_mode=True)
     assert (result["state"], len(result["secrets"])) == ("would-test", 2)
-    assert host.told[-1].startswith("would keep its system as it is, and restart or reload the units")
+    assert host.told[-1] == "would keep its system, and leave all units as they are"
     # Nothing of a system is refused.
     refuses = looked | {"why_code": "units-failed-before", "why": "x"}
     result = run(monkeypatch, "system_secrets", [CHANGES, refuses, DROPPED], check_mode=True)[1]
@@ -189,6 +189,13 @@ def test_check_mode_waits_for_another_deployment_as_well(monkeypatch: pytest.Mon
     # It has kept what it had put there.
     _host, result = run(monkeypatch, "system_secrets", [unsure, GONE, SAME], check_mode=True)
     assert (result["state"], result["secrets"]) == ("unchanged", [])
+
+
+def test_check_mode_names_the_units_that_read_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = ONLY | {"checked": "yes", "secret_unit": "restart a.service"}
+    host, result = run(monkeypatch, "system_secrets", [CHANGES, looked, DROPPED], check_mode=True)
+    assert (result["would"]["restart"], result["would"]["reload"]) == (["a.service"], [])
+    assert host.told[-1] == "would keep its system, and restart a.service"
 
 
 def test_check_mode_refuses_what_nobody_could_confirm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +20,12 @@ from unit.fake_host import Clock
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal, Step
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import MARKER, HostError, HostLostError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import (
+    MARKER,
+    Answer,
+    HostError,
+    HostLostError,
+)
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import BEGUN, Host
 
 Reply = Mapping[str, Any] | Exception | Callable[[], Any]
@@ -135,6 +143,21 @@ def test_refusal_of_a_command_is_an_error_with_its_code() -> None:
     assert caught.value.reason == Refusal.BUSY
     assert caught.value.answer is not None
     assert caught.value.answer.get("holder") == "other"
+
+
+def test_a_worker_whose_ansible_playbook_is_gone_asks_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    action = FakeAction(answered(id="1"))
+    parent = SimpleNamespace(pid=os.getppid())
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: parent)
+
+    def asked() -> Answer:
+        return host(action).run("poll", id="1", known="", awaited="", patience="1", quiet="1")
+
+    assert asked().get("id") == "1"
+    parent.pid += 1
+    with pytest.raises(HostError, match="so web1 is asked for nothing more") as caught:
+        host(action).persist(60, asked, "polling", begun=True)
+    assert caught.value.reason == Refusal.ORPHANED
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,39 @@ def says(shell: list[str], root: Path, text: str) -> str:
     return subprocess.run([*shell, "-s"], input=whole, text=True, capture_output=True, check=True, timeout=60).stdout
 
 
+SYSTEMD = """
+sc() {
+    for unit; do :; done
+    case $unit in
+    runs.service) printf 'LoadState=loaded\\nActiveState=active\\nCanReload=yes\\n' ;;
+    plain.service) printf 'LoadState=loaded\\nActiveState=active\\nCanReload=no\\n' ;;
+    rests.service) printf 'LoadState=loaded\\nActiveState=inactive\\nCanReload=no\\n' ;;
+    *) printf 'LoadState=not-found\\nActiveState=inactive\\nCanReload=no\\n' ;;
+    esac
+}
+"""
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("units", "wrong"),
+    [
+        ("restart:runs.service reload:runs.service restart:plain.service reload:rests.service", ""),
+        ("reload:plain.service", "plain.service has no reload, and has to be in restart_units"),
+        ("restart:gone.service reload:gone.socket", "there is no unit gone.service; there is no unit gone.socket"),
+    ],
+)
+def test_units_that_are_to_read_secrets_are_there(shell: list[str], tmp_path: Path, units: str, wrong: str) -> None:
+    """Of a system that comes with them nothing can be told yet."""
+    (tmp_path / "id1").mkdir()
+    (tmp_path / "id1/units").write_text(units.replace(" ", "\n") + "\n")
+    text = f'{SYSTEMD}secrets_have_units && echo go on || echo "$code: $complaint"'
+    said = f"secrets: not all units can read the secrets again: {wrong}\n" if wrong else "go on\n"
+    assert says(shell, tmp_path, f"only_secrets=yes\n{text}") == said
+    assert says(shell, tmp_path, f"only_secrets=no\n{text}") == "go on\n"
+    assert says(shell, tmp_path, f"only_secrets=yes brings_secrets=no\n{text}") == "go on\n"
+
+
 @every_shell
 @pytest.mark.parametrize("task", ["prepare", "place", "restart"])
 def test_staged_secrets_that_are_gone(shell: list[str], tmp_path: Path, task: str) -> None:
@@ -250,6 +283,7 @@ ready() { echo ready; [ -z "$broken" ] || { echo "$broken" >failed; complain uni
 answer() { echo "$1: $2"; }
 refuse() { echo "refuses $1"; exit; }
 note() { echo "notes $1"; }
+sc() { echo active; }
 stop_unchanged() { echo "stops $1"; exit; }
 brings_secrets_at_boot() { return 1; }
 id=id1 dir=. var_dir=. run_dir=. secrets_dir=. staged=./id1 pre_activate_script= new_live=/new new=/new broken=
@@ -261,21 +295,36 @@ brings_secrets=yes only_secrets=no mode=test
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ("", ["ready", "checks, with none", "dry_activate"]),
+        ("", ["ready", "secret_unit: restart a.service", "checks, with none", "dry_activate"]),
         # It runs already: neither its checks nor a dry activation are part of that.
-        ("only_secrets=yes", ["ready"]),
+        ("only_secrets=yes", ["ready", "secret_unit: restart a.service"]),
         # It is restarted with the secret that it has failed for want of.
-        ("only_secrets=yes broken=a.service", ["ready", "notes had failed already, and are restarted with their sec"]),
-        ("broken=a.service", ["ready", "notes had failed already", "checks, with none", "dry_activate"]),
+        (
+            "only_secrets=yes broken=a.service",
+            ["ready", "notes had failed already, and are restarted with their sec", "secret_unit: restart a.service"],
+        ),
+        (
+            "broken=a.service",
+            [
+                "ready",
+                "notes had failed already",
+                "secret_unit: restart a.service",
+                "checks, with none",
+                "dry_activate",
+            ],
+        ),
         ("broken=b.service", ["ready", "failed_unit: b.service", "stops units-failed-before"]),
         ("broken=a.service brings_secrets=no", ["ready", "failed_unit: a.service", "stops units-failed-before"]),
         # The boot takes it away, also where the system itself asks for one.
-        ("mode=boot", ["ready", "checks, with none", "stops secrets"]),
-        ("becomes=boot", ["ready", "checks, with none", "stops secrets"]),
+        ("mode=boot", ["ready", "secret_unit: restart a.service", "checks, with none", "stops secrets"]),
+        ("becomes=boot", ["ready", "secret_unit: restart a.service", "checks, with none", "stops secrets"]),
         ("mode=boot brings_secrets=no", ["ready", "checks, with none"]),
         # They have to be compared again, now that another deployment has ended, or sent again.
         ("touch id1/not-sure", ["send_secrets: yes", "refuses busy"]),
-        ("touch id1/not-sure current", ["ready", "checks, with none", "dry_activate"]),
+        (
+            "touch id1/not-sure current",
+            ["ready", "secret_unit: restart a.service", "checks, with none", "dry_activate"],
+        ),
         ("rm id1/program", ["send_secrets: yes", "refuses busy"]),
     ],
 )

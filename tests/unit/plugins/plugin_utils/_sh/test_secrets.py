@@ -836,15 +836,26 @@ def test_units_that_hang_hold_up_no_other_one(sandbox: Sandbox) -> None:
 
 
 @every_shell
-@pytest.mark.parametrize("about", ["", "LoadState=loaded\nActiveState=active\nbroken"])
-def test_unit_that_cannot_be_restarted(sandbox: Sandbox, about: str) -> None:
+@pytest.mark.parametrize(
+    ("about", "task", "said"),
+    [
+        ("", "restart", "a.service (there is no such unit)\n"),
+        ("LoadState=loaded\nActiveState=active\nbroken", "restart", "a.service\n"),
+        (
+            "LoadState=loaded\nActiveState=active\nCanReload=no",
+            "reload",
+            "a.service (it has no reload; name it in restart_units)\n",
+        ),
+    ],
+)
+def test_unit_that_cannot_be_restarted(sandbox: Sandbox, about: str, task: str, said: str) -> None:
     if about:
         sandbox.path("units/a.service").write_text(about)
-    sandbox.send(FIRST, units="restart:a.service")
+    sandbox.send(FIRST, units=f"{task}:a.service")
     sandbox.does("prepare")
     sandbox.does("place")
     assert sandbox.does("restart", check=False).returncode == 1
-    assert (sandbox.staged / "failed").read_text() == "a.service\n"
+    assert (sandbox.staged / "failed").read_text() == said
     assert "a.service" in (sandbox.staged / "complaint").read_text()
 
 
