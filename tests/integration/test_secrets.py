@@ -547,6 +547,7 @@ def test_places_that_are_refused(lab: Lab, host: Host, tmp_path: Path) -> None:
         "/srv/open/x": "in which others than root can write",
         "/srv/link/x": "/etc/secrets",
         "/etc/ssh": "no regular file",
+        "/etc/hostname": f"which is a file of {systems(host).running} (environment.etc)",
     }
     for path, words in bad.items():
         played = change_secrets(lab, tmp_path, host, secrets=[{"name": "x", "path": path, "content": "x"}])

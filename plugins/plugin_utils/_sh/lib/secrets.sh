@@ -36,7 +36,7 @@ look_at_secret() {
     look_above "$path"
     [ -z "$unsafe" ] || refuse_secret bad-secret "cannot have the secret $name at $path, above which is $unsafe; give another path, such as one below /etc/secrets"
     look_at_etc
-    [ -z "$etc_of" ] || refuse_secret bad-secret "cannot have the secret $name at $path, which is a file of $etc_of (environment.etc): an activation puts its own there, or removes \
+    [ -z "$etc_of" ] || refuse_secret bad-secret "cannot have the secret $name at $path, which is a file of $(readlink -f "$etc_of") (environment.etc): an activation puts its own there, or removes \
 what is there with it. Give another path, or leave that out of the configuration and deploy without the secret first"
     [ ! -L "$path" ] && { [ ! -e "$path" ] || [ -f "$path" ]; } || refuse_secret bad-secret "has something at $path that is no regular file, where the secret $name is to be; remove it first"
     how=
@@ -71,7 +71,8 @@ look_at_etc() {
     etc_of=
     case $path in /etc/*) ;; *) return 0 ;; esac
     for etc_of in "$new" /run/current-system; do
-        [ ! -e "$etc_of$path" ] && [ ! -L "$etc_of$path" ] || return 0
+        # What is a directory there holds others.
+        [ ! -L "$etc_of$path" ] && [ ! -f "$etc_of$path" ] || return 0
     done
     etc_of=
 }

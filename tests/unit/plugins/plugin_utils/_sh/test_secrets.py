@@ -719,7 +719,7 @@ def test_path_that_a_system_has_in_its_etc(sandbox: Sandbox, whose: str, made: s
     else:
         at.symlink_to("/nowhere")
     said = sandbox.send(SECOND, new="other" if whose == "new" else "with-the-module")
-    assert (said.get("refused"), "environment.etc" in said.get("message")) == ("bad-secret", True)
+    assert (said.get("refused"), f"{system} (environment.etc)" in said.get("message")) == ("bad-secret", True)
     assert sandbox.files() == before
 
 
