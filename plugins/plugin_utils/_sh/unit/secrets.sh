@@ -220,8 +220,12 @@ drop_boot_unit() {
 }
 
 # forget_boot_unit: a switch has had systemd load it, and nothing else may have it look again; not even a way back, where somebody else's system stays.
+# It has failed where a boot could not put them back, which is over.
 forget_boot_unit() {
-    [ "$(sc show -p LoadState --value "${boot_unit##*/}" 2>/dev/null)" != loaded ] || sc daemon-reload
+    local its
+    its=$(sc show -p LoadState -p ActiveState "${boot_unit##*/}" 2>/dev/null)
+    case $its in *ActiveState=failed*) sc reset-failed -- "${boot_unit##*/}" 2>/dev/null ;; esac
+    case $its in *LoadState=loaded*) sc daemon-reload ;; esac
     return 0
 }
 
