@@ -36,7 +36,7 @@ from integration.faulting import (
     stopped,
     wait_for,
 )
-from integration.playing import DEPLOY, change_the_flake, deploy, outcomes, systems
+from integration.playing import DEPLOY, change_the_flake, deploy, forget_builds, outcomes, systems
 
 from lab import Host, Lab
 
@@ -229,6 +229,8 @@ def test_ansible_playbook_alone_is_killed(lab: Lab, whole: dict[str, Host]) -> N
             run.process.wait()
             nobody_confirms(waits)
             wait_for(lambda: not run.workers(), 60, 0.2, "the workers live on")
+    # What was to be deployed is kept for the next one.
+    forget_builds(before)
     for each, system in before.items():
         is_whole(each, system, "rolled-back")
     assert len(outcomes(waits)) == began + 1

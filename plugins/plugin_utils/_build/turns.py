@@ -70,8 +70,11 @@ class Turns:
     def failed(self, error: AnsibleError | HostError) -> HostError:
         """What the host's own error is, where its builder has failed; if it can build for nobody, others get it too."""
         if isinstance(error, HostError):
-            if error.reason not in OF_THE_BUILDER or isinstance(error, ToldError):
+            if isinstance(error, ToldError):
                 return error
+            if error.reason not in OF_THE_BUILDER:
+                mine = f"{self.builder.name} builds for {self.host.name}, whose system is untouched."
+                return HostError(f"{error}\n{mine}", error.reason, error.answer)
             self._note(said := f"cannot build: {error}", error.reason)
             return HostError(self._for_host(said), error.reason, error.answer)
         is_lost = isinstance(error, AnsibleConnectionFailure)

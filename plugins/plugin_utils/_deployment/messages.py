@@ -92,10 +92,12 @@ def who_is_busy(error: HostError) -> str:
         return str(error)
     about = read_record("{" + error.answer.get("holder_about") + "}")
     since = error.answer.get("holder").partition("-")[0]
-    return (
-        f"{error} (started by {about.get('by', 'somebody')} on {about.get('controller', 'some controller')} at {since}:"
-        f" {about.get('configuration') or 'a system'} of {about.get('flake') or 'a flake'})"
-    )
+    known = (about.get("configuration"), about.get("flake"))
+    what = f": {known[0] or 'a system'} of {known[1] or 'a flake'}" if any(known) else ""
+    # Whoever says that names the host.
+    said = error.answer.get("message") or str(error)
+    by, controller = about.get("by", "somebody"), about.get("controller", "some controller")
+    return f"{said} (started by {by} on {controller} at {since}{what})"
 
 
 def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -> str:

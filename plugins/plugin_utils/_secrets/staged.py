@@ -93,10 +93,10 @@ def stage(
             change |= {"owner": one.owner, "group": one.group, "mode": f"0{one.mode}"}
             change["lasts"] = name not in gone
         changes.append(change)
-    if gone:
+    if names := ", ".join(gone):
         host.warn(
-            f"after a reboot these secrets will not be there until they are deployed again: {', '.join(gone)}. Those"
-            " below /run are with deploy-flake.secrets.enable of the NixOS module; those on another tmpfs are not"
+            f"once these secrets are in place, a reboot takes them away until they are deployed again: {names}. Those"
+            " below /run stay with deploy-flake.secrets.enable of the NixOS module; those on another tmpfs do not"
         )
     sure = not answer.get("secrets_not_sure")
     waits = bool(changes) or not sure or bool(answer.get("secrets_wait"))

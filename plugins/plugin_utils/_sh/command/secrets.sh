@@ -25,7 +25,7 @@ main() {
     # shellcheck disable=SC2086 # the interpreter may be two words
     $interpreter "$receiving/program" compare "$receiving" </dev/null || {
         drop_received
-        refuse no-space "could not look at its secrets: $(df -h "$secrets_dir" | tail -n 1)"
+        refuse no-space "could not look at its secrets, and nothing was changed: $(df -h "${secrets_dir%/*}" | tail -n 1)"
     }
     ! another_is_open || sure=no
     if [ ! -e "$receiving/plan" ]; then
@@ -72,7 +72,7 @@ drop_received() {
 
 no_room_for_secrets() {
     drop_received
-    refuse no-space "cannot write to $secrets_dir: $(df -h "$secrets_dir" | tail -n 1)"
+    refuse no-space "cannot write to $secrets_dir, and nothing was changed: $(df -h "${secrets_dir%/*}" | tail -n 1)"
 }
 
 # make_received: whoever drops the last of all removes the directory above, which may be just now.

@@ -13,6 +13,7 @@ check() {
         answer send_secrets yes
         refuse "$code" "$complaint"
     }
+    can_record || stop_unchanged cannot-record "could not write in $var_dir (is the disk full?)"
     ready || secrets_mend_that || {
         while read -r failed; do answer failed_unit "$failed"; done <"$dir/failed"
         stop_unchanged "$code" "$complaint"
@@ -27,6 +28,16 @@ check() {
     check_before_switch
     [ "$mode" = boot ] || dry_activate
     [ "$mode" = test ] || secrets_outlast_boot || stop_unchanged "$code" "$complaint"
+}
+
+# can_record: a deployment begins with that.
+can_record() {
+    local probe
+    probe=$var_dir/check-mode
+    [ ! -d "$var_dir" ] || { head -c 16384 /dev/zero >"$probe" && rm -f "$probe"; } 2>/dev/null || {
+        rm -f "$probe"
+        return 1
+    }
 }
 
 dry_activate() {

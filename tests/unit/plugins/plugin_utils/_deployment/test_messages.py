@@ -163,6 +163,11 @@ def test_who_is_busy() -> None:
     answer = Answer([("holder", "20260101T000000Z-abcd"), ("holder_about", about)])
     text = messages.who_is_busy(HostError("web1 another deployment is in progress", Refusal.BUSY, answer))
     assert "started by ann on desk at 20260101T000000Z: web1 of ." in text
+    # Of secrets alone, and as the host says it.
+    about = '"by": "ann", "controller": "desk"'
+    said = [("holder", "20260101T000000Z-abcd"), ("holder_about", about), ("message", "another one is in progress")]
+    text = messages.who_is_busy(HostError("web1 another one is in progress", Refusal.BUSY, Answer(said)))
+    assert text == "another one is in progress (started by ann on desk at 20260101T000000Z)"
     assert messages.who_is_busy(HostError("plain", Refusal.BUSY)) == "plain"
 
 

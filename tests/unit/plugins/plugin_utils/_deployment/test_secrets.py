@@ -89,7 +89,7 @@ def test_those_that_a_reboot_takes_away_are_told(monkeypatch: pytest.MonkeyPatch
     host, result = run(monkeypatch, "system_test", [CHANGES | {"secret_goes_with_boot": "db"}, LOOKED, WINDOW])
     assert [change.get("lasts") for change in result["secrets"]] == [False, None]
     assert host.warned[0].startswith(
-        "after a reboot these secrets will not be there until they are deployed again: db."
+        "once these secrets are in place, a reboot takes them away until they are deployed again: db."
     )
 
 

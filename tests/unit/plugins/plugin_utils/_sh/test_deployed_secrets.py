@@ -326,6 +326,8 @@ brings_secrets=yes only_secrets=no mode=test
             ["ready", "secret_unit: restart a.service", "checks, with none", "dry_activate"],
         ),
         ("rm id1/program", ["send_secrets: yes", "refuses busy"]),
+        # Where nobody can write.
+        ("var_dir=/proc/self", ["stops cannot-record"]),
     ],
 )
 def test_check_mode_foretells_a_deployment_with_secrets(
@@ -335,7 +337,12 @@ def test_check_mode_foretells_a_deployment_with_secrets(
     (tmp_path / "id1/units").write_text("restart:a.service\n")
     (tmp_path / "id1/secrets").write_text("a\t/run/secrets/a\troot\troot\t400\t1\ta.service\n")
     (tmp_path / "id1/program").touch()
-    parts = [join("lib/secrets_ahead"), join("lib/staged_secrets"), of("unit/check_mode", "check")]
+    parts = [
+        join("lib/secrets_ahead"),
+        join("lib/staged_secrets"),
+        of("unit/check_mode", "check"),
+        of("unit/check_mode", "can_record"),
+    ]
     found = printed(shell, f"{''.join(parts)}\ncd {tmp_path}\n{CHECKS}{inputs}\ncheck").splitlines()
     assert len(found) == len(said), found
     assert all(line.startswith(part) for line, part in zip(found, said, strict=True)), found
