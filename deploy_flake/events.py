@@ -88,7 +88,7 @@ class Entered(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Event):
-    """A host tells what it is doing."""
+    """A host tells what it is doing. It may be one of `build_on`, which is none of the run's."""
 
     event = "progress"
     host: str

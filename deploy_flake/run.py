@@ -71,7 +71,9 @@ class Run:
         new = HostStatus if operation is Operation.STATUS else HostResult
         hosts = {one.name: new(one.name, configuration=one.configuration or "") for one in destinations}
         at_end = bool(variables.get("deploy_flake_all_or_nothing"))
-        self._own = self._running = RunnerEvents(operation, hosts, self._tell, at_end)
+        given = {**variables, **options.variables}.get("deploy_flake_build_on") or ()
+        builders = given.split(",") if isinstance(given, str) else given
+        self._own = self._running = RunnerEvents(operation, hosts, self._tell, at_end, builders=builders)
         self._own.check_mode = "--check" in arguments
         self._nobody = False
         """Whether Ansible found no host to begin with."""

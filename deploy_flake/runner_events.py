@@ -95,9 +95,12 @@ class RunnerEvents:
         tell: Callable[[Event], None],
         at_end: bool = False,
         begun_before: bool = False,
+        builders: Iterable[str] = (),
     ) -> None:
         self.operation = operation
         self.hosts = dict(hosts)
+        self._builders = frozenset(builders)
+        """Hosts that may tell what they do for others, whether or not they are among those."""
         self.pid: int | None = None
         """ansible-playbook's, once it has said anything."""
         self.finished = False
@@ -137,7 +140,7 @@ class RunnerEvents:
         elif kind == "playbook_on_stats":
             self._stats(data)
         elif kind in ansible_output.STATED:
-            for line in ansible_output.lines(kind, printable(str(event.get("stdout", ""))), self.hosts):
+            for line in ansible_output.lines(kind, printable(str(event.get("stdout", ""))), self._known):
                 self._speak(line)
         return False
 
@@ -166,6 +169,10 @@ class RunnerEvents:
     def ended(self, names: Iterable[str]) -> None:
         """Others have told how these hosts ended."""
         self._told.update(names)
+
+    @property
+    def _known(self) -> frozenset[str]:
+        return self._builders.union(self.hosts)
 
     # The kinds of events
 

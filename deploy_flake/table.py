@@ -19,7 +19,7 @@ from rich.text import Text
 
 from deploy_flake import display
 from deploy_flake.check_and_diff import lines_about
-from deploy_flake.events import Entered, Event, Progress, Result, Warned
+from deploy_flake.events import Entered, Event, Phase, Progress, Result, Warned
 from deploy_flake.printable import printable
 from deploy_flake.result import HostResult, HostStatus, Outcome
 
@@ -64,6 +64,11 @@ class Table(display.Display):
                 case Entered(host=host):
                     self._since.setdefault(host, time.monotonic())
                     self._saying[host] = ""
+                case Progress(host=host, text=text) if self._run and host not in self._run.hosts:
+                    # It builds for those that wait for that.
+                    for name in self._run.hosts:
+                        if self._run.phase(name) is Phase.BUILDING:
+                            self._saying[name] = f"{host}: {text}"
                 case Progress(host=host, text=text):
                     self._saying[host] = text
                 case Result(result=result):

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from deploy_flake.display import Plain, detail, table_lines
-from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Started, Warned
+from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Progress, Started, Warned
 from deploy_flake.result import ExitCode, HostResult, HostStatus, Outcome, Reason, exit_code
 from deploy_flake.runner_events import RunnerEvents
 from deploy_flake.table import Table
@@ -302,6 +302,23 @@ class Fifty:
         self.phase = reports.phase
         self.error = ""
         self.seconds = 3.0
+
+
+def test_a_builder_that_is_no_host_of_the_run() -> None:
+    """What it says is told, and stands beside those that wait for it; nothing becomes of it."""
+    table = Table(Console(file=io.StringIO(), width=80, height=24))
+    told: list[Event] = []
+    reports = RunnerEvents(
+        Operation.DEPLOY, {name: HostResult(name) for name in ("web1", "web2")}, told.append, builders=["build1"]
+    )
+    table._run = Fifty(reports)  # type: ignore[assignment]
+    reports.handle(started("web1", "flake_build"))
+    reports.handle({"event": "verbose", "stdout": "build1: building 3 of 7\nbuild2: nobody knows it"})
+    assert [(one.host, one.text) for one in told if isinstance(one, Progress)] == [("build1", "building 3 of 7")]
+    for one in told:
+        table.show(one)
+    assert table._saying == {"web1": "build1: building 3 of 7"}
+    assert list(reports.hosts) == ["web1", "web2"]
 
 
 @pytest.mark.parametrize("width", [40, 80, 160])
