@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from deploy_flake import __version__
-from deploy_flake.generated_options import CHOICES, FLAGS
+from deploy_flake.generated_options import CHOICES, FLAGS, RunVariables
 from deploy_flake.options import build_arguments
 
 COMMANDS = {
@@ -25,6 +26,7 @@ COMMANDS = {
     "generations": "remove old generations",
     "completion": "print a completion script for a shell",
 }
+_OF_A_RUN = {one.name for one in fields(RunVariables)}
 SHELLS = ("bash", "zsh", "fish")
 
 _DESTINATIONS = """\
@@ -36,7 +38,7 @@ exit codes:
   0    every host was deployed, or had nothing to do
   1    some host failed, or its outcome is unknown
   2    usage error; no host was touched
-  3    some host could not be reached
+  3    some host could not be reached (with --allow-unreachable: none could)
   4    some host tested its new system and rolled back to the previous one
   130  interrupted
 Where hosts ended differently, the first of 1, 4 and 3 that fits.
@@ -154,6 +156,8 @@ def _hosts(group: argparse._ArgumentGroup, command: str) -> None:
 def _output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--instrumentation", choices=("tui", "plain", "json"),
                        help="a live table (the default on a terminal), lines, or a JSON object a line")  # fmt: skip
+    group.add_argument("--on-event", metavar="COMMAND",
+                       help="a command for /bin/sh that reads what happens, a JSON object a line")  # fmt: skip
     group.add_argument("-v", "--verbose", action="count", default=0, help="say more; -vvv for a lot more")
     group.add_argument("--artifacts", type=Path, metavar="DIRECTORY", help="keep what ansible-runner writes there")
     group.add_argument("-y", "--yes", action="store_true", help="skip the confirmation prompt")
@@ -231,7 +235,7 @@ def deploy_options(chosen: argparse.Namespace) -> dict[str, Any]:
         "preflight_check": getattr(chosen, "preflight_check", "run") == "run",
     }
     for flag in FLAGS:
-        if chosen.command in flag.commands and flag.group != "hosts":
+        if chosen.command in flag.commands and flag.field not in _OF_A_RUN:
             value = getattr(chosen, flag.field)
             match flag.kind:
                 case "words":

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from deploy_flake.display import Display
     from deploy_flake.events import Event
+    from deploy_flake.listener import Listener
     from deploy_flake.options import DeployOptions, RunOptions
     from deploy_flake.run import Run
 
@@ -33,6 +34,8 @@ USAGE = 2
 INTERRUPTED = 130
 _TO_LEAVE = 15.0
 """Seconds after the second signal; the run itself needs a few."""
+_TO_LISTEN = 30.0
+"""Seconds that a command of --on-event has to read the rest, once the run is over."""
 _TO_READ = 3.0
 """Seconds that somebody has to read the rest after a signal, once the run is over."""
 _UNREAD = 10_000
@@ -109,14 +112,41 @@ def _operate(chosen: argparse.Namespace) -> int:
         return INTERRUPTED
     run = _with_password(chosen, run)
     shown = display.choose(chosen.instrumentation)
-    teller = _Teller(shown.show)
-    begun = _begin(chosen, run, how, teller.tell)
-    teller.start()
-    with _interruptible(begun, shown) as signals, shown.showing(begun):
-        _wait(begun, teller, signals)
-    begun.error = begun.error or teller.error
-    shown.finish(begun)
+    teller = _Teller(shown.show, _read_no_more)
+    with _listening(chosen.on_event) as listener:
+        tellers = [teller, *([_Teller(listener.show, listener.read_no_more)] if listener else [])]
+
+        def tell(event: Event) -> None:
+            for one in tellers:
+                one.tell(event)
+
+        begun = _begin(chosen, run, how, tell)
+        for one in tellers:
+            one.start()
+        with _interruptible(begun, shown) as signals, shown.showing(begun):
+            _wait(begun, teller, signals)
+            for other in tellers[1:]:
+                # Who does not listen is not waited for longer than for its end.
+                other.has_told_all(_TO_LEAVE if signals else _TO_LISTEN)
+        begun.error = begun.error or teller.error
+        shown.finish(begun)
     return int(begun.exit_code)
+
+
+@contextmanager
+def _listening(command: str | None) -> Iterator[Listener | None]:
+    """Whoever is to hear what happens, for as long as something does."""
+    if not command:
+        yield None
+        return
+    from deploy_flake.listener import Listener
+
+    listener = Listener(command)
+    try:
+        yield listener
+    finally:
+        if wrong := listener.end():
+            print(f"deploy-flake: {wrong}", file=sys.stderr)
 
 
 def _begin(
@@ -234,11 +264,12 @@ class _Teller(threading.Thread):
     The hosts are not to feel it, nor is a signal to wait for it.
     """
 
-    def __init__(self, show: Callable[[Event], None]) -> None:
+    def __init__(self, show: Callable[[Event], None], read_no_more: Callable[[], None]) -> None:
         super().__init__(name="deploy-flake output", daemon=True)
         self.error = ""
         """What went wrong with showing it, beside that nobody reads it."""
         self._show = show
+        self._read_no_more = read_no_more
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
     def tell(self, event: Event) -> None:
@@ -262,7 +293,7 @@ class _Teller(threading.Thread):
                 self._show(event)
             except OSError:
                 # A pipe, a terminal that was closed, or a disk that is full.
-                _read_no_more()
+                self._read_no_more()
             except Exception as error:
                 self.error = f"its output failed with {type(error).__name__}: {error}"
                 return

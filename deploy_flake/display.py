@@ -161,12 +161,14 @@ def detail(host: HostResult) -> str:
 
 
 def errors(run: Run) -> list[str]:
-    """Every error in full, under its host's name."""
+    """Every error in full, under its host's name; of hosts that were left out their names alone."""
     found = []
     for host in run.hosts.values():
-        if host.error:
+        if host.error and host.name not in run.absent:
             text = host.error.replace("\n", "\n  ")
             found.append(f"{host.name}: {host.outcome}\n  {text}")
+    if run.absent:
+        found.append(f"not reached, and left as they were: {', '.join(run.absent)}")
     return [*found, *([f"error: {run.error}"] if run.error else [])]
 
 

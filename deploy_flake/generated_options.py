@@ -94,6 +94,9 @@ class DeployVariables:
     """Time limits of the phases on a host."""
     lock_timeout: int | None = None
     """How long to wait while another deployment is in progress on the host."""
+    allow_unreachable: bool = False
+    """Whether hosts that do not answer at the beginning are left out, and named at the end; where none answers
+    that is no success."""
     serial: str | None = None
     """How many hosts, or what share of them ("25%"), are dealt with before the next are."""
     message: str | None = None
@@ -169,8 +172,11 @@ READS = {
         "deploy_flake_limits",
         "deploy_flake_lock_timeout",
         "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_allow_unreachable",
         "deploy_flake_serial",
         "deploy_flake_hosts",
+        "deploy_flake_allow_all",
         "deploy_flake_message",
     ),
     "rollback": (
@@ -194,8 +200,11 @@ READS = {
         "deploy_flake_limits",
         "deploy_flake_lock_timeout",
         "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_allow_unreachable",
         "deploy_flake_serial",
         "deploy_flake_hosts",
+        "deploy_flake_allow_all",
         "deploy_flake_message",
     ),
     "trial": (
@@ -227,8 +236,11 @@ READS = {
         "deploy_flake_limits",
         "deploy_flake_lock_timeout",
         "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_allow_unreachable",
         "deploy_flake_serial",
         "deploy_flake_hosts",
+        "deploy_flake_allow_all",
     ),
     "build": (
         "deploy_flake_flake",
@@ -254,6 +266,8 @@ READS = {
         "deploy_flake_allow",
         "deploy_flake_min_free_space",
         "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_allow_unreachable",
         "deploy_flake_serial",
         "deploy_flake_hosts",
     ),
@@ -265,28 +279,41 @@ READS = {
         "deploy_flake_limits",
         "deploy_flake_lock_timeout",
         "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_allow_unreachable",
         "deploy_flake_only_if_needed",
         "deploy_flake_serial",
         "deploy_flake_hosts",
+        "deploy_flake_allow_all",
     ),
     "generations": (
         "deploy_flake_become",
         "deploy_flake_lock_timeout",
         "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_allow_unreachable",
         "deploy_flake_keep",
         "deploy_flake_keep_days",
         "deploy_flake_serial",
         "deploy_flake_hosts",
+        "deploy_flake_allow_all",
         "deploy_flake_collect_garbage",
         "deploy_flake_boot_timeout",
         "deploy_flake_garbage_timeout",
     ),
-    "revoke": ("deploy_flake_become", "deploy_flake_reconnect_timeout", "deploy_flake_reason", "deploy_flake_hosts"),
+    "revoke": (
+        "deploy_flake_become",
+        "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_reason",
+        "deploy_flake_hosts",
+    ),
     "status": (
         "deploy_flake_flake",
         "deploy_flake_configuration",
         "deploy_flake_become",
         "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
         "deploy_flake_hosts",
         "deploy_flake_show",
     ),
@@ -563,6 +590,16 @@ FLAGS = (
         metavar="SECONDS",
         choices=None,
         help="how long to go on trying when a host stops answering (default: 300)",
+    ),
+    Flag(
+        name="--allow-unreachable",
+        field="allow_unreachable",
+        commands=("deploy", "rollback", "trial", "build", "reboot", "generations"),
+        group="hosts",
+        kind="switch",
+        metavar=None,
+        choices=None,
+        help="hosts that do not answer at the beginning are left out, and named at the end",
     ),
     Flag(
         name="--serial",

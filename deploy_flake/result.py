@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Usage error: the command line made no sense, and no host was touched."""
     UNREACHABLE = 3
-    """Some host could not be reached, and was not touched."""
+    """Some host could not be reached, and was not touched; with `allow_unreachable`, only where none could be."""
     ROLLED_BACK = 4
     """Some host tested its new system and rolled back to the previous one."""
     INTERRUPTED = 130

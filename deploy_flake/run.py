@@ -71,9 +71,13 @@ class Run:
         new = HostStatus if operation is Operation.STATUS else HostResult
         hosts = {one.name: new(one.name, configuration=one.configuration or "") for one in destinations}
         at_end = bool(variables.get("deploy_flake_all_or_nothing"))
-        given = {**variables, **options.variables}.get("deploy_flake_build_on") or ()
-        builders = given.split(",") if isinstance(given, str) else given
-        self._own = self._running = RunnerEvents(operation, hosts, self._tell, at_end, builders=builders)
+        given = {**options.role_variables(), **variables, **options.variables}
+        absent = bool(given.get("deploy_flake_allow_unreachable"))
+        named = given.get("deploy_flake_build_on") or ()
+        builders = named.split(",") if isinstance(named, str) else named
+        self._own = self._running = RunnerEvents(
+            operation, hosts, self._tell, at_end, builders=builders, allows_absent=absent
+        )
         self._own.check_mode = "--check" in arguments
         self._nobody = False
         """Whether Ansible found no host to begin with."""
@@ -101,6 +105,11 @@ class Run:
         return self._own.remarks
 
     @property
+    def absent(self) -> list[str]:
+        """The hosts that did not answer at the beginning and were left out, since `allow_unreachable` says so."""
+        return [name for name in self._own.hosts if name in self._own.absent]
+
+    @property
     def done(self) -> bool:
         """Whether it is over."""
         return self._over.is_set()
@@ -119,6 +128,8 @@ class Run:
         if self.operation is Operation.REVOKE:
             # This is what a revocation is for.
             hosts = [host for host in hosts if host.outcome is not Outcome.ROLLED_BACK] or [_WELL]
+        # Where nobody answers, nothing was done.
+        hosts = [host for host in hosts if host.name not in self._own.absent] or hosts
         code = exit_code(hosts, self.interrupted)
         return ExitCode.FAILED if code is ExitCode.OK and self.error else code
 

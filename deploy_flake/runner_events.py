@@ -96,6 +96,7 @@ class RunnerEvents:
         at_end: bool = False,
         begun_before: bool = False,
         builders: Iterable[str] = (),
+        allows_absent: bool = False,
     ) -> None:
         self.operation = operation
         self.hosts = dict(hosts)
@@ -114,6 +115,8 @@ class RunnerEvents:
         self._tell = tell
         self._at_end = at_end
         """Whether another host may yet change how a host ends, as in a fleet that commits everywhere or nowhere."""
+        self._allows_absent = allows_absent
+        """Whether hosts that do not answer are left out."""
         self._begun_before = begun_before
         """Whether another run has begun something on these hosts, and was broken off."""
         self._phases: dict[str, Phase] = {}
@@ -122,6 +125,8 @@ class RunnerEvents:
         self._others: set[str] = set()
         """Those whose failure is another host's."""
         self._unreachable: set[str] = set()
+        self.absent: set[str] = set()
+        """Those of them that nobody has answered from, and that the run was to leave out."""
         self._ends: dict[str, Outcome] = {}
         """What came of hosts of which a module other than those of a deployment says it."""
         self._told: set[str] = set()
@@ -192,8 +197,12 @@ class RunnerEvents:
         # Ansible keeps what a task warns of until it has ended. The collection puts the host's name before it.
         for text in res.get("warnings") or ():
             self._tell(Warned(text=str(text).removeprefix(f"{name}: "), host=name))
-        if kind == "runner_on_unreachable":
+        # Left out, its task has succeeded. A play that asks for names, or where nobody answers, has it unreachable.
+        left_out = kind == "runner_on_ok" and bool(res.get("absent"))
+        if kind == "runner_on_unreachable" or left_out:
             self._unreachable.add(name)
+            if left_out or (res.get("absent") and self._allows_absent):
+                self.absent.add(name)
             host.outcome, host.error = Outcome.UNREACHABLE, _first(host.error, str(res.get("msg", "")).strip())
             # One that answered before is no host that was never touched.
             if self._is_tested(name):

@@ -5,6 +5,7 @@ let
 in
 {
   imports = [
+    ./metrics.nix
     ./secrets.nix
     ./trial.nix
   ];

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import ansible.release
 import pytest
+from ansible.plugins.loader import init_plugin_loader
 from hypothesis import HealthCheck, settings
 
 COLLECTIONS = Path(__file__).resolve().parents[1] / ".build/collections"
@@ -33,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Without this option pytest-ansible makes a tree of links to the work tree, and tests that.
     if hasattr(config.option, "ansible_unit_inject_only"):
         config.option.ansible_unit_inject_only = True
+    else:
+        # It has Ansible find collections, as each program of Ansible's does before anything else.
+        init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])
 
 
 def pytest_report_header() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.template import Templar
 
 from ..plugin_utils._action import HostAction, argument_spec
@@ -26,6 +27,8 @@ from ..plugin_utils._variables import checks_file, names
 from ..plugin_utils._variables.values import wrong
 
 _BUILD_ON = f"{names.PREFIX}build_on"
+_HOSTS = f"{names.PREFIX}hosts"
+_ALLOW_ALL = f"{names.PREFIX}allow_all"
 _NAMED = 5
 """How many hosts an error names."""
 _DEPLOYS = ("main", "trial", "build")
@@ -119,6 +122,20 @@ class ActionModule(HostAction):
             part = part.get_first_parent_include()
         return found
 
+    @cached_property
+    def _is_all(self) -> bool:
+        """Whether the play is one of all hosts, and nobody has chosen them."""
+        if self.task_vars.get("ansible_limit") or _HOSTS in self.task_vars:
+            return False
+        patterns = Templar(loader=self._loader, variables=self.task_vars).template(self._task.get_play().hosts)
+        every = set(self.task_vars["groups"]["all"])
+        are_all = every <= set(self.task_vars["ansible_play_hosts_all"])
+        return (
+            are_all
+            and len(every) > 1
+            and bool({"all", "*"} & {*([patterns] if isinstance(patterns, str) else patterns)})
+        )
+
     def _variables(self, name: str, own: str) -> Mapping[str, Any]:
         """The variables of a host, as this task would have them there."""
         if name == own:
@@ -156,6 +173,11 @@ class ActionModule(HostAction):
                     if name in self._batch and not _is_asked(variable, variables):
                         found.append(f"{variable}: {error}")
         found += self._no_builders(values.get(_BUILD_ON))
+        if _ALLOW_ALL in spec and not boolean(values.get(_ALLOW_ALL, True), strict=False) and self._is_all:
+            found.append(
+                f"{_ALLOW_ALL} is false, and the play is one of all hosts of the inventory: choose some with --limit or"
+                f" {_HOSTS} (or all of them with --limit all)"
+            )
         found += wrong(self._entry_point, spec, values, self._context, _options_of)
         if not found and (given := values.get(f"{names.PREFIX}checks")):
             found += self._wrong_with_checks(name, str(given), variables)

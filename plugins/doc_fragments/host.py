@@ -18,6 +18,16 @@ options:
       - After that the task fails; the work on the host continues without it.
     type: int
     default: 300
+  addresses:
+    description:
+      - Other addresses of the host, which are tried in this order where it does not answer at the one that Ansible
+        knows, before anything was begun there. What answers is its address until Ansible ends. Only over ssh.
+      - The host key must be the one that is known for the address that Ansible knows.
+      - A host that is lost later on is waited for at the address at which it was found, so a system that takes that
+        away is rolled back.
+    type: list
+    elements: str
+    default: []
 requirements:
   - On the host a POSIX shell with coreutils, Nix and systemd, as every NixOS has them. Python is not needed.
   - Root on the host, so C(become) or a login as root.

@@ -91,6 +91,7 @@ extends_documentation_fragment:
   - deploy_flake.nixos.copy
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.host
+  - deploy_flake.nixos.absent
 attributes:
   check_mode:
     description: In check mode the system is built all the same, unless O(check_builds=false). The store is not the
@@ -199,6 +200,11 @@ flake:
   description: The flake reference that was given.
   type: str
   returned: with O(flake)
+absent:
+  description: V(true). Nobody has answered there, and nothing was done. Also returned where that makes the host
+    unreachable.
+  type: bool
+  returned: when the host did not answer at the beginning
 bytes_sent:
   description: How many bytes of snapshots were sent to the host that builds; with O(build_on) also those that were sent
     of what it has built, packed as they were.

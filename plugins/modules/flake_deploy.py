@@ -58,6 +58,7 @@ extends_documentation_fragment:
   - deploy_flake.nixos.confirmation
   - deploy_flake.nixos.addresses
   - deploy_flake.nixos.host
+  - deploy_flake.nixos.absent
 attributes:
   check_mode:
     description: Each step does what its module does in check mode. The system is built, unless O(check_builds=false),
@@ -180,5 +181,10 @@ reason:
       out.
   type: str
   returned: failure
+absent:
+  description: V(true). Nobody has answered there, and nothing was done. Also returned where that makes the host
+    unreachable.
+  type: bool
+  returned: when the host did not answer at the beginning
 # Until here.
 """

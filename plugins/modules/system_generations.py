@@ -54,6 +54,7 @@ options:
     default: 300
 extends_documentation_fragment:
   - deploy_flake.nixos.host
+  - deploy_flake.nixos.absent
 attributes:
   check_mode:
     description: In check mode it tells which generations would be removed. Garbage is not looked for.
@@ -126,6 +127,11 @@ reason:
   type: str
   returned: failure
 # From tests/tools/return_values.yml, by `python3 -m tools generate`: RETURN
+absent:
+  description: V(true). Nobody has answered there, and nothing was done. Also returned where that makes the host
+    unreachable.
+  type: bool
+  returned: when the host did not answer at the beginning
 removed:
   description: The generations that were removed; in check mode those that would be.
   type: list

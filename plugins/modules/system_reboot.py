@@ -90,6 +90,7 @@ extends_documentation_fragment:
   - deploy_flake.nixos.limits
   - deploy_flake.nixos.record
   - deploy_flake.nixos.host
+  - deploy_flake.nixos.absent
 attributes:
   check_mode:
     description:
@@ -184,5 +185,10 @@ boot_default:
   description: The system that would boot now.
   type: str
   returned: when the host could be reached in the end
+absent:
+  description: V(true). Nobody has answered there, and nothing was done. Also returned where that makes the host
+    unreachable.
+  type: bool
+  returned: when the host did not answer at the beginning
 # Until here.
 """

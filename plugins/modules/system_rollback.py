@@ -53,6 +53,7 @@ extends_documentation_fragment:
   - deploy_flake.nixos.confirmation
   - deploy_flake.nixos.addresses
   - deploy_flake.nixos.host
+  - deploy_flake.nixos.absent
 attributes:
   check_mode:
     description:
@@ -359,5 +360,10 @@ reason:
       out.
   type: str
   returned: failure
+absent:
+  description: V(true). Nobody has answered there, and nothing was done. Also returned where that makes the host
+    unreachable.
+  type: bool
+  returned: when the host did not answer at the beginning
 # Until here.
 """

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import yaml
 from ansible import constants
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import strategy_loader
 from ansible.template import Templar
@@ -34,7 +35,7 @@ from ._deployment.context import Context
 from ._deployment.other_names import OtherNames
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
-from ._host.connection import BEGUN, Host
+from ._host.connection import BEGUN, Host, lets_nobody_in
 from ._host.others import action_on, variables_of
 from ._lists import split_lists
 from ._numbers import too_small
@@ -45,6 +46,7 @@ _COLLECTION = "ansible_collections.deploy_flake.nixos.plugins"
 _SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases", "no_log")
 TOLD_IN_THE_END = "deploy_flake_told_in_the_end"
 """The variable with which the role says that its last task tells the reason of a failure."""
+_ALLOW_UNREACHABLE = "deploy_flake_allow_unreachable"
 _CONFIGURATION = "deploy_flake_configuration"
 _BUILT_OF = tuple(
     f"deploy_flake_{name}"
@@ -92,7 +94,20 @@ class HostAction(ActionBase):
             options = self._options()
         except AnsibleActionFail as error:
             return {**result, "failed": True, "msg": error.message, "reason": str(Refusal.BAD_OPTION)}
-        result.update(self.attempt(host, lambda: self.act(host, options)))
+        if reached == task_for:
+            # They are those of the host that the task is for.
+            host.try_addresses(options.get("addresses", ()), self._found_at(reached))
+        try:
+            result.update(self.attempt(host, lambda: self.act(host, options)))
+        except AnsibleConnectionFailure as error:
+            # Without a word about it Ansible itself tells it, as it tells it of any task.
+            if lets_nobody_in(error) or not self._allows_absent(options):
+                raise
+            result.update(self._absent(task_for, str(error), may_be_left_out="allow_unreachable" in options))
+        # Some wait for a host before they have reached it.
+        was_lost = result.get("reason") == Refusal.LOST and not (host.reached or host.undecided)
+        if was_lost and options.get("allow_unreachable"):
+            result = self._absent(task_for, str(result["msg"]), may_be_left_out=True)
         plain: dict[str, Any] = _plain(result)
         if plain.get("failed") and self.task_vars.get(TOLD_IN_THE_END):
             # Whoever tells it knows the host that the task is for, wherever it is delegated to.
@@ -114,6 +129,27 @@ class HostAction(ActionBase):
         if wrong := "; ".join(f"{name}: {message}" for name, message in too_small(options)):
             raise AnsibleActionFail(wrong)
         return dict(options)
+
+    def _allows_absent(self, options: Mapping[str, Any]) -> bool:
+        """Whether hosts that do not answer are left out. A module without the option asks before one that has it."""
+        said = options.get("allow_unreachable", self.task_vars.get(_ALLOW_UNREACHABLE))
+        if isinstance(said, str):
+            said = Templar(loader=self._loader, variables=self.task_vars).template(said)
+        return bool(boolean(said, strict=False))
+
+    def _absent(self, name: str, said: str, may_be_left_out: bool) -> dict[str, Any]:
+        """The result for a host that does not answer, and is to be left out.
+
+        Where no host of the play answers nobody was deployed to, and one of them at least is unreachable all the same.
+        """
+        message = f"{name} could not be reached, and was left as it was: {said}"
+        absent = self.common_file("absent").with_suffix(".d")
+        absent.mkdir(exist_ok=True)
+        (absent / hashlib.sha256(name.encode()).hexdigest()).touch()
+        others_may_be_there = len(list(absent.iterdir())) < len(self.task_vars.get("ansible_play_hosts_all", ()))
+        if may_be_left_out and others_may_be_there:
+            return {"changed": False, "absent": True, "msg": message, "warnings": [message]}
+        return {"changed": False, "absent": True, "msg": said, "unreachable": True}
 
     @property
     def forks(self) -> int:
@@ -210,6 +246,12 @@ class HostAction(ActionBase):
         key = hashlib.sha256(f"{(task or self._task)._uuid} {name}".encode(errors="surrogateescape")).hexdigest()[:32]
         # Ansible makes its constants as it starts.
         return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-{key}")  # type: ignore[attr-defined]
+
+    def _found_at(self, name: str) -> Path:
+        """A place for the address at which a host was found, for all tasks of this run."""
+        key = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]
+        # Ansible makes its constants as it starts.
+        return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-found-at-{key}")  # type: ignore[attr-defined]
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Do the work; the result is what the module's documentation says."""

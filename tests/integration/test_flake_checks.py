@@ -72,6 +72,7 @@ def test_targets_evaluate_the_systems_that_are_built_for_them(nix: Nix) -> None:
     [
         ("flake.nix", "pkgs.nixfmt-tree", "pkgs.nixfmt-treee", "attribute 'nixfmt-treee' missing"),
         ("flake.nix", "final.callPackage", "final.callpackage", "attribute 'callpackage' missing"),
+        ("nix/metrics.nix", "wantedBy", "wantedby", "deploy-flake-metrics.wantedby' does not exist"),
         ("nix/module.nix", "isNormalUser", "isNormaluser", "`users.users.deploy.isNormaluser' does not exist"),
         ("nix/secrets.nix", "wantedBy", "wantedby", "`systemd.services.deploy-flake-secrets.wantedby' does not exist"),
         ("nix/trial.nix", "wantedBy", "wantedby", "`systemd.services.deploy-flake-trial.wantedby' does not exist"),

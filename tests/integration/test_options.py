@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
+from integration.faulting import wait_for
 from integration.playing import LIMITS, change_the_flake, deploy, outcomes, remains, systems
 
 from lab import Host, Lab
@@ -189,6 +190,41 @@ def test_host_that_answers_at_another_address(lab: Lab, host: Host, flake: Path,
     )
     assert played.code == 0, played.output
     assert list(outcomes(host).values()) == ["committed"]
+
+
+def test_host_that_answers_at_another_of_its_addresses_from_the_start(
+    lab: Lab, host: Host, flake: Path, tmp_path: Path
+) -> None:
+    """A stranger at one of them is not taken for it. A system that takes away the one that answers is rolled back."""
+    address, other = host.address, f"{host.address.rpartition('.')[0]}.201"
+    move = f"ip address add {other}/24 dev eth0; ip address del {address}/24 dev eth0"
+    back = f"ip address add {address}/24 dev eth0; ip address del {other}/24 dev eth0"
+    host.run(move)
+    asked = {"deploy_flake_addresses": [lab.hosts["host2"].address, other], "deploy_flake_limits": QUICK}
+    played = deploy(lab, tmp_path, flake, "host1", deploy_flake_health_checks={"units": ["hello.service"]}, **asked)
+    assert played.code == 0, played.output
+    assert list(outcomes(host).values()) == ["committed"]
+    before = systems(host)
+
+    change_the_flake(flake, "moved")
+    checks = tmp_path / "checks.yml"
+    checks.write_text(
+        f"""
+- name: Lose the address, and have the old one again
+  ansible.builtin.raw: nohup sh -c 'sleep 3; {back}' >/dev/null 2>&1 &
+  changed_when: false
+- name: Wait until it is gone
+  ansible.builtin.pause:
+    seconds: 6
+""",
+        encoding="utf-8",
+    )
+    played = deploy(
+        lab, tmp_path, flake, "host1", deploy_flake_checks=str(checks), deploy_flake_reconnect_timeout=5, **asked
+    )
+    assert played.code != 0, played.output
+    wait_for(lambda: systems(host) == before and not remains(host), 150)
+    assert list(outcomes(host).values()) == ["committed", "rolled-back"]
 
 
 def test_message_is_in_the_record(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:

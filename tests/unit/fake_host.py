@@ -62,6 +62,7 @@ class FakeHost(Host):
         self.reached = False
         self.undecided = {}
         self._own_address = ""
+        self._candidates = []
         self._answers: Iterator[Scripted] = iter(answers)
         self._clock = clock or Clock()
         self.asked: list[Asked] = []

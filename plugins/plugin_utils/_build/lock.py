@@ -117,7 +117,7 @@ def _lock(host: Host, settings: CopySettings, reference: str, file: BinaryIO, tr
         who = "this machine"
         for resolve in ways:
             _empty(file)
-            if has_login and resolve is _with_nix and _has_nix():
+            if has_login and resolve is _with_nix and has_nix():
                 _warn_of_login(host, who)
             try:
                 with telling(host, "waits for the flake, which the controller fetches"):
@@ -164,12 +164,13 @@ def _told(host: Host, found: Fetched, who: str) -> Fetched:
     return found
 
 
-def _has_nix() -> bool:
+def has_nix() -> bool:
+    """Whether the controller has a Nix of its own."""
     return shutil.which("nix") is not None and shutil.which("nix-store") is not None
 
 
 def _with_nix(settings: CopySettings, reference: str, file: BinaryIO) -> Fetched | None:
-    if not _has_nix():
+    if not has_nix():
         return None
     # Not in a process list.
     environment = os.environ | {"NIX_CONFIG": f"{os.environ.get('NIX_CONFIG', '')}\n{settings.nix_config}"}

@@ -22,7 +22,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .._printable import without_logins
 from . import git, lfs, nar
@@ -185,6 +185,18 @@ def is_remote(reference: str, cwd: Path) -> bool:
         return not (cwd / reference).is_dir()
     url = _SCHEME.fullmatch(reference)
     return url is not None and url[1] not in ("path", "file") and not url[1].endswith("+file")
+
+
+def absolute_reference(reference: str, directory: Path) -> str:
+    """A reference that means the same whatever the current directory is: a relative path is one from this directory."""
+    if is_remote(reference, directory):
+        return reference
+    if (url := _SCHEME.fullmatch(reference)) is None:
+        path, mark, query = reference.partition("?")
+        return f"{_absolute(path, directory)}{mark}{query}"
+    scheme, rest = url.groups()
+    # What stands in a URL is percent-encoded.
+    return reference if rest.startswith("/") else f"{scheme}:{quote(os.fspath(directory))}/{rest}"
 
 
 def local_inputs(flake: LocalFlake) -> LocalInputs:

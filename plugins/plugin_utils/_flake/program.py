@@ -15,16 +15,20 @@ from typing import BinaryIO
 
 
 def run(
-    command: Sequence[str], environment: Mapping[str, str], limit: float, output: BinaryIO | int = subprocess.PIPE
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    output: BinaryIO | int = subprocess.PIPE,
+    given: BinaryIO | int = subprocess.DEVNULL,
 ) -> tuple[int, bytes, str]:
-    """What it ended with, what it answered, if that goes nowhere else, and what it said.
+    """What it ended with, what it answered, if that goes nowhere else, and what it said. `given` is what it reads.
 
     subprocess.TimeoutExpired after `limit` seconds, FileNotFoundError where there is no such program.
     """
     process = subprocess.Popen(
         command,
         env={**environment, "SSH_ASKPASS_REQUIRE": "never"},
-        stdin=subprocess.DEVNULL,
+        stdin=given,
         stdout=output,
         stderr=subprocess.PIPE,
         # Without a terminal ssh asks nobody; and all of it can be ended.

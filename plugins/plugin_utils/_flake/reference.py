@@ -89,6 +89,11 @@ def is_attribute_path(text: str) -> bool:
     return _ATTRIBUTE.fullmatch(text) is not None
 
 
+def attribute_names(path: str) -> list[str]:
+    """The names of an attribute path (`is_attribute_path`), without their quotes."""
+    return [name.strip('"') for name in re.findall(_NAME, path)]
+
+
 def _installable(reference: str, attributes: str) -> str:
     if "#" in reference:
         raise FlakeError(f"the flake reference {reference!r} must not have a part after '#'")

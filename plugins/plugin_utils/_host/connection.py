@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any, Protocol, TypeVar
@@ -88,6 +89,9 @@ class Host:
         self._host_key_alias = ""
         self._own_address = ""
         self._shared_args = ""
+        self._candidates: list[str] = []
+        """Addresses to try before it is reached, in this order; none where there is only one."""
+        self._found_at: Path | None = None
         self._action = action
         self._display = Display()
 
@@ -212,9 +216,7 @@ class Host:
         """Whether this is lost contact, and no answer. A system that is tried may have taken sudo or a key away."""
         if begun:
             return no_answer(error) or (was_reached and getattr(error, "reason", "") == Refusal.NOT_ROOT)
-        if isinstance(error, AnsibleAuthenticationFailure) or _NEVER.search(str(error)):
-            return False
-        return isinstance(error, AnsibleConnectionFailure)
+        return isinstance(error, AnsibleConnectionFailure) and not lets_nobody_in(error)
 
     def contact(self, patience: float, attempt: Callable[[], T], doing: str, begun: bool = False) -> T:
         """As `persist`, but a host that was never reached is not waited for: raises AnsibleConnectionFailure."""
@@ -239,13 +241,29 @@ class Host:
         """Where the connection goes to."""
         return str(self._connection.get_option("host")) if self.over_ssh else ""
 
+    def try_addresses(self, others: Sequence[str], found_at: Path) -> None:
+        """Until it is reached, try these as well, in this order, where it does not answer at its own.
+
+        The file says at which one it was found, for the tasks to come. Only over ssh.
+        """
+        if not (self.over_ssh and others):
+            return
+        self._found_at = found_at
+        known = found_at.read_text("utf-8") if found_at.exists() else ""
+        every = dict.fromkeys((self.address, *others))
+        self._candidates = [*([known] if known in every else []), *(one for one in every if one != known)]
+        self._begin_at(self._candidates[0])
+
+    def _begin_at(self, address: str) -> None:
+        if address != self.address:
+            self.connect_to(address)
+            # From here on this is where it is, and a system that takes it away is rolled back.
+            self._own_address = address
+
     def addresses(self, others: Sequence[str]) -> list[str]:
         """These and the host's own, to be tried in turn; none where there are no others, or no ssh."""
-        return (
-            [address for address in (*others, self._own_address or self.address) if address]
-            if self.over_ssh and others
-            else []
-        )
+        own = (self._own_address or self.address, *self._candidates)
+        return list(dict.fromkeys(one for one in (*others, *own) if one)) if self.over_ssh and others else []
 
     def connect_to(self, address: str) -> None:
         """Connect to another address of the same host from here on; its host key has to be the one it had before."""
@@ -282,6 +300,26 @@ class Host:
             self._connection.set_option("ssh_args", self._shared_args)
 
     def _execute(self, command: str, data: bytes, limit: float) -> Answer:
+        anywhere = self._candidates and not self.reached
+        return (self._execute_anywhere if anywhere else self._execute_there)(command, data, limit)
+
+    def _execute_anywhere(self, command: str, data: bytes, limit: float) -> Answer:
+        """At the first of its addresses that answers."""
+        failures = []
+        for address in self._candidates:
+            self._begin_at(address)
+            try:
+                return self._execute_there(command, data, limit)
+            except AnsibleConnectionFailure as error:
+                if self.reached:
+                    raise
+                failures.append(f"{address}: {error}")
+            finally:
+                if self.reached and self._found_at:
+                    self._found_at.write_text(address, "utf-8")
+        raise AnsibleConnectionFailure(f"{self.name} answers at none of its addresses. {' '.join(failures)}")
+
+    def _execute_there(self, command: str, data: bytes, limit: float) -> Answer:
         try:
             return self._execute_once(command, data, limit)
         except AnsibleConnectionFailure as error:
@@ -340,6 +378,11 @@ class Host:
         silence = "" if "ServerAliveInterval" in extra else "-o ServerAliveInterval=5 -o ServerAliveCountMax=4"
         if terminal or silence:
             connection.set_option("ssh_extra_args", " ".join(filter(None, (extra, silence, terminal))))
+
+
+def lets_nobody_in(error: Exception) -> bool:
+    """Whether somebody has answered, and refused the login, or is not the host that the key was of."""
+    return isinstance(error, AnsibleAuthenticationFailure) or _NEVER.search(str(error)) is not None
 
 
 def no_answer(error: Exception) -> bool:

@@ -67,6 +67,13 @@ in
       build = set types.anything;
       switch.enable = default true types.bool;
     };
+    systemd.paths = set (
+      types.submodule {
+        description = default "" types.str;
+        pathConfig = set types.anything;
+        wantedBy = strings;
+      }
+    );
     systemd.services = set (
       types.submodule {
         after = strings;

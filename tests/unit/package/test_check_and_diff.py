@@ -76,6 +76,7 @@ class Checked:
 
     operation = Operation.DEPLOY
     error = ""
+    absent = ()
     seconds = 3.0
     table: dict[str, Any] = {}  # noqa: RUF012 (nobody changes it)
 

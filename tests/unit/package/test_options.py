@@ -196,7 +196,17 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], Begun]:
 
 WORDS = re.compile(r"[\w/.%-]+")
 # What is shown, and what other tests are about.
-OTHERS = {"help", "destinations", "instrumentation", "artifacts", "yes", "ask_become_pass", "parallel", "inventory"}
+OTHERS = {
+    "help",
+    "destinations",
+    "instrumentation",
+    "artifacts",
+    "yes",
+    "ask_become_pass",
+    "parallel",
+    "inventory",
+    "on_event",
+}
 VALUES = {
     "flake": "github:me/x",
     "build_args": "nix build --quiet",

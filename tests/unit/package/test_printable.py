@@ -82,7 +82,7 @@ def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_displays_do_not_rely_on_others() -> None:
     """What they are given may come from elsewhere."""
-    run: Any = SimpleNamespace(operation="deploy", hosts={}, table=[], remarks={}, error=EVIL, seconds=1.0)
+    run: Any = SimpleNamespace(operation="deploy", hosts={}, table=[], remarks={}, absent=[], error=EVIL, seconds=1.0)
     out = io.StringIO()
     Plain(out).finish(run)
     assert is_clean(out.getvalue())

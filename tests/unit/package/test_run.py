@@ -18,6 +18,7 @@ from unit.package.faking import OLD, Playing, deployed, plays, result, shown, st
 
 import deploy_flake
 from deploy_flake import ExitCode, OptionError, Outcome, Phase, Result, Run, RunOptions, Warned, left_behind
+from deploy_flake.display import Plain
 
 WAITS = result("web1", "system_test", state="window", deployment="d", decides_by="2026-01-01T00:00:00Z")
 
@@ -62,6 +63,36 @@ def test_what_ansible_runner_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert run.seconds > 0
     # Nothing is left of it.
     assert not Path(call.given["private_data_dir"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("there", "allowed", "code"),
+    [
+        (["web1"], True, ExitCode.OK),
+        (["web1"], False, ExitCode.UNREACHABLE),
+        ([], True, ExitCode.UNREACHABLE),
+    ],
+)
+def test_hosts_that_are_not_there(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    there: list[str],
+    allowed: bool,
+    code: ExitCode,
+) -> None:
+    """The play that asks for names has them unreachable, and Ansible begins the next one without them."""
+    absent = [name for name in ("web1", "web2") if name not in there]
+    events = [result(name, "system_info", "unreachable", absent=True, msg=f"{name} is off") for name in absent]
+    events += [event for name in there for event in deployed(name)]
+    fake = plays(monkeypatch, that_plays(*events, stats("web1", "web2")))
+    run = begin("web1", "web2", options=deploy_flake.DeployOptions(allow_unreachable=allowed)).wait(60)
+    assert fake.calls
+    assert run.exit_code is code
+    assert run.absent == (absent if allowed else [])
+    assert [run.hosts[name].outcome for name in absent] == [Outcome.UNREACHABLE] * len(absent)
+    Plain().finish(run)
+    line = f"not reached, and left as they were: {', '.join(absent)}"
+    assert (line in capsys.readouterr().out) == allowed
 
 
 def test_host_without_a_configuration_is_asked_for_its_hostname(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,7 +250,7 @@ def test_status_has_a_table_and_remarks() -> None:
     assert (host.outcome, host.age, host.drift) == (Outcome.UNCHANGED, 60, NO_DRIFT)
     assert table_lines(reports.table) == ["host   system  drift", "host1  n-new   no"]
     out = io.StringIO()
-    Plain(out).finish(SimpleNamespace(operation=Operation.STATUS, hosts=reports.hosts, table=reports.table,
+    Plain(out).finish(SimpleNamespace(operation=Operation.STATUS, hosts=reports.hosts, table=reports.table, absent=[],
                                       remarks=reports.remarks, error="", seconds=1.0))  # type: ignore[arg-type] # fmt: skip
     assert "host1: it is odd" in out.getvalue()
     # Asked about one host, it tells all.
@@ -292,6 +292,24 @@ def test_exit_code(outcomes: list[str], code: ExitCode) -> None:
     hosts = [HostResult("host", Outcome(outcome)) for outcome in outcomes]
     assert exit_code(hosts) is code
     assert exit_code(hosts, interrupted=True) is ExitCode.INTERRUPTED
+
+
+@pytest.mark.parametrize("kind", ["ok", "unreachable"])
+def test_hosts_that_are_left_out(kind: str) -> None:
+    told: list[Event] = []
+    hosts = {name: HostResult(name) for name in ("host1", "host2")}
+    reports = RunnerEvents(Operation.DEPLOY, hosts, told.append, allows_absent=True)
+    reports.handle(result("host1", "flake_deploy", kind, absent=True, changed=False, msg="host1 is off"))
+    reports.handle(result("host2", "flake_deploy", "unreachable", msg="Permission denied"))
+    reports.handle(STATS)
+    assert {host.outcome for host in reports.hosts.values()} == {Outcome.UNREACHABLE}
+    assert reports.hosts["host1"].error == "host1 is off"
+    assert reports.absent == {"host1"}
+
+
+def test_nobody_is_left_out_where_that_is_not_allowed() -> None:
+    reports, _told = read(result("host1", "system_info", "unreachable", absent=True, msg="off"), STATS)
+    assert reports.absent == set()
 
 
 class Fifty:

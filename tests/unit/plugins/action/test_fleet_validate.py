@@ -396,3 +396,50 @@ def test_strategies_that_keep_step(directory: Path) -> None:
     keeps = {**SHOW[0], "strategy": "mitogen_linear", "vars": {"deploy_flake_all_or_nothing": True}}
     code, said = play(directory, {"a": {}, "b": {}}, [keeps, {**keeps, "strategy": "ansible.builtin.linear"}])
     assert code == 0, said
+
+
+MEANT: dict[str, Any] = {"production": {"deploy_flake_allow_all": False}, "staging": {}}
+
+
+@pytest.mark.parametrize("playbook", ["deploy", "rollback", "trial", "reboot", "generations"])
+def test_not_all_of_an_inventory_are_meant(directory: Path, playbook: str) -> None:
+    code, said = play(directory, MEANT, f"deploy_flake.nixos.{playbook}")
+    assert code == 2, said
+    assert "deploy_flake_allow_all is false, and the play is one of all hosts of the inventory: choose" in said
+    assert "unreachable=1" not in said
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ("--limit", "production"),
+        ("--limit", "all"),
+        ("-e", "deploy_flake_hosts=production,staging"),
+        ("-e", "deploy_flake_allow_all=true"),
+    ],
+)
+def test_somebody_has_chosen(directory: Path, choice: tuple[str, str]) -> None:
+    code, said = play(directory, MEANT, DEPLOY, *choice, "-e", f"deploy_flake_toplevel=/nix/store/{'0' * 32}-x")
+    assert code == 4, said
+
+
+@pytest.mark.parametrize(("hosts", "code"), [("all", 2), ("*", 2), ("production:staging", 4), ("all:!staging", 4)])
+def test_a_play_of_the_user_s_own_is_one_of_all_hosts(directory: Path, hosts: str, code: int) -> None:
+    known = {"deploy_flake_toplevel": f"/nix/store/{'0' * 32}-x"}
+    plays = [
+        {"hosts": hosts, "gather_facts": False, "serial": 1, "vars": known, "roles": ["deploy_flake.nixos.deploy"]}
+    ]
+    found, said = play(directory, MEANT, plays)
+    assert found == code, said
+
+
+def test_one_host_is_all_that_there_can_be(directory: Path) -> None:
+    given = f"deploy_flake_toplevel=/nix/store/{'0' * 32}-x"
+    code, said = play(directory, {"production": {"deploy_flake_allow_all": "false"}}, DEPLOY, "-e", given)
+    assert code == 4, said
+
+
+def test_what_changes_nothing_may_be_of_all(directory: Path) -> None:
+    code, said = play(directory, MEANT, "deploy_flake.nixos.status")
+    assert "is false, and the play" not in said
+    assert code == 2

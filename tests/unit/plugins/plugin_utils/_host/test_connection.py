@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -402,6 +403,93 @@ def test_addresses_are_tried_beside_the_hosts_own() -> None:
     assert host(FakeAction()).addresses(["192.0.2.7"]) == ["192.0.2.7", "192.0.2.1"]
     assert host(FakeAction()).addresses([]) == []
     assert host(FakeAction(transport="local")).addresses(["192.0.2.7"]) == []
+
+
+NO_ROUTE = AnsibleConnectionFailure("No route to host")
+OTHERS = ["192.0.2.7", "192.0.2.8"]
+
+
+def test_first_address_that_answers_from_the_start(tmp_path: Path) -> None:
+    action, next_one = FakeAction(NO_ROUTE, NO_ROUTE, answered(a="1"), answered(a="2")), FakeAction(answered(a="3"))
+    one = host(action)
+    one.try_addresses(OTHERS, tmp_path / "found")
+    assert one.run("units", units="a.service").get("a") == "1"
+    assert one.address == "192.0.2.8"
+    assert "-o HostKeyAlias=192.0.2.1 " in action._connection.options["ssh_extra_args"]
+    # What was found is kept: by this host, and by the tasks after this one, which ask there first.
+    assert one.run("units", units="a.service").get("a") == "2"
+    later = host(next_one)
+    later.try_addresses(OTHERS, tmp_path / "found")
+    assert later.run("units", units="a.service").get("a") == "3"
+    assert later.address == "192.0.2.8"
+    # A system that takes it away is rolled back, unless the operator has named others for that.
+    assert later.addresses([]) == []
+    assert later.addresses(["192.0.2.9"]) == ["192.0.2.9", "192.0.2.8", "192.0.2.1", "192.0.2.7"]
+
+
+def test_an_address_that_has_ceased_to_answer_between_two_tasks(tmp_path: Path) -> None:
+    (tmp_path / "found").write_text("192.0.2.8")
+    action = FakeAction(NO_ROUTE, answered(a="1"))
+    one = host(action)
+    one.try_addresses(OTHERS, tmp_path / "found")
+    assert one.address == "192.0.2.8"
+    assert one.run("units", units="a.service").get("a") == "1"
+    assert (one.address, (tmp_path / "found").read_text()) == ("192.0.2.1", "192.0.2.1")
+
+
+def test_what_was_found_and_is_none_of_its_addresses_any_more(tmp_path: Path) -> None:
+    (tmp_path / "found").write_text("192.0.2.99")
+    one = host(FakeAction())
+    one.try_addresses(OTHERS, tmp_path / "found")
+    assert one.address == "192.0.2.1"
+
+
+def test_once_it_was_reached_it_is_where_it_is(tmp_path: Path) -> None:
+    """What was begun there is not asked for at another address, which may not show that it can be reached."""
+    action = FakeAction(answered(a="1"), NO_ROUTE)
+    one = host(action)
+    one.try_addresses(OTHERS, tmp_path / "found")
+    one.run("units", units="a.service")
+    with pytest.raises(AnsibleConnectionFailure, match="No route"):
+        one.run("units", units="a.service")
+    assert one.address == "192.0.2.1"
+
+
+def test_a_connection_that_ended_after_it_had_begun(tmp_path: Path) -> None:
+    action = FakeAction(AnsibleConnectionFailure(f"{BEGUN}, and then nothing"))
+    one = host(action)
+    one.try_addresses(OTHERS, tmp_path / "found")
+    with pytest.raises(AnsibleConnectionFailure):
+        one.run("units", units="a.service")
+    assert (one.reached, len(action.commands), one.address) == (True, 1, "192.0.2.1")
+
+
+def test_a_refusal_is_an_answer(tmp_path: Path) -> None:
+    action = FakeAction(NO_ROUTE, answered(refused="busy", message="is busy"))
+    one = host(action)
+    one.try_addresses(OTHERS, tmp_path / "found")
+    with pytest.raises(HostError):
+        one.run("units", units="a.service")
+    assert (tmp_path / "found").read_text() == one.address == "192.0.2.7"
+
+
+def test_no_address_answers(tmp_path: Path) -> None:
+    one = host(FakeAction(NO_ROUTE, AnsibleConnectionFailure("Permission denied (publickey)"), NO_ROUTE))
+    one.try_addresses(OTHERS, tmp_path / "found")
+    with pytest.raises(
+        AnsibleConnectionFailure, match=r"none of its addresses.*192\.0\.2\.7: Permission denied"
+    ) as error:
+        one.run("units", units="a.service")
+    assert connection.lets_nobody_in(error.value)
+    assert not (tmp_path / "found").exists()
+
+
+@pytest.mark.parametrize(("transport", "others"), [("local", OTHERS), ("ssh", [])])
+def test_only_over_ssh_and_where_there_are_others(tmp_path: Path, transport: str, others: list[str]) -> None:
+    one = host(FakeAction(NO_ROUTE, transport=transport))
+    one.try_addresses(others, tmp_path / "found")
+    with pytest.raises(AnsibleConnectionFailure, match=r"^No route"):
+        one.run("units", units="a.service")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1", "localhost", socket.gethostname()])

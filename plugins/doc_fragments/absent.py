@@ -1,0 +1,26 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The option of modules that begin something on a host, and may find nobody there."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """`extends_documentation_fragment: deploy_flake.nixos.absent`."""
+
+    DOCUMENTATION = r"""
+options:
+  allow_unreachable:
+    description:
+      - Whether a host that does not answer is left out, with a warning, where it would be unreachable otherwise. The
+        task succeeds there and returns C(absent); nothing was done.
+      - That is for the first contact. A host that is lost later on has failed, whatever this says. So is one that
+        refuses the login, or whose host key has changed, unreachable.
+      - M(deploy_flake.nixos.system_rollback) and M(deploy_flake.nixos.system_reboot) wait for it as long as
+        O(reconnect_timeout) says.
+      - Where no host of the play answers, one at least is unreachable all the same.
+    type: bool
+    default: false
+"""
