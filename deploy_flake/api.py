@@ -103,15 +103,21 @@ def status(
     destinations: Destinations = (),
     flake: str | Path | None = None,
     *,
+    revisions: bool = False,
     run: RunOptions | None = None,
     on_event: Listener | None = None,
     wait: bool = True,
 ) -> Run:
     """Look at hosts. The results are `HostStatus`, with the outcome `unchanged` where the host answered.
 
-    `flake` is what to compare them with; None for what an inventory says, else for nothing. Else as `deploy`.
+    `flake` is what to compare them with; None for what an inventory says, else for nothing. With `revisions` each of
+    `HostStatus.generations` has its revision. Else as `deploy`.
     """
-    variables = {"deploy_flake_show": False} | ({"deploy_flake_flake": reference(flake)} if flake is not None else {})
+    variables: dict[str, Any] = {"deploy_flake_show": False}
+    if flake is not None:
+        variables["deploy_flake_flake"] = reference(flake)
+    if revisions:
+        variables["deploy_flake_revisions"] = True
     return _begin(Operation.STATUS, destinations, run or RunOptions(), variables, [], on_event, wait)
 
 

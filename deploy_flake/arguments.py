@@ -53,6 +53,7 @@ examples:
   deploy-flake web1 web2 --check --diff             what would happen, and what would change
   deploy-flake -i hosts.yml -l 'web*' --serial 25%  hosts of an Ansible inventory, a quarter at a time
   deploy-flake status web1 web2 --flake .           what they run, and how far that is from the flake
+  deploy-flake status web1 --generations            what there is to roll back to
   deploy-flake rollback web1                        the previous generation
   deploy-flake web1 --yes --instrumentation json    for programs; docs/command.md has the objects
 
@@ -104,8 +105,11 @@ def parser() -> argparse.ArgumentParser:
     _generations(_careful(_command(commands, "generations"), "generations"))
     revoke = _command(commands, "revoke")
     revoke.add_argument("--reason", metavar="TEXT", help="why, for the record on the hosts")
-    status = _command(commands, "status").add_argument_group("what to compare with")
-    status.add_argument("--flake", metavar="FLAKE", help="a flake that the hosts may have drifted from")
+    status = _command(commands, "status")
+    compared = status.add_argument_group("what to compare with")
+    compared.add_argument("--flake", metavar="FLAKE", help="a flake that the hosts may have drifted from")
+    shown = status.add_argument_group("what to show")
+    shown.add_argument("--generations", action="store_true", help="all generations, with their dates and revisions")
     completion = commands.add_parser("completion", help=COMMANDS["completion"], allow_abbrev=False)
     completion.add_argument("shell", choices=SHELLS)
     return top

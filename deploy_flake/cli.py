@@ -111,7 +111,7 @@ def _operate(chosen: argparse.Namespace) -> int:
         print("deploy-flake: nothing was done", file=sys.stderr)
         return INTERRUPTED
     run = _with_password(chosen, run)
-    shown = display.choose(chosen.instrumentation)
+    shown = display.choose(chosen.instrumentation, getattr(chosen, "generations", False))
     teller = _Teller(shown.show, _read_no_more)
     with _listening(chosen.on_event) as listener:
         tellers = [teller, *([_Teller(listener.show, listener.read_no_more)] if listener else [])]
@@ -170,7 +170,7 @@ def _begin(
         return api.generations(chosen.destinations, **which, options=how, **common)
     if chosen.command == "revoke":
         return api.revoke(chosen.destinations, reason=chosen.reason, **common)
-    return api.status(chosen.destinations, chosen.flake, **common)
+    return api.status(chosen.destinations, chosen.flake, revisions=chosen.generations, **common)
 
 
 def _run_options(chosen: argparse.Namespace) -> RunOptions:

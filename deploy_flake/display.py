@@ -27,6 +27,9 @@ _STORE = "/nix/store/"
 class Display:
     """One way to show it. `show` is called from the run's thread, the rest from the main one."""
 
+    generations = False
+    """Whether `status` shows those of each host."""
+
     def show(self, event: Event) -> None:
         """Something happened."""
         raise NotImplementedError
@@ -80,7 +83,7 @@ class Plain(Display):
     def finish(self, run: Run) -> None:
         """The errors in full, and how many hosts ended how."""
         if run.operation is Operation.STATUS:
-            for text in [*table_lines(run.table), *remarks(run), *details(run)]:
+            for text in [*table_lines(run.table), *below(run, self.generations)]:
                 self._line(text)
         for text in errors(run):
             self._line(f"\n{text}")
@@ -93,8 +96,14 @@ class Plain(Display):
         print(printable(text), file=self._out, flush=True)
 
 
-def choose(wanted: str | None) -> Display:
+def choose(wanted: str | None, generations: bool = False) -> Display:
     """The display that was asked for, else the one that fits where the output goes."""
+    chosen = _choose(wanted)
+    chosen.generations = generations
+    return chosen
+
+
+def _choose(wanted: str | None) -> Display:
     if wanted == "json":
         return Json()
     if wanted == "plain" or (wanted is None and not (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")):
@@ -191,6 +200,38 @@ def table_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
 def columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """The columns that are not empty throughout."""
     return [name for name in (rows[0] if rows else {}) if name == "host" or any(row[name] != "-" for row in rows)]
+
+
+def below(run: Run, generations: bool) -> list[str]:
+    """What `status` says below its table."""
+    found = [*remarks(run), *details(run)]
+    for host in run.hosts.values() if generations else ():
+        if isinstance(host, HostStatus) and host.generations:
+            found += ["", f"{host.name}: generations", *table_lines(generation_rows(host))]
+    return found
+
+
+def generation_rows(host: HostStatus) -> list[dict[str, str]]:
+    """The generations of a host, oldest first, as rows of a table."""
+    of = {"runs": host.system, "booted": host.booted_system}
+    return [
+        {
+            "generation": str(one["generation"]),
+            "date": one["date"][:16].replace("T", " "),
+            "revision": one["revision"][:8] or "-",
+            "kernel": one["kernel_version"] or "-",
+            "system": short(one["system"]),
+            "specialisations": ", ".join(one["specialisations"]) or "-",
+            "now": ", ".join(
+                [
+                    *(word for word, system in of.items() if system == one["system"]),
+                    *(["boot default"] if one["generation"] == host.generation else []),
+                ]
+            )
+            or "-",
+        }
+        for one in host.generations
+    ]
 
 
 def remarks(run: Run) -> list[str]:

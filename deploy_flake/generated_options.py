@@ -315,6 +315,7 @@ READS = {
         "deploy_flake_reconnect_timeout",
         "deploy_flake_addresses",
         "deploy_flake_hosts",
+        "deploy_flake_revisions",
         "deploy_flake_show",
     ),
 }

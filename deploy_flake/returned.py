@@ -136,6 +136,9 @@ class Generation(TypedDict):
     """Its NixOS version."""
     specialisations: list[str]
     """The names of its specialisations."""
+    revision: str
+    """The revision that it was built from, as the system itself or the record of a deployment says. Empty where neither
+    knows, and where nobody has asked for revisions."""
 
 
 class OpenDeployment(TypedDict):

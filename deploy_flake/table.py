@@ -95,8 +95,9 @@ class Table(display.Display):
         hosts = list(run.hosts.values())
         if run.table:
             self.console.print(self._status(run.table))
-            for text in [*display.remarks(run), *display.details(run)]:
-                self.console.print(_text(text))
+            for text in display.below(run, self.generations):
+                # In a terminal that is too narrow, columns stay columns.
+                self.console.print(_text(text), soft_wrap=True)
         elif hosts:
             self.console.print(self._grid(hosts, self.console.width))
         for text in display.errors(run):

@@ -29,7 +29,8 @@ class ActionModule(HostAction):
         """Read everything in one go."""
         # Before the host is asked: a flake that is not there is no matter of the host's.
         flake: Flake | None = find_flake(options["flake"], Path.cwd()) if options["flake"] else None
-        answer = host.run("info", limit=120, deployments=str(options["deployments"]))
+        revisions = "yes" if options["revisions"] else "no"
+        answer = host.run("info", limit=120, deployments=str(options["deployments"]), revisions=revisions)
         if isinstance(flake, RemoteFlake) and not named_revision(flake):
             flake = self._locked(host, options)
         values = info.values(answer, flake, options["configuration"])

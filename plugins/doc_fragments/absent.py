@@ -18,8 +18,6 @@ options:
         task succeeds there and returns C(absent); nothing was done.
       - That is for the first contact. A host that is lost later on has failed, whatever this says. So is one that
         refuses the login, or whose host key has changed, unreachable.
-      - M(deploy_flake.nixos.system_rollback) and M(deploy_flake.nixos.system_reboot) wait for it as long as
-        O(reconnect_timeout) says.
       - Where no host of the play answers, one at least is unreachable all the same.
     type: bool
     default: false

@@ -157,5 +157,10 @@ removed:
       description: The names of its specialisations.
       type: list
       elements: str
+    revision:
+      description:
+        - The revision that it was built from, as the system itself or the record of a deployment says. Empty where
+          neither knows, and where nobody has asked for revisions.
+      type: str
 # Until here.
 """

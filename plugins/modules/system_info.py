@@ -24,6 +24,11 @@ options:
     description: How many of the last deployments to return.
     type: int
     default: 5
+  revisions:
+    description:
+      - Whether RV(generations) have their revisions. Each generation is asked for it, which takes some milliseconds.
+    type: bool
+    default: false
   flake:
     description:
       - A flake to compare the host with, as M(deploy_flake.nixos.flake_copy) takes it. See RV(drift).
@@ -209,6 +214,11 @@ generations:
       description: The names of its specialisations.
       type: list
       elements: str
+    revision:
+      description:
+        - The revision that it was built from, as the system itself or the record of a deployment says. Empty where
+          neither knows, and where nobody has asked for revisions.
+      type: str
 free_space:
   description: How much space is free.
   type: dict

@@ -37,7 +37,7 @@ from ._flake.reference import FlakeError
 from ._host.answer import HostError
 from ._host.connection import BEGUN, Host, lets_nobody_in
 from ._host.others import action_on, variables_of
-from ._lists import split_lists
+from ._lists import split, split_lists
 from ._numbers import too_small
 from ._printable import printable
 from ._secrets.shape import misshapen
@@ -47,6 +47,7 @@ _SPEC_KEYS = ("type", "default", "required", "choices", "elements", "aliases", "
 TOLD_IN_THE_END = "deploy_flake_told_in_the_end"
 """The variable with which the role says that its last task tells the reason of a failure."""
 _ALLOW_UNREACHABLE = "deploy_flake_allow_unreachable"
+_ADDRESSES = "deploy_flake_addresses"
 _CONFIGURATION = "deploy_flake_configuration"
 _BUILT_OF = tuple(
     f"deploy_flake_{name}"
@@ -94,25 +95,26 @@ class HostAction(ActionBase):
             options = self._options()
         except AnsibleActionFail as error:
             return {**result, "failed": True, "msg": error.message, "reason": str(Refusal.BAD_OPTION)}
-        if reached == task_for:
-            # They are those of the host that the task is for.
-            host.try_addresses(options.get("addresses", ()), self._found_at(reached))
+        host.waited_for = not options.get("allow_unreachable")
         try:
-            result.update(self.attempt(host, lambda: self.act(host, options)))
+            result.update(self.attempt(host, lambda: self._act_where_it_is(host, options)))
         except AnsibleConnectionFailure as error:
             # Without a word about it Ansible itself tells it, as it tells it of any task.
             if lets_nobody_in(error) or not self._allows_absent(options):
                 raise
             result.update(self._absent(task_for, str(error), may_be_left_out="allow_unreachable" in options))
-        # Some wait for a host before they have reached it.
-        was_lost = result.get("reason") == Refusal.LOST and not (host.reached or host.undecided)
-        if was_lost and options.get("allow_unreachable"):
-            result = self._absent(task_for, str(result["msg"]), may_be_left_out=True)
         plain: dict[str, Any] = _plain(result)
         if plain.get("failed") and self.task_vars.get(TOLD_IN_THE_END):
             # Whoever tells it knows the host that the task is for, wherever it is delegated to.
             _reason.keep_for_the_end(task_for or host.name, plain)
         return plain
+
+    def _act_where_it_is(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
+        # The option has those of the host that the task is for; some modules have none.
+        asked = host.name == host.on_behalf_of and "addresses" in options
+        addresses = options["addresses"] if asked else self._addresses_of(host.name)
+        host.try_addresses(addresses, self._found_at(host.name))
+        return self.act(host, options)
 
     def _options(self) -> dict[str, Any]:
         """What the task says, checked, with the defaults of what it does not say. What is empty it does not say."""
@@ -177,8 +179,26 @@ class HostAction(ActionBase):
     def host_of(self, name: str) -> Host:
         """A host of the inventory, over a connection of its own unless it is the task's; HostError if it has none."""
         if name not in self._reached:
-            self._reached[name] = Host(action_on(self, name, self.task_vars), name)
+            host = Host(action_on(self, name, self.task_vars), name)
+            host.try_addresses(self._addresses_of(name), self._found_at(name))
+            self._reached[name] = host
         return self._reached[name]
+
+    def _addresses_of(self, name: str) -> list[str]:
+        """Other addresses of a host by its own variables; HostError where they cannot be told."""
+        hostvars = self.task_vars.get("hostvars", {})
+        if not self.reaches_host or name not in hostvars:
+            return []
+        try:
+            own = name == self.task_vars.get("inventory_hostname")
+            variables = self.task_vars if own else variables_of(self._task, name, hostvars)
+            said = Templar(loader=self._loader, variables=variables).template(variables.get(_ADDRESSES))
+        except AnsibleError as error:
+            raise HostError(
+                f"the addresses of {name} cannot be told from its variables: {error}; nothing was done there",
+                Refusal.BAD_OPTION,
+            ) from error
+        return split(said) if isinstance(said, str) else [str(one) for one in said or ()]
 
     def configurations(self) -> dict[str, bool]:
         """The names in nixosConfigurations of all hosts of the play whose variables have them built of the same flake,

@@ -12,6 +12,7 @@ import pytest
 from integration.commanding import Command, destination, reaching, results
 from integration.faulting import SHORT
 from integration.playing import DEPLOY, Played, change_the_flake, play, systems
+from integration.test_reboot import boot_id
 
 from lab import Host, Lab
 
@@ -21,7 +22,8 @@ GONE = {"name": "gone", "ansible_host": "127.0.0.1", "ansible_port": 1}
 HOW: dict[str, dict[str, Any]] = {
     "one task": {},
     "steps": {"deploy_flake_health_checks": {"units": ["hello.service"]}},
-    "all or nothing": {"deploy_flake_all_or_nothing": True},
+    # Where all wait for one another, each waits longer.
+    "all or nothing": {"deploy_flake_all_or_nothing": True, "deploy_flake_limits": QUICK | {"confirm": 200}},
 }
 SAID = "not reached, and left as they were: gone"
 
@@ -30,7 +32,7 @@ def deploy(lab: Lab, directory: Path, flake: Path, **variables: Any) -> Played:
     add = {"ansible.builtin.add_host": GONE}
     plays: list[dict[str, Any]] = [
         {"hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": [add]},
-        {"ansible.builtin.import_playbook": DEPLOY},
+        {"ansible.builtin.import_playbook": variables.pop("playbook", DEPLOY)},
     ]
     settings = {"deploy_flake_limits": QUICK, "deploy_flake_hosts": "host1:host2:gone", **variables}
     return play(lab, directory, plays, deploy_flake_flake=str(flake), **settings)
@@ -48,6 +50,27 @@ def test_the_others_are_deployed(lab: Lab, whole: dict[str, Host], flake: Path, 
         found = systems(whole[name])
         assert found.running.endswith(f".absent.{how.partition(' ')[0]}")
         assert found.boot_default == found.running == found.loader
+
+
+@pytest.mark.parametrize("what", ["rollback", "reboot", "generations"])
+def test_nobody_waits_for_it(lab: Lab, whole: dict[str, Host], flake: Path, tmp_path: Path, what: str) -> None:
+    """For as long as a host that was lost is waited for; by then the test would have failed."""
+    change_the_flake(flake, f"absent.{what}")
+    assert play(lab, tmp_path, DEPLOY, ["host1"], deploy_flake_flake=str(flake), deploy_flake_limits=QUICK).code == 0
+    before, boot = systems(whole["host1"]), boot_id(whole["host1"])
+    asked = {"deploy_flake_reconnect_timeout": 3600, "deploy_flake_keep": 1, "deploy_flake_serial": 0}
+    asked |= {"deploy_flake_hosts": "host1:gone", "deploy_flake_only_if_needed": False}
+    playbook = f"deploy_flake.nixos.{what}"
+    played = deploy(lab, tmp_path, flake, playbook=playbook, deploy_flake_allow_unreachable=True, **asked)
+    assert played.code == 0, played.output
+    assert SAID in played.output
+    assert not played.unreachable
+    after = systems(whole["host1"])
+    if what == "rollback":
+        assert after.running != before.running
+    else:
+        assert after.running == before.running
+    assert (boot_id(whole["host1"]) != boot) == (what == "reboot")
 
 
 def test_without_that_the_play_ends_with_an_error(

@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from integration.commanding import ROOT, Command, destination, limits, reaching, results
 from integration.faulting import build, command_line
 from integration.playing import change_the_flake, remains, systems
+from integration.test_info import git
 
 from lab import Host, Lab
 
@@ -93,6 +95,39 @@ def test_status_rollback_and_revoke(command: Command, lab: Lab, fresh: dict[str,
     assert code == 1
     assert "has no generation 77; it has 1 (20" in output
     assert systems(host).running == first
+
+
+def test_generations_with_their_revisions(command: Command, lab: Lab, fresh: dict[str, Host], flake: Path) -> None:
+    """Those that a system knows itself, and those of which the record of the deployment alone knows."""
+    host = fresh["host1"]
+    given = [destination(host, "host1"), *reaching([host])]
+    revisions = []
+    for version in ("one", "two"):
+        change_the_flake(flake, version)
+        if version == "two":
+            # Nobody has it say which revision it is of.
+            text = (flake / "flake.nix").read_text()
+            assert "self.rev or self.dirtyRev or null" in text
+            (flake / "flake.nix").write_text(text.replace("self.rev or self.dirtyRev or null", "null"))
+        git(flake, "init", "--quiet")
+        git(flake, "add", ".")
+        git(flake, "commit", "--quiet", "-m", version)
+        revisions.append(git(flake, "rev-parse", "HEAD").strip()[:8])
+        assert command.run(*given, "--flake", str(flake), *limits())[0] == 0
+
+    code, output = command.run("status", *given, "--generations")
+    assert code == 0, output
+    table = output.partition(f"{host.address}: generations\n")[2].splitlines()
+    names, *rows = (re.split(r" {2,}", line) for line in table[:4])
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    assert [row["generation"] for row in found] == ["1", "2", "3"]
+    assert [row["revision"] for row in found] == ["-", *revisions]
+    assert [row["now"] for row in found] == ["booted", "-", "runs, boot default"]
+    today = datetime.now(UTC).date()
+    assert all(abs((datetime.fromisoformat(row["date"]).date() - today).days) <= 1 for row in found[1:])
+    # Who does not ask has no program started for each.
+    code, lines = command.json("status", *given)
+    assert {one["revision"] for one in results(lines)[host.address]["generations"]} == {""}
 
 
 def test_built_system_specialisation_and_store_path(command: Command, lab: Lab, whole: dict[str, Host]) -> None:

@@ -56,8 +56,17 @@ class Reader:
 
     def __init__(self, lab: Lab, host: Host, flake: Path, directory: Path) -> None:
         self.variables = yaml.safe_load(lab.inventory.read_text("utf-8"))["nixos"]["hosts"][host.name]
-        self.host, self.flake, self.directory = host, flake, directory
+        self.lab, self.host, self.flake, self.directory = lab, host, flake, directory
         self.file = directory / "inventory.yml"
+
+    def deploy(self, name: str) -> subprocess.CompletedProcess[str]:
+        """Deploy to one host of the inventory, with its password for sudo, which no flake says."""
+        hosts = yaml.safe_load(self.lab.inventory.read_text("utf-8"))["nixos"]["hosts"]
+        said = {
+            "deploy_flake_limits": SHORT | {"settle": 0},
+            "ansible_become_password": hosts[name]["ansible_become_password"],
+        }
+        return self.run("ansible-playbook", "deploy_flake.nixos.deploy", "--limit", name, "-e", json.dumps(said))
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         # The lab's own key, for what the flake does not say; and no Nix.
@@ -136,9 +145,7 @@ def test_a_host_evaluates_and_the_flake_is_deployed(reader: Reader, whole: dict[
     assert "evaluates which hosts the flake has" in said
     assert not remains(whole["host1"])
     before = {name: systems(host) for name, host in whole.items()}
-    limits = json.dumps({"deploy_flake_limits": SHORT | {"settle": 0}})
-    playbook = ["deploy_flake.nixos.deploy", "--limit", "host2", "-e", limits]
-    done = reader.run("ansible-playbook", *playbook)
+    done = reader.deploy("host2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "host2" in systems(whole["host2"]).running
     assert systems(whole["host2"]).boot_default == systems(whole["host2"]).running
@@ -193,12 +200,11 @@ def test_a_remote_flake_is_deployed_as_it_was_evaluated(
     lab: Lab, reader: Reader, whole: dict[str, Host], mark: Path
 ) -> None:
     """The tarball is another one each time that somebody gets it."""
-    limits = json.dumps({"deploy_flake_limits": SHORT | {"settle": 0}})
     with served(lab, reader.flake) as (url, got):
         listed, said = reader.read(flake=url)
         assert sorted(listed["_meta"]["hostvars"]) == ["db", "host1", "host2"], said
         assert len(got) == 1
-        done = reader.run("ansible-playbook", "deploy_flake.nixos.deploy", "--limit", "host2", "-e", limits)
+        done = reader.deploy("host2")
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(got) == 2
         assert systems(whole["host2"]).running.endswith(".tarball.2")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from integration.faulting import wait_for
-from integration.playing import LIMITS, change_the_flake, deploy, outcomes, remains, systems
+from integration.playing import LIMITS, change_the_flake, deploy, outcomes, play, remains, systems
 
 from lab import Host, Lab
 
@@ -197,9 +197,9 @@ def test_host_that_answers_at_another_of_its_addresses_from_the_start(
 ) -> None:
     """A stranger at one of them is not taken for it. A system that takes away the one that answers is rolled back."""
     address, other = host.address, f"{host.address.rpartition('.')[0]}.201"
-    move = f"ip address add {other}/24 dev eth0; ip address del {address}/24 dev eth0"
-    back = f"ip address add {address}/24 dev eth0; ip address del {other}/24 dev eth0"
-    host.run(move)
+    move = f"ip address del {address}/24 dev eth0; ip address add {other}/24 dev eth0"
+    back = f"ip address del {other}/24 dev eth0; ip address add {address}/24 dev eth0"
+    host.run(move, check=True)
     asked = {"deploy_flake_addresses": [lab.hosts["host2"].address, other], "deploy_flake_limits": QUICK}
     played = deploy(lab, tmp_path, flake, "host1", deploy_flake_health_checks={"units": ["hello.service"]}, **asked)
     assert played.code == 0, played.output
@@ -235,3 +235,26 @@ def test_message_is_in_the_record(lab: Lab, host: Host, flake: Path, tmp_path: P
     record = json.loads(host.run("tail -n 1 /var/lib/deploy-flake/deployments.jsonl").stdout)
     assert record["message"] == said
     assert record["to"] == played.of("host1", "flake_build")["toplevel"]
+
+
+def test_addresses_of_a_builder_and_of_a_host_that_is_delegated_to(
+    lab: Lab, host: Host, flake: Path, tmp_path: Path
+) -> None:
+    """They are those of its own variables, and not of the host that the task is for."""
+    address, other = host.address, f"{host.address.rpartition('.')[0]}.201"
+    host.run(f"ip address del {address}/24 dev eth0; ip address add {other}/24 dev eth0", check=True)
+    change_the_flake(flake, "addresses.of.a.builder")
+    asked = {
+        "deploy_flake_addresses": f"{{{{ ['{other}'] if inventory_hostname == 'host1' else [] }}}}",
+        "deploy_flake_build_on": "host1",
+        "deploy_flake_limits": QUICK,
+    }
+    played = deploy(lab, tmp_path, flake, "host3", **asked)
+    assert played.code == 0, played.output
+    assert systems(lab.hosts["host3"]).boot_default.endswith(".addresses.of.a.builder")
+
+    look = {"deploy_flake.nixos.system_info": {}, "become": True, "delegate_to": "host1"}
+    plays = [{"hosts": "host3", "gather_facts": False, "tasks": [look]}]
+    played = play(lab, tmp_path, plays, **asked)
+    assert played.code == 0, played.output
+    assert played.of("host3", "system_info")["current_system"] == systems(host).running

@@ -60,6 +60,7 @@ class FakeHost(Host):
     ) -> None:
         self.name = self.on_behalf_of = name
         self.reached = False
+        self.waited_for = True
         self.undecided = {}
         self._own_address = ""
         self._candidates = []

@@ -6,6 +6,7 @@ key:
     enable = true;
     keys = [ key ];
   };
+  deploy-flake.metrics.enable = true;
 
   # Tests have neither of them otherwise.
   system.switch.enable = true;

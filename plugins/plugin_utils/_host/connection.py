@@ -84,6 +84,8 @@ class Host:
         """The inventory's name that the task is for; another one where the task is delegated."""
         self._at_once = at_once
         self.reached = False
+        self.waited_for = True
+        """Whether `persist` waits for one that has never answered; not where such a host is left out."""
         self.undecided: Mapping[str, Any] = {}
         """Return values of a failure from now on: of what was begun, and goes on where nobody hears of it."""
         self._host_key_alias = ""
@@ -179,7 +181,8 @@ class Host:
         """Try again over new connections while the host does not answer, for `patience` seconds from the first failure.
 
         `addresses` are tried in turn, where there are any. Raises HostLostError in the end. Every script may run twice,
-        so that this is harmless. `begun` is for what goes on there whoever asks, as all that is `undecided` does: then
+        so that this is harmless. One that was never reached, and is not `waited_for`, is asked once, and its exception
+        goes on. `begun` is for what goes on there whoever asks, as all that is `undecided` does: then
         a login or a become that has ceased to work is waited for as well.
         """
         in_turn = itertools.cycle(addresses)
@@ -191,6 +194,8 @@ class Host:
                 result = attempt()
             except (AnsibleError, HostError) as error:
                 if not self._may_come_back(error, begun or bool(self.undecided), was_reached):
+                    raise
+                if not (self.waited_for or self.reached or begun or self.undecided):
                     raise
                 if lost_at is None:
                     lost_at = time.monotonic()
@@ -246,11 +251,12 @@ class Host:
 
         The file says at which one it was found, for the tasks to come. Only over ssh.
         """
-        if not (self.over_ssh and others):
+        known = found_at.read_text("utf-8") if self.over_ssh and found_at.exists() else ""
+        if not (self.over_ssh and (others or known)):
             return
         self._found_at = found_at
-        known = found_at.read_text("utf-8") if found_at.exists() else ""
-        every = dict.fromkeys((self.address, *others))
+        # A task that names none goes on where another one has found it.
+        every = dict.fromkeys((self.address, *(others or [known])))
         self._candidates = [*([known] if known in every else []), *(one for one in every if one != known)]
         self._begin_at(self._candidates[0])
 

@@ -66,7 +66,7 @@ class RemovalSettings:
 
 def remove_generations(host: Host, settings: RemovalSettings, check_mode: bool) -> dict[str, Any]:
     """Look, choose, and have the host do it, which looks again while no deployment can begin; the return values."""
-    answer = host.run("info", limit=120, deployments="0")
+    answer = host.run("info", limit=120, deployments="0", revisions="no")
     if answer.get("root") != "0":
         raise HostError(f"{host.name} needs root for this", Refusal.NOT_ROOT)
     found = generations.read(answer)

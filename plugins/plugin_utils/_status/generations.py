@@ -26,6 +26,7 @@ class Generation:
     nixos_version: str = ""
     specialisations: Mapping[str, str] = field(default_factory=dict)
     """Their systems by their names."""
+    revision: str = ""
 
     @property
     def date(self) -> str:
@@ -45,12 +46,15 @@ class Generation:
             "system": self.system,
             "kernel_version": self.kernel,
             "nixos_version": self.nixos_version,
+            "revision": self.revision,
             "specialisations": sorted(self.specialisations),
         }
 
 
 def read(answer: Answer) -> list[Generation]:
     """What info.sh says, oldest first."""
+    recorded = dict(text.split(" ", 1) for text in answer.all("recorded_revision"))
+    known = dict(text.split(" ", 1) for text in answer.all("generation_revision"))
     found = []
     for text in answer.all("generation_of"):
         first, system, kernel, version, *rest = text.split("\n")
@@ -59,7 +63,8 @@ def read(answer: Answer) -> list[Generation]:
         for line in rest:
             path, _space, name = line.partition(" ")
             specialisations[name] = path
-        found.append(Generation(int(number), int(made), system, kernel, version, specialisations))
+        revision = known.get(number) or recorded.get(system, "")
+        found.append(Generation(int(number), int(made), system, kernel, version, specialisations, revision))
     return sorted(found, key=lambda generation: generation.number)
 
 

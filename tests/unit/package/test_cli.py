@@ -72,6 +72,7 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         (["rollback", "web1", "--to", OLD], "rollback", {"deploy_flake_rollback_toplevel": OLD}),
         (["revoke", "web1", "--reason", "why"], "revoke", {"deploy_flake_reason": "why"}),
         (["status", "web1", "--flake", "."], "status", {"deploy_flake_flake": "."}),
+        (["status", "web1", "--generations"], "status", {"deploy_flake_revisions": True}),
         (["diff", *DEPLOY], "deploy", {"deploy_flake_flake": "."}),
         (["build", *DEPLOY], "build", {"deploy_flake_flake": "."}),
         (["build", "web1"], "build_by_hostname", {"deploy_flake_flake": "."}),

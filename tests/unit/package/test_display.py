@@ -164,6 +164,32 @@ def test_status(monkeypatch: pytest.MonkeyPatch, kind: type[Plain | Table]) -> N
     assert "2 answered in" in text
 
 
+@pytest.mark.parametrize("kind", [Plain, Table])
+def test_generations(monkeypatch: pytest.MonkeyPatch, kind: type[Plain | Table]) -> None:
+    """Oldest first, and what runs, was booted and would boot; nothing of it where nobody asks."""
+    common = {"kernel_version": "", "nixos_version": "2", "specialisations": []}
+    generations = [
+        {"generation": 2, "date": "2026-01-01T09:14:59+00:00", "system": OLD, "revision": "", **common},
+        {"generation": 3, "date": "2026-01-02T09:14:59+00:00", "system": NEW, "revision": "f" * 40, **common},
+    ]
+    found = {"current_system": NEW, "booted_system": OLD, "generation": 3, "generations": generations}
+    looked = [result("web1", "system_info", health="running", **found), LOOKED[1]]
+    for asked in (True, False):
+        out = io.StringIO()
+        show = Plain(out) if kind is Plain else Table(Console(file=out, width=40))
+        show.generations = asked
+        text = play(monkeypatch, show, *looked, TABLE, begin=deploy_flake.status)
+        told = [
+            "web1: generations",
+            "generation  date              revision  system         now",
+            "2           2026-01-01 09:14  -         0000000-web-1  booted",
+            "3           2026-01-02 09:14  ffffffff  1111111-web-2  runs, boot default",
+        ]
+        assert ("\n".join(told) in text) is asked
+        assert ("web1: generations" in text, "web2: generations" in text) == (asked, False)
+    assert choose("plain", generations=True).generations
+
+
 def test_table_while_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     show = Table(Console(file=out, width=80, force_terminal=True, color_system=None))

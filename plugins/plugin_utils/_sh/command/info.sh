@@ -1,5 +1,6 @@
-# What runs, what booted, what would boot, and how it came to be. Changes nothing. deployments: how many records to tell.
-# inputs: deployments
+# What runs, what booted, what would boot, and how it came to be. Changes nothing. deployments: how many records to tell;
+# revisions: yes where those of all generations are asked for.
+# inputs: deployments revisions
 # needs: base boot_loader booted committed_live durable file_systems nixos profile restarts revision trial trial_outcome
 # needs: unit_environment units
 # shellcheck shell=sh
@@ -67,6 +68,7 @@ answer_records() {
     # A rollback's line does not say what the system was built from; the line of its first deployment does.
     answer deployment_of_current "$(recorded_lines | grep -F -e "\"to\": \"$live\"" -e "\"to_live\": \"$live\"" |
         grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"
+    [ "$revisions" != yes ] || recorded_revisions
     read_line "$run_dir/current"
     open=$line
     [ -n "$open" ] || open=$(open_field id)
@@ -82,8 +84,16 @@ answer_records() {
     fi
 }
 
+# recorded_revisions: of the systems that were deployed from a git repository, also where they do not know it themselves. A quote inside of a
+# text is written with a backslash, so no message is taken for a field.
+recorded_revisions() {
+    local each
+    recorded_lines | sed -n 's/.*"revision": "\([^"\\]\{1,\}\)".*"to": "\([^"\\]\{1,\}\)".*/\2 \1/p' | tail -n 1000 |
+        while read -r each; do answer recorded_revision "$each"; done
+}
+
 # Each as lines: number and time, system, kernel version, NixOS version, and the specialisations with their systems. There may be
-# hundreds, so no command is run for one.
+# hundreds, so no command is run for one, unless its revision is asked for.
 generations() {
     local about link made number specialisation system
     set -- "$profile"-*-link
@@ -109,6 +119,8 @@ $line"
 $resolved ${specialisation##*/}"
         done
         answer generation_of "$about"
+        # A program for each; who asks for it has the time.
+        [ "$revisions" != yes ] || answer generation_revision "$number $(revision_of "$system")"
     done
 }
 

@@ -51,6 +51,8 @@ def test_a_host_that_is_not_there_is_left_out(run: Runner, module: str) -> None:
     assert result["warnings"] == [result["msg"]]
     assert result["msg"].startswith("host1 could not be reached, and was left as it was: ")
     assert result["msg"].endswith("Connection timed out")
+    # It was not waited for.
+    assert connection.time.monotonic() == Clock().monotonic()
 
 
 @pytest.mark.parametrize("module", ARGUMENTS)

@@ -33,11 +33,18 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
+def test_info_with_revisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost([WELL | {"generation_of": ["1 0\n/nix/store/a\n\n"], "generation_revision": ["1 abc"]}])
+    result = act(monkeypatch, host, "system_info", revisions=True)
+    assert host.asked[0].inputs["revisions"] == "yes"
+    assert [one["revision"] for one in result["generations"]] == ["abc"]
+
+
 def test_info(monkeypatch: pytest.MonkeyPatch) -> None:
     host = FakeHost([WELL])
     result = act(monkeypatch, host, "system_info", deployments=3)
     assert (result["changed"], result["current_system"], result["drift"]) == (False, "/nix/store/a", None)
-    assert host.asked[0].inputs == {"deployments": "3"}
+    assert host.asked[0].inputs == {"deployments": "3", "revisions": "no"}
     assert host.warned == []
 
 

@@ -444,6 +444,14 @@ def test_what_was_found_and_is_none_of_its_addresses_any_more(tmp_path: Path) ->
     assert one.address == "192.0.2.1"
 
 
+def test_a_task_that_names_no_other_address_goes_where_it_was_found(tmp_path: Path) -> None:
+    (tmp_path / "found").write_text("192.0.2.8")
+    one = host(FakeAction(answered(a="1")))
+    one.try_addresses([], tmp_path / "found")
+    assert one.run("units", units="a.service").get("a") == "1"
+    assert one.address == "192.0.2.8"
+
+
 def test_once_it_was_reached_it_is_where_it_is(tmp_path: Path) -> None:
     """What was begun there is not asked for at another address, which may not show that it can be reached."""
     action = FakeAction(answered(a="1"), NO_ROUTE)
@@ -490,6 +498,25 @@ def test_only_over_ssh_and_where_there_are_others(tmp_path: Path, transport: str
     one.try_addresses(others, tmp_path / "found")
     with pytest.raises(AnsibleConnectionFailure, match=r"^No route"):
         one.run("units", units="a.service")
+
+
+def test_a_host_that_is_not_waited_for() -> None:
+    """One that has answered is, and so is what goes on there whoever asks."""
+    one = host(FakeAction())
+    one.waited_for = False
+    told = iter([NO_ROUTE])
+
+    def attempt() -> str:
+        for error in told:
+            raise error
+        return "is there"
+
+    with pytest.raises(AnsibleConnectionFailure, match="No route"):
+        one.persist(10, attempt, "looking")
+    told = iter([NO_ROUTE])
+    assert one.persist(10, attempt, "looking", begun=True) == "is there"
+    told = iter([NO_ROUTE])
+    assert (one.reached, one.persist(10, attempt, "looking")) == (True, "is there")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1", "localhost", socket.gethostname()])

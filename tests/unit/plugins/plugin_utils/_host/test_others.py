@@ -217,3 +217,32 @@ def test_variables_that_cannot_be_told(tmp_path: Path, become: bool) -> None:
     ) as told:
         Playing(tmp_path, become=become).on("undefined")
     assert told.value.reason == Refusal.BAD_OPTION
+
+
+def test_addresses_of_another_host(tmp_path: Path) -> None:
+    """They are its own, also where a list was given as one string."""
+    said = {"deploy_flake_addresses": "{{ '192.0.2.90, ' + login if login is search('build') else '192.0.2.66' }}"}
+    action, variables = Playing(tmp_path, vars=said).action("web1")
+    action.task_vars, action._reached = variables, {}
+    assert action.host_of("build1")._candidates == ["192.0.2.9", "192.0.2.90", "templated-for-build1"]
+    assert action.host_of("web2")._candidates == ["web2", "192.0.2.66"]
+    with pytest.raises(HostError, match=r"addresses of nobody cannot be told from its variables: .*login") as told:
+        action.host_of("nobody")
+    assert told.value.reason == Refusal.BAD_OPTION
+
+
+@pytest.mark.parametrize("delegate_to", ["build1", "web1"])
+def test_addresses_of_a_host_that_a_task_is_delegated_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delegate_to: str
+) -> None:
+    said = {"deploy_flake_addresses": ["{{ login }}"]}
+    action, variables = Playing(tmp_path, vars=said).action("web1")
+    action._task.delegate_to = delegate_to
+    action._task.args = {}
+    monkeypatch.setattr(action, "_options", lambda: {"addresses": ["given.to.the.task"]})
+    monkeypatch.setattr(action, "act", lambda host, _options: {"asks": host._candidates[1:]})
+    of_it = "templated-for-build1" if delegate_to == "build1" else "given.to.the.task"
+    assert action.run(task_vars=variables)["asks"] == [of_it]
+    # A module that has no such option.
+    monkeypatch.setattr(action, "_options", dict)
+    assert action.run(task_vars=variables)["asks"] == [f"templated-for-{delegate_to}"]

@@ -81,7 +81,7 @@ def test_all_goes_well() -> None:
     assert "failed" not in result
     info, begin, tidy = host.asked
     assert (info.command, begin.command, tidy.command) == ("info", "prune", "prune")
-    assert info.inputs == {"deployments": "0"}
+    assert info.inputs == {"deployments": "0", "revisions": "no"}
     assert "wanted='1 /nix/store/1\n2 /nix/store/2'" in begin.inputs["values"]
     assert "boot_limit=50" in begin.inputs["values"] and "collect=no" in begin.inputs["values"]
     assert (begin.inputs["runtime_limit"], begin.inputs["patience"], begin.limit) == ("320", "8", 128)

@@ -22,6 +22,7 @@ def test_the_hosts_answer_is_read() -> None:
         "kernel_version": "6.12.1",
         "nixos_version": "25.11",
         "specialisations": ["debug", "with space"],
+        "revision": "",
     }
     assert generations.specialisation_of("/nix/store/e", [nine, found], "") == ("debug", "/nix/store/b")
     assert generations.specialisation_of("/nix/store/a", [nine, found], "") == ("", "")
@@ -33,3 +34,13 @@ def test_specialisation_of_the_boot_default_comes_first() -> None:
     found = [Generation(number, 0, f"/nix/store/p{number}", specialisations=same) for number in (1, 2, 3)]
     assert generations.specialisation_of("/nix/store/d", found, "/nix/store/p2")[1] == "/nix/store/p2"
     assert generations.specialisation_of("/nix/store/d", found, "")[1] == "/nix/store/p3"
+
+
+def test_revisions() -> None:
+    """What the system itself says goes before the record of its last deployment."""
+    told = [
+        *(("generation_of", f"{number} 0\n/nix/store/{name}\n\n") for number, name in ((1, "a"), (2, "b"), (3, "c"))),
+        *(("recorded_revision", text) for text in ("/nix/store/a old", "/nix/store/a new", "/nix/store/b recorded")),
+        *(("generation_revision", text) for text in ("1 ", "2 its-own", "3 ")),
+    ]
+    assert [one.revision for one in generations.read(Answer(told))] == ["new", "its-own", ""]
