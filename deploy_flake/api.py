@@ -18,7 +18,7 @@ from deploy_flake.destination import Destination, parse_all
 from deploy_flake.events import Operation
 from deploy_flake.flake import reference
 from deploy_flake.generated_options import READS
-from deploy_flake.options import PREFIX, DeployOptions, OptionError, RunOptions
+from deploy_flake.options import PREFIX, SYSTEMS, DeployOptions, OptionError, RunOptions
 from deploy_flake.run import Listener, Run
 
 Destinations = Sequence[str | Destination]
@@ -78,6 +78,27 @@ def rollback(
     if toplevel is not None:
         variables["deploy_flake_rollback_toplevel"] = _store_path(toplevel)
     return _begin(Operation.ROLLBACK, destinations, run or RunOptions(), variables, options.arguments(), on_event, wait)
+
+
+def diff(
+    destinations: Destinations = (),
+    before: int | str | None = None,
+    after: int | str | None = None,
+    *,
+    run: RunOptions | None = None,
+    on_event: Listener | None = None,
+    wait: bool = True,
+) -> Run:
+    """Compare two systems that each host has: `HostResult.changes`, with the outcome `done`, or `unchanged` where both
+    are the same.
+
+    Each is the number of a generation, a store path, or one of "previous", "running", "booted" and "boot-default"; what
+    is not given is the previous generation, and the boot default. Nothing is changed. Else as `deploy`.
+    """
+    given = {"compare_from": before, "compare_to": after}
+    variables: dict[str, Any] = {f"{PREFIX}show": False}
+    variables |= {f"{PREFIX}{name}": _system(value) for name, value in given.items() if value is not None}
+    return _begin(Operation.DIFF, destinations, run or RunOptions(), variables, [], on_event, wait)
 
 
 def revoke(
@@ -215,6 +236,7 @@ def _for_asyncio(begin: Callable[_P, Run]) -> Callable[_P, Awaitable[Run]]:
 
 
 deploy_async = _for_asyncio(deploy)
+diff_async = _for_asyncio(diff)
 rollback_async = _for_asyncio(rollback)
 revoke_async = _for_asyncio(revoke)
 status_async = _for_asyncio(status)
@@ -296,6 +318,17 @@ def _store_path(path: str) -> str:
     if not isinstance(path, str) or not _STORE_PATH.fullmatch(path):
         raise OptionError(f"{path!r} is not the path of a system in /nix/store")
     return path
+
+
+def _system(said: int | str) -> str:
+    """A system that hosts have, in the words of the module system_diff."""
+    is_number = isinstance(said, int) and not isinstance(said, bool) and said > 0
+    if is_number or (isinstance(said, str) and (said in SYSTEMS or _STORE_PATH.fullmatch(said))):
+        return str(said)
+    raise OptionError(
+        f"{said!r} is not the number of a generation, nor the path of a system in /nix/store, nor one of"
+        f" {', '.join(SYSTEMS)}"
+    )
 
 
 def _builders_are_there(where: Iterable[Destination], builders: Iterable[str]) -> None:

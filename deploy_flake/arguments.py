@@ -12,14 +12,14 @@ from typing import Any
 
 from deploy_flake import __version__
 from deploy_flake.generated_options import CHOICES, FLAGS, RunVariables
-from deploy_flake.options import build_arguments
+from deploy_flake.options import SYSTEMS, build_arguments
 
 COMMANDS = {
     "deploy": "deploy a flake (the command where none is named)",
     "status": "show what hosts run and boot, and what was last deployed",
     "rollback": "roll back to an earlier generation",
     "revoke": "roll back hosts that wait for confirmation",
-    "diff": "show what a deploy would do and change: deploy --check --diff",
+    "diff": "show what a deploy would do and change (deploy --check --diff), or what changes between two generations",
     "build": "build the systems, or another output, on the hosts and print their paths; change nothing else",
     "trial": "boot the new system once, and keep it only if it comes up well",
     "reboot": "reboot hosts that have to be, one after another",
@@ -173,8 +173,12 @@ def _deploy(command: argparse.ArgumentParser) -> None:
 
 
 def _diff(command: argparse.ArgumentParser) -> None:
-    """It is a deploy, so it takes the same; both flags are there for whoever adds them."""
+    """It is a deploy, so it takes the same; both flags are there for whoever adds them. Or it compares two systems."""
     _deploy(command)
+    group = command.add_argument_group("what to compare, in place of a deploy")
+    said = f"the number of a generation, a store path, or one of {', '.join(SYSTEMS)} (default: %s)"
+    group.add_argument("--from", type=_system, dest="compare_from", metavar="SYSTEM", help=said % SYSTEMS[0])
+    group.add_argument("--to", type=_system, dest="compare_to", metavar="SYSTEM", help=said % SYSTEMS[-1])
     command.set_defaults(check=True, diff=True)
 
 
@@ -231,6 +235,14 @@ def _add(group: argparse._ArgumentGroup, command: str, name: str) -> None:
             group.add_argument(flag.name, dest=flag.field, help=flag.help.replace("%", "%%"), **more)
 
 
+def of_a_deploy(chosen: argparse.Namespace) -> list[str]:
+    """The options that were given for a deploy, and mean nothing where two systems of a host are compared."""
+    given = {flag.name: getattr(chosen, flag.field) for flag in FLAGS if "deploy" in flag.commands}
+    of_a_run = {flag.name for flag in FLAGS if flag.field in _OF_A_RUN}
+    given |= {"--flake": chosen.flake, "--toplevel": chosen.toplevel}
+    return [name for name, value in given.items() if value not in (None, False, []) and name not in of_a_run]
+
+
 def deploy_options(chosen: argparse.Namespace) -> dict[str, Any]:
     """The fields of DeployOptions that were chosen on the command line."""
     found: dict[str, Any] = {
@@ -260,6 +272,10 @@ def _positive(text: str) -> int:
 
 def _number(text: str) -> int:
     return 0 if text == "0" else _positive(text)
+
+
+def _system(text: str) -> int | str:
+    return text if text in SYSTEMS else _target(text)
 
 
 def _target(text: str) -> int | str:

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.help is True and not chosen.command:
         _help(top)
         return 0
-    if chosen.command == "diff":
+    if chosen.command == "diff" and chosen.compare_from is None and chosen.compare_to is None:
         chosen.command = "deploy"
     if not chosen.command:
         top.print_usage(sys.stderr)
@@ -99,6 +99,8 @@ def _operate(chosen: argparse.Namespace) -> int:
         refuse_a_command(chosen.destinations[0], arguments.COMMANDS, chosen.ssh_args)
     destinations = parse_all(chosen.destinations)
     run, how = _run_options(chosen), _deploy_options(chosen)
+    if chosen.command == "diff" and (said := arguments.of_a_deploy(chosen)):
+        raise ValueError(f"--from and --to compare what hosts have; leave them out, or {', '.join(said)}")
     if not destinations and not run.inventory:
         raise ValueError("name at least one destination, or an inventory (--inventory)")
     if destinations and run.inventory:
@@ -168,6 +170,8 @@ def _begin(
     if chosen.command == "generations":
         which = {name: getattr(chosen, name) for name in ("keep", "keep_days", "collect_garbage")}
         return api.generations(chosen.destinations, **which, options=how, **common)
+    if chosen.command == "diff":
+        return api.diff(chosen.destinations, chosen.compare_from, chosen.compare_to, **common)
     if chosen.command == "revoke":
         return api.revoke(chosen.destinations, reason=chosen.reason, **common)
     return api.status(chosen.destinations, chosen.flake, revisions=chosen.generations, **common)
@@ -202,7 +206,11 @@ def _with_password(chosen: argparse.Namespace, run: RunOptions) -> RunOptions:
 def _deploy_options(chosen: argparse.Namespace) -> DeployOptions | None:
     from deploy_flake.options import DeployOptions
 
-    return DeployOptions(**arguments.deploy_options(chosen)) if chosen.command not in ("status", "revoke") else None
+    return (
+        DeployOptions(**arguments.deploy_options(chosen))
+        if chosen.command not in ("status", "revoke", "diff")
+        else None
+    )
 
 
 def _agreed(chosen: argparse.Namespace, run: RunOptions) -> bool:

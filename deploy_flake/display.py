@@ -149,6 +149,8 @@ def detail(host: HostResult) -> str:
             moved = [f"{short(host.previous_system)} → {new}"] if host.previous_system else []
             return "; ".join(part for part in (", ".join([*generation, *moved]), *reboot) if part)
         case Outcome.DONE:
+            if host.changes:
+                return f"{short(host.previous_system)} → {short(host.new_system)}"
             # Whoever has built something wants its path in full.
             built = " ".join(host.outputs.values()) or host.new_system
             return built or ", ".join([*([f"runs {short(host.system)}"] if host.system else []), *generation])

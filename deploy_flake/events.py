@@ -25,6 +25,7 @@ class Operation(StrEnum):
     BUILD = "build"
     REBOOT = "reboot"
     GENERATIONS = "generations"
+    DIFF = "diff"
 
 
 class Phase(StrEnum):

@@ -42,7 +42,7 @@ _OTHERS = {
     "rollout": "deploy-flake deploy HOST",
     "dry-build": "deploy-flake build HOST",
     "eval": "deploy-flake build HOST",
-    "compare": "deploy-flake diff HOST",
+    "compare": "deploy-flake diff HOST --from GENERATION --to GENERATION",
     "try": "deploy-flake trial HOST",
     "restart": "deploy-flake reboot HOST",
     "history": "deploy-flake status HOST --generations",

@@ -301,6 +301,15 @@ READS = {
         "deploy_flake_boot_timeout",
         "deploy_flake_garbage_timeout",
     ),
+    "diff": (
+        "deploy_flake_become",
+        "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_hosts",
+        "deploy_flake_compare_from",
+        "deploy_flake_compare_to",
+        "deploy_flake_show",
+    ),
     "revoke": (
         "deploy_flake_become",
         "deploy_flake_reconnect_timeout",
@@ -315,8 +324,8 @@ READS = {
         "deploy_flake_reconnect_timeout",
         "deploy_flake_addresses",
         "deploy_flake_hosts",
-        "deploy_flake_revisions",
         "deploy_flake_show",
+        "deploy_flake_revisions",
     ),
 }
 """The variables of the role that each playbook reads."""

@@ -21,6 +21,8 @@ from deploy_flake.generated_options import CHOICES, LISTS, NUMBERS, READS, Deplo
 
 FORKS = 32
 PREFIX = "deploy_flake_"
+SYSTEMS = ("previous", "running", "booted", "boot-default")
+"""Systems that `diff` compares, beside generations and store paths."""
 
 
 class OptionError(ValueError):

@@ -34,6 +34,7 @@ class Module(StrEnum):
     SYSTEM_REBOOT = "system_reboot"
     SYSTEM_GENERATIONS = "system_generations"
     SYSTEM_INFO = "system_info"
+    SYSTEM_DIFF = "system_diff"
     FLEET_STATUS = "fleet_status"
     FLEET_OUTCOME = "fleet_outcome"
     FLEET_VALIDATE = "fleet_validate"
@@ -50,6 +51,7 @@ _PHASES = {
     Module.SYSTEM_REBOOT: Phase.REBOOTING,
     Module.SYSTEM_GENERATIONS: Phase.REMOVING,
     Module.SYSTEM_INFO: Phase.ASKING,
+    Module.SYSTEM_DIFF: Phase.LOOKING,
 }
 # The steps of flake_deploy: the module whose result each has, and whose phase a host enters with it.
 _STEPS = {Step.BUILD: Module.FLAKE_BUILD, Step.TEST: Module.SYSTEM_TEST, Step.BOOT: Module.SYSTEM_BOOT}
@@ -248,6 +250,8 @@ class RunnerEvents:
         elif module is Module.SYSTEM_GENERATIONS and "changed" in res:
             done = Outcome.WOULD_CHANGE if self.check_mode else Outcome.DONE
             self._ends[name] = done if res["changed"] else Outcome.UNCHANGED
+        elif module is Module.SYSTEM_DIFF and "changes" in res:
+            self._ends[name] = Outcome.DONE if res["changes"] else Outcome.UNCHANGED
         elif module is Module.FLAKE_BUILD and self.operation is Operation.BUILD and res.get("toplevel"):
             self._ends[name] = Outcome.DONE
 

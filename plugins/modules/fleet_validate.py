@@ -25,14 +25,14 @@ description:
   - The file that C(deploy_flake_checks) names is looked for beside the playbook and in C(tasks/) there, or in the
     current directory for a playbook of the collection; and it is loaded, so that an unknown module is found.
   - Works on the controller alone.
-  - Before a rollback, a revocation, a reboot, a removal of generations or a status a misspelt variable that only a
-    deploy would read is a warning.
+  - Before a rollback, a revocation, a reboot, a removal of generations, a diff or a status a misspelt variable that
+    only a deploy would read is a warning.
 options:
   entry_point:
     description: The entry point of the role whose variables are meant.
     type: str
     required: true
-    choices: [main, rollback, trial, build, reboot, generations, revoke, status]
+    choices: [main, rollback, trial, build, reboot, generations, diff, revoke, status]
 extends_documentation_fragment: [deploy_flake.nixos.controller]
 seealso:
   - module: deploy_flake.nixos.flake_deploy

@@ -47,6 +47,16 @@ class Mode(StrEnum):
     BOOT = "boot"
 
 
+class Named(StrEnum):
+    """Systems of a host that have no number, as those that are compared are named."""
+
+    PREVIOUS = "previous"
+    """The generation before the boot default that has another system."""
+    RUNNING = "running"
+    BOOTED = "booted"
+    BOOT_DEFAULT = "boot-default"
+
+
 class Why(StrEnum):
     """Why a deployment on the host stopped: `why_code` of its record, beside the sentence `why`."""
 

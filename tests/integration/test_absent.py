@@ -58,7 +58,7 @@ def test_nobody_waits_for_it(lab: Lab, whole: dict[str, Host], flake: Path, tmp_
     change_the_flake(flake, f"absent.{what}")
     assert play(lab, tmp_path, DEPLOY, ["host1"], deploy_flake_flake=str(flake), deploy_flake_limits=QUICK).code == 0
     before, boot = systems(whole["host1"]), boot_id(whole["host1"])
-    asked = {"deploy_flake_reconnect_timeout": 3600, "deploy_flake_keep": 1, "deploy_flake_serial": 0}
+    asked: dict[str, Any] = {"deploy_flake_reconnect_timeout": 3600, "deploy_flake_keep": 1, "deploy_flake_serial": 0}
     asked |= {"deploy_flake_hosts": "host1:gone", "deploy_flake_only_if_needed": False}
     playbook = f"deploy_flake.nixos.{what}"
     played = deploy(lab, tmp_path, flake, playbook=playbook, deploy_flake_allow_unreachable=True, **asked)

@@ -125,6 +125,17 @@ def test_generations_with_their_revisions(command: Command, lab: Lab, fresh: dic
     assert [row["now"] for row in found] == ["booted", "-", "runs, boot default"]
     today = datetime.now(UTC).date()
     assert all(abs((datetime.fromisoformat(row["date"]).date() - today).days) <= 1 for row in found[1:])
+    # And what lies between two of them.
+    code, output = command.run("diff", *given, "--from", "3", "--to", "2")
+    assert code == 0, output
+    assert re.search(rf"{re.escape(host.address)}: done: \S+\.two → \S+\.one\n", output), output
+    assert "unit" in output
+    code, lines = command.json("diff", *given, "--from", "boot-default", "--to", "running")
+    assert (code, results(lines)[host.address]["outcome"]) == (0, "unchanged")
+    code, output = command.run("diff", *given, "--from", "77")
+    assert code == 1
+    assert "has no generation 77; it has 1 (20" in output
+    assert command.run("diff", *given, "--from", "1", "--flake", ".")[0] == 2
     # Who does not ask has no program started for each.
     code, lines = command.json("status", *given)
     assert {one["revision"] for one in results(lines)[host.address]["generations"]} == {""}

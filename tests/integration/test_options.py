@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from integration.faulting import wait_for
@@ -244,7 +245,7 @@ def test_addresses_of_a_builder_and_of_a_host_that_is_delegated_to(
     address, other = host.address, f"{host.address.rpartition('.')[0]}.201"
     host.run(f"ip address del {address}/24 dev eth0; ip address add {other}/24 dev eth0", check=True)
     change_the_flake(flake, "addresses.of.a.builder")
-    asked = {
+    asked: dict[str, Any] = {
         "deploy_flake_addresses": f"{{{{ ['{other}'] if inventory_hostname == 'host1' else [] }}}}",
         "deploy_flake_build_on": "host1",
         "deploy_flake_limits": QUICK,

@@ -71,6 +71,28 @@ def set_profile(host: Host, *toplevels: str) -> None:
     host.run(f"{PROFILE}/bin/switch-to-configuration switch", check=True)
 
 
+def test_diff_of_two_generations(lab: Lab, fresh: dict[str, Host], tmp_path: Path) -> None:
+    """By the playbook, of several hosts; nothing is changed."""
+    hosts = [fresh["host1"], fresh["host3"]]
+    old = {host.name: build(host, version="2") for host in hosts}
+    for host in hosts:
+        set_profile(host, old[host.name], build(host, "new-units", version="3"))
+    before = [systems(host) for host in hosts]
+    played = play(lab, tmp_path, "deploy_flake.nixos.diff", ["host1", "host3"])
+    assert played.code == 0, played.output
+    for host in hosts:
+        found = played.of(host.name, "system_diff")
+        assert not found["changed"]
+        assert found["toplevel"] == systems(host).boot_default == found["changes"]["to"]
+        assert found["previous_system"] == found["changes"]["from"] == old[host.name]
+        assert found["changes"]["units"]["added"]
+    assert "  + unit " in played.output
+    asked: dict[str, Any] = {"deploy_flake_compare_from": 1, "deploy_flake_compare_to": "booted"}
+    played = play(lab, tmp_path, "deploy_flake.nixos.diff", ["host1"], **asked)
+    assert (played.code, played.of("host1", "system_diff")["changes"]) == (0, None), played.output
+    assert [systems(host) for host in hosts] == before
+
+
 def generation(host: Host) -> int:
     """The number of the boot default's generation."""
     return int(host.run(f"readlink {PROFILE}").stdout.split("-")[1])

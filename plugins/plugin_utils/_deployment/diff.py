@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .._codes import Mode
+from .._codes import Mode, Named
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError, HostLostError
 from .._host.connection import Host
@@ -21,16 +21,20 @@ LIMIT = 150
 """Seconds for looking at both closures."""
 
 
+def compare(host: Host, old: str, new: str, patience: float) -> Answer:
+    """What changes between two systems, each in one of the words that compare.sh knows."""
+    return host.persist(
+        patience, lambda: host.run("compare", limit=LIMIT + 60, old=old, new=new), "comparing the systems"
+    )
+
+
 def look(host: Host, toplevel: str, mode: Mode, patience: float) -> dict[str, Any]:
     """Return values about what would change on the host; none where nothing would, or where it can't be told."""
     if not is_store_path(toplevel):
         return {}
     try:
-        answer = host.persist(
-            patience,
-            lambda: host.run("compare", limit=LIMIT + 60, new=toplevel, mode=mode),
-            "comparing the systems",
-        )
+        # A host that has it already is left alone.
+        answer = compare(host, Named.BOOT_DEFAULT if mode == Mode.BOOT else Named.RUNNING, toplevel, patience)
     except HostLostError:
         raise
     except HostError as error:

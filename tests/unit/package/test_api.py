@@ -95,6 +95,20 @@ def variables_of(monkeypatch: pytest.MonkeyPatch, begin: Callable[[], Run]) -> d
             lambda: deploy_flake.revoke(["web1"], reason="too late"),
             {"playbook": "revoke", "deploy_flake_reason": "too late"},
         ),
+        (lambda: deploy_flake.diff(["web1"]), {"playbook": "diff", "deploy_flake_show": False}),
+        (
+            lambda: deploy_flake.diff(["web1"], 3, "running"),
+            {
+                "playbook": "diff",
+                "deploy_flake_show": False,
+                "deploy_flake_compare_from": "3",
+                "deploy_flake_compare_to": "running",
+            },
+        ),
+        (
+            lambda: deploy_flake.status(["web1"], revisions=True),
+            {"playbook": "status", "deploy_flake_show": False, "deploy_flake_revisions": True},
+        ),
         (lambda: deploy_flake.status(["web1"]), {"playbook": "status", "deploy_flake_show": False}),
         (
             lambda: deploy_flake.status(["web1"], "."),
@@ -254,6 +268,10 @@ UNTYPED: Any = deploy_flake
         lambda: UNTYPED.rollback(["web1"], True),
         lambda: UNTYPED.rollback(["web1"], toplevel=3),
         lambda: UNTYPED.revoke(["web1"], reason=3),
+        lambda: UNTYPED.diff(["web1"], 0),
+        lambda: UNTYPED.diff(["web1"], True),
+        lambda: UNTYPED.diff(["web1"], 1, "/etc/passwd"),
+        lambda: UNTYPED.diff(["web1"], 1, 2.0),
         lambda: UNTYPED.generations(["web1"], keep="3"),
         lambda: UNTYPED.DeployOptions(test="no"),
         lambda: UNTYPED.DeployOptions(serial=2),

@@ -74,6 +74,8 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         (["status", "web1", "--flake", "."], "status", {"deploy_flake_flake": "."}),
         (["status", "web1", "--generations"], "status", {"deploy_flake_revisions": True}),
         (["diff", *DEPLOY], "deploy", {"deploy_flake_flake": "."}),
+        (["diff", "web1", "--from", "3"], "diff", {"deploy_flake_compare_from": "3"}),
+        (["diff", "web1", "--to", "booted", "--reconnect-timeout", "9"], "diff", {"deploy_flake_compare_to": "booted"}),
         (["build", *DEPLOY], "build", {"deploy_flake_flake": "."}),
         (["build", "web1"], "build_by_hostname", {"deploy_flake_flake": "."}),
         # Nobody has to say which configuration is its own.
@@ -112,7 +114,17 @@ def test_diff_is_a_deploy_in_check_mode(monkeypatch: pytest.MonkeyPatch) -> None
     assert {"--check", "--diff"} <= {*fake.calls[0].arguments}
 
 
-@pytest.mark.parametrize("argv", [[], ["--artifacts", "x"], ["a", "-i", "b"], ["a b"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["--artifacts", "x"],
+        ["a", "-i", "b"],
+        ["a b"],
+        ["diff", "a", "--from", "1", "--flake", "."],
+        ["diff", "a", "--to", "1", "--all-or-nothing"],
+    ],
+)
 def test_usage_errors_touch_no_host(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: list[str]
 ) -> None:

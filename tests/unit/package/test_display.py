@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -167,12 +168,12 @@ def test_status(monkeypatch: pytest.MonkeyPatch, kind: type[Plain | Table]) -> N
 @pytest.mark.parametrize("kind", [Plain, Table])
 def test_generations(monkeypatch: pytest.MonkeyPatch, kind: type[Plain | Table]) -> None:
     """Oldest first, and what runs, was booted and would boot; nothing of it where nobody asks."""
-    common = {"kernel_version": "", "nixos_version": "2", "specialisations": []}
+    common: dict[str, Any] = {"kernel_version": "", "nixos_version": "2", "specialisations": []}
     generations = [
         {"generation": 2, "date": "2026-01-01T09:14:59+00:00", "system": OLD, "revision": "", **common},
         {"generation": 3, "date": "2026-01-02T09:14:59+00:00", "system": NEW, "revision": "f" * 40, **common},
     ]
-    found = {"current_system": NEW, "booted_system": OLD, "generation": 3, "generations": generations}
+    found: dict[str, Any] = {"current_system": NEW, "booted_system": OLD, "generation": 3, "generations": generations}
     looked = [result("web1", "system_info", health="running", **found), LOOKED[1]]
     for asked in (True, False):
         out = io.StringIO()

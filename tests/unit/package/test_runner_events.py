@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 from rich.console import Console
+from unit.package.test_check_and_diff import CHANGES
 
 from deploy_flake.display import Plain, detail, table_lines
 from deploy_flake.events import Ended, Entered, Event, Operation, Phase, Progress, Started, Warned
@@ -379,6 +380,9 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
         (Operation.TRIAL, [result("host1", "system_reboot", "failed", state="unconfirmed"), STATS], Outcome.FAILED),
         (Operation.BUILD, [result("host1", "flake_build", toplevel="x", changed=False), STATS], Outcome.DONE),
         (Operation.BUILD, [result("host1", "flake_build", "failed", msg="no"), STATS], Outcome.FAILED),
+        (Operation.DIFF, [result("host1", "system_diff", changes=CHANGES), STATS], Outcome.DONE),
+        (Operation.DIFF, [result("host1", "system_diff", changes=None), STATS], Outcome.UNCHANGED),
+        (Operation.DIFF, [result("host1", "system_diff", "failed", msg="no"), STATS], Outcome.FAILED),
         (Operation.GENERATIONS, [result("host1", "system_generations", changed=True), STATS], Outcome.DONE),
         (Operation.GENERATIONS, [result("host1", "system_generations", changed=False), STATS], Outcome.UNCHANGED),
         (

@@ -1,17 +1,36 @@
-# What would change on this host with a new system. mode: test where what runs is compared, boot where what
-# would boot is.
-# inputs: new mode
-# needs: base differences profile
+# What changes from one system of this host to another. Each is a store path, the number of a generation, running, booted, boot-default, or
+# previous, which is the generation before the boot default.
+# inputs: old new
+# needs: base differences generations profile
 # shellcheck shell=sh
 
 main() {
-    local old
+    local before
     answer_begin
     require_root
-    nix-store --check-validity "$new" 2>/dev/null || return 0
-    # A host that has it already is left alone.
-    if [ "$mode" = boot ]; then old=$(boot_default); else old=$(readlink -f /run/current-system); fi
-    differences "$old" "$new"
+    named "$old"
+    before=$named
+    named "$new"
+    answer from "$before"
+    answer to "$named"
+    differences "$before" "$named"
+}
+
+# named WORD: the system that it means, in $named.
+named() {
+    local chosen
+    named=
+    case $1 in
+    running) named=$(readlink -f /run/current-system) ;;
+    booted) named=$(readlink -f /run/booted-system) ;;
+    boot-default) named=$(boot_default) ;;
+    /nix/store/*) named=$1 ;;
+    *)
+        require_generation "$1"
+        named=$(readlink -f "$profile-$chosen-link")
+        ;;
+    esac
+    [ -n "$named" ] && nix-store --check-validity "$named" 2>/dev/null || refuse not-valid "does not have ${named:-what is $1} in its store"
 }
 
 main </dev/null

@@ -17,6 +17,7 @@ from unit.actions import act
 from unit.fake_host import FakeHost
 from unit.fetching import URL, Source
 
+A, B = (f"/nix/store/{letter * 32}-nixos-system-web1-25.11" for letter in "ab")
 WELL: dict[str, Any] = {
     "root": "0",
     "now": "1",
@@ -46,6 +47,44 @@ def test_info(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (result["changed"], result["current_system"], result["drift"]) == (False, "/nix/store/a", None)
     assert host.asked[0].inputs == {"deployments": "3", "revisions": "no"}
     assert host.warned == []
+
+
+CHANGED = {"from": A, "to": B, "changes_from": A, "changes_to": B, "kernel_before": "6.1", "kernel_after": "6.2"}
+
+
+def test_diff_of_two_systems(monkeypatch: pytest.MonkeyPatch, shown: list[str]) -> None:
+    host = FakeHost([CHANGED, CHANGED])
+    result = act(monkeypatch, host, "system_diff", compare_from="3", compare_to="booted")
+    assert host.told == ["3 and booted are not the same system"]
+    assert shown == [f"  - {A}", "  - kernel 6.1", f"  + {B}", "  + kernel 6.2"]
+    assert act(monkeypatch, host, "system_diff", show=False)["changes"] == result["changes"]
+    assert (len(host.told), len(shown)) == (1, 4)
+    assert (host.commands[0], host.asked[0].inputs) == ("compare", {"old": "3", "new": "booted"})
+    assert (result["changed"], result["previous_system"], result["toplevel"]) == (False, A, B)
+    assert result["changes"]["kernel"] == {"before": "6.1", "after": "6.2"}
+    assert result["diff"][0]["after"] == "kernel 6.2\n"
+
+
+def test_diff_of_the_last_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is what is compared where nobody says it; nothing changes where both are the same."""
+    host = FakeHost([{"from": A, "to": A}])
+    result = act(monkeypatch, host, "system_diff")
+    assert host.asked[0].inputs == {"old": "previous", "new": "boot-default"}
+    assert (result["changes"], result["diff"]) == (None, [])
+
+
+def test_diff_that_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for word in ("0", "-1", "Running", "3;x", "/nix/store", "\u0663", "3\n"):
+        host = FakeHost()
+        result = act(monkeypatch, host, "system_diff", compare_to=word)
+        assert (result["reason"], host.asked) == ("bad-option", [])
+        assert result["msg"].startswith("compare_to is the number of a generation, ")
+    # Nothing on the host compares them.
+    result = act(monkeypatch, FakeHost([{"from": A, "to": B}]), "system_diff")
+    assert (result["failed"], result["reason"]) == (True, "no-tool")
+    refused = {"refused": "no-generation", "message": "has no generation 9; it has 1 (today)"}
+    result = act(monkeypatch, FakeHost([refused]), "system_diff", compare_from="9")
+    assert (result["reason"], result["msg"]) == ("no-generation", "host1 has no generation 9; it has 1 (today)")
 
 
 def test_info_warns_of_a_deployment_that_was_left(monkeypatch: pytest.MonkeyPatch) -> None:

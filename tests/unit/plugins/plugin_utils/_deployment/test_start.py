@@ -129,7 +129,7 @@ def test_diff_mode_compares_what_will_run(mode: Mode, compared: str) -> None:
     host = FakeHost([LOOKED | {"new_live": f"{NEW}-live"}, COMPARED, {"state": "checking"}])
     started = start(host, settings(), mode, Context(diff_mode=True), since_boot="one")
     assert host.commands == ["preflight", "compare", "start"]
-    assert host.asked[1].inputs == {"new": compared, "mode": mode}
+    assert host.asked[1].inputs == {"old": {Mode.TEST: "running", Mode.BOOT: "boot-default"}[mode], "new": compared}
     assert started.deployment is not None
     assert started.deployment.changes["changes"]["kernel"] == {"before": "1", "after": "2"}
 

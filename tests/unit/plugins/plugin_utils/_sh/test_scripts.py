@@ -584,6 +584,29 @@ def test_where_a_rollback_leads(shell: list[str], tmp_path: Path, systems: str, 
 
 
 @every_shell
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [("1", "a"), ("previous", "b"), ("boot-default", "c"), ("/nix/store/x", "/nix/store/x"), ("4", ""), ("0", "")],
+)
+def test_systems_that_are_compared(shell: list[str], tmp_path: Path, word: str, named: str) -> None:
+    text, _main, _rest = join("command/compare").partition("\nmain </dev/null")
+    nix_store = tmp_path / "bin/nix-store"
+    nix_store.parent.mkdir()
+    nix_store.write_text("#!/bin/sh\n")
+    nix_store.chmod(0o755)
+    profile = f"PATH={nix_store.parent}:$PATH\n{_profile(tmp_path, *'abc')}"
+    script = f'old= new=\n{text}\n{profile}\nnamed {word}\necho "is $named"'
+    said = run(shell, script)
+    if not named:
+        assert "no-generation" in said
+        assert f"has no generation {word}; it has 1 (20" in said
+        return
+    assert said.endswith(f"is {named if '/' in named else tmp_path / named}\n")
+    nix_store.write_text("#!/bin/sh\nexit 1\n")
+    assert "not-valid" in run(shell, script)
+
+
+@every_shell
 def test_what_runs_and_what_boots(shell: list[str], tmp_path: Path) -> None:
     """A specialisation of the boot default is no untested boot default, nor is what it wraps; another system's is."""
     for system in ("one", "two"):
