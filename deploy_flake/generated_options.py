@@ -82,6 +82,9 @@ class DeployVariables:
     boot_not_mounted, unproven_way_in, user_failures, secrets_in_flake, little_space."""
     pre_activate_script: str | None = None
     """A file of the new system that is run before it is activated, and may refuse it; "" for none."""
+    post_activate_script: str | None = None
+    """A file of the new system that is run after it was activated, before it is confirmed, and may have it rolled
+    back."""
     on_reboot_required: str | None = None
     """What to do with a system that needs a reboot: `fail`, `boot` (make it the boot default) or
     `boot_and_reboot`."""
@@ -159,6 +162,7 @@ READS = {
         "deploy_flake_ignore_units",
         "deploy_flake_allow",
         "deploy_flake_pre_activate_script",
+        "deploy_flake_post_activate_script",
         "deploy_flake_on_reboot_required",
         "deploy_flake_last_resort_reboot",
         "deploy_flake_install_bootloader",
@@ -189,6 +193,7 @@ READS = {
         "deploy_flake_ignore_units",
         "deploy_flake_allow",
         "deploy_flake_pre_activate_script",
+        "deploy_flake_post_activate_script",
         "deploy_flake_on_reboot_required",
         "deploy_flake_last_resort_reboot",
         "deploy_flake_install_bootloader",
@@ -540,6 +545,16 @@ FLAGS = (
         metavar="FILE",
         choices=None,
         help="a file of the new system that may refuse it (default: pre-activate-safety-checks)",
+    ),
+    Flag(
+        name="--post-activate-script",
+        field="post_activate_script",
+        commands=("deploy", "rollback"),
+        group="test",
+        kind="text",
+        metavar="FILE",
+        choices=None,
+        help="a file of the new system that is run once it is live",
     ),
     Flag(
         name="--on-reboot-required",

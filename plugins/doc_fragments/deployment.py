@@ -57,8 +57,21 @@ options:
     description:
       - A file of the new system that is run as root before anything is activated, if it exists.
       - A status other than 0 refuses the new system. Empty for none.
+      - It has O(limits.check) seconds. In its environment is what is known. C(DEPLOY_FLAKE_TOPLEVEL) is the new system,
+        C(DEPLOY_FLAKE_SYSTEM) what of it is activated (it, or a specialisation), C(DEPLOY_FLAKE_PREVIOUS_SYSTEM) what
+        runs before, C(DEPLOY_FLAKE_PREVIOUS_BOOT_DEFAULT) what would boot before. C(DEPLOY_FLAKE_ABOUT) is JSON, an
+        object of strings with the first fields of the deployment's record, such as C(id), C(by), C(flake),
+        C(revision), C(configuration) and C(message).
     type: str
     default: pre-activate-safety-checks
+  post_activate_script:
+    description:
+      - A file of the new system that is run as root after it was activated and has settled, before anybody is asked to
+        confirm it, if it exists. It has the time and the environment of O(pre_activate_script).
+      - A status other than 0 rolls back, and so does one that does not end in time. What it has done itself stays.
+      - Not run where nothing is activated. Empty for none.
+    type: str
+    default: ""
   allow:
     description:
       - What to allow that is refused otherwise, before anything is changed.

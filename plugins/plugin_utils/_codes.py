@@ -77,6 +77,7 @@ class Why(StrEnum):
     """They could not be made ready, put in place, or their units not be restarted."""
     # While the new system ran.
     ACTIVATION = "activation"
+    POST_ACTIVATE_SCRIPT = "post-activate-script"
     UNITS_FAILED = "units-failed"
     NOT_LIVE = "not-live"
     BROKEN_TOOL = "broken-tool"

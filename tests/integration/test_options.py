@@ -123,6 +123,67 @@ def test_closures_own_checks(lab: Lab, host: Host, flake: Path, tmp_path: Path) 
     assert deploy(lab, tmp_path, flake, "host1", deploy_flake_pre_activate_script="", **unsafe).code == 0
 
 
+# Each says what runs, and what it knows; and ends with the status that the host has for it.
+HOOKS = r"""
+      for hook in before after; do
+        echo '#!/bin/sh' >$hook
+        echo "{ readlink -f /run/current-system; env | grep ^DEPLOY_FLAKE_; } >/root/$hook" >>$hook
+        echo "exit \$(cat /root/exit-$hook)" >>$hook
+        chmod +x $hook
+      done
+"""
+
+
+def test_programs_before_and_after_the_activation(lab: Lab, host: Host, flake: Path, tmp_path: Path) -> None:
+    text = (flake / "faults.nix").read_text()
+    of_the_fault = "      printf '#!/bin/sh\\nexit 0\\n' >pre-activate-safety-checks\n"
+    assert text.count(of_the_fault) == 1
+    (flake / "faults.nix").write_text(text.replace(of_the_fault, of_the_fault + HOOKS.lstrip("\n")))
+    choice: dict[str, Any] = {
+        "deploy_flake_configuration": "host1-safe-checks",
+        "deploy_flake_pre_activate_script": "before",
+        "deploy_flake_post_activate_script": "after",
+        "deploy_flake_message": 'a "message"',
+        "deploy_flake_limits": QUICK,
+    }
+    before = systems(host)
+
+    def says(hook: str) -> tuple[str, dict[str, str]]:
+        live, *lines = host.read(f"/root/{hook}").splitlines()
+        return live, dict(line.split("=", 1) for line in lines)
+
+    # Where the one before it fails, nothing was activated.
+    host.run("echo 0 >/root/exit-after; echo 3 >/root/exit-before", check=True)
+    refused = deploy(lab, tmp_path, flake, "host1", **choice)
+    assert refused.of("host1", "system_test")["state"] == "refused"
+    assert refused.of("host1", "system_test")["reason"] == "pre-activate-script"
+    assert systems(host) == before
+
+    # Where the one after it fails, the host rolls back.
+    host.run("echo 0 >/root/exit-before; echo 4 >/root/exit-after", check=True)
+    failed = deploy(lab, tmp_path, flake, "host1", **choice)
+    tested = failed.of("host1", "system_test")
+    assert (tested["state"], tested["reason"]) == ("rolled-back", "post-activate-script")
+    assert "after of the new system exited 4" in failed.failure("host1")["msg"]
+    assert systems(host) == before
+    new = says("after")[1]["DEPLOY_FLAKE_TOPLEVEL"]
+    host.run("echo 0 >/root/exit-after", check=True)
+    played = deploy(lab, tmp_path, flake, "host1", **choice)
+    assert played.code == 0, played.output
+    assert systems(host).running == systems(host).boot_default == new
+    for hook, live in (("before", before.running), ("after", new)):
+        found, known = says(hook)
+        assert found == live
+        about = json.loads(known["DEPLOY_FLAKE_ABOUT"])
+        assert (about["id"], about["message"]) == (list(outcomes(host))[-1], 'a "message"')
+        assert about["configuration"] == "host1-safe-checks"
+        assert known["DEPLOY_FLAKE_SYSTEM"] == known["DEPLOY_FLAKE_TOPLEVEL"] == new
+        assert known["DEPLOY_FLAKE_PREVIOUS_SYSTEM"] == before.running
+        assert known["DEPLOY_FLAKE_PREVIOUS_BOOT_DEFAULT"] == before.boot_default
+    assert list(outcomes(host).values()) == ["refused", "rolled-back", "committed"]
+    assert not remains(host)
+
+
 @pytest.mark.parametrize("fault", ["exit-100", "inhibitor"])
 def test_system_that_needs_a_reboot(lab: Lab, host: Host, flake: Path, tmp_path: Path, fault: str) -> None:
     before = systems(host)

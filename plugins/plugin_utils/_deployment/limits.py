@@ -33,6 +33,8 @@ class Limits:
     reboot: int
     brings_secrets: bool = False
     """Whether a deployment may bring secrets, which take their own time."""
+    runs_hook: bool = False
+    """Whether a program is run after the activation, which has the limit of a check."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -41,6 +43,7 @@ class Limits:
         return cls(
             **{field.name: given[field.name] for field in fields(cls) if field.name in given},
             brings_secrets=bool(options.get("secrets") or options.get("remove_other_secrets")),
+            runs_hook=bool(options.get("post_activate_script")),
         )
 
     def for_deployment(self, batches: int) -> Self:
@@ -69,17 +72,21 @@ class Limits:
 
     def _needed(self, batches: int) -> int:
         # The first host waits while every batch of forks tests, the slowest host included.
-        return batches * (self.health + self.check + self.activate + self.settle) + _CONFIRM
+        return batches * (self.health + self.check + self.activate + self._for_hook + self.settle) + _CONFIRM
 
     def as_inputs(self) -> dict[str, int]:
         """Those that are known, by name."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "brings_secrets"}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.type != "bool"}
         return {name: value for name, value in values.items() if value is not None} | {"secrets": self.secrets}
 
     @property
     def secrets(self) -> int:
         """Each step with the files of secrets: to make them, replace them, put them back or tidy up, and to sync."""
         return 60 + self.commit
+
+    @property
+    def _for_hook(self) -> int:
+        return self.check if self.runs_hook else 0
 
     def _for_secrets(self, steps: int) -> int:
         return steps * self.secrets + _UNITS if self.brings_secrets else 0
@@ -90,7 +97,8 @@ class Limits:
         # The window may be extended once. Secrets are made, put in place (again, where a switch asks for a reboot),
         # looked at three times, and kept.
         twice = 2 * (self.check + (self.confirm or 0))
-        return self.health + self.activate + self.settle + twice + 4 * self.commit + 240 + self._for_secrets(7)
+        tried = self.health + self.activate + self._for_hook + self.settle
+        return tried + twice + 4 * self.commit + 240 + self._for_secrets(7)
 
     @property
     def undo(self) -> int:
@@ -100,8 +108,8 @@ class Limits:
     @property
     def unconfirmed(self) -> int:
         """From the start to the end of a system that is tested and that nobody confirms."""
-        tried = self.health + self.check + self.activate + self.settle + (self.confirm or 0) + 240
-        return tried + self._for_secrets(4) + self.undo
+        tried = self.health + self.check + self.activate + self._for_hook + self.settle
+        return tried + (self.confirm or 0) + 240 + self._for_secrets(4) + self.undo
 
     @property
     def prepared(self) -> int:

@@ -213,5 +213,10 @@ def _next(state: str, record: Mapping[str, Any]) -> str:
             f"{mend}, or name the units that may fail, or end and be started again, in ignore_units"
             " (deploy_flake_ignore_units), and deploy again; nothing has to be done on the host"
         )
+    if state == State.ROLLED_BACK and record.get("why_code") == Why.POST_ACTIVATE_SCRIPT:
+        return (
+            "see its output, mend what it names and deploy again; post_activate_script, where it is empty"
+            " (deploy_flake_post_activate_script), leaves it out; what it has done itself stays as it is"
+        )
     of_secrets = only_secrets or (state == State.ROLLED_BACK and record.get("why_code") == Why.SECRETS)
     return (_NEXT_OF_SECRETS if of_secrets else _NEXT).get(state, "look with the module system_info")

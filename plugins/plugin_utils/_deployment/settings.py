@@ -70,6 +70,7 @@ class Settings:
     health_policy: HealthPolicy
     ignore_units: tuple[str, ...]
     pre_activate_script: str
+    post_activate_script: str
     allow: tuple[str, ...]
     min_free_space: FreeSpace
     on_reboot_required: OnRebootRequired
@@ -101,6 +102,7 @@ class Settings:
             health_policy=HealthPolicy(options["health_policy"]),
             ignore_units=tuple(options["ignore_units"]),
             pre_activate_script=options["pre_activate_script"] or "",
+            post_activate_script=options["post_activate_script"] or "",
             allow=tuple(options["allow"]),
             min_free_space=FreeSpace(nix=space["nix"], boot=space["boot"]),
             on_reboot_required=OnRebootRequired(options["on_reboot_required"]),
@@ -129,6 +131,7 @@ class Settings:
             health_policy=HealthPolicy(options["health_policy"]),
             ignore_units=tuple(options["ignore_units"]),
             pre_activate_script="",
+            post_activate_script="",
             # What runs, runs; nothing of the boot side is touched.
             allow=("boot_not_mounted", "untested_boot_default", "no_ssh", "other_hostname", *options["allow"]),
             min_free_space=FreeSpace(nix=0, boot=0),
@@ -241,6 +244,7 @@ class RebootSettings:
             health_policy=HealthPolicy.NO_NEW_FAILURES,
             ignore_units=self.ignore_units,
             pre_activate_script="",
+            post_activate_script="",
             allow=self.allow,
             min_free_space=FreeSpace(nix=0, boot=0),
             on_reboot_required=OnRebootRequired.BOOT,

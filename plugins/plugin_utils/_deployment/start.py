@@ -352,6 +352,7 @@ class _Start:
             "policy": settings.health_policy,
             "ignore_units": "\n".join(settings.ignore_units),
             "pre_activate_script": settings.pre_activate_script,
+            "post_activate_script": settings.post_activate_script,
             # A boot brings no secret that was put back already.
             "last_resort_reboot": LastResortReboot.NEVER if self._keeps_system else settings.last_resort_reboot,
             "on_reboot_required": settings.on_reboot_required,

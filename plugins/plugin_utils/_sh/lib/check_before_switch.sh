@@ -2,14 +2,11 @@
 # reports_to_answer.
 # inputs: check_limit pre_activate_script mode
 # facts: new new_live
-# needs: log process said switch
+# needs: hook process said switch
 # shellcheck shell=sh
 
 check_before_switch() {
-    if [ -n "$pre_activate_script" ] && [ -x "$new_live/$pre_activate_script" ]; then
-        logged "$check_limit" "$new_live/$pre_activate_script" ||
-            stop_unchanged pre-activate-script "$pre_activate_script of the new system exited $status: activation would not be safe"
-    fi
+    hook "$pre_activate_script" || stop_unchanged pre-activate-script "$pre_activate_script of the new system exited $status: activation would not be safe"
     # Releases before the variable print their usage for `check`, and exit 1 as a failed check does.
     grep -q PRE_SWITCH_CHECK "$new_live/bin/switch-to-configuration" || return 0
     switch_to "$check_limit" "$new_live" check :

@@ -1,7 +1,7 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
-# inputs: activate_limit settle_limit confirm_limit secrets_limit over_ssh mode only_secrets
-# needs: activation base check_before_switch commit complain deployed_secrets directory expected_system forget_trial health lasting_unit log process
-# needs: record repair
+# inputs: activate_limit settle_limit check_limit confirm_limit secrets_limit over_ssh mode only_secrets post_activate_script
+# needs: activation base check_before_switch commit complain deployed_secrets directory expected_system forget_trial health hook lasting_unit log
+# needs: process record repair
 # needs: reports_to_directory said secrets_ahead soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
 # shellcheck shell=sh
 
@@ -84,6 +84,9 @@ try_live() {
     [ "$test_status" != 4 ] || failures_are_forgiven || give_up "$code" "$complaint"
     [ -z "${forgiven_failures-}" ] || note "failed while the system was activated, as it may: $forgiven_failures"
     [ "$only_secrets" = yes ] || [ -s "$dir/made" ] || live_is_theirs || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
+    # What it breaks is found by the looks that come after it, the last of them before the commit.
+    [ "$only_secrets" = yes ] || hook "$post_activate_script" ||
+        give_up post-activate-script "$post_activate_script of the new system $(ended "$status" "$check_limit"): $(last_words)"
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
     # Nobody confirms what is not in place.

@@ -44,6 +44,7 @@ def test_what_a_task_gives_is_what_is_set() -> None:
     made = settings(
         ignore_units=["a.service"],
         pre_activate_script="",
+        post_activate_script="after",
         allow=["no_ssh"],
         confirm_hosts=["192.0.2.7"],
         flake=".",
@@ -87,6 +88,17 @@ def test_what_follows_from_the_limits() -> None:
     assert limits.check_mode == 1 + 2 + 4 + 60
     assert limits.as_inputs()["confirm"] == 120
     assert "confirm" not in LIMITS.as_inputs()
+
+
+def test_a_program_after_the_activation_takes_time() -> None:
+    made = (
+        Settings.from_options(options_of("system_test", toplevel=NEW, limits={"check": 7}, post_activate_script=name))
+        for name in ("", "after")
+    )
+    without, limits = (one.limits.for_deployment(0) for one in made)
+    assert limits.as_inputs() == without.as_inputs()
+    assert (limits.whole_run - without.whole_run, limits.unconfirmed - without.unconfirmed) == (7, 7)
+    assert (limits.with_time_to_confirm(0).confirm, limits.undo) == (without.confirm, without.undo)
 
 
 def test_secrets_take_time_where_there_are_any() -> None:

@@ -1,0 +1,18 @@
+# Programs of the new system that are run before and after it is activated.
+# inputs: check_limit
+# facts: new new_live
+# needs: base log
+# shellcheck shell=sh
+
+# hook FILE: its status, also in $status; 0 where the new system has none. What is known of the deployment is in its environment, and not
+# among its arguments, which every user can see.
+hook() {
+    status=0
+    [ -n "$1" ] && [ -x "$new_live/$1" ] || return 0
+    read_line "$dir/about"
+    export DEPLOY_FLAKE_ABOUT="{$line}" DEPLOY_FLAKE_TOPLEVEL="$new" DEPLOY_FLAKE_SYSTEM="$new_live"
+    export DEPLOY_FLAKE_PREVIOUS_SYSTEM="${previous_live-}" DEPLOY_FLAKE_PREVIOUS_BOOT_DEFAULT="${previous_boot-}"
+    logged "$check_limit" "$new_live/$1" || :
+    unset DEPLOY_FLAKE_ABOUT DEPLOY_FLAKE_TOPLEVEL DEPLOY_FLAKE_SYSTEM DEPLOY_FLAKE_PREVIOUS_SYSTEM DEPLOY_FLAKE_PREVIOUS_BOOT_DEFAULT
+    return "$status"
+}
