@@ -145,6 +145,11 @@ def test_a_host_evaluates_and_the_flake_is_deployed(reader: Reader, whole: dict[
     assert "evaluates which hosts the flake has" in said
     assert not remains(whole["host1"])
     before = {name: systems(host) for name, host in whole.items()}
+    # A hive that says so is not deployed to whole, unless somebody means that.
+    refused = reader.run("ansible-playbook", "deploy_flake.nixos.deploy")
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "deploy_flake_allow_all" in refused.stdout + refused.stderr
+    assert {name: systems(host) for name, host in whole.items()} == before
     done = reader.deploy("host2")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "host2" in systems(whole["host2"]).running
