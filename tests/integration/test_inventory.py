@@ -81,6 +81,7 @@ class Reader:
             capture_output=True,
             text=True,
             timeout=300,
+            check=False,
         )
 
     def read(self, **config: Any) -> tuple[Mapping[str, Any], str]:

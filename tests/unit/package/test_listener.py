@@ -49,7 +49,7 @@ def program(command: str, many: int = 0, endless: bool = False) -> list[str]:
 
 
 def run(command: str, many: int = 0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(program(command, many), capture_output=True, text=True, timeout=30)
+    return subprocess.run(program(command, many), capture_output=True, text=True, timeout=30, check=False)
 
 
 def events(text: str) -> list[dict[str, Any]]:

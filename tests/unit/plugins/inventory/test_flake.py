@@ -74,8 +74,9 @@ class Inventory:
             raise AnsibleError(self.failures[0])
         return found
 
-    def of_file(self, said: Any = SAID, **config: Any) -> InventoryManager:
-        self.write("said.json", said)
+    def of_file(self, said: Any = None, **config: Any) -> InventoryManager:
+        """What a file says, or all that there is to say."""
+        self.write("said.json", SAID if said is None else said)
         return self.read(file="said.json", **config)
 
 

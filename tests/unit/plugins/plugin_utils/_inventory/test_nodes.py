@@ -24,8 +24,8 @@ def colmena(node: Any, **rest: Any) -> dict[str, Any]:
 def only(said: dict[str, Any]) -> Node:
     found = nodes_of(said)
     assert not found.left_out
-    (node,) = found.hosts.values()
-    return node
+    assert len(found.hosts) == 1
+    return next(iter(found.hosts.values()))
 
 
 def test_deploy_rs_merges_profile_node_and_all() -> None:
@@ -80,8 +80,7 @@ def test_a_node_that_is_a_configuration_is_deployed_as_that() -> None:
     said = {**colmena({"targetHost": "h"}), "nixosConfigurations": {"web1": {}}}
     assert only(said).attribute == ""
     # Whether or not its hosts are wanted.
-    (node,) = nodes_of(said, [Output.COLMENA]).hosts.values()
-    assert node.attribute == ""
+    assert [node.attribute for node in nodes_of(said, [Output.COLMENA]).hosts.values()] == [""]
 
 
 def test_the_first_output_goes_first_and_the_others_add_to_it() -> None:
