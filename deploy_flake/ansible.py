@@ -90,6 +90,28 @@ def environment(collections: Path, environ: Mapping[str, str] | None = None) -> 
     }
 
 
+def in_place_of_home(private: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables by which ansible-playbook keeps below `private` what it would keep in the user's home, where it cannot.
+
+    In some containers the home is `/`, or the user is one whom nobody knows.
+    """
+    environ = os.environ if environ is None else environ
+    if _can_be_made(Path(os.path.expanduser("~/.ansible"))):
+        return {}
+    settings = _settings(_config_file(environ))
+    given = {
+        "ANSIBLE_HOME": settings.get("home"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": settings.get("control_path_dir", "ssh_connection"),
+    }
+    return {name: str(private / name.lower()) for name, theirs in given.items() if not (environ.get(name) or theirs)}
+
+
+def _can_be_made(directory: Path) -> bool:
+    """Whether files can be put there."""
+    there = next((one for one in (directory, *directory.parents) if one.exists()), directory)
+    return directory.is_absolute() and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
 def asks_become_password(environ: Mapping[str, str] | None = None) -> bool:
     """Whether the user's settings say that ansible-playbook is to ask for the password of sudo."""
     environ = os.environ if environ is None else environ

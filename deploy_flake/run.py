@@ -205,6 +205,7 @@ class Run:
         self._write(values, {**options.role_variables(), **self._variables, **options.variables})
         sources = [os.path.abspath(one) if os.path.exists(one) else one for one in options.inventory]
         environment = ansible.environment(ansible.our_collections(_made(private / "c" / playbook)))
+        environment |= ansible.in_place_of_home(private)
         if self._destinations:
             sources = [str(inventory.write(self._destinations, private))]
             # The plugins that the user has enabled may not read it.

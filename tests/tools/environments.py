@@ -82,6 +82,10 @@ def for_the_command(pair: Pair) -> Environment:
     return _environment(f"command{pair.core}-py{pair.python}", pair.python, [_core(pair), *_dependencies()])
 
 
+def for_builder() -> Environment:
+    return _environment("builder", newest().python, group("builder"))
+
+
 def for_plots() -> Environment:
     return _environment("plots", newest().python, group("plots"))
 

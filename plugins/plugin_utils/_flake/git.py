@@ -351,7 +351,8 @@ def _explain(root: Path, message: str) -> str:
     if "dubious ownership" in message or "unsafe repository" in message:
         return (
             f"git refuses to read {root}, since it belongs to another user. If you trust it, run"
-            f" 'git config --global --add safe.directory {root}'"
+            f" 'git config --global --add safe.directory {root}', or in a container set the environment variables"
+            f" GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0={root}"
         )
     first = re.sub(r"^(fatal|error): ", "", message.splitlines()[0]) if message else "git failed"
     return f"git cannot read {root}: {first}"

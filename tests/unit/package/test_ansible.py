@@ -71,3 +71,21 @@ def test_operator_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(first_word, "_leads_to", lambda word, _args: word)
     with pytest.raises(ValueError, match="did you mean"):
         first_word.refuse_a_command("statsu", COMMANDS)
+
+
+def test_home_that_takes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the user has set for these holds all the same."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "to be made"))
+    assert ansible.in_place_of_home(tmp_path, {}) == {}
+    places = {
+        "ANSIBLE_HOME": str(tmp_path / "ansible_home"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(tmp_path / "ansible_ssh_control_path_dir"),
+    }
+    (tmp_path / "home").touch()
+    for home in (str(tmp_path / "home"), "~"):
+        monkeypatch.setenv("HOME", home)
+        assert ansible.in_place_of_home(tmp_path, {}) == places
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nhome = /srv/ansible\n")
+    assert list(ansible.in_place_of_home(tmp_path, {})) == ["ANSIBLE_SSH_CONTROL_PATH_DIR"]
+    assert list(ansible.in_place_of_home(tmp_path, {"ANSIBLE_SSH_CONTROL_PATH_DIR": "/srv/ssh"})) == []
