@@ -105,7 +105,7 @@ options:
         once a run if the host last committed another revision, and fails where it cannot or where the flake has no
         revision; V(warn) says nothing then.
         What the host last committed is what its boot default was made from, as the record of its deployment or the
-        system itself says. In a shallow clone git cannot always tell, and then nothing is said.
+        system itself says. In a shallow clone git cannot always tell; then V(refuse) fails, and V(warn) says nothing.
     type: str
     choices: [warn, refuse, allow]
     default: warn

@@ -58,7 +58,7 @@ def build(state: State, directory: Path) -> ExecutionEnvironment:
     shutil.copy(DEFINITION, directory / "execution-environment.yml")
     (tarball,) = BUILD.glob("deploy_flake-nixos-*.tar.gz")
     shutil.copy(tarball, directory)
-    create = [environments.for_builder().bin / "ansible-builder", "create", "--output-filename=Containerfile"]
+    create = [str(environments.for_builder().bin / "ansible-builder"), "create", "--output-filename=Containerfile"]
     done = subprocess.run(create, cwd=directory, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"ansible-builder failed: {done.stdout}{done.stderr}")

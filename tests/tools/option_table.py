@@ -69,6 +69,11 @@ class Table:
         for variable in self.variables:
             if not variable.entry_points:
                 raise TableError(f"{TABLE}: no entry point reads {variable.name}")
+        known = {variable.name: variable for variable in self.variables}
+        if unknown := {*table["survey"]} - {*known}:
+            raise TableError(f"{TABLE}: the survey asks for {', '.join(unknown)}, which no variable is")
+        self.asked = [known[name] for name in table["survey"]]
+        """What the example of a survey asks for."""
 
     def of(self, entry_point: str) -> list[Variable]:
         """The variables that an entry point reads."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools import option_docs, option_package, option_role
+from tools import option_docs, option_package, option_role, option_survey
 from tools.option_table import Table, TableError
 from tools.shell import ROOT
 
@@ -27,6 +27,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield role / "defaults/main.yml", option_role.defaults(table)
     yield role / "vars/main.yml", option_role.arguments(table)
     yield Path("deploy_flake/generated_options.py"), option_package.python(table)
+    yield Path("examples/survey.json"), option_survey.survey(table)
     yield Path("docs/variables.md"), option_docs.variables(table)
     command = Path("docs/command.md")
     yield command, option_docs.with_flags((ROOT / command).read_text("utf-8"), table)

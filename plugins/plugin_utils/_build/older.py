@@ -50,7 +50,7 @@ def refuse_older(host: Host, sources: Sources, on_older: OnOlder, answer: Answer
     last = f"{host.name} last committed {theirs}{about}"
     refused = on_older is OnOlder.REFUSE
     try:
-        how = _how(_relation(sources, ours, theirs, refused), ours, theirs, flake)
+        how = _how(_relation(sources, ours, theirs, refused), ours, flake)
     except _UnknownError as error:
         if refused:
             raise HostError(
@@ -78,7 +78,7 @@ def _revision(flake: LocalFlake | LockedFlake) -> str:
     return flake.revision or (flake.base if isinstance(flake, LocalFlake) else None) or ""
 
 
-def _relation(sources: Sources, ours: str, theirs: str, fetch: bool) -> Relation | None:
+def _relation(sources: Sources, ours: str, theirs: str, fetch: bool) -> Relation:
     """How the one stands to the other. The commits of a remote flake are fetched only where much depends on it."""
     if not ours:
         raise _UnknownError("it has no revision")
@@ -91,13 +91,17 @@ def _relation(sources: Sources, ours: str, theirs: str, fetch: bool) -> Relation
     if history is None:
         raise _UnknownError("its commits are not here")
     found = git.relation(history, ours, theirs)
-    if found is None and isinstance(sources.flake, LockedFlake):
-        raise _UnknownError("its commits were fetched in part only ('shallow=1')")
+    if found is None:
+        raise _UnknownError(
+            "its commits were fetched in part only ('shallow=1')"
+            if isinstance(sources.flake, LockedFlake)
+            else "it is a shallow clone, without its older commits ('git fetch --unshallow' gets them)"
+        )
     return found
 
 
-def _how(relation: Relation | None, ours: str, theirs: str, flake: LocalFlake | LockedFlake) -> str:
-    """What is wrong with the one revision after the other; "" where nothing is, or git cannot tell."""
+def _how(relation: Relation, ours: str, flake: LocalFlake | LockedFlake) -> str:
+    """What is wrong with the one revision after the other; "" where nothing is."""
     tree = f"{ours} with changes" if isinstance(flake, LocalFlake) and flake.dirty else ours
     match relation:
         case Relation.OLDER:

@@ -139,12 +139,13 @@ def test_references_name_what_the_reader_can_set(table: Table) -> None:
         ({"modules": {"nix_build": {}}}, "no entry point runs nix_build"),
         ({"variables": {"colour": {"entry_points": ["main"]}}}, "has no description"),
         ({"variables": {"colour": {"of": "system_test.allow"}}}, "no entry point reads colour"),
+        ({"survey": ["message", "colour"]}, "the survey asks for colour"),
     ],
 )
 def test_line_that_fits_nothing_is_refused(change: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = yaml.safe_load((ROOT / option_table.TABLE).read_text("utf-8"))
     for part, lines in change.items():
-        loaded[part] |= lines
+        loaded[part] = loaded[part] | lines if isinstance(lines, dict) else lines
     documented = yaml.safe_load
     monkeypatch.setattr(yaml, "safe_load", lambda text: loaded if "entry_points:" in text else documented(text))
     with pytest.raises(TableError, match=words):

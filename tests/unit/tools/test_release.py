@@ -35,6 +35,13 @@ def test_the_readme_names_the_version() -> None:
     assert f"**Status: {GALAXY['version']}" in (ROOT / "README.md").read_text()
 
 
+def test_the_execution_environment_has_this_version() -> None:
+    definition = yaml.safe_load((ROOT / "examples/execution-environment.yml").read_text())
+    tarball = f"deploy_flake-nixos-{GALAXY['version']}.tar.gz"
+    assert [one["name"] for one in definition["dependencies"]["galaxy"]["collections"]] == [tarball]
+    assert [one["src"] for one in definition["additional_build_files"]] == [tarball]
+
+
 def test_the_changelog_is_not_ahead_of_the_version() -> None:
     """Where no release has been made yet, the fragments say what the first one offers, and so mend nothing."""
     changelog = yaml.safe_load((ROOT / "changelogs/changelog.yaml").read_text())

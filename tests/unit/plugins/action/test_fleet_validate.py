@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from ansible_collections.deploy_flake.nixos.plugins.action import fleet_validate
+from tools.shell import ROOT
 
 pytestmark = pytest.mark.shell
 DEPLOY = "deploy_flake.nixos.deploy"
@@ -443,3 +445,20 @@ def test_what_changes_nothing_may_be_of_all(directory: Path) -> None:
     code, said = play(directory, MEANT, "deploy_flake.nixos.status")
     assert "is false, and the play" not in said
     assert code == 2
+
+
+def test_answers_of_the_survey(tmp_path: Path) -> None:
+    """Each answer that the example of a survey offers can be meant, beside what it has for the other questions."""
+    survey = json.loads((ROOT / "examples/survey.json").read_text("utf-8"))["spec"]
+    unchanged = {question["variable"]: question["default"] for question in survey}
+    hosts: dict[str, Any] = {"unchanged": unchanged}
+    for question in survey:
+        name = question["variable"]
+        for choice in question.get("choices", []):
+            answer = [choice] if question["type"] == "multiselect" else choice
+            hosts[f"{name}-{choice}"] = unchanged | {name: answer}
+    code, said = play(tmp_path, hosts, SHOW)
+    assert code == 0, said
+    # What is not offered cannot.
+    code, said = play(tmp_path, {"other": unchanged | {"deploy_flake_on_older": "perhaps"}}, SHOW)
+    assert (code, "deploy_flake_on_older" in said) == (2, True), said

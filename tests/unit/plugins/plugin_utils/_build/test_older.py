@@ -120,6 +120,18 @@ def test_it_is_refused(repository: Path, commits: list[str], tmp_path: Path, sai
     assert (host.warned, host.asked[0].inputs["ask_committed"]) == ([], "no")
 
 
+def test_shallow_clone_is_refused_where_nobody_can_tell(repository: Path, commits: list[str], tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", "shallow")
+    shallow = tmp_path / "shallow"
+    with pytest.raises(HostError, match=r"nobody can tell .* --unshallow") as error:
+        deployed(shallow, tmp_path / "0", record(revision=commits[0]), on_older="refuse")
+    assert error.value.reason == Refusal.OLDER_FLAKE
+    assert deployed(shallow, tmp_path / "1", record(revision=commits[0])).warned == []
+    assert deployed(shallow, tmp_path / "2", record(revision=commits[2]), on_older="refuse").warned == []
+    git(shallow, "fetch", "--quiet", "--unshallow")
+    assert deployed(shallow, tmp_path / "0", record(revision=commits[0]), on_older="refuse").warned == []
+
+
 def test_a_dirty_tree_counts_by_its_commit(repository: Path, commits: list[str], tmp_path: Path) -> None:
     git(repository, "checkout", "--quiet", commits[0])
     (repository / "flake.nix").write_text("{ changed = 1; }")

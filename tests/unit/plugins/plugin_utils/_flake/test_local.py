@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -293,8 +294,13 @@ class TestCommits:
 class TestGitTroubles:
     def test_another_users_repository(self, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-        with pytest.raises(FlakeError, match=rf"'git config --global --add safe\.directory {repo}'"):
+        with pytest.raises(FlakeError, match=rf"'git config --global --add safe\.directory {repo}'") as refused:
             find(".", repo)
+        variables = re.findall(r"(GIT_CONFIG_\w+)=(\S+)", str(refused.value))
+        assert len(variables) == 3
+        for name, value in variables:
+            monkeypatch.setenv(name, value)
+        assert find(".", repo).root == repo
 
     def test_no_git(self, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(repo / "hosts"))
