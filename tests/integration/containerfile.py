@@ -48,7 +48,7 @@ for file in $FILES; do
     [ ! -e "$file" ] || [ ! -e "$root$file" ] || mount --bind "$file" "$root$file"
 done
 while [ "$1" != -- ]; do
-    mkdir -p "$root$2"
+    if [ -d "$1" ]; then mkdir -p "$root$2"; else mkdir -p "$root${2%/*}" && touch "$root$2"; fi
     mount --bind "$1" "$root$2"
     [ "$3" != ro ] || mount -o remount,bind,ro "$root$2"
     shift 3
