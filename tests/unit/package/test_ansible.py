@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,3 +91,19 @@ def test_home_that_takes_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "ansible.cfg").write_text("[defaults]\nhome = /srv/ansible\n")
     assert list(ansible.in_place_of_home(tmp_path, {})) == ["ANSIBLE_SSH_CONTROL_PATH_DIR"]
     assert list(ansible.in_place_of_home(tmp_path, {"ANSIBLE_SSH_CONTROL_PATH_DIR": "/srv/ssh"})) == []
+
+
+@pytest.mark.shell
+def test_command_where_the_home_takes_no_files(tmp_path: Path) -> None:
+    """Ansible itself would end before it has read anything."""
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("all: {hosts: {web1: {ansible_host: 127.0.0.1, ansible_port: 1}}}")
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy_flake", "status", "--inventory", str(inventory)],
+        env={**os.environ, "HOME": "/dev/null", "PYTHONPATH": str(Path(ansible.__file__).parents[1])},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Connection refused" in done.stdout + done.stderr
