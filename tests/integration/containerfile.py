@@ -54,8 +54,6 @@ while [ "$1" != -- ]; do
     shift 3
 done
 shift
-directory=$1
-shift
 exec env -i "$@"
 """
 _COPY = r"""
@@ -107,7 +105,7 @@ class Image:
         words: list[str] = []
         for bind in binds:
             words += [str(bind.source), bind.target, "ro" if bind.read_only else "rw"]
-        words += ["--", self.directory, *(f"{name}={value}" for name, value in variables.items())]
+        words += ["--", *(f"{name}={value}" for name, value in variables.items())]
         words += ["chroot", f"--userspec={user}", "--groups=", str(place / "root"), "/bin/sh", "-c", inside, "sh"]
         script = f"FILES={shlex.quote(' '.join(OF_THE_NETWORK))}\n{_MOUNTED}{_RUN}"
         return _in_namespaces(script, place, self, upper, None, [*words, *command], with_host)
@@ -222,6 +220,8 @@ class Builder:
                 return replace(image, user=step.text)
             case "ENTRYPOINT":
                 return replace(image, entrypoint=tuple(json.loads(step.text)))
+            case "RUN" if image.user != "root":
+                raise LabError(f"nothing here runs a step as {image.user}: {step.text}")
             case "RUN" if upper:
                 network = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
                 variables = {"DEBIAN_FRONTEND": "noninteractive", **network, **self._arguments}

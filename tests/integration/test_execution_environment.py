@@ -177,7 +177,13 @@ def pull(
         "hosts": "all",
         "connection": "local",
         "gather_facts": False,
-        "vars": {"ansible_shell_executable": "/srv/shell", "deploy_flake_limits": QUICK, **variables},
+        "vars": {
+            "ansible_shell_executable": "/srv/shell",
+            # It is root already.
+            "deploy_flake_become": False,
+            "deploy_flake_limits": QUICK,
+            **variables,
+        },
         "roles": ["deploy_flake.nixos.deploy"],
     }
     (project / "local.yml").write_text(yaml.safe_dump([play]))
