@@ -190,7 +190,12 @@ def pull(
     commit(project)
     return environment.run(
         *("ansible-pull", "--url=/srv/project", f"--inventory={host.name},", "local.yml"),
-        binds=[Bind(project, "/srv/project", read_only=True), Bind(shell, "/srv/shell", read_only=True)],
+        binds=[
+            Bind(project, "/srv/project", read_only=True),
+            Bind(shell, "/srv/shell", read_only=True),
+            # Nobody answers there, and an empty list of name servers says so at once.
+            Bind(Path("/dev/null"), "/etc/resolv.conf"),
+        ],
         environment={"HOME": "/root"},
         user="0:0",
         entrypoint=False,
