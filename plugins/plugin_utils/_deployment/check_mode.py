@@ -53,10 +53,14 @@ def result_of(host: Host, settings: Settings, answer: Answer, mode: Mode) -> dic
 def _would(answer: Answer) -> dry_activation.Would:
     """What the activation would do to units, and what is done for those that read secrets."""
     would = dry_activation.parse(answer.get("dry_activation"))
-    lists = {"restart": would["restart"], "reload": would["reload"]}
-    for verb, unit in (words for said in answer.all("secret_unit") if len(words := said.split()) == 2):
-        if verb in lists and unit not in lists[verb]:
-            lists[verb].append(unit)
+    begun = {*would["stop"], *would["start"], *would["restart"]}
+    read = [words for said in answer.all("secret_unit") if len(words := said.split()) == 2]
+    # Whatever is started reads them, and is not asked once more.
+    restarted = [unit for verb, unit in read if verb == "restart" and unit not in begun]
+    would["restart"] += dict.fromkeys(restarted)
+    begun.update(restarted)
+    reloaded = [unit for verb, unit in read if verb == "reload" and unit not in begun and unit not in would["reload"]]
+    would["reload"] += dict.fromkeys(reloaded)
     return would
 
 

@@ -31,6 +31,11 @@ another_deployment() {
         refuse busy "another deployment is in progress: ${holder:-unknown}, $line"
         ;;
     esac
+    # Secrets that could not be put back keep every later one from going on.
+    [ -n "$holder" ] || {
+        read_line "$var_dir/secrets.open/id"
+        holder=$line
+    }
     [ -z "$holder" ] || answer unfinished "$holder"
 }
 

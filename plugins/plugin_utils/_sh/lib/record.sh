@@ -130,6 +130,8 @@ clean_up() {
         find "$roots" -type l ! -newer "$dir/settings" "$@" -exec rm -f {} + 2>/dev/null
         rmdir "$roots" 2>/dev/null
     }
+    # Of a look in check mode that was cut off.
+    [ ! -e "$var_dir/check-mode" ] || rm -f "$var_dir/check-mode"
     [ ! -d "$secrets_dir/$id" ] || { staged=$secrets_dir/$id && drop_staged; }
     read_line "$run_dir/current"
     [ "$line" != "$id" ] || rm -f "$run_dir/current"

@@ -1,8 +1,8 @@
 # What the secrets that were sent for a deployment mean for whether it may begin, and go on. Its reports go where the program wants them, as those of
 # check_before_switch.
 # brings_secrets: whether some were sent for it.
-# inputs: brings_secrets only_secrets
-# facts: new
+# inputs: brings_secrets only_secrets mode
+# facts: new new_live
 # needs: base complain lines secrets_at_boot staged_secrets
 # shellcheck shell=sh
 
@@ -24,11 +24,15 @@ secrets_outlast_boot() {
 import the NixOS module of deploy-flake (nixosModules.default, deploy-flake.secrets.enable) in it, or have them elsewhere, as in /etc/secrets"
 }
 
-# secrets_have_units: whether all is there that is to read them again. Where the host gets another system, that one decides which units there are.
+# secrets_have_units: whether all is there that is to read them again, once the new system is live.
 secrets_have_units() {
     local named wrong
     wrong=
-    [ "$brings_secrets:$only_secrets" != yes:yes ] || while read -r named; do
+    [ "$brings_secrets:$mode" != yes:test ] || while read -r named; do
+        if [ "$only_secrets" = no ]; then
+            comes_or_stays "${named#*:}" || wrong="$wrong${wrong:+; }the new system has no unit ${named#*:}"
+            continue
+        fi
         case ${named%%:*}:$(sc show -p LoadState -p ActiveState -p CanReload -- "${named#*:}") in
         *LoadState=not-found*) wrong="$wrong${wrong:+; }there is no unit ${named#*:}" ;;
         *ActiveState=inactive*) ;;
@@ -36,6 +40,17 @@ secrets_have_units() {
         esac
     done <"$secrets_dir/$id/units"
     [ -z "$wrong" ] || complain secrets "not all units can read the secrets again: $wrong"
+}
+
+# comes_or_stays UNIT: whether the new system has it, or it is none of a system's: one of /run, or of systemd itself. What generators make of the new
+# system nobody can tell yet.
+comes_or_stays() {
+    local unit_file
+    case $1 in *.mount | *.path | *.slice) return 0 ;; esac
+    for unit_file in "$1" "${1%%@*}@.${1##*.}"; do
+        [ ! -e "$new_live/etc/systemd/system/$unit_file" ] && [ ! -L "$new_live/etc/systemd/system/$unit_file" ] || return 0
+    done
+    case $(sc show -p FragmentPath --value -- "$1") in '' | /etc/systemd/system/*) return 1 ;; esac
 }
 
 # tell_units_of_secrets: what they would be asked for, as far as the units are there already.

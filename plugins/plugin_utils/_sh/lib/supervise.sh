@@ -86,7 +86,7 @@ try_live() {
     [ "$only_secrets" = yes ] || [ -s "$dir/made" ] || live_is_theirs || give_up not-live "switch-to-configuration test exited $test_status, and yet /run/current-system is not the new system"
     # What it breaks is found by the looks that come after it, the last of them before the commit.
     [ "$only_secrets" = yes ] || hook "$post_activate_script" ||
-        give_up post-activate-script "$post_activate_script of the new system $(ended "$status" "$check_limit"): $(last_words)"
+        give_up post-activate-script "$post_activate_script of the new system $(ended "$status" "$check_limit"): $(words_of_hook)"
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
     # Nobody confirms what is not in place.

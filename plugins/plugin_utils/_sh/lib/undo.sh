@@ -168,6 +168,7 @@ was_confirmed() { case $phase in activating | settling | window) return 1 ;; esa
 
 end_at_shutdown() {
     note "the host was shutting down"
+    [ "$secrets_left" != yes ] || note "not all secrets could be put back; the boot tries it again"
     if boot_is_theirs; then boot=theirs; fi
     case $boot in
     theirs) end_as_superseded ;;

@@ -173,7 +173,8 @@ keep_what_is_there() {
         echo "a deployment is in progress, or was left unfinished, and may end this by itself; wait for it, or deploy again first" >&2
         return 1
     }
-    mv -f "$change" "$over" && sync -f "$var_dir" && tidy_up
+    # What an earlier one has left is tidied up first.
+    [ ! -e "$over" ] || tidy_up && [ ! -e "$over" ] && mv -f "$change" "$over" && sync -f "$var_dir" && tidy_up
 }
 
 # bring_lost_one: what was below /run is kept for the next boot as well, and that is back by now.

@@ -192,10 +192,11 @@ def test_check_mode_waits_for_another_deployment_as_well(monkeypatch: pytest.Mon
 
 
 def test_check_mode_names_the_units_that_read_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked = ONLY | {"checked": "yes", "secret_unit": "restart a.service"}
+    units = ["restart a.service", "reload a.service", "reload b.service"]
+    looked: Scripted = {**ONLY, "checked": "yes", "secret_unit": units}
     host, result = run(monkeypatch, "system_secrets", [CHANGES, looked, DROPPED], check_mode=True)
-    assert (result["would"]["restart"], result["would"]["reload"]) == (["a.service"], [])
-    assert host.told[-1] == "would keep its system, and restart a.service"
+    assert (result["would"]["restart"], result["would"]["reload"]) == (["a.service"], ["b.service"])
+    assert host.told[-1] == "would keep its system, and restart a.service; reload b.service"
 
 
 def test_check_mode_refuses_what_nobody_could_confirm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,14 +49,41 @@ sc() {
     ],
 )
 def test_units_that_are_to_read_secrets_are_there(shell: list[str], tmp_path: Path, units: str, wrong: str) -> None:
-    """Of a system that comes with them nothing can be told yet."""
     (tmp_path / "id1").mkdir()
     (tmp_path / "id1/units").write_text(units.replace(" ", "\n") + "\n")
     text = f'{SYSTEMD}secrets_have_units && echo go on || echo "$code: $complaint"'
     said = f"secrets: not all units can read the secrets again: {wrong}\n" if wrong else "go on\n"
-    assert says(shell, tmp_path, f"only_secrets=yes\n{text}") == said
-    assert says(shell, tmp_path, f"only_secrets=no\n{text}") == "go on\n"
-    assert says(shell, tmp_path, f"only_secrets=yes brings_secrets=no\n{text}") == "go on\n"
+    assert says(shell, tmp_path, f"only_secrets=yes mode=test\n{text}") == said
+    # A boot brings them.
+    assert says(shell, tmp_path, f"only_secrets=yes mode=boot\n{text}") == "go on\n"
+    assert says(shell, tmp_path, f"only_secrets=yes mode=test brings_secrets=no\n{text}") == "go on\n"
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("units", "wrong"),
+    [
+        ("restart:new.service reload:one@two.service restart:masked.service restart:srv.mount", ""),
+        # The host has it now, from elsewhere than a system.
+        ("restart:run.service", ""),
+        # The host has it now, and the new system has not.
+        ("restart:old.service", "the new system has no unit old.service"),
+        ("restart:typo.service restart:new.service", "the new system has no unit typo.service"),
+    ],
+)
+def test_units_of_the_new_system_are_to_read_secrets(shell: list[str], tmp_path: Path, units: str, wrong: str) -> None:
+    (tmp_path / "id1").mkdir()
+    (tmp_path / "id1/units").write_text(units.replace(" ", "\n") + "\n")
+    there = tmp_path / "new/etc/systemd/system"
+    there.mkdir(parents=True)
+    for name in ("new.service", "one@.service"):
+        (there / name).touch()
+    (there / "masked.service").symlink_to("/nowhere")
+    paths = "old.service) echo /etc/systemd/system/old.service ;; run.service) echo /run/systemd/system/run.service ;;"
+    sc = f"sc() {{ for unit; do :; done; case $unit in {paths} esac; }}"
+    ask = 'secrets_have_units && echo go on || echo "$code: $complaint"'
+    said = f"secrets: not all units can read the secrets again: {wrong}\n" if wrong else "go on\n"
+    assert says(shell, tmp_path, f"only_secrets=no mode=test new_live={tmp_path}/new\n{sc}\n{ask}") == said
 
 
 @every_shell
