@@ -708,3 +708,42 @@ def test_who_puts_back_leaves_that_to_it() -> None:
         text = script(name)
         assert "change_of_secrets back" in text
         assert "back-files" not in text
+
+
+@every_shell
+def test_secrets_that_could_not_be_put_back_are_unfinished(shell: list[str], tmp_path: Path) -> None:
+    """Their deployment has ended and is not open any more; each later one is refused until they are."""
+    (tmp_path / "secrets.open").mkdir()
+    (tmp_path / "secrets.open/id").write_text("id0\n")
+    text = f"""{of("lib/check_mode", "another_deployment")}
+        read_line() {{ line=; [ ! -e "$1" ] || read -r line <"$1" || :; }}
+        open_field() {{ :; }}
+        sc() {{ echo inactive; }}
+        answer() {{ echo "$1 $2"; }}
+        run_dir={tmp_path}/run var_dir={tmp_path} unit=x
+        another_deployment
+    """
+    assert printed(shell, text) == "unfinished id0\n"
+
+
+BEFORE = "starting foo.service\n--- a program of the new system: check\n"
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        (
+            "starting foo.service\n--- a program of the new system: check\none\ntwo\nthree\nfour\n--- it exited 1",
+            "two three four ",
+        ),
+        # It has said nothing.
+        (f"{BEFORE}--- it exited 1", ""),
+    ],
+)
+def test_words_of_a_program_of_the_new_system(shell: list[str], log: str, words: str) -> None:
+    """And of none that was run before it."""
+    text = f"log_end() {{ printf '%s\\n' '{log}'; }}\n"
+    hook = (Path(__file__).parents[5] / "plugins/plugin_utils/_sh/lib/hook.sh").read_text(encoding="utf-8")
+    function = next(line for line in hook.splitlines() if line.startswith("words_of_hook()"))
+    assert printed(shell, f"{text}{function}\nwords_of_hook\n") == words
