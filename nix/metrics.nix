@@ -29,7 +29,8 @@ in
       stopIfChanged = false;
       serviceConfig = {
         Type = "oneshot";
-        ExecStart = "${pkgs.runtimeShell} ${./metrics.sh} \"${options.directory}\"";
+        # No deployment is refused or rolled back for its metrics: where they cannot be written the journal says so.
+        ExecStart = "-${pkgs.runtimeShell} ${./metrics.sh} \"${options.directory}\"";
       };
     };
     systemd.paths.deploy-flake-metrics = {

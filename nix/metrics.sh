@@ -43,7 +43,8 @@ metrics() {
         printf 'deploy_flake_deployments_total{outcome="%s"} %s\n' "$outcome" "$number"
     done
     tail -n 1 "$records" | about_last last_deployment deployment
-    grep '[{ ]"outcome": "committed"' "$records" | tail -n 1 | about_last last_commit 'deployment that was committed'
+    # A power cut may leave bytes that are no text.
+    grep -a '[{ ]"outcome": "committed"' "$records" | tail -n 1 | about_last last_commit 'deployment that was committed'
     outcome=$(tail -n 1 "$records" | each outcome)
     metric last_deployment_outcome gauge 'How the last deployment ended: 1, with the word for it.'
     [ -z "$outcome" ] || printf 'deploy_flake_last_deployment_outcome{outcome="%s"} 1\n' "$outcome"

@@ -85,6 +85,20 @@ def test_bytes_that_are_no_text(host: Host) -> None:
 
 
 @every_shell
+def test_what_a_power_cut_has_left(host: Host) -> None:
+    host.ends("committed", "2026-01-01T00:00:00Z", "2026-01-01T00:00:10Z")
+    with host.records.open("ab") as records:
+        records.write(bytes(100) + b"\n")
+    host.ends("rolled-back", "2026-01-03T00:00:00Z", "2026-01-03T00:00:05Z")
+    assert "deploy_flake_last_commit_end_seconds 1767225610" in host.metrics()
+
+
+def test_metrics_that_fail_stand_in_no_deployments_way() -> None:
+    (start,) = re.findall(r"ExecStart = (.*)", (ROOT / "nix/metrics.nix").read_text())
+    assert start.startswith('"-')
+
+
+@every_shell
 def test_what_a_run_that_was_killed_has_left(host: Host) -> None:
     host.directory.mkdir()
     (host.directory / "deploy_flake.prom.1").touch()
