@@ -23,7 +23,8 @@ description:
   - A node of C(colmenaHive) that is none of C(nixosConfigurations) has C(deploy_flake_attribute), which names its
     system. Where C(meta.allowApplyAll) of the hive is false each host has C(deploy_flake_allow_all=false).
   - What comes from the flake is data, and never a template. A name, an address, a user or a port that ssh or Ansible
-    could take for something else leaves the host out, with a warning.
+    could take for something else leaves the host out, with a warning. So does C(localhost), and another way to reach a
+    host that an inventory before this one has.
 extends_documentation_fragment:
   - constructed
   - inventory_cache
@@ -153,6 +154,7 @@ cache_connection: ~/.cache/deploy-flake-inventory
 """
 
 import hashlib
+import json
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -186,8 +188,12 @@ from ..plugin_utils._inventory.nodes import (
     Output,
     may_come_from_a_flake,
     nodes_of,
+    odd_place,
 )
 from ..plugin_utils._printable import printable
+
+_REACHED = (*PLACE, "ansible_ssh_common_args")
+"""What says how to reach a host, of all that this plugin sets."""
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -217,9 +223,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             )
         except (HostError, FlakeError, AnsibleError) as error:
             raise AnsibleParserError(f"{path}: {printable(str(error))}") from error
+        for node in list(nodes.hosts.values()):
+            if why := self._add(node, flake, nodes.all_are_meant):
+                nodes.left_out[node.name] = why
+                del nodes.hosts[node.name]
         self._remark(nodes)
-        for node in nodes.hosts.values():
-            self._add(node, flake, nodes.all_are_meant)
 
     def _option(self, name: str) -> Any:
         return self.get_option(name)  # type: ignore[no-untyped-call]
@@ -244,14 +252,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         keeps = self._option("cache")
 
         def remember(key: str) -> Any:
-            return self._cache.get(self._key(path, key)) if keeps and cache else None
+            return _unpacked(self._cache.get(self._key(path, key))) if keeps and cache else None
 
         with _shared_file(flake) as shared:
             evaluator = Evaluator(settings, self._variables(), self._option("evaluation_timeout"), shared, remember)
             name = self._option("evaluate_on")
             said = evaluator.on(self._named_host(name)) if name and not has_nix() else evaluator.here()
         if keeps:
-            self._cache[self._key(path, evaluator.key)] = said
+            # As a text: Ansible's cache would make of what looks like one of its own objects what that says, such as a
+            # template that it trusts.
+            self._cache[self._key(path, evaluator.key)] = json.dumps(said)
         return said
 
     def _key(self, path: str, key: str) -> str:
@@ -292,7 +302,33 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 " programs on this machine; 'ssh_options: true' takes them over"
             )
 
-    def _add(self, node: Node, flake: str, all_are_meant: bool) -> None:
+    def _add(self, node: Node, flake: str, all_are_meant: bool) -> str:
+        """Add a host; or else say why it is none here, and leave all as it was."""
+        inventory, name = self._hosts, node.name
+        # Ansible makes its constants as it starts.
+        if name in constants.LOCALHOST:
+            return "that is the controller, where Ansible runs tasks of its own"
+        known = inventory.get_host(name)
+        before = dict(known.vars) if known else {}
+        groups = {group.name for group in known.get_groups()} if known else set()
+        why = "what is made of it fails"
+        try:
+            self._set(node, flake, all_are_meant)
+            host = inventory.get_host(name)
+            changed = {one: host.vars.get(one) for one in _REACHED if host.vars.get(one) != before.get(one)}
+            why = odd_place(changed)
+            if known and changed:
+                why = f"another inventory has it already, and this one would change its {', '.join(changed)}"
+        finally:
+            if why and known:
+                known.vars = before
+                for group in [one for one in known.get_groups() if one.name not in groups]:
+                    group.remove_host(known)
+            elif why:
+                inventory.remove_host(inventory.get_host(name))
+        return why
+
+    def _set(self, node: Node, flake: str, all_are_meant: bool) -> None:
         inventory, name = self._hosts, node.name
         inventory.add_host(name)
         variables: dict[str, Any] = {
@@ -322,6 +358,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         constructed._set_composite_vars(self._option("compose"), known, name, strict=strict)
         constructed._add_host_to_composed_groups(self._option("groups"), known, name, strict=strict)
         constructed._add_host_to_keyed_groups(self._option("keyed_groups"), known, name, strict=strict)
+
+
+def _unpacked(kept: Any) -> Any:
+    """What the cache has kept, as the flake has said it; None for nothing that this plugin has kept."""
+    try:
+        return json.loads(kept) if isinstance(kept, str) else None
+    except ValueError:
+        return None
 
 
 @contextmanager

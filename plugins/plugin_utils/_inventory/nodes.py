@@ -158,6 +158,16 @@ def may_come_from_a_flake(variable: str) -> bool:
     return variable.isidentifier() and (variable in PLACE or not variable.startswith(_RESERVED))
 
 
+def odd_place(variables: Mapping[str, Any]) -> str:
+    """What is wrong with how to reach a host, whoever has made it of what; "" for nothing."""
+    try:
+        for variable, read in zip(PLACE, (_address, _user, _port), strict=True):
+            read(variables.get(variable))
+    except _OddError as error:
+        return f"{variable}: {error}"
+    return ""
+
+
 def _of_configuration(name: str, said: Mapping[str, Any], _whole: Mapping[str, Any]) -> Node:
     # A file may say anything.
     if reserved := [key for key in said if not may_come_from_a_flake(str(key))]:

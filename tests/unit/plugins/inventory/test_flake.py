@@ -154,6 +154,71 @@ def test_what_is_left_out_is_said(inventory: Inventory) -> None:
         assert any(words in one for one in inventory.warnings), words
 
 
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_a_flake_does_not_name_the_controller(inventory: Inventory, name: str) -> None:
+    found = inventory.of_file({"deploy": {"nodes": {name: {"hostname": "evil.example.org"}}}})
+    assert not found.hosts
+    assert found.get_host("localhost").vars["ansible_connection"] == "local"
+    assert any(f"'{name}' is left out of the inventory" in one for one in inventory.warnings)
+
+
+@pytest.mark.parametrize(
+    ("said", "compose"),
+    [
+        ({"deploy": {"nodes": {"web1": {"hostname": "evil.example.org"}}}}, {}),
+        ({"deploy": {"nodes": {"web1": {"hostname": "web1.lan", "sshUser": "evil"}}}}, {}),
+        ({"nixosConfigurations": {"web1": {"ansible_port": 23}}}, {}),
+        ({"nixosConfigurations": {"web1": {"domain": "evil.org"}}}, {"ansible_host": "'web1.' ~ domain"}),
+    ],
+)
+def test_a_host_of_another_inventory_is_reached_as_that_says(
+    inventory: Inventory, said: dict[str, Any], compose: dict[str, str]
+) -> None:
+    known = {"ansible_host": "web1.lan", "ansible_port": 22, "ansible_become_password": "secret"}
+    text = yaml.safe_dump({"mine": {"hosts": {"web1": known}}})
+    before = inventory.write("before.yml", text)
+    inventory.write("said.json", said)
+    found = inventory.read(before, file="said.json", compose=compose)
+    assert variables(found, "web1") == known
+    assert sorted(group.name for group in found.hosts["web1"].get_groups()) == ["all", "mine"]
+    assert any("'web1' is left out" in one and "another inventory has it" in one for one in inventory.warnings)
+
+
+def test_a_host_of_another_inventory_with_what_the_flake_says_beside(inventory: Inventory) -> None:
+    known = {"ansible_host": "{{ 'web1' }}.lan", "ansible_user": "admin"}
+    before = inventory.write("before.yml", yaml.safe_dump({"mine": {"hosts": {"web1": known}}}))
+    inventory.write("said.json", {"nixosConfigurations": {"web1": {"role": "db", "ansible_user": "admin"}}})
+    found = inventory.read(before, file="said.json")
+    assert variables(found, "web1").items() >= {**known, "role": "db"}.items()
+    assert "web1" in found.get_groups_dict()["nixos_configurations"]
+    assert not inventory.warnings
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ansible_host", "-oProxyCommand=id", "neither the name of a host nor an address"),
+        ("ansible_user", "-oProxyCommand=id", "not the name of a user"),
+        ("ansible_port", "-1", "not a port"),
+    ],
+)
+def test_what_is_composed_is_looked_at_too(inventory: Inventory, variable: str, value: str, said: str) -> None:
+    hosts = {"web1": {"given": value}, "web2": {}}
+    found = inventory.of_file({"nixosConfigurations": hosts}, compose={variable: "given"})
+    assert list(found.hosts) == ["web2"]
+    assert found.get_groups_dict()["nixos_configurations"] == ["web2"]
+    assert any("'web1' is left out" in one and said in one for one in inventory.warnings), inventory.warnings
+
+
+def test_a_composition_that_fails_leaves_another_inventorys_host(inventory: Inventory) -> None:
+    before = inventory.write("before.yml", yaml.safe_dump({"mine": {"hosts": {"web1": {"ansible_host": "web1.lan"}}}}))
+    inventory.write("said.json", {"deploy": {"nodes": {"web1": {"hostname": "evil.example.org"}}}})
+    config = inventory.write("hosts.yml", {**CONFIG, "file": "said.json", "compose": {"a": "gone.b"}, "strict": True})
+    found = InventoryManager(DataLoader(), [str(before), str(config)])
+    assert inventory.failures
+    assert variables(found, "web1") == {"ansible_host": "web1.lan"}
+
+
 def test_constructed(inventory: Inventory) -> None:
     found = inventory.of_file(
         compose={"ansible_host": "inventory_hostname ~ '.example.org'"},
@@ -223,7 +288,7 @@ class Nix:
         for name in ("nix", "nix-store"):
             (self._directory / name).write_text(FAKE_NIX)
             (self._directory / name).chmod(0o755)
-        (self._directory / "said.json").write_text(json.dumps(SAID))
+        self.say(SAID)
         self.root = inventory.directory / "fl ake"
         self.root.mkdir()
         self.change("{ outputs = _: { }; }")
@@ -244,6 +309,10 @@ class Nix:
     def store(self, path: str) -> None:
         """What it says of where it has put a source."""
         (self._directory / "store-path").write_text(path)
+
+    def say(self, said: Any) -> None:
+        """What it evaluates the flake to."""
+        (self._directory / "said.json").write_text(json.dumps(said))
 
     def fail(self) -> None:
         (self._directory / "fails").touch()
@@ -318,6 +387,32 @@ def test_cache_by_content(inventory: Inventory, nix: Nix) -> None:
     nix.change("{ outputs = _: { }; }")
     inventory.read(**kept)
     assert len(nix.evaluations) == 4
+
+
+def test_the_cache_makes_no_template_of_what_the_flake_says(inventory: Inventory, nix: Nix) -> None:
+    evil = {
+        "__ansible_type": "_AnsibleTaggedStr",
+        "value": "{{ 6 * 7 }}",
+        "tags": [{"__ansible_type": "TrustedAsTemplate"}],
+    }
+    nodes = {"db": {"targetHost": "db.example.org", "tags": evil}, "web": {"targetHost": "web", "tags": [evil]}}
+    nix.say({"colmena": {"nodes": nodes}, "nixosConfigurations": {"web1": {"domain": evil, "odd": {"a": [evil]}}}})
+    kept = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(inventory.directory)}
+    first = inventory.read(flake="./fl ake", **kept)
+    warnings = list(inventory.warnings)
+    second = inventory.read(flake="./fl ake", **kept)
+    assert len(nix.evaluations) == 1
+    assert list(first.hosts) == list(second.hosts) == ["web1"]
+    assert warnings == inventory.warnings
+    assert variables(first, "web1") == variables(second, "web1")
+    known = second.hosts["web1"].vars
+    templar = Templar(loader=DataLoader(), variables=known)
+    assert templar.template([known["domain"], known["odd"]]) == [evil, {"a": [evil]}]
+
+
+@pytest.mark.parametrize("kept", [None, 1, {"nixosConfigurations": {}}, "", "no JSON"])
+def test_a_cache_that_holds_something_else(kept: Any) -> None:
+    assert flake._unpacked(kept) is None
 
 
 def test_without_a_cache_each_time(inventory: Inventory, nix: Nix) -> None:
