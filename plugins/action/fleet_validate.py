@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
+from ansible.inventory.manager import split_host_pattern
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.template import Templar
@@ -125,16 +126,17 @@ class ActionModule(HostAction):
     @cached_property
     def _is_all(self) -> bool:
         """Whether the play is one of all hosts, and nobody has chosen them."""
-        if self.task_vars.get("ansible_limit") or _HOSTS in self.task_vars:
+        play = self._task.get_play()
+        # What the play has read its hosts from: nothing of the inventory.
+        known = self.task_vars["hostvars"]._variable_manager.get_vars(play=play)
+        if self.task_vars.get("ansible_limit") or _HOSTS in known:
             return False
-        patterns = Templar(loader=self._loader, variables=self.task_vars).template(self._task.get_play().hosts)
+        patterns = split_host_pattern(Templar(loader=self._loader, variables=self.task_vars).template(play.hosts))
         every = set(self.task_vars["groups"]["all"])
         are_all = every <= set(self.task_vars["ansible_play_hosts_all"])
-        return (
-            are_all
-            and len(every) > 1
-            and bool({"all", "*"} & {*([patterns] if isinstance(patterns, str) else patterns)})
-        )
+        # Of all that are in some group is a choice.
+        narrowed = any(one.startswith("&") for one in patterns)
+        return are_all and len(every) > 1 and not narrowed and bool({"all", "*"} & set(patterns))
 
     def _variables(self, name: str, own: str) -> Mapping[str, Any]:
         """The variables of a host, as this task would have them there."""
@@ -177,6 +179,7 @@ class ActionModule(HostAction):
             found.append(
                 f"{_ALLOW_ALL} is false, and the play is one of all hosts of the inventory: choose some with --limit or"
                 f" {_HOSTS} (or all of them with --limit all)"
+                + (f"; {_HOSTS} of the inventory chooses nothing, so give it with -e" if _HOSTS in variables else "")
             )
         found += wrong(self._entry_point, spec, values, self._context, _options_of)
         if not found and (given := values.get(f"{names.PREFIX}checks")):

@@ -425,8 +425,38 @@ def test_somebody_has_chosen(directory: Path, choice: tuple[str, str]) -> None:
     assert code == 4, said
 
 
-@pytest.mark.parametrize(("hosts", "code"), [("all", 2), ("*", 2), ("production:staging", 4), ("all:!staging", 4)])
-def test_a_play_of_the_user_s_own_is_one_of_all_hosts(directory: Path, hosts: str, code: int) -> None:
+def test_the_inventory_chooses_no_hosts(directory: Path) -> None:
+    """The play does not read it there."""
+    (directory / "group_vars").mkdir()
+    (directory / "group_vars/all.yml").write_text("deploy_flake_hosts: staging\n", "utf-8")
+    code, said = play(directory, MEANT, DEPLOY)
+    assert code == 2, said
+    assert "deploy_flake_hosts of the inventory chooses nothing, so give it with -e" in said
+    assert "unreachable=1" not in said
+
+
+def test_variables_of_a_play_choose(directory: Path) -> None:
+    known = {"deploy_flake_toplevel": f"/nix/store/{'0' * 32}-x", "deploy_flake_hosts": "all"}
+    hosts = "{{ deploy_flake_hosts }}"
+    plays = [{"hosts": hosts, "gather_facts": False, "vars": known, "roles": ["deploy_flake.nixos.deploy"]}]
+    code, said = play(directory, MEANT, plays)
+    assert code == 4, said
+
+
+@pytest.mark.parametrize(
+    ("hosts", "code"),
+    [
+        ("all", 2),
+        ("*", 2),
+        ("all:!empty", 2),
+        ("production,all", 2),
+        (["staging", "all:!empty"], 2),
+        ("production:staging", 4),
+        ("all:!staging", 4),
+        ("all:&ungrouped", 4),
+    ],
+)
+def test_a_play_of_the_user_s_own_is_one_of_all_hosts(directory: Path, hosts: str | list[str], code: int) -> None:
     known = {"deploy_flake_toplevel": f"/nix/store/{'0' * 32}-x"}
     plays = [
         {"hosts": hosts, "gather_facts": False, "serial": 1, "vars": known, "roles": ["deploy_flake.nixos.deploy"]}
