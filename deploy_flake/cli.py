@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from deploy_flake.display import Display
     from deploy_flake.events import Event
-    from deploy_flake.listener import Listener
     from deploy_flake.options import DeployOptions, RunOptions
     from deploy_flake.run import Run
 
@@ -34,8 +33,6 @@ USAGE = 2
 INTERRUPTED = 130
 _TO_LEAVE = 15.0
 """Seconds after the second signal; the run itself needs a few."""
-_TO_LISTEN = 30.0
-"""Seconds that a command of --on-event has to read the rest, once the run is over."""
 _TO_READ = 3.0
 """Seconds that somebody has to read the rest after a signal, once the run is over."""
 _UNREAD = 10_000
@@ -115,8 +112,8 @@ def _operate(chosen: argparse.Namespace) -> int:
     run = _with_password(chosen, run)
     shown = display.choose(chosen.instrumentation, getattr(chosen, "generations", False))
     teller = _Teller(shown.show, _read_no_more)
-    with _listening(chosen.on_event) as listener:
-        tellers = [teller, *([_Teller(listener.show, listener.read_no_more)] if listener else [])]
+    with _listening(chosen.on_event) as listening:
+        tellers = [teller, *listening]
 
         def tell(event: Event) -> None:
             for one in tellers:
@@ -127,27 +124,25 @@ def _operate(chosen: argparse.Namespace) -> int:
             one.start()
         with _interruptible(begun, shown) as signals, shown.showing(begun):
             _wait(begun, teller, signals)
-            for other in tellers[1:]:
-                # Who does not listen is not waited for longer than for its end.
-                other.has_told_all(_TO_LEAVE if signals else _TO_LISTEN)
         begun.error = begun.error or teller.error
         shown.finish(begun)
     return int(begun.exit_code)
 
 
 @contextmanager
-def _listening(command: str | None) -> Iterator[Listener | None]:
-    """Whoever is to hear what happens, for as long as something does."""
+def _listening(command: str | None) -> Iterator[Sequence[_Teller]]:
+    """Whoever is to hear what happens, for as long as something does. People have read how it ended by then."""
     if not command:
-        yield None
+        yield ()
         return
     from deploy_flake.listener import Listener
 
     listener = Listener(command)
+    teller = _Teller(listener.show, listener.read_no_more)
     try:
-        yield listener
+        yield (teller,)
     finally:
-        if wrong := listener.end():
+        if wrong := listener.end(teller.has_told_all):
             print(f"deploy-flake: {wrong}", file=sys.stderr)
 
 

@@ -9,6 +9,8 @@ import json
 import os
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO, cast
 
@@ -16,7 +18,7 @@ from deploy_flake.events import Event
 
 _STANDARD_ERROR = 2
 TO_END = 30.0
-"""Seconds that it gets to end, once it has heard all."""
+"""Seconds that it gets to hear the rest and to end, once the run is over."""
 
 
 class Listener:
@@ -46,13 +48,22 @@ class Listener:
         """It hears nothing from now on."""
         self._its_input.close()
 
-    def end(self, timeout: float = TO_END) -> str:
-        """Wait until it has ended. What went wrong, in a sentence; "" for nothing."""
-        self.read_no_more()
+    def end(self, has_heard_all: Callable[[float], object], timeout: float = TO_END) -> str:
+        """Wait until it has heard all, for which `has_heard_all` waits so many seconds at most, and has ended.
+
+        What went wrong, in a sentence; "" for nothing. Ctrl-C ends it at once, and nothing else.
+        """
+        until = time.monotonic() + timeout
         try:
-            code = self._process.wait(timeout)
+            has_heard_all(timeout)
+            self.read_no_more()
+            code = self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
-            return f"--on-event: {self._command!r} had not ended {timeout:.0f} s after the run, and was told to"
-        return f"--on-event: {self._command!r} ended with {code}" if code else ""
+            when = f"{timeout:.0f} s after the run"
+        except KeyboardInterrupt:
+            when = "when you interrupted it"
+        else:
+            return f"--on-event: {self._command!r} ended with {code}" if code else ""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        return f"--on-event: {self._command!r} had not ended {when}, and was told to"

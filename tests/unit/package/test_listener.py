@@ -36,16 +36,17 @@ def run(**given):
     return types.SimpleNamespace(rc=0, config=types.SimpleNamespace(artifact_dir="/nowhere"))
 
 sys.modules["ansible_runner"] = types.SimpleNamespace(run=run)
-cli._TO_LEAVE = cli._TO_READ = cli._TO_LISTEN = 1
-listener.Listener.end.__defaults__ = (1,)
-sys.argv[1:] = ["nixos://web1/x", "--flake", "github:me/x", "--instrumentation", "json", "--on-event", {command!r}]
+cli._TO_LEAVE = cli._TO_READ = 1
+listener.Listener.end.__defaults__ = ({limit},)
+sys.argv[1:] = ["nixos://web1/x", "--flake", "github:me/x", "--instrumentation", {shows!r}, "--on-event", {command!r}]
 cli.run()
 """
 
 
-def program(command: str, many: int = 0, endless: bool = False) -> list[str]:
+def program(command: str, many: int = 0, endless: bool = False, limit: int = 1, shows: str = "json") -> list[str]:
     paths = [str(ROOT), str(ROOT / "tests")]
-    return [sys.executable, "-c", PROGRAM.format(paths=paths, command=command, many=many, endless=endless)]
+    text = PROGRAM.format(paths=paths, command=command, many=many, endless=endless, limit=limit, shows=shows)
+    return [sys.executable, "-c", text]
 
 
 def run(command: str, many: int = 0) -> subprocess.CompletedProcess[str]:
@@ -101,3 +102,38 @@ def test_it_hears_of_an_interrupt(tmp_path: Path) -> None:
     assert process.returncode == 130, error
     last = events(heard.read_text())[-1]
     assert (last["event"], last["exit_code"]) == ("ended", 130)
+
+
+def test_one_limit_for_hearing_the_rest_and_for_the_end() -> None:
+    began = time.monotonic()
+    done = subprocess.run(program("exec sleep 60", many=500, limit=6), capture_output=True, timeout=30, check=False)
+    assert (done.returncode, 6 < time.monotonic() - began < 11) == (0, True)
+
+
+@pytest.mark.parametrize("many", [0, 500])
+def test_people_do_not_wait_for_it_and_may_end_it(tmp_path: Path, many: int) -> None:
+    command = f"echo $$ >{tmp_path}/pid; exec sleep 60"
+    process = subprocess.Popen(
+        program(command, many=many, limit=60, shows="plain"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    began = time.monotonic()
+    while not process.stdout.readline().startswith("1 deployed in"):
+        assert process.poll() is None
+    assert time.monotonic() - began < 20
+    # It waits for the command alone.
+    time.sleep(0.5)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _out, error = process.communicate(timeout=20)
+    assert process.returncode == 0, error
+    assert error == f"deploy-flake: --on-event: {command!r} had not ended when you interrupted it, and was told to\n"
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
