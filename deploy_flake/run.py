@@ -74,7 +74,7 @@ class Run:
         given = {**options.role_variables(), **variables, **options.variables}
         absent = bool(given.get("deploy_flake_allow_unreachable"))
         named = given.get("deploy_flake_build_on") or ()
-        builders = named.split(",") if isinstance(named, str) else named
+        builders = map(str.strip, named.split(",")) if isinstance(named, str) else named
         self._own = self._running = RunnerEvents(
             operation, hosts, self._tell, at_end, builders=builders, allows_absent=absent
         )

@@ -31,7 +31,7 @@ options:
     type: str
     default: boot-default
   show:
-    description: Whether to print what changes, beside returning it.
+    description: Whether to print what was found, beside returning it.
     type: bool
     default: true
 extends_documentation_fragment:

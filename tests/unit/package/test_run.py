@@ -17,7 +17,7 @@ import pytest
 from unit.package.faking import OLD, Playing, deployed, plays, result, shown, started, stats, that_plays
 
 import deploy_flake
-from deploy_flake import ExitCode, OptionError, Outcome, Phase, Result, Run, RunOptions, Warned, left_behind
+from deploy_flake import ExitCode, OptionError, Outcome, Phase, Progress, Result, Run, RunOptions, Warned, left_behind
 from deploy_flake.display import Plain
 
 WAITS = result("web1", "system_test", state="window", deployment="d", decides_by="2026-01-01T00:00:00Z")
@@ -99,6 +99,13 @@ def test_host_without_a_configuration_is_asked_for_its_hostname(monkeypatch: pyt
     fake = plays(monkeypatch, that_plays(*deployed("web1"), stats("web1")))
     deploy_flake.deploy(["web1"], ".")
     assert fake.calls[0].playbook == "deploy_flake.nixos.deploy_by_hostname"
+
+
+def test_builders_in_one_word_are_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    plays(monkeypatch, that_plays(shown("b2: building x"), *deployed("web1"), stats("web1")))
+    told: list[deploy_flake.Event] = []
+    begin("web1", on_event=told.append, run=RunOptions(variables={"deploy_flake_build_on": "b1, b2"})).wait(60)
+    assert [one.text for one in told if isinstance(one, Progress) and one.host == "b2"] == ["building x"]
 
 
 def test_existing_inventory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
