@@ -35,7 +35,7 @@ from ._deployment.context import Context
 from ._deployment.other_names import OtherNames
 from ._flake.reference import FlakeError
 from ._host.answer import HostError
-from ._host.connection import BEGUN, Host, lets_nobody_in
+from ._host.connection import BEGUN, Host, may_be_off
 from ._host.others import action_on, variables_of
 from ._lists import split, split_lists
 from ._numbers import too_small
@@ -100,7 +100,7 @@ class HostAction(ActionBase):
             result.update(self.attempt(host, lambda: self._act_where_it_is(host, options)))
         except AnsibleConnectionFailure as error:
             # Without a word about it Ansible itself tells it, as it tells it of any task.
-            if lets_nobody_in(error) or not self._allows_absent(options):
+            if not may_be_off(error) or not self._allows_absent(options):
                 raise
             result.update(self._absent(task_for, str(error), may_be_left_out="allow_unreachable" in options))
         plain: dict[str, Any] = _plain(result)

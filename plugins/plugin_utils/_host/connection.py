@@ -165,8 +165,6 @@ class Host:
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no. A worker whose
         ansible-playbook was killed asks for nothing more: it would begin and confirm deployments that nobody follows.
         """
-        if is_orphaned():
-            raise HostError(f"ansible-playbook has ended, so {self.name} is asked for nothing more", Refusal.ORPHANED)
         text = scripts.command(command, inputs).encode(errors="surrogateescape")
         return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 
@@ -312,18 +310,22 @@ class Host:
     def _execute_anywhere(self, command: str, data: bytes, limit: float) -> Answer:
         """At the first of its addresses that answers."""
         failures = []
+        refused = False
         for address in self._candidates:
             self._begin_at(address)
             try:
                 return self._execute_there(command, data, limit)
             except AnsibleConnectionFailure as error:
-                if self.reached:
+                # What did not end in time may be at work there.
+                if self.reached or isinstance(error, TimeUpError):
                     raise
+                refused = refused or lets_nobody_in(error)
                 failures.append(f"{address}: {error}")
             finally:
                 if self.reached and self._found_at:
                     self._found_at.write_text(address, "utf-8")
-        raise AnsibleConnectionFailure(f"{self.name} answers at none of its addresses. {' '.join(failures)}")
+        kind = AnsibleAuthenticationFailure if refused else AnsibleConnectionFailure
+        raise kind(f"{self.name} answers at none of its addresses. {' '.join(failures)}")
 
     def _execute_there(self, command: str, data: bytes, limit: float) -> Answer:
         try:
@@ -335,6 +337,9 @@ class Host:
         return self._execute_once(command, data, limit)
 
     def _execute_once(self, command: str, data: bytes, limit: float) -> Answer:
+        # Each time, since a first try takes a while.
+        if is_orphaned():
+            raise HostError(f"ansible-playbook has ended, so {self.name} is asked for nothing more", Refusal.ORPHANED)
         environment = self._action._compute_environment_string()
         method = become.method(self._connection)
         if why_not := become.cannot_work(method):
@@ -389,6 +394,11 @@ class Host:
 def lets_nobody_in(error: Exception) -> bool:
     """Whether somebody has answered, and refused the login, or is not the host that the key was of."""
     return isinstance(error, AnsibleAuthenticationFailure) or _NEVER.search(str(error)) is not None
+
+
+def may_be_off(error: Exception) -> bool:
+    """Whether nobody has answered at all. A command that did not end in time may well have begun."""
+    return not (lets_nobody_in(error) or isinstance(error, TimeUpError))
 
 
 def no_answer(error: Exception) -> bool:

@@ -492,6 +492,37 @@ def test_no_address_answers(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
 
 
+def test_a_login_that_was_refused_stays_one(tmp_path: Path) -> None:
+    """Whatever the other addresses say: with a wrong password nobody tries for minutes."""
+    action = FakeAction(AnsibleAuthenticationFailure("Invalid/incorrect password"), NO_ROUTE, NO_ROUTE)
+    one = host(action)
+    one.try_addresses(OTHERS, tmp_path / "found")
+    with pytest.raises(AnsibleAuthenticationFailure):
+        one.persist(60, lambda: one.run("units", units="a.service"), "looking")
+    assert len(action.commands) == 3
+
+
+def test_what_did_not_end_in_time_is_not_begun_at_another_address(tmp_path: Path) -> None:
+    action = FakeAction(connection.TimeUpError("no answer within 90 s"), answered(a="1"))
+    one = host(action)
+    one.try_addresses(OTHERS, tmp_path / "found")
+    with pytest.raises(connection.TimeUpError):
+        one.run("units", units="a.service")
+    assert len(action.commands) == 1
+
+
+def test_a_worker_whose_ansible_playbook_has_ended_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither another address is asked, nor the same one a second time."""
+    for first in (NO_ROUTE, AnsibleConnectionFailure(MUX)):
+        action = FakeAction(first, answered(a="1"))
+        monkeypatch.setattr(connection, "is_orphaned", lambda action=action: bool(action.commands))
+        one = host(action)
+        one.try_addresses(OTHERS, tmp_path / "found")
+        with pytest.raises(HostError) as caught:
+            one.run("units", units="a.service")
+        assert (caught.value.reason, len(action.commands)) == (Refusal.ORPHANED, 1)
+
+
 @pytest.mark.parametrize(("transport", "others"), [("local", OTHERS), ("ssh", [])])
 def test_only_over_ssh_and_where_there_are_others(tmp_path: Path, transport: str, others: list[str]) -> None:
     one = host(FakeAction(NO_ROUTE, transport=transport))
