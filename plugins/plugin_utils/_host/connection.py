@@ -92,7 +92,7 @@ class Host:
         self._own_address = ""
         self._shared_args = ""
         self._candidates: list[str] = []
-        """Addresses to try before it is reached, in this order; none where there is only one."""
+        """Addresses to try before it is reached, in this order; none where it is known which it is."""
         self._found_at: Path | None = None
         self._action = action
         self._display = Display()
@@ -242,21 +242,24 @@ class Host:
     @property
     def address(self) -> str:
         """Where the connection goes to."""
-        return str(self._connection.get_option("host")) if self.over_ssh else ""
+        name = "host" if self._transport == "ssh" else "remote_addr"
+        return str(self._connection.get_option(name)) if self.over_ssh else ""
 
     def try_addresses(self, others: Sequence[str], found_at: Path) -> None:
         """Until it is reached, try these as well, in this order, where it does not answer at its own.
 
-        The file says at which one it was found, for the tasks to come. Only over ssh.
+        The file says at which one it was found, for the tasks to come: they ask there alone, or a system that takes it
+        away would be confirmed at another one. Only with ssh itself, which can be told whose host key it has to be.
         """
-        known = found_at.read_text("utf-8") if self.over_ssh and found_at.exists() else ""
-        if not (self.over_ssh and (others or known)):
+        if self._transport != "ssh":
             return
-        self._found_at = found_at
+        known = found_at.read_text("utf-8") if found_at.exists() else ""
         # A task that names none goes on where another one has found it.
-        every = dict.fromkeys((self.address, *(others or [known])))
-        self._candidates = [*([known] if known in every else []), *(one for one in every if one != known)]
-        self._begin_at(self._candidates[0])
+        if known and known in (self.address, *(others or [known])):
+            self._begin_at(known)
+        elif others:
+            self._found_at = found_at
+            self._candidates = list(dict.fromkeys((self.address, *others)))
 
     def _begin_at(self, address: str) -> None:
         if address != self.address:
@@ -265,9 +268,11 @@ class Host:
             self._own_address = address
 
     def addresses(self, others: Sequence[str]) -> list[str]:
-        """These and the host's own, to be tried in turn; none where there are no others, or no ssh."""
+        """These and the host's own, to be tried in turn; none where there are no others, or not ssh itself."""
+        if self._transport != "ssh" or not others:
+            return []
         own = (self._own_address or self.address, *self._candidates)
-        return list(dict.fromkeys(one for one in (*others, *own) if one)) if self.over_ssh and others else []
+        return list(dict.fromkeys(one for one in (*others, *own) if one))
 
     def connect_to(self, address: str) -> None:
         """Connect to another address of the same host from here on; its host key has to be the one it had before."""
@@ -324,6 +329,7 @@ class Host:
             finally:
                 if self.reached and self._found_at:
                     self._found_at.write_text(address, "utf-8")
+                    self._candidates = []
         kind = AnsibleAuthenticationFailure if refused else AnsibleConnectionFailure
         raise kind(f"{self.name} answers at none of its addresses. {' '.join(failures)}")
 
