@@ -24,6 +24,7 @@ class ActionModule(HostAction):
     """The action of `deploy_flake.nixos.system_info`."""
 
     module = "system_info"
+    asks_first = True
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Read everything in one go."""

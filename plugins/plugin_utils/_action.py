@@ -68,6 +68,8 @@ class HostAction(ActionBase):
     """The module whose documentation says what the options are."""
     reaches_host: ClassVar[bool] = True
     """Whether it talks to a host at all; one that does not speaks of the task's host, wherever it is delegated to."""
+    asks_first: ClassVar[bool] = False
+    """Whether plays ask with it before one that may leave hosts out: a host that does not answer is left out there."""
     rules: ClassVar[Mapping[str, Any]] = {}
     """What holds between them, as in Ansible's argument specifications: documentation has no field for that."""
 
@@ -95,14 +97,16 @@ class HostAction(ActionBase):
             options = self._options()
         except AnsibleActionFail as error:
             return {**result, "failed": True, "msg": error.message, "reason": str(Refusal.BAD_OPTION)}
-        host.waited_for = not options.get("allow_unreachable")
+        leaves_out = self._leaves_out(host, options)
+        host.waited_for = not leaves_out
         try:
             result.update(self.attempt(host, lambda: self._act_where_it_is(host, options)))
         except AnsibleConnectionFailure as error:
             # Without a word about it Ansible itself tells it, as it tells it of any task.
-            if not may_be_off(error) or not self._allows_absent(options):
+            if not (leaves_out and may_be_off(error)):
                 raise
             result.update(self._absent(task_for, str(error), may_be_left_out="allow_unreachable" in options))
+        self._remember_who_answered()
         plain: dict[str, Any] = _plain(result)
         if plain.get("failed") and self.task_vars.get(TOLD_IN_THE_END):
             # Whoever tells it knows the host that the task is for, wherever it is delegated to.
@@ -132,9 +136,12 @@ class HostAction(ActionBase):
             raise AnsibleActionFail(wrong)
         return dict(options)
 
-    def _allows_absent(self, options: Mapping[str, Any]) -> bool:
-        """Whether hosts that do not answer are left out. A module without the option asks before one that has it."""
-        said = options.get("allow_unreachable", self.task_vars.get(_ALLOW_UNREACHABLE))
+    def _leaves_out(self, host: Host, options: Mapping[str, Any]) -> bool:
+        """Whether the task's host is left out if it does not answer: not one that has answered in this run, which is
+        lost, nor for another one that the task is delegated to."""
+        if host.name != host.on_behalf_of or self._answered(host.name).exists():
+            return False
+        said = options.get("allow_unreachable", self.task_vars.get(_ALLOW_UNREACHABLE) if self.asks_first else False)
         if isinstance(said, str):
             said = Templar(loader=self._loader, variables=self.task_vars).template(said)
         return bool(boolean(said, strict=False))
@@ -142,13 +149,15 @@ class HostAction(ActionBase):
     def _absent(self, name: str, said: str, may_be_left_out: bool) -> dict[str, Any]:
         """The result for a host that does not answer, and is to be left out.
 
-        Where no host of the play answers nobody was deployed to, and one of them at least is unreachable all the same.
+        Where no host of the play's batch answers nobody was deployed to, and one of them at least is unreachable all
+        the same: the next batch is for what has worked in this one. Those that have failed before are none of them.
         """
         message = f"{name} could not be reached, and was left as it was: {said}"
         absent = self.common_file("absent").with_suffix(".d")
         absent.mkdir(exist_ok=True)
-        (absent / hashlib.sha256(name.encode()).hexdigest()).touch()
-        others_may_be_there = len(list(absent.iterdir())) < len(self.task_vars.get("ansible_play_hosts_all", ()))
+        (absent / _hashed(name)).touch()
+        batch = self.task_vars.get("ansible_play_batch", ())
+        others_may_be_there = any(not (absent / _hashed(one)).exists() for one in batch)
         if may_be_left_out and others_may_be_there:
             return {"changed": False, "absent": True, "msg": message, "warnings": [message]}
         return {"changed": False, "absent": True, "msg": said, "unreachable": True}
@@ -264,14 +273,26 @@ class HostAction(ActionBase):
         """A place for what the processes of all hosts of this task, or of another, have in common; it is gone when
         Ansible ends."""
         key = hashlib.sha256(f"{(task or self._task)._uuid} {name}".encode(errors="surrogateescape")).hexdigest()[:32]
-        # Ansible makes its constants as it starts.
-        return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-{key}")  # type: ignore[attr-defined]
+        return self._of_this_run(key)
 
     def _found_at(self, name: str) -> Path:
         """A place for the address at which a host was found, for all tasks of this run."""
-        key = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]
+        return self._of_this_run(f"found-at-{_hashed(name)}")
+
+    def _answered(self, name: str) -> Path:
+        """What is there once a host has answered in this run."""
+        return self._of_this_run(f"answered-{_hashed(name)}")
+
+    def _remember_who_answered(self) -> None:
+        for name, host in self._reached.items():
+            if host.reached:
+                # The host has done its work, whatever becomes of this.
+                with suppress(OSError):
+                    self._answered(name).touch()
+
+    def _of_this_run(self, name: str) -> Path:
         # Ansible makes its constants as it starts.
-        return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-found-at-{key}")  # type: ignore[attr-defined]
+        return Path(constants.DEFAULT_LOCAL_TMP, f"deploy-flake-{name}")  # type: ignore[attr-defined]
 
     def act(self, host: Host, options: dict[str, Any]) -> dict[str, Any]:
         """Do the work; the result is what the module's documentation says."""
@@ -287,6 +308,11 @@ class HostAction(ActionBase):
         result = dict(getattr(error, "result", {}))
         reason = getattr(error, "reason", "")
         return result | ({"reason": reason} if reason else {})
+
+
+def _hashed(name: str) -> str:
+    """A name as one of a file."""
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def _failure(host: Host, message: str, details: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,10 @@ class FakeHost(Host):
         return self._over_ssh
 
     @property
+    def _transport(self) -> str:
+        return "ssh" if self._over_ssh else "local"
+
+    @property
     def unproven(self) -> str:
         return "" if self._over_ssh else "the connection 'local' does not come from there"
 

@@ -95,6 +95,12 @@ def test_sequence_is_the_same_for_a_fleet_that_commits_everywhere_or_nowhere() -
             assert alone[part] == fleet[part]
 
 
+def test_a_trial_leaves_out_nobody_after_the_build() -> None:
+    """One that is gone after the build is lost."""
+    (reboot,) = (task for task, _defaults in tasks("trial.yml", {}) if PREFIX + "system_reboot" in task)
+    assert reboot[PREFIX + "system_reboot"]["allow_unreachable"] is False
+
+
 def test_playbooks_are_entry_points() -> None:
     """Each has the name of one, and runs it."""
     for name in SPECS:

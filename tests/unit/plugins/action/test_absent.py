@@ -17,6 +17,7 @@ from unit.fake_host import Clock, FakeHost
 from unit.settings import NEW
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
 GONE = AnsibleConnectionFailure("Connection timed out")
 CLOCK = Clock()
@@ -39,7 +40,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runner:
 
 
 def asked(run: Runner, module: str, error: Exception = GONE, name: str = "host1", **more: Any) -> dict[str, Any]:
-    known = {"inventory_hostname": name, "ansible_play_hosts_all": FLEET, **more.pop("known", {})}
+    known = {"inventory_hostname": name, "ansible_play_batch": FLEET, **more.pop("known", {})}
     return run(module, FakeHost(itertools.repeat(error), name=name), {**ARGUMENTS.get(module, {}), **more}, known)
 
 
@@ -105,7 +106,8 @@ def test_where_nobody_answers_one_is_unreachable(run: Runner) -> None:
 
 
 def test_a_host_alone(run: Runner) -> None:
-    known = {"ansible_play_hosts_all": ["host1"]}
+    """Or the only one of its batch, or the only one that is left of it."""
+    known = {"ansible_play_hosts_all": FLEET, "ansible_play_batch": ["host1"]}
     assert asked(run, "flake_build", allow_unreachable=True, known=known)["unreachable"]
 
 
@@ -116,3 +118,45 @@ def test_one_that_is_asked_before_is_unreachable_there(run: Runner, said: object
     assert (result["unreachable"], result["absent"]) == (True, True)
     with pytest.raises(AnsibleConnectionFailure):
         asked(run, "system_info", known={"deploy_flake_allow_unreachable": not said if said is True else "no"})
+
+
+@pytest.mark.parametrize("module", ["system_test", "system_boot", "system_secrets"])
+def test_what_follows_a_build_leaves_nobody_out(run: Runner, module: str) -> None:
+    more: dict[str, Any] = {
+        "system_test": {"toplevel": NEW},
+        "system_boot": {"toplevel": NEW},
+        "system_secrets": {"secrets": [{"name": "a", "content": "b", "path": "/run/a"}]},
+    }.get(module, {})
+    try:
+        result = asked(run, module, known={"deploy_flake_allow_unreachable": True}, **more)
+    except AnsibleConnectionFailure:
+        return
+    assert (result["reason"], "absent" in result) == ("lost", False)
+
+
+def test_a_host_that_has_answered_before_in_this_run_is_lost(run: Runner) -> None:
+    """One task found it there; for the next one it is a host like any other."""
+
+    class Answers(FakeHost):
+        """It is there, and says no."""
+
+        def run(self, command: str, /, **given: Any) -> Any:
+            self.reached = True
+            raise HostError("no", "busy")
+
+    known = {"inventory_hostname": "host1", "ansible_play_batch": FLEET}
+    assert run("flake_build", Answers([]), ARGUMENTS["flake_build"], known)["failed"]
+    with pytest.raises(AnsibleConnectionFailure):
+        asked(run, "flake_build", allow_unreachable=True)
+    with pytest.raises(AnsibleConnectionFailure):
+        asked(run, "system_info", known={"deploy_flake_allow_unreachable": True})
+    assert asked(run, "system_reboot", allow_unreachable=True)["reason"] == "lost"
+    assert asked(run, "flake_build", name="host2", allow_unreachable=True)["absent"]
+
+
+def test_another_host_that_a_task_is_delegated_to_is_missed(run: Runner) -> None:
+    """The task's own host was never asked."""
+    delegate = FakeHost(itertools.repeat(GONE), name="other")
+    delegate.on_behalf_of = "host1"
+    with pytest.raises(AnsibleConnectionFailure):
+        run("flake_build", delegate, {"toplevel": NEW, "allow_unreachable": True}, {"ansible_play_batch": FLEET})
