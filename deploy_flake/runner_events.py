@@ -129,6 +129,8 @@ class RunnerEvents:
         self._unreachable: set[str] = set()
         self.absent: set[str] = set()
         """Those of them that nobody has answered from, and that the run was to leave out."""
+        self._answered: set[str] = set()
+        """Those where a module of ours has done something, or was refused it."""
         self._ends: dict[str, Outcome] = {}
         """What came of hosts of which a module other than those of a deployment says it."""
         self._told: set[str] = set()
@@ -200,10 +202,12 @@ class RunnerEvents:
         for text in res.get("warnings") or ():
             self._tell(Warned(text=str(text).removeprefix(f"{name}: "), host=name))
         # Left out, its task has succeeded. A play that asks for names, or where nobody answers, has it unreachable.
-        left_out = kind == "runner_on_ok" and bool(res.get("absent"))
+        # Other collections may have a value of that name.
+        absent = module in _PHASES and bool(res.get("absent"))
+        left_out = kind == "runner_on_ok" and absent
         if kind == "runner_on_unreachable" or left_out:
             self._unreachable.add(name)
-            if left_out or (res.get("absent") and self._allows_absent):
+            if (left_out or (absent and self._allows_absent)) and name not in self._answered:
                 self.absent.add(name)
             host.outcome, host.error = Outcome.UNREACHABLE, _first(host.error, str(res.get("msg", "")).strip())
             # One that answered before is no host that was never touched.
@@ -216,6 +220,9 @@ class RunnerEvents:
         ignored = data.get("ignore_errors") and self.operation is not Operation.STATUS
         if kind == "runner_on_skipped" or (kind == "runner_on_failed" and ignored):
             return
+        # Who was asked for its name alone is as it was.
+        if module in _PHASES and module is not Module.SYSTEM_INFO:
+            self._answered.add(name)
         if module is Module.FLEET_STATUS:
             self.table, self.remarks = list(res.get("rows", [])), dict(res.get("remarks", {}))
         if module is Module.FLAKE_DEPLOY:

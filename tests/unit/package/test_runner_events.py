@@ -313,6 +313,23 @@ def test_nobody_is_left_out_where_that_is_not_allowed() -> None:
     assert reports.absent == set()
 
 
+def test_a_value_of_that_name_of_another_collection_is_none_of_ours() -> None:
+    other = result("host1", "community.general.some_module", absent=True, changed=False)
+    failed = result("host1", "flake_deploy", "failed", msg="does not build")
+    reports, _told = read(other, failed, STATS)
+    assert (reports.absent, reports.hosts["host1"].outcome) == (set(), Outcome.FAILED)
+    assert reports.hosts["host1"].error == "does not build"
+
+
+@pytest.mark.parametrize(("first", "absent"), [("flake_build", set()), ("system_info", {"host1"})])
+def test_a_host_that_has_answered_before_is_not_left_out(first: str, absent: set[str]) -> None:
+    reports = RunnerEvents(Operation.DEPLOY, {"host1": HostResult("host1")}, lambda _event: None, allows_absent=True)
+    reports.handle(result("host1", first, "ok", changed=True))
+    reports.handle(result("host1", "system_reboot", "unreachable", absent=True, msg="gone"))
+    reports.handle(STATS)
+    assert (reports.absent, reports.hosts["host1"].outcome) == (absent, Outcome.UNREACHABLE)
+
+
 class Fifty:
     """A run with fifty hosts, as far as the table looks at it."""
 
