@@ -44,9 +44,16 @@ _NEVER = re.compile(
     r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|Permission denied \(|"
     r"Too many authentication failures|No supported authentication methods"
 )
+# Words of ssh for a name that nobody knows, which may be a wrong one.
+_NO_SUCH_NAME = re.compile(r"Could not resolve hostname")
+# Words of ssh before any login: a jump host or sshd that has too many of them at once says no more.
+_TURNED_AWAY = re.compile(r"kex_exchange_identification|Connection (closed|reset) by \S+ port")
 _SSH_OPTIONS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
 # Another machine connects to the address.
 _ELSEWHERE = re.compile(r"ProxyJump|ProxyCommand|-J\b", re.IGNORECASE)
+
+_PAUSE = 5
+"""Seconds before a host that is left out if it does not answer is asked a second time."""
 
 T = TypeVar("T")
 
@@ -337,8 +344,11 @@ class Host:
         try:
             return self._execute_once(command, data, limit)
         except AnsibleConnectionFailure as error:
-            if BEGUN in str(error) or not _NOT_ASKED.search(str(error)):
+            turned_away = not (self.waited_for or self.reached) and _TURNED_AWAY.search(str(error))
+            if BEGUN in str(error) or not (turned_away or _NOT_ASKED.search(str(error))):
                 raise
+        if turned_away:
+            time.sleep(_PAUSE)
         self.reset()
         return self._execute_once(command, data, limit)
 
@@ -404,7 +414,8 @@ def lets_nobody_in(error: Exception) -> bool:
 
 def may_be_off(error: Exception) -> bool:
     """Whether nobody has answered at all. A command that did not end in time may well have begun."""
-    return not (lets_nobody_in(error) or isinstance(error, TimeUpError))
+    told = lets_nobody_in(error) or _NO_SUCH_NAME.search(str(error))
+    return not (told or isinstance(error, TimeUpError))
 
 
 def no_answer(error: Exception) -> bool:

@@ -73,6 +73,8 @@ def test_without_that_it_is_told_as_ever(run: Runner, module: str) -> None:
         AnsibleConnectionFailure("host1: Permission denied (publickey)."),
         AnsibleConnectionFailure("REMOTE HOST IDENTIFICATION HAS CHANGED!"),
         AnsibleConnectionFailure("Host key verification failed."),
+        # That may be a wrong name.
+        AnsibleConnectionFailure("ssh: Could not resolve hostname host11: Name or service not known"),
         # A script that may be at work there.
         connection.TimeUpError("no answer within 90 s"),
     ],

@@ -579,6 +579,29 @@ def test_a_host_that_is_not_waited_for() -> None:
     assert (one.reached, one.persist(10, attempt, "looking")) == (True, "is there")
 
 
+@pytest.mark.parametrize(
+    ("error", "waited_for", "times"),
+    [
+        ("kex_exchange_identification: read: Connection reset by peer", False, 2),
+        ("kex_exchange_identification: read: Connection reset by peer", True, 1),
+        (GONE, False, 2),
+        (f"{SAID}{GONE}", False, 1),
+        ("connect to host 192.0.2.1 port 22: No route to host", False, 1),
+    ],
+)
+def test_who_is_turned_away_asks_once_more_before_a_host_is_left_out(
+    clock: Clock, error: str, waited_for: bool, times: int
+) -> None:
+    """A jump host that has too many logins at once says no more than one that is off."""
+    action = FakeAction(*[AnsibleConnectionFailure(error)] * 3)
+    one = host(action)
+    one.waited_for = waited_for
+    began = clock.now
+    with pytest.raises(AnsibleConnectionFailure):
+        one.run("units", units="a.service")
+    assert (len(action.commands), clock.now - began) == (times, 5 * (times - 1))
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1", "localhost", socket.gethostname()])
 def test_ssh_to_this_machine_proves_no_way_in(address: str) -> None:
     action = FakeAction()
