@@ -10,6 +10,7 @@ variable reaches a shell unquoted or a process list at all.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 import shlex
@@ -291,6 +292,10 @@ class Host:
             self._own_address = self.address
             extra = connection.get_option("ssh_extra_args") or ""
             connection.set_option("ssh_extra_args", f"{extra} -o HostKeyAlias={shlex.quote(alias)}".strip())
+        # ssh checks no host key over a shared connection, so this one is no other host's that has the address.
+        parts = (self._host_key_alias, address, connection.get_option("port"), self.login_user)
+        shared = hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:10]
+        connection.set_option("control_path", f"%(directory)s/{shared}")
         connection.set_option("host", address)
 
     def give_up_soon(self) -> None:

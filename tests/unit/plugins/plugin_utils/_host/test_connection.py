@@ -521,6 +521,18 @@ def test_no_address_answers(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
 
 
+def test_no_other_host_has_its_shared_connection() -> None:
+    """Over one that is there ssh looks at no host key."""
+    paths = set()
+    for own, address in (("192.0.2.1", "192.0.2.7"), ("192.0.2.1", "192.0.2.8"), ("192.0.2.2", "192.0.2.7")):
+        action = FakeAction()
+        action._connection.options["host"] = own
+        host(action).connect_to(address)
+        paths.add(action._connection.options["control_path"])
+    assert len(paths) == 3
+    assert all(path.startswith("%(directory)s/") for path in paths)
+
+
 def test_a_login_that_was_refused_stays_one(tmp_path: Path) -> None:
     """Whatever the other addresses say: with a wrong password nobody tries for minutes."""
     action = FakeAction(AnsibleAuthenticationFailure("Invalid/incorrect password"), NO_ROUTE, NO_ROUTE)
