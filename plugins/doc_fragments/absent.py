@@ -16,9 +16,11 @@ options:
     description:
       - Whether a host that does not answer is left out, with a warning, where it would be unreachable otherwise. The
         task succeeds there and returns C(absent); nothing was done.
-      - That is for the first contact. A host that is lost later on has failed, whatever this says. So is one that
-        refuses the login, or whose host key has changed, unreachable.
-      - Where no host of the play answers, one at least is unreachable all the same.
+      - That is for the first contact in a run of Ansible, with the host that the task is for. A host that is lost later
+        on has failed, or is unreachable, whatever this says. Unreachable is also one that refuses the login, whose host
+        key has changed, whose name nobody knows, or where a command did not end in time.
+      - Where no host of the play answers, or with C(serial) none of a batch, one at least is unreachable all the same.
+        Where every batch is one host, that is for the whole play.
     type: bool
     default: false
 """

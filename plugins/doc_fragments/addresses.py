@@ -15,7 +15,7 @@ options:
   confirm_hosts:
     description:
       - Other addresses at which the host may answer after the test, for a system that changes it; tried in turn with
-        the one that Ansible knows. Only over ssh.
+        the one that Ansible knows. Only with the connection plugin C(ssh).
       - The host key must be the one that the host had at its old address.
     type: list
     elements: str

@@ -21,7 +21,8 @@ options:
   addresses:
     description:
       - Other addresses of the host, which are tried in this order where it does not answer at the one that Ansible
-        knows, before anything was begun there. What answers is its address until Ansible ends. Only over ssh.
+        knows, before anything was begun there. What answers is its address until Ansible ends. Only with the
+        connection plugin C(ssh).
       - The host key must be the one that is known for the address that Ansible knows.
       - A host that is lost later on is waited for at the address at which it was found, so a system that takes that
         away is rolled back.

@@ -151,12 +151,15 @@ class HostAction(ActionBase):
 
         Where no host of the play's batch answers nobody was deployed to, and one of them at least is unreachable all
         the same: the next batch is for what has worked in this one. Those that have failed before are none of them.
+        Where every host is a batch of its own, that is for the whole play.
         """
         message = f"{name} could not be reached, and was left as it was: {said}"
         absent = self.common_file("absent").with_suffix(".d")
         absent.mkdir(exist_ok=True)
         (absent / _hashed(name)).touch()
-        batch = self.task_vars.get("ansible_play_batch", ())
+        serial = getattr(self._play, "serial", None) or ()
+        one_by_one = bool(serial) and {str(each) for each in serial} == {"1"}
+        batch = self.task_vars.get("ansible_play_hosts_all" if one_by_one else "ansible_play_batch", ())
         others_may_be_there = any(not (absent / _hashed(one)).exists() for one in batch)
         if may_be_left_out and others_may_be_there:
             return {"changed": False, "absent": True, "msg": message, "warnings": [message]}
@@ -176,9 +179,13 @@ class HostAction(ActionBase):
         others = OtherNames(Path(constants.DEFAULT_LOCAL_TMP))  # type: ignore[attr-defined]
         return Context(self.check_mode, self.diff_mode, batches, self._strategy_without_step(), others)
 
+    @property
+    def _play(self) -> Any:
+        return getattr(self._task, "get_play", lambda: None)()
+
     def _strategy_without_step(self) -> str:
         """ "" for linear, and for what is derived from it, such as debug and mitogen_linear."""
-        play = getattr(self._task, "get_play", lambda: None)()
+        play = self._play
         if play is None:
             return ""
         found = strategy_loader.get(play.strategy, class_only=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from unit.actions import Runner
 from unit.fake_host import Clock, FakeHost
 from unit.settings import NEW
 
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._action import HostAction
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
@@ -111,6 +113,25 @@ def test_a_host_alone(run: Runner) -> None:
     """Or the only one of its batch, or the only one that is left of it."""
     known = {"ansible_play_hosts_all": FLEET, "ansible_play_batch": ["host1"]}
     assert asked(run, "flake_build", allow_unreachable=True, known=known)["unreachable"]
+
+
+@pytest.mark.parametrize(("serial", "unreachable"), [([1], [0, 0, 1]), ([1, "100%"], [1, 1, 1]), ([], [1, 1, 1])])
+def test_where_each_host_is_a_batch_the_others_come_after_it(
+    run: Runner, monkeypatch: pytest.MonkeyPatch, serial: list[object], unreachable: list[int]
+) -> None:
+    """A first batch of one is to show something to the others."""
+    monkeypatch.setattr(HostAction, "_play", SimpleNamespace(serial=serial, strategy="linear"))
+    results = [
+        asked(
+            run,
+            "system_reboot",
+            name=name,
+            allow_unreachable=True,
+            known={"ansible_play_hosts_all": FLEET, "ansible_play_batch": [name]},
+        )
+        for name in FLEET
+    ]
+    assert [int(result.get("unreachable", False)) for result in results] == unreachable
 
 
 @pytest.mark.parametrize("said", [True, "true"])
