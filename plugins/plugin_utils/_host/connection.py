@@ -80,6 +80,8 @@ class Host:
         self.name = name
         self.on_behalf_of = on_behalf_of or name
         """The inventory's name that the task is for; another one where the task is delegated."""
+        self.kind = scripts.SYSTEM
+        """What of it is deployed to."""
         self._at_once = at_once
         self.reached = False
         self.undecided: Mapping[str, Any] = {}
@@ -157,7 +159,7 @@ class Host:
 
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no.
         """
-        text = scripts.command(command, inputs).encode(errors="surrogateescape")
+        text = scripts.command(command, inputs, self.kind).encode(errors="surrogateescape")
         return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 
     def persist(

@@ -62,7 +62,7 @@ DEFECTS = [
     (f"{SH}/lib/undo.sh", "trap 'end_child;", "trap 'end_chld;", "lib/undo calls end_chld, and no"),
     (f"{SH}/lib/ssh.sh", "each_setting login_key", "each_setting login_kye", "lib/ssh calls login_kye, and no"),
     (f"{SH}/lib/base.sh", "30 systemctl", "30 systemclt", "timeout is to run systemclt, which is no known tool"),
-    (f"{SH}/lib/commit.sh", " nix-env -p", " nixenv -p", "logged is to run nixenv, which is no known tool"),
+    (f"{SH}/lib/commit.sh", " nix-env -p", " nixenv -p", "for_profile is to run nixenv, which is no known tool"),
     (f"{SH}/lib/ways_back.sh", "way_by_hand() {", "way_byhand() {", "lib/ways_back calls way_by_hand, and no"),
     (
         f"{SH}/lib/ways_back.sh",

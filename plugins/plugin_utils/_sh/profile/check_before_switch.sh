@@ -1,0 +1,13 @@
+# What is checked before anything is activated.
+# inputs: check_limit pre_activate_script
+# facts: new_live
+# needs: base ended kind log profile_owner reports_to_directory
+# shellcheck shell=sh
+
+check_before_switch() {
+    if [ -n "$pre_activate_script" ] && [ -x "$new_live/$pre_activate_script" ]; then
+        for_profile "$check_limit" "$new_live/$pre_activate_script" ||
+            stop_unchanged pre-activate-script "$pre_activate_script of the new generation exited $status: activation would not be safe"
+    fi
+    check_generation "$check_limit" "$new_live" || stop_unchanged pre-switch-checks "the new generation's own checks failed: $(last_words)($(ended "$status" "$check_limit"))"
+}
