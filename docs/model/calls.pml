@@ -1,6 +1,6 @@
 /* What supervisor and undo have in common: whose it is, their calls, and how they end. */
 
-/* may_have_made(), live_is_theirs(), boot_is_theirs(), lib/whose.sh: what our activation may lead to is NEW or a part of it; theirs is what
+/* may_have_made(), live_is_theirs(), lib/whose.sh, and boot_is_theirs(), lib/calls.sh: what our activation may lead to is NEW or a part of it; theirs is what
    happened outside of our calls. The first protocol told it by path. OLD is nobody's loss. */
 #define MAY_HAVE_MADE(s) (s == NEW || (s == INNER && PARTS_ARE_OURS))
 #define LIVE_LOOKS_THEIRS (OURS_BY_ACTS \

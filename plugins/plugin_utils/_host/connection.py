@@ -76,12 +76,13 @@ class Action(Protocol):
 class Host:
     """The host of one task."""
 
+    kind = scripts.SYSTEM
+    """What of it is deployed to."""
+
     def __init__(self, action: Action, name: str, at_once: int = 1, on_behalf_of: str = "") -> None:
         self.name = name
         self.on_behalf_of = on_behalf_of or name
         """The inventory's name that the task is for; another one where the task is delegated."""
-        self.kind = scripts.SYSTEM
-        """What of it is deployed to."""
         self._at_once = at_once
         self.reached = False
         self.undecided: Mapping[str, Any] = {}

@@ -1,6 +1,6 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
 # inputs: rollback_limit mode only_secrets
-# needs: base commit complain deployed_secrets directory invocations journal live manager open_marks own_unit process profile record
+# needs: base commit complain deployed_secrets directory ends_in_a_boot invocations journal live manager open_marks own_unit process profile record
 # needs: reports_to_directory states switch units verify ways ways_back whose
 # shellcheck shell=sh
 

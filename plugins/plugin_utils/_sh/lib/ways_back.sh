@@ -1,6 +1,6 @@
 # The ways back to the system that ran, one after the other, each under its limit and verified.
 # inputs: last_resort_reboot rollback_limit commit_limit over_ssh
-# needs: base commit directory invocations log manager on_disk open_marks previous_live process reports_to_directory switch unit_changes
+# needs: base commit directory ends_in_a_boot invocations log manager on_disk open_marks previous_live process reports_to_directory switch unit_changes
 # needs: verify ways
 # shellcheck shell=sh
 

@@ -24,7 +24,8 @@ activate_generation() {
         status=127
         return
     }
-    for_profile "$1" env -C "$2" PROFILE="$2" DRY_ACTIVATE=0 BOOT=0 "$2/$program_name"
+    # shellcheck disable=SC2016 # for the shell that it is given to
+    for_profile "$1" env PROFILE="$2" DRY_ACTIVATE=0 BOOT=0 /bin/sh -c 'cd "$PROFILE" && exec "$0"' "$2/$program_name"
 }
 
 can_be_taken_away() { [ -x "$1/bin/deactivate" ]; }

@@ -1,7 +1,7 @@
 # The way back to the generation that ran: it is activated again. Before the first one there was nothing, and what was activated is taken away.
 # inputs: rollback_limit
 # facts: previous_live
-# needs: base kind live log manager process reports_to_directory switch verify ways
+# needs: base complain ends_in_a_boot kind live log manager process switch verify ways
 # shellcheck shell=sh
 
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
@@ -9,6 +9,11 @@ go_back() {
     local tries
     begin_ways
     if live_is_ours; then forget_failures; fi
+    way=none
+    [ -n "$previous_live" ] || can_be_taken_away "$new_live" || {
+        complain not-live "there was no generation before this one, and nothing takes it away: what it has activated stays"
+        return
+    }
     tries=0
     until bring_back; do
         tries=$((tries + 1))
@@ -31,17 +36,16 @@ bring_back() {
     printf '%s\n' "$way" >"$dir/rung"
     units_are_read=yes
     printf '' >"$dir/not-reloaded"
-    take_back || complain not-live "the previous generation could not be activated: $(last_words)"
-    if [ "$switch_status" = 0 ] && verify_previous; then
+    if take_back && verify_previous; then
         verified=yes
         printf '' >"$dir/call"
         return 0
     fi
-    if machine_stopping; then
-        way=shutdown
-        ends_in_a_boot || way=soft-reboot
+    if machine_stopping && ! ends_in_a_boot; then
+        way=soft-reboot
         return 0
     fi
+    [ "$switch_status" = 0 ] || complain not-live "the previous generation could not be activated: $(last_words)"
     return 1
 }
 
@@ -52,12 +56,8 @@ take_back() {
     else
         switch_status=1
         log_mark "deactivation of $new_live"
-        deactivate_generation "$rollback_limit" "$new_live" || {
-            note "there was no generation before this one, and nothing takes it away: what it has activated stays"
-            return 1
-        }
-        switch_status=$status
-        [ "$switch_status" = 0 ] || return 1
+        deactivate_generation "$rollback_limit" "$new_live" || return 1
+        switch_status=0
     fi
     forget_live
 }
