@@ -25,7 +25,7 @@ inline put_state(s) {
     fi
 }
 
-/* begin_call(), end_call(), lib/whose.sh */
+/* begin_call(), lib/calls.sh; end_call(), lib/whose.sh */
 inline begin_call(c) {
     if
     :: CAN_WRITE -> call = c
@@ -122,7 +122,8 @@ inline finish_commit() {
     fi
 }
 
-/* boot_back(), put_profile_back(), boot_untouched(), lib/commit.sh: the profile, then the loader; or it is as it was, where it cannot be written. */
+/* boot_back(), boot_untouched(), lib/commit.sh; put_profile_back(), lib/profile_back.sh: the profile, then the loader; or it is as it was, where it
+   cannot be written. */
 inline boot_back() {
     atomic {
         ok = true;

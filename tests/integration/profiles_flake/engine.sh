@@ -10,7 +10,7 @@ old=$(cat "$state/generation" 2>/dev/null)
 new=${2-}
 [ -n "$new" ] || log INFO "Deactivating system-manager"
 [ "$FAULT" != exit ] || { log ERROR "cannot go on" && exit 1; }
-for unit in $(units_of "$old"); do
+[ "$1" = prepopulate ] || for unit in $(units_of "$old"); do
     [ -n "$new" ] && [ -e "$new/units/$unit" ] || { systemctl stop "$unit" && rm -f "/etc/systemd/system/$unit"; }
 done
 if [ -z "$new" ]; then
@@ -21,6 +21,7 @@ fi
 log INFO "Activating etc files..."
 ln -sfn "$new/etc/lab/version" /etc/lab/version
 for unit in $(units_of "$new"); do ln -sfn "$new/units/$unit" "/etc/systemd/system/$unit"; done
+[ "$1" != prepopulate ] || { echo "$new" >"$state/generation" && exit 0; }
 [ "$FAULT" != hangs ] || sleep 1000
 [ "$FAULT" != error ] || log ERROR "Error activating file /etc/lab/other: Unmanaged path already exists in filesystem"
 systemctl daemon-reload

@@ -19,5 +19,6 @@ assertions=true
 [ "$fault" != assertion ] || assertions="echo Pre-activation assertion osVersion failed.; exit 1"
 printf '#!/bin/sh\n%s\n' "$assertions" >"$out/bin/preActivationAssertions"
 printf '#!/bin/sh\nFAULT=%s exec /bin/sh %s activate %s\n' "$fault" "$engine" "$out" >"$out/bin/activate"
+printf '#!/bin/sh\nexec /bin/sh %s prepopulate %s\n' "$engine" "$out" >"$out/bin/prepopulate"
 printf '#!/bin/sh\nexec /bin/sh %s deactivate\n' "$engine" >"$out/bin/deactivate"
 chmod +x "$out"/bin/*

@@ -28,6 +28,8 @@ activate_generation() {
     for_profile "$1" env PROFILE="$2" DRY_ACTIVATE=0 BOOT=0 /bin/sh -c 'cd "$PROFILE" && exec "$0"' "$2/$program_name"
 }
 
+know_all_of() { :; }
+
 can_be_taken_away() { [ -x "$1/bin/deactivate" ]; }
 
 deactivate_generation() {

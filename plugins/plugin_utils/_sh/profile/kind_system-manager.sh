@@ -14,6 +14,10 @@ check_generation() { for_profile "$1" "$2/bin/preActivationAssertions"; }
 
 activate_generation() { for_profile "$1" "$2/bin/activate"; }
 
+# know_all_of LIMIT GENERATION: its engine notes what it has put in place only at the end. This notes all, and starts nothing; so the activation
+# of another generation takes it away, and restarts what is another unit.
+know_all_of() { [ ! -x "$2/bin/prepopulate" ] || for_profile "$1" "$2/bin/prepopulate"; }
+
 can_be_taken_away() { [ -x "$1/bin/deactivate" ]; }
 
 deactivate_generation() {

@@ -20,7 +20,7 @@ outlast_soft_reboot() {
             "[Unit]" "Description=takes back deployment $id, which a reboot has interrupted" "ConditionPathExists=$var_dir/open.json" \
             "After=basic.target dbus.socket nix-daemon.socket" "StartLimitIntervalSec=0" \
             "[Service]" "Type=exec" "Environment=PATH=$tools" "Restart=on-failure" "RestartSec=3s" \
-            "ExecStart=$interpreter -c 'exec systemd-run --quiet --collect --wait --no-ask-password --service-type=exec --unit=$unit $lasting \
+            "ExecStart=$interpreter -c 'exec systemd-run --quiet --collect --wait --no-ask-password --service-type=exec --unit=$unit --description=deployment-$id $lasting \
 $interpreter $kept_program/$id/program guard-again $kept_program/$id'" >"$boot_unit" && chmod 0644 "$boot_unit" &&
         ln -sf "../${boot_unit##*/}" "$wanted/${boot_unit##*/}" && sync -f "$kept_program" && sync -f "$wanted"
 }

@@ -65,7 +65,7 @@ def test_a_kind_has_every_function_of_the_others(kind: str) -> None:
     """The scripts of any kind call the same ones."""
     text = (FOLDER / f"profile/kind_{kind}.sh").read_text("utf-8")
     names = ("is_lacking", "check_generation", "activate_generation", "can_be_taken_away", "deactivate_generation")
-    for name in (*names, "after_move", "said_errors", "unit_of"):
+    for name in (*names, "know_all_of", "after_move", "said_errors", "unit_of"):
         assert f"\n{name}() {{" in text, f"{kind} lacks {name}"
 
 
