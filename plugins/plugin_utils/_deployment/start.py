@@ -185,7 +185,7 @@ class _Start:
         if since_boot and not (context.check_mode or context.diff_mode or is_rollback or self._secrets_may_differ):
             answer = self._look_and_launch(since_boot)
             return Started(None if answer.get("unchanged") else deployment, answer, answer)
-        before = self.look(begins=True)
+        before = self.look_at_profile() if host.kind.name else self.look(begins=True)
         unchanged = bool(before.get("unchanged"))
         if is_rollback:
             self._keep_target(before)
@@ -291,7 +291,7 @@ class _Start:
         )
 
     def look_at_profile(self) -> Answer:
-        """The same of a profile, in check mode and without."""
+        """The same of a profile, in check mode too; and nothing more."""
         inputs = self._first_look_inputs(just_built=False)
         return self._host.persist(
             self._settings.reconnect_timeout,

@@ -10,6 +10,9 @@ main() {
     preflight
     look_at_host
     refuse_if_busy
+    # For command/start.
+    read_line /proc/sys/kernel/random/boot_id
+    answer boot_id "$line"
 }
 
 main </dev/null
