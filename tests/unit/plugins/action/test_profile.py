@@ -47,7 +47,7 @@ def ended(outcome: str, **more: str) -> dict[str, Any]:
     ],
     ids=["system-manager", "home-manager", "profile"],
 )
-def test_deploy(flake: str, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], attribute: str, user: str) -> None:
+def test_deploy(flake: str, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], attribute: str, user: str) -> None:
     looked = {"valid": "yes", "new_live": SYSTEM, "previous_live": OLD, "previous_boot": OLD, "boot_id": "b"}
     answers = [done(lacks=LACKS), looked, {"state": "window"}, {"confirmed": "yes", **ended("committed")}]
     host = FakeHost(answers)
@@ -86,7 +86,12 @@ def test_check_mode(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_meant_touches_no_host(flake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for given in ({"kind": "home-manager"}, {"kind": "profile"}, {"kind": "profile", "profile": "/p"}):
+    wrong: tuple[dict[str, Any], ...] = (
+        {"kind": "home-manager"},
+        {"kind": "profile"},
+        {"kind": "profile", "profile": "/p"},
+    )
+    for given in wrong:
         host = FakeHost()
         result = act(monkeypatch, host, "profile_deploy", flake=flake, **given)
         assert (result["failed"], result["reason"], host.commands) == (True, "bad-option", [])
