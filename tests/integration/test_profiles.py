@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ PROFILE = "/nix/var/nix/profiles/system-manager-profiles/system-manager"
 HOME_PROFILE = "/home/deploy/.local/state/nix/profiles/home-manager"
 SITE = "/nix/var/nix/profiles/site"
 MODULE = "deploy_flake.nixos.profile_deploy"
+# A system-manager-engine that somebody has built: these tests are run with it, too, where it is named.
+ENGINE = os.environ.get("DEPLOY_FLAKE_SYSTEM_MANAGER_ENGINE", "")
 _MADE: list[str] = []
 
 
@@ -51,6 +54,8 @@ def flake(tmp_path: Path) -> Path:
     """A copy of the flake, for a test to change."""
     copy = tmp_path / "flake"
     shutil.copytree(SOURCE, copy)
+    if ENGINE:
+        shutil.copy(ENGINE, copy / "engine.bin")
     return copy
 
 
@@ -79,7 +84,6 @@ def committed(played: Played, host: Host) -> dict[str, Any]:
 
 def runs(host: Host, name: str) -> None:
     """What this version brought is there, whole, and nothing of another one."""
-    assert host.read("/etc/lab/version") == "" or True
     said = host.run(
         "cat /etc/lab/version; systemctl show -p Environment --value lab-web.service; ls /etc/systemd/system"
     ).stdout

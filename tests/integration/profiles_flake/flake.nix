@@ -24,7 +24,8 @@
             "-euc"
             "PATH=/usr/bin:/bin\n${builtins.readFile builder}\nexit 0"
           ];
-          engine = "${./engine.sh}";
+          # Where system-manager's own is there, it is that.
+          engine = if builtins.pathExists ./engine.bin then "${./engine.bin}" else "${./engine.sh}";
           home = "${./home.sh}";
           preferLocalBuild = true;
         };
