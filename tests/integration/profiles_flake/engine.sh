@@ -2,7 +2,8 @@
 # restarts what is another unit now, and exits 0 where that did not work, which it logs.
 # shellcheck shell=sh
 state=/var/lib/system-manager/state
-mkdir -p "$state" /etc/lab
+units=/etc/systemd/system
+mkdir -p "$state" /etc/lab "$units/multi-user.target.wants"
 log() { echo "[$(date -u +%Y-%m-%dT%H:%M:%SZ) $1 system_manager_engine::activate] $2"; }
 units_of() { [ ! -e "$1/services/services.json" ] || tr ',' '\n' <"$1/services/services.json" | sed -n 's/^{\{0,1\}"\([^"]*\.service\)":.*/\1/p'; }
 
@@ -11,7 +12,7 @@ new=${2-}
 [ -n "$new" ] || log INFO "Deactivating system-manager"
 [ "$FAULT" != exit ] || { log ERROR "cannot go on" && exit 1; }
 [ "$1" = prepopulate ] || for unit in $(units_of "$old"); do
-    [ -n "$new" ] && [ -e "$new/units/$unit" ] || { systemctl stop "$unit" && rm -f "/etc/systemd/system/$unit"; }
+    [ -n "$new" ] && [ -e "$new/units/$unit" ] || { systemctl stop "$unit" && rm -f "$units/$unit" "$units/multi-user.target.wants/$unit"; }
 done
 if [ -z "$new" ]; then
     rm -rf /etc/lab "$state/generation"
@@ -20,7 +21,7 @@ if [ -z "$new" ]; then
 fi
 log INFO "Activating etc files..."
 ln -sfn "$new/etc/lab/version" /etc/lab/version
-for unit in $(units_of "$new"); do ln -sfn "$new/units/$unit" "/etc/systemd/system/$unit"; done
+for unit in $(units_of "$new"); do ln -sfn "$new/units/$unit" "$units/$unit" && ln -sfn "../$unit" "$units/multi-user.target.wants/$unit"; done
 [ "$1" != prepopulate ] || { echo "$new" >"$state/generation" && exit 0; }
 [ "$FAULT" != hangs ] || sleep 1000
 [ "$FAULT" != error ] || log ERROR "Error activating file /etc/lab/other: Unmanaged path already exists in filesystem"

@@ -25,6 +25,8 @@ for name in system-manager sysinit-reactivation; do
     printf '[Unit]\nDescription=%s\n' "$name" >"$out/units/$name.target"
     ln -s "$out/units/$name.target" "$out/static/systemd/system/$name.target"
 done
+mkdir "$out/static/systemd/system/default.target.wants"
+ln -s "$out/units/system-manager.target" "$out/static/systemd/system/default.target.wants/system-manager.target"
 # Nobody but the host has put that there.
 [ "$fault" != error ] || ln -s "$out/etc/lab/version" "$out/static/hostname"
 printf '{"entries":{},"staticEnv":"%s"}' "$out/static" >"$out/etcFiles/etcFiles.json"

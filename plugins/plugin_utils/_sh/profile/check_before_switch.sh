@@ -9,5 +9,7 @@ check_before_switch() {
         for_profile "$check_limit" "$new_live/$pre_activate_script" ||
             stop_unchanged pre-activate-script "$pre_activate_script of the new generation exited $status: activation would not be safe"
     fi
+    # For its first generation.
+    for_profile "$check_limit" mkdir -p "${profile%/*}" || stop_unchanged profile "the directory of $profile cannot be made: $(last_words)"
     check_generation "$check_limit" "$new_live" || stop_unchanged pre-switch-checks "the new generation's own checks failed: $(last_words)($(ended "$status" "$check_limit"))"
 }

@@ -10,7 +10,7 @@ switch_live() {
     switch_to "$activate_limit" "$new_live" test nobody_else_has_switched
     test_status=$switch_status
     case $test_status in
-    0) ;;
+    0) printf '' >"$dir/activated" ;;
     "$taken")
         printf '' >"$dir/call"
         give_up superseded "somebody else has moved the profile meanwhile"

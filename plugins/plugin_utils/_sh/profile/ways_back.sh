@@ -52,7 +52,7 @@ bring_back() {
 # take_back: makes live what the profile names, or nothing where it names nothing.
 take_back() {
     # One that did not end may have written what its program knows nothing of, and would leave.
-    [ -s "$dir/made" ] || know_all_of "$rollback_limit" "$new_live"
+    [ -e "$dir/activated" ] || know_all_of "$rollback_limit" "$new_live"
     if [ -n "$previous_live" ]; then
         switch_to "$rollback_limit" "$previous_live" test live_is_ours || return 1
     else
