@@ -200,21 +200,30 @@ def test_supervisor_is_killed(lab: Lab, first: Host, flake: Path, kill: Any) -> 
     runs(first, "first")
 
 
-@pytest.mark.parametrize("at", ["activating", "settling"])
+@pytest.mark.parametrize("at", ["activating", "settling", "window", "rebooted"])
 def test_power_cut(lab: Lab, first: Host, flake: Path, at: str) -> None:
     """What was activated is still there after the boot, so the host takes it back by itself, whoever can come in."""
     version(flake, f"cut-{at}", "hangs" if at == "activating" else "")
     before = named(first)
-    with Deploying(lab, first, plays(task(flake, limits=SHORT | {"settle": 20, "activate": 60}))) as running:
-        running.wait_for(at)
+    with Deploying(lab, first, plays(task(flake, limits=SHORT | {"settle": 4, "activate": 60}))) as running:
+        wait_for(lambda: state(first) == ("settling" if at in ("window", "rebooted") else at))
         if at == "activating":
             wait_for(lambda: f"cut-{at}" in first.run("cat /etc/lab/version").stdout)
         running.kill()
-        first.power_off()
+        if at == "window":
+            wait_for(lambda: state(first) == at)
+        if at == "rebooted":
+            # A shutdown that is told is no end either.
+            leader = first.leader
+            first.run("systemctl reboot")
+            wait_for(lambda: first.leader not in (leader, None), 60)
+        else:
+            first.power_off()
     assert first.root.joinpath("etc/lab/version").is_symlink()
-    first.power_on(wait=False)
+    if at != "rebooted":
+        first.power_on(wait=False)
     wait_for(lambda: first.alive and first.run("test -e /run/systemd/system").returncode == 0, 60)
-    wait_for(lambda: first.run("ls /var/lib/deploy-flake-*/open.json 2>/dev/null").stdout == "", 60)
+    wait_for(lambda: first.run("ls /var/lib/deploy-flake-*/open.json 2>/dev/null").stdout == "", 30)
     at_rest(first)
     assert record(first)["outcome"] == "interrupted"
     assert named(first) == before

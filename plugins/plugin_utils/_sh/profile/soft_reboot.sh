@@ -2,6 +2,7 @@
 # long as the deployment is open undoes at the boot what nobody has confirmed. Of the places where systemd looks for units this one is neither a
 # generation's nor gone after a reboot.
 # facts: interpreter tools
+# sets: open_id
 # needs: base directory durable lasting_unit process repair undo
 # shellcheck shell=sh
 
@@ -40,8 +41,8 @@ guard_again() {
         tries=$((tries + 1))
         [ ! -e "$run_dir/$id/settings" ] || pause 1
     done
-    [ "$(open_field id)" != "$id" ] || {
-        mkdir -p "$run_dir"
+    open_id=$(open_field id)
+    [ "$open_id" != "$id" ] || {
         repair_after_power_loss || exit 1
     }
     forget_soft_reboot
