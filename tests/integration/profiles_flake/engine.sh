@@ -24,7 +24,7 @@ ln -sfn "$new/etc/lab/version" /etc/lab/version
 for unit in $(units_of "$new"); do ln -sfn "$new/units/$unit" "$units/$unit" && ln -sfn "../$unit" "$units/multi-user.target.wants/$unit"; done
 [ "$1" != prepopulate ] || { echo "$new" >"$state/generation" && exit 0; }
 [ "$FAULT" != hangs ] || sleep 1000
-[ "$FAULT" != error ] || log ERROR "Error activating file /etc/lab/other: Unmanaged path already exists in filesystem"
+[ "$FAULT" != error ] || log ERROR "Error during activation: expected value at line 1 column 1"
 systemctl daemon-reload
 log INFO "Activating systemd services..."
 for unit in $(units_of "$new"); do

@@ -27,8 +27,8 @@ for name in system-manager sysinit-reactivation; do
 done
 mkdir "$out/static/systemd/system/default.target.wants"
 ln -s "$out/units/system-manager.target" "$out/static/systemd/system/default.target.wants/system-manager.target"
-# Nobody but the host has put that there.
-[ "$fault" != error ] || ln -s "$out/etc/lab/version" "$out/static/hostname"
+# What its own engine cannot read it only logs.
+[ "$fault" != error ] || echo "no JSON" >"$out/services/services.json"
 printf '{"entries":{},"staticEnv":"%s"}' "$out/static" >"$out/etcFiles/etcFiles.json"
 assertions=true
 [ "$fault" != assertion ] || assertions="echo Pre-activation assertion osVersion failed.; exit 1"
