@@ -1,4 +1,5 @@
 # system-manager (numtide): files of /etc, and units, on a host that is no NixOS. Its engine writes them for good, also before the profile moves.
+# facts: previous_live
 # needs: base profile_owner
 # shellcheck shell=sh
 
@@ -14,9 +15,33 @@ check_generation() { for_profile "$1" "$2/bin/preActivationAssertions"; }
 
 activate_generation() { for_profile "$1" "$2/bin/activate"; }
 
-# know_all_of LIMIT GENERATION: its engine notes what it has put in place only at the end. This notes all, and starts nothing; so the activation
-# of another generation takes it away, and restarts what is another unit.
-know_all_of() { [ ! -x "$2/bin/prepopulate" ] || for_profile "$1" "$2/bin/prepopulate"; }
+# know_all_of LIMIT GENERATION: its engine notes what it has put in place only at the end, and takes what is there already for somebody else's. So
+# the links of one that did not end go, and are made again by what notes all and starts nothing; then the activation of another generation takes
+# them away, and restarts what is another unit.
+know_all_of() {
+    [ -x "$2/bin/prepopulate" ] || return 0
+    drop_links "$2"
+    for_profile "$1" "$2/bin/prepopulate"
+}
+
+# drop_links GENERATION: those in /etc that lead to its own files, and that the previous one has not.
+drop_links() {
+    local at file its name was
+    its=$(static_files "$1")
+    was=$(static_files "$previous_live")
+    [ -d "$its" ] || return 0
+    find -L "$its" ! -type d | while IFS= read -r file; do
+        name=${file#"$its/"}
+        at=$(readlink -f "$file")
+        [ "$(readlink "$etc/$name")" = "$at" ] || continue
+        [ -n "$was" ] && [ "$(readlink -f "$was/$name")" = "$at" ] || rm -f "$etc/$name"
+    done
+}
+
+etc=/etc
+
+# static_files GENERATION: the directory of all that it links in /etc.
+static_files() { sed -n 's/.*"staticEnv":"\([^"]*\)".*/\1/p' "$1/etcFiles/etcFiles.json" 2>/dev/null; }
 
 can_be_taken_away() { [ -x "$1/bin/deactivate" ]; }
 

@@ -17,5 +17,9 @@ for_profile() {
         [ ! -d "/run/user/$user" ] || { shift 2 && set -- env -i "XDG_RUNTIME_DIR=/run/user/$user" "$@"; }
         set -- setpriv --reuid "$user" --regid "$group" --init-groups --inh-caps=-all "$@"
     }
+    # What it makes is for all to read, as far as it says nothing else.
+    umask 022
     logged "$seconds" "$@"
+    umask 077
+    return "$status"
 }

@@ -186,7 +186,7 @@ def test_what_is_no_generation(shell: list[str], tmp_path: Path, kind: str, file
 def test_an_activation_gets_what_deploy_rs_gives_and_no_more(shell: list[str], tmp_path: Path) -> None:
     place = Place(shell, tmp_path, "profile")
     program_file = tmp_path / "new/deploy-rs-activate"
-    program_file.write_text("#!/bin/sh\nenv | sort\npwd\n")
+    program_file.write_text("#!/bin/sh\nenv | sort\necho umask=$(umask)\npwd\n")
     program_file.chmod(0o755)
     place.does('export SECRET=x; activate_generation 5 "$new"')
     said = (tmp_path / "dir/log").read_text()
@@ -194,6 +194,8 @@ def test_an_activation_gets_what_deploy_rs_gives_and_no_more(shell: list[str], t
     assert "BOOT=0\n" in said and "DRY_ACTIVATE=0\n" in said and "HOME=/root\n" in said and "USER=root\n" in said
     assert said.endswith(f"{tmp_path}/new\n")
     assert "SECRET" not in said
+    # As root has it, and not as our own files.
+    assert "umask=0022\n" in said or "umask=022\n" in said
 
 
 @every_shell
@@ -212,3 +214,31 @@ def test_which_way_after_a_power_loss(
     text += f"ln -sfn {tmp_path}/{names} $profile\nif forward_after_power_loss; then echo forward; else echo back; fi"
     said = place.does(text)
     assert said == (f"activates {tmp_path}/new\nforward" if forward else "back")
+
+
+@every_shell
+def test_links_of_a_cut_off_activation_go(shell: list[str], tmp_path: Path) -> None:
+    """Those of the new generation alone; nobody else's, and not what the previous one has as well."""
+    place = Place(shell, tmp_path, "system-manager")
+    (tmp_path / "same").write_text("")
+    for name, own in (("old", "a"), ("new", "b")):
+        static = tmp_path / name / "static/d"
+        static.mkdir(parents=True)
+        (tmp_path / name / "file").write_text(name)
+        (static / "both").symlink_to(tmp_path / "same")
+        (static / "changed").symlink_to(tmp_path / name / "file")
+        (static / own).symlink_to(tmp_path / name / "file")
+        (static / "foreign").symlink_to(tmp_path / name / "file")
+        (tmp_path / name / "etcFiles").mkdir()
+        text = f'{{"entries":{{}},"staticEnv":"{tmp_path}/{name}/static"}}'
+        (tmp_path / name / "etcFiles/etcFiles.json").write_text(text)
+    etc = tmp_path / "etc/d"
+    etc.mkdir(parents=True)
+    (etc / "both").symlink_to(tmp_path / "same")
+    for name in ("changed", "b"):
+        (etc / name).symlink_to(tmp_path / "new/file")
+    (etc / "a").symlink_to(tmp_path / "old/file")
+    (etc / "foreign").symlink_to("/elsewhere")
+    (etc / "plain").write_text("")
+    place.does(f"previous_live={tmp_path}/old etc={tmp_path}/etc\ndrop_links $new")
+    assert sorted(path.name for path in etc.iterdir()) == ["a", "both", "foreign", "plain"]
