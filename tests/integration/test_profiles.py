@@ -106,7 +106,7 @@ def at_rest(host: Host) -> None:
     wait_for(lambda: not directory(host), 30)
     left = "ls -d /var/lib/deploy-flake-*/open* /var/lib/deploy-flake-*/live /var/lib/deploy-flake-*/at-boot"
     left += " /etc/systemd/system.attached/deploy-flake-* /nix/var/nix/gcroots/deploy-flake-*/deployment-* 2>/dev/null"
-    assert host.run(left).stdout == ""
+    wait_for(lambda: host.run(left).stdout == "", 15)
 
 
 def record(host: Host) -> dict[str, Any]:
@@ -131,6 +131,8 @@ def test_system_manager(lab: Lab, tmp_path: Path, debian: Host, flake: Path) -> 
     assert named(debian) == first["active_generation"] == first["live"] == first["build"]["toplevel"]
     runs(debian, "one")
     at_rest(debian)
+    # For all to read, though our own files are not.
+    assert debian.run("stat -c %a /etc/lab /etc/systemd/system/lab-web.service").stdout.split()[0] == "755"
 
     # Nothing changes.
     again = deploy(lab, tmp_path, debian, flake)
@@ -182,6 +184,12 @@ def test_nobody_confirms(lab: Lab, first: Host, flake: Path) -> None:
     with Deploying(lab, first, plays(task(flake, limits=SHORT | {"settle": 0}))) as running:
         wait_for(lambda: state(first) in ("activating", "settling", "window"))
         running.kill()
+        wait_for(lambda: state(first) == "window")
+        # Neither the one that is tried nor the one to go back to is garbage.
+        new = first.run("readlink -f /var/lib/deploy-flake-system-manager-*/live").stdout.strip()
+        assert new.startswith("/nix/store/") and new != named(first)
+        first.run("nix-store --gc", check=True)
+        assert first.run(["nix-store", "--check-validity", new, named(first)]).returncode == 0
         nobody_confirms(first)
         at_rest(first)
     assert record(first)["outcome"] == "rolled-back"
@@ -223,7 +231,7 @@ def test_power_cut(lab: Lab, first: Host, flake: Path, at: str) -> None:
     if at != "rebooted":
         first.power_on(wait=False)
     wait_for(lambda: first.alive and first.run("test -e /run/systemd/system").returncode == 0, 60)
-    wait_for(lambda: first.run("ls /var/lib/deploy-flake-*/open.json 2>/dev/null").stdout == "", 30)
+    wait_for(lambda: first.run("ls /var/lib/deploy-flake-*/open.json 2>/dev/null").stdout == "", 60)
     at_rest(first)
     assert record(first)["outcome"] == "interrupted"
     assert named(first) == before
