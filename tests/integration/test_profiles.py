@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ MODULE = "deploy_flake.nixos.profile_deploy"
 # A system-manager-engine that somebody has built: these tests are run with it, too, where it is named.
 ENGINE = os.environ.get("DEPLOY_FLAKE_SYSTEM_MANAGER_ENGINE", "")
 _MADE: list[str] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nixos_again(lab: Lab) -> Iterator[None]:
+    """What other tests expect of host1."""
+    yield
+    lab.reset([lab.hosts["host1"]])
 
 
 @pytest.fixture
