@@ -17,7 +17,7 @@ import pytest
 import yaml
 from integration.containerfile import Bind, steps_of
 from integration.execution_environment import ExecutionEnvironment, build
-from integration.faulting import QUICK, answers, is_whole, last_record
+from integration.faulting import QUICK, answers, is_whole, last_record, wait_for
 from integration.playing import change_the_flake, outcomes, systems
 from unit.repository import git
 
@@ -188,6 +188,9 @@ def pull(
     }
     (project / "local.yml").write_text(yaml.safe_dump([play]))
     commit(project)
+    # Nobody is logged in here. The manager of a user who was, for a test before, would end in the middle of the switch.
+    users = "systemctl list-units 'user@*.service' --plain --no-legend"
+    wait_for(lambda: not host.run(users).stdout.strip(), 60, 0.2, "somebody stays logged in")
     return environment.run(
         *("ansible-pull", "--url=/srv/project", f"--inventory={host.name},", "local.yml"),
         binds=[
