@@ -137,7 +137,7 @@ def test_a_cut_link_is_resumed(lab: Lab, hosts: dict[str, Host], cut: str) -> No
         hosts[cut].cut()
         before = received(target)
         # ssh takes so long to find out.
-        wait_for(lambda: f"{cut}: lost the connection" in running.output, 60, 0.2, running.output)
+        wait_for(lambda: f"{cut}: lost the connection" in running.output, 120, 0.2)
         hosts[cut].mend()
         assert running.end(120) == 0, running.output
         assert "begins again" not in running.output

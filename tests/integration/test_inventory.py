@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from integration.faulting import SHORT
-from integration.playing import forget_builds, remains, systems
+from integration.playing import change_the_flake, forget_builds, remains, systems
 from integration.test_remote_flake import served
 
 from lab import Host, Lab
@@ -162,6 +162,8 @@ def test_a_host_evaluates_and_the_flake_is_deployed(reader: Reader, whole: dict[
 
 
 def test_variables_and_constructed_groups(reader: Reader) -> None:
+    # Nobody has built it before.
+    change_the_flake(reader.flake, f"read-{reader.directory.name}")
     listed, _said = reader.read(
         variables={"toplevel": "system.build.toplevel", "nothing": "no.such.thing", "build": "system.build"},
         compose={"named": "toplevel is search(inventory_hostname)"},
