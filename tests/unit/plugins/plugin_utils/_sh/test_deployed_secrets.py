@@ -45,7 +45,11 @@ sc() {
     [
         ("restart:runs.service reload:runs.service restart:plain.service reload:rests.service", ""),
         ("reload:plain.service", "plain.service has no reload, and has to be in restart_units"),
-        ("restart:gone.service reload:gone.socket", "there is no unit gone.service; there is no unit gone.socket"),
+        # Each once.
+        (
+            "restart:gone.service reload:gone.socket restart:gone.service",
+            "there is no unit gone.socket; there is no unit gone.service",
+        ),
     ],
 )
 def test_units_that_are_to_read_secrets_are_there(shell: list[str], tmp_path: Path, units: str, wrong: str) -> None:
