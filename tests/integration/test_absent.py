@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from integration.commanding import Command, destination, reaching, results
-from integration.faulting import SHORT
+from integration.faulting import QUICK
 from integration.playing import DEPLOY, Played, change_the_flake, play, systems
 from integration.test_reboot import boot_id
 
 from lab import Host, Lab
 
-QUICK = SHORT | {"settle": 0}
 # Nobody listens there.
 GONE = {"name": "gone", "ansible_host": "127.0.0.1", "ansible_port": 1}
 HOW: dict[str, dict[str, Any]] = {

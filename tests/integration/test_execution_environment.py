@@ -18,11 +18,11 @@ import yaml
 from integration.containerfile import Bind, steps_of
 from integration.execution_environment import ExecutionEnvironment, build
 from integration.faulting import QUICK, answers, is_whole, last_record, wait_for
+from integration.local_shell import write_shell
 from integration.playing import change_the_flake, outcomes, systems
 from unit.repository import git
 
 from lab import Host, Lab, LabError
-from lab.host import PATH
 from lab.keys import login_key
 
 # As a project has it whose job templates name a playbook; and the play of a host that deploys itself.
@@ -169,10 +169,7 @@ def pull(
     A host of the lab has no Python. So the files of Ansible are those of the execution environment, and its local
     connection has the host's shell, which sees the host's files.
     """
-    shell = directory / "shell"
-    clean = f"/usr/bin/env -i PATH={PATH} HOME=/root USER=root LANG=C.UTF-8"
-    shell.write_text(f'#!/bin/sh\nexec nsenter --target=1 --mount --root --wd -- {clean} /bin/sh "$@"\n')
-    shell.chmod(0o755)
+    shell = write_shell(directory / "shell", 1, "--mount --root --wd")
     play = {
         "hosts": "all",
         "connection": "local",

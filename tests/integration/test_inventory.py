@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.faulting import SHORT
+from integration.faulting import QUICK
 from integration.playing import change_the_flake, forget_builds, remains, systems
 from integration.test_remote_flake import served
 
@@ -63,7 +63,7 @@ class Reader:
         """Deploy to one host of the inventory, with its password for sudo, which no flake says."""
         hosts = yaml.safe_load(self.lab.inventory.read_text("utf-8"))["nixos"]["hosts"]
         said = {
-            "deploy_flake_limits": SHORT | {"settle": 0},
+            "deploy_flake_limits": QUICK,
             "ansible_become_password": hosts[name]["ansible_become_password"],
         }
         return self.run("ansible-playbook", "deploy_flake.nixos.deploy", "--limit", name, "-e", json.dumps(said))

@@ -15,20 +15,19 @@ import pytest
 import yaml
 from integration.closing import came, closure, has_any, is_there, left, make, tasks
 from integration.faulting import QUICK, is_whole, last_record
+from integration.local_shell import write_shell
 from integration.playing import change_the_flake, deploy, outcomes, play, systems
 
 from lab import Host, Lab
-from lab.host import PATH
 
 
 @pytest.fixture
 def controller(hosts: dict[str, Host], tmp_path: Path) -> str:
     """The option that adds it to an inventory."""
-    shell, inventory = tmp_path / "shell", tmp_path / "controller.yml"
+    inventory, leader = tmp_path / "controller.yml", hosts["host1"].leader
+    assert leader
     namespaces = "--mount --uts --ipc --net --pid --cgroup --root --wd"
-    clean = f"/usr/bin/env -i PATH={PATH} HOME=/root USER=root LANG=C.UTF-8"
-    shell.write_text(f'#!/bin/sh\nexec nsenter --target={hosts["host1"].leader} {namespaces} -- {clean} /bin/sh "$@"\n')
-    shell.chmod(0o755)
+    shell = write_shell(tmp_path / "shell", leader, namespaces)
     # It is root already.
     variables = {"ansible_connection": "local", "ansible_shell_executable": str(shell), "ansible_become": False}
     inventory.write_text(yaml.safe_dump({"ungrouped": {"hosts": {"localhost": variables}}}), encoding="utf-8")

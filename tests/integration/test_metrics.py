@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from integration.commanding import ROOT
-from integration.faulting import SHORT, last_record
+from integration.faulting import QUICK, last_record
 from integration.playing import deploy
 
 from lab import Host, Lab
@@ -16,7 +16,7 @@ from lab import Host, Lab
 
 def test_metrics_of_what_was_recorded(lab: Lab, fresh: dict[str, Host], flake: Path, tmp_path: Path) -> None:
     host = fresh["host1"]
-    limits = SHORT | {"settle": 0}
+    limits = QUICK
     assert deploy(lab, tmp_path, flake, "host1", deploy_flake_limits=limits).code == 0
     said = 'a "message": "x", "outcome": "refused"'
     broken = {"deploy_flake_configuration": "host1-exit-4", "deploy_flake_message": said}

@@ -14,12 +14,10 @@ from threading import Thread
 from typing import Any
 
 from integration.commanding import ROOT, Command, destination, reaching, results
-from integration.faulting import SHORT
+from integration.faulting import QUICK
 from integration.playing import change_the_flake, play, systems
 
 from lab import Host, Lab
-
-QUICK = SHORT | {"settle": 0}
 
 
 @contextmanager

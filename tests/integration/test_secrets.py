@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from integration.commanding import Command, limits, results
 from integration.faulting import (
+    QUICK,
     SHORT,
     Deploying,
     at_once,
@@ -40,7 +41,6 @@ from integration.test_security import processes_with
 
 from lab import Host, Lab
 
-QUICK = SHORT | {"settle": 0}
 TOKEN = "/run/secrets/token"
 KEY = "/etc/secrets/key"
 WHEN_MADE = "ls -l --time-style=full-iso /run/current-system /boot/loader/loader.conf 2>&1"
