@@ -78,6 +78,10 @@ def environment(collections: Path, environ: Mapping[str, str] | None = None) -> 
         "ANSIBLE_FORCE_COLOR": "False",
         "ANSIBLE_VERBOSITY": "0",
         "ANSIBLE_NO_LOG": "False",
+        # And all of it: without a word it leaves out what a task returned where that is long, or where it is told to.
+        "MAX_EVENT_RES": str(1 << 30),
+        "RUNNER_OMIT_EVENTS": "False",
+        "RUNNER_ONLY_FAILED_EVENTS": "False",
         # Nobody is there to answer: it would wait for ever. The password of sudo is asked for before, and given.
         "ANSIBLE_ASK_PASS": "False",
         "ANSIBLE_ASK_VAULT_PASS": "False",

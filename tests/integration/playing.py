@@ -73,7 +73,8 @@ def play(
         extravars=variables,
         quiet=True,
         suppress_env_files=True,
-        envvars={"ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_FORCE_COLOR": "False"},
+        # Without the last one a task that returns much has returned nothing.
+        envvars={"ANSIBLE_HOST_KEY_CHECKING": "True", "ANSIBLE_FORCE_COLOR": "False", "MAX_EVENT_RES": str(1 << 30)},
     )
     played = Played(run.rc, run.stdout.read())
     for event in run.events:

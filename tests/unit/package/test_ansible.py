@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ansible_runner import interface
 
 from deploy_flake import ansible, first_word
 from deploy_flake.ansible import NAMESPACE, NotInstalled, our_collections, playbook_program
@@ -107,3 +109,22 @@ def test_command_where_the_home_takes_no_files(tmp_path: Path) -> None:
         check=False,
     )
     assert "Connection refused" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("theirs", [{}, {"RUNNER_OMIT_EVENTS": "true"}, {"MAX_EVENT_RES": "1"}])
+def test_what_a_task_returns_arrives_however_long_it_is(
+    theirs: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the real ansible-runner, whatever the user has set for it. Without it a fleet's table would be empty."""
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    task = {"ansible.builtin.debug": {"msg": "{{ 'x' * 800000 }}"}}
+    (tmp_path / "play.json").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
+    run = interface.run(
+        private_data_dir=str(tmp_path),
+        playbook=str(tmp_path / "play.json"),
+        envvars=ansible.environment(our_collections(tmp_path)),
+        quiet=True,
+    )
+    (given,) = (event["event_data"]["res"] for event in run.events if event["event"] == "runner_on_ok")
+    assert len(given["msg"]) == 800000
