@@ -171,6 +171,7 @@ READS = {
         "deploy_flake_remove_other_secrets",
         "deploy_flake_health_checks",
         "deploy_flake_checks",
+        "deploy_flake_pre_activate_tasks",
         "deploy_flake_confirm_hosts",
         "deploy_flake_all_or_nothing",
         "deploy_flake_limits",

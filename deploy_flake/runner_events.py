@@ -220,6 +220,9 @@ class RunnerEvents:
         ignored = data.get("ignore_errors") and self.operation is not Operation.STATUS
         if kind == "runner_on_skipped" or (kind == "runner_on_failed" and ignored):
             return
+        # It was looked whether there is anything to do, before it is done: nothing has come of that yet.
+        if kind == "runner_on_ok" and not self.check_mode and res.get("state") in _WOULD:
+            return
         # Who was asked for its name alone is as it was.
         if module in _PHASES and module is not Module.SYSTEM_INFO:
             self._answered.add(name)

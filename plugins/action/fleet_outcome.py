@@ -35,7 +35,9 @@ def outcome(name: str, options: Mapping[str, Any], hosts: int = 0) -> dict[str, 
     open_: dict[str, str] = {}
     text = in_full(name, str(failure.get("msg") or "a task failed without a message").strip())
     lines = [text]
-    if options["committed"]:
+    if not options["activated"]:
+        lines.append(f"{name} is as it was: nothing was activated.")
+    elif options["committed"]:
         lines.append(f"{name} has committed its new system all the same, and keeps it.")
     elif options["rolled_back_to"]:
         lines.append(f"{name} has rolled back. It runs {options['rolled_back_to']} again.")
@@ -52,6 +54,9 @@ def outcome(name: str, options: Mapping[str, Any], hosts: int = 0) -> dict[str, 
 def _without_a_result(name: str, alone: bool) -> dict[str, Any]:
     """No task has failed on this host: another host ends it, or a file of tasks could not be read."""
     if alone:
-        said = f"the checks of {name} could not be begun, as the error above says; mend the file of deploy_flake_checks"
+        said = (
+            f"your own tasks for {name} could not be begun, as the error above says; mend the file that"
+            " deploy_flake_checks or deploy_flake_pre_activate_tasks names"
+        )
         return {"reason": str(Refusal.CHECKS_FAILED), "msg": said}
     return {"reason": str(Refusal.ANOTHER_HOST_FAILED), "msg": "another host of the fleet failed"}

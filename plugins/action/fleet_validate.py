@@ -24,12 +24,14 @@ from ..plugin_utils._host.answer import HostError
 from ..plugin_utils._host.connection import Host
 from ..plugin_utils._host.others import variables_of
 from ..plugin_utils._lists import split
-from ..plugin_utils._variables import checks_file, names
+from ..plugin_utils._variables import names, own_tasks
 from ..plugin_utils._variables.values import wrong
 
 _BUILD_ON = f"{names.PREFIX}build_on"
 _HOSTS = f"{names.PREFIX}hosts"
 _ALLOW_ALL = f"{names.PREFIX}allow_all"
+_FILES = ("checks", "pre_activate_tasks")
+"""The variables that name a file of tasks."""
 _NAMED = 5
 """How many hosts an error names."""
 _DEPLOYS = ("main", "trial", "build")
@@ -47,8 +49,9 @@ class ActionModule(HostAction):
         self._entry_point: str = options["entry_point"]
         self._context = self.context
         self._loaded: dict[str, str] = {}
-        """What was wrong with each file of checks; "" for nothing."""
-        self._checks: dict[str, str] = {}
+        """What was wrong with each file of tasks; "" for nothing."""
+        self._files: dict[str, dict[str, str]] = {variable: {} for variable in _FILES}
+        """For each variable that names a file of tasks the one that is meant, by host."""
         self._passed_over: dict[str, list[str]] = {}
         """What is misspelt, and means nothing for what is to be done, with the hosts."""
         hosts, untouched = self._hosts(host.name)
@@ -67,7 +70,7 @@ class ActionModule(HostAction):
                 "\n".join([f"the variables are wrong, and {untouched} touched:", *lines]), Refusal.BAD_OPTION
             )
         said = [f"{text}{_where(its, looked_at)}" for text, its in self._passed_over.items()]
-        return {"changed": False, "checks": self._checks, **({"warnings": said} if said else {})}
+        return {"changed": False, **self._files, **({"warnings": said} if said else {})}
 
     def _hosts(self, own: str) -> tuple[Sequence[str], str]:
         """Those to look at, and which of them were not touched, for people.
@@ -182,27 +185,29 @@ class ActionModule(HostAction):
                 + (f"; {_HOSTS} of the inventory chooses nothing, so give it with -e" if _HOSTS in variables else "")
             )
         found += wrong(self._entry_point, spec, values, self._context, _options_of)
-        if not found and (given := values.get(f"{names.PREFIX}checks")):
-            found += self._wrong_with_checks(name, str(given), variables)
+        if not found:
+            for variable in _FILES:
+                if given := values.get(f"{names.PREFIX}{variable}"):
+                    found += self._wrong_with_file(variable, name, str(given), variables)
         return found
 
-    def _wrong_with_checks(self, name: str, given: str, variables: Mapping[str, Any]) -> list[str]:
-        """What is wrong with the file of the operator's own checks, which is loaded once for all hosts."""
+    def _wrong_with_file(self, variable: str, name: str, given: str, variables: Mapping[str, Any]) -> list[str]:
+        """What is wrong with a file of the operator's own tasks, which is loaded once for all hosts."""
         playbook = Path(str(variables["playbook_dir"]))
         try:
-            file = str(checks_file.find(given, playbook, playbook.resolve() == _OURS.resolve()))
-        except checks_file.ChecksFileError as error:
-            return [f"{names.PREFIX}checks: {error}"]
+            file = str(own_tasks.find(given, playbook, playbook.resolve() == _OURS.resolve()))
+        except own_tasks.OwnTasksError as error:
+            return [f"{names.PREFIX}{variable}: {error}"]
         if file not in self._loaded:
-            self._loaded[file] = self._load_checks(file, variables)
-        self._checks[name] = file
+            self._loaded[file] = self._load(file, variables)
+        self._files[variable][name] = file
         wrong_with_it = self._loaded[file]
-        return [f"{names.PREFIX}checks: {wrong_with_it}"] if wrong_with_it else []
+        return [f"{names.PREFIX}{variable}: {wrong_with_it}"] if wrong_with_it else []
 
-    def _load_checks(self, file: str, variables: Mapping[str, Any]) -> str:
+    def _load(self, file: str, variables: Mapping[str, Any]) -> str:
         try:
-            checks_file.load(file, self._loader, self._task, variables["hostvars"]._variable_manager)
-        except checks_file.ChecksFileError as error:
+            own_tasks.load(file, self._loader, self._task, variables["hostvars"]._variable_manager)
+        except own_tasks.OwnTasksError as error:
             return str(error)
         return ""
 

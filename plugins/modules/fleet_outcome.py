@@ -31,6 +31,10 @@ options:
     description: Whether the host has committed its new system all the same.
     type: bool
     default: false
+  activated:
+    description: Whether anything was activated, or may have been. If not, the message says so.
+    type: bool
+    default: true
   rolled_back_to:
     description: The system to which the host was told to roll back, and which it runs now.
     type: str

@@ -22,8 +22,9 @@ description:
     for all of them.
   - Values are those that each host has, templated with its own variables. Those of a host in a later batch that cannot
     be templated yet are looked at with that batch.
-  - The file that C(deploy_flake_checks) names is looked for beside the playbook and in C(tasks/) there, or in the
-    current directory for a playbook of the collection; and it is loaded, so that an unknown module is found.
+  - A file that C(deploy_flake_checks) or C(deploy_flake_pre_activate_tasks) names is looked for beside the playbook and
+    in C(tasks/) there, or in the current directory for a playbook of the collection; and it is loaded, so that an
+    unknown module is found.
   - Works on the controller alone.
   - Before a rollback, a revocation, a reboot, a removal of generations, a diff or a status a misspelt variable that
     only a deploy would read is a warning.
@@ -48,6 +49,10 @@ EXAMPLES = r"""
 RETURN = r"""
 checks:
   description: For each host that has C(deploy_flake_checks) the file that is meant.
+  type: dict
+  returned: success
+pre_activate_tasks:
+  description: For each host that has C(deploy_flake_pre_activate_tasks) the file that is meant.
   type: dict
   returned: success
 reason:

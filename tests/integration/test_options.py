@@ -184,6 +184,54 @@ def test_programs_before_and_after_the_activation(lab: Lab, host: Host, flake: P
     assert not remains(host)
 
 
+@pytest.mark.parametrize("tested", [True, False], ids=["tested", "boot-only"])
+def test_own_tasks_before_the_activation(lab: Lab, host: Host, flake: Path, tmp_path: Path, tested: bool) -> None:
+    """On the controller, with what is known; not where nothing would be activated, or the host refuses it."""
+    note = {"cmd": "printenv >>seen; exit $(cat code)", "chdir": str(tmp_path)}
+    (tmp_path / "own.yml").write_text(json.dumps([{"ansible.builtin.shell": note, "delegate_to": "localhost"}]))
+    choice: dict[str, Any] = {
+        "deploy_flake_configuration": "host1-check-fails",
+        "deploy_flake_pre_activate_tasks": str(tmp_path / "own.yml"),
+        "deploy_flake_checks": str(tmp_path / "own.yml"),
+        "deploy_flake_test": tested,
+        "deploy_flake_message": 'a "message"',
+        "deploy_flake_limits": QUICK,
+    }
+
+    def seen() -> list[dict[str, str]]:
+        """The environments of those that were run since it was asked last."""
+        text = (tmp_path / "seen").read_text() if (tmp_path / "seen").exists() else ""
+        (tmp_path / "seen").write_text("")
+        runs = text.split("DEPLOY_FLAKE_HOST=")[1:]
+        return [
+            dict(line.split("=", 1) for line in f"DEPLOY_FLAKE_HOST={one}".splitlines() if "=" in line) for one in runs
+        ]
+
+    before = systems(host)
+    (tmp_path / "code").write_text("3")
+    assert deploy(lab, tmp_path, flake, "host1", **choice).failure("host1")["reason"] == "pre-switch-checks"
+    assert not seen()
+    failed = deploy(lab, tmp_path, flake, "host1", **choice | {"deploy_flake_configuration": "host1"})
+    assert failed.failure("host1")["msg"].endswith("host1 is as it was: nothing was activated.")
+    assert len(seen()) == 1
+    assert systems(host) == before
+    (tmp_path / "code").write_text("0")
+    change_the_flake(flake, f"own-tasks-{tested}")
+    played = deploy(lab, tmp_path, flake, "host1", **choice | {"deploy_flake_configuration": "host1"})
+    assert played.code == 0, played.output
+    runs = seen()
+    # The checks as well.
+    assert len(runs) == (2 if tested else 1)
+    for known in runs:
+        about = json.loads(known["DEPLOY_FLAKE_ABOUT"])
+        assert (known["DEPLOY_FLAKE_HOST"], known["DEPLOY_FLAKE_TOPLEVEL"]) == ("host1", systems(host).boot_default)
+        assert known["DEPLOY_FLAKE_PREVIOUS_SYSTEM"] == before.running
+        assert (about["configuration"], about["message"]) == ("host1", 'a "message"')
+    assert json.loads(runs[-1]["DEPLOY_FLAKE_ABOUT"])["id"] == (list(outcomes(host))[-1] if tested else "")
+    again = deploy(lab, tmp_path, flake, "host1", **choice | {"deploy_flake_configuration": "host1"})
+    assert (again.code, again.changed("host1"), seen()) == (0, [], [])
+
+
 @pytest.mark.parametrize("fault", ["exit-100", "inhibitor"])
 def test_system_that_needs_a_reboot(lab: Lab, host: Host, flake: Path, tmp_path: Path, fault: str) -> None:
     before = systems(host)

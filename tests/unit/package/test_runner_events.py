@@ -58,7 +58,6 @@ TESTED = result("host1", "system_test", state="window", toplevel="/nix/store/n-n
     [
         ([TESTED, result("host1", "system_boot", state="committed", generation=3), STATS], Outcome.DEPLOYED),
         ([result("host1", "system_test", state="unchanged"), STATS], Outcome.UNCHANGED),
-        ([result("host1", "system_test", state="would-test"), STATS], Outcome.WOULD_CHANGE),
         ([result("host1", "system_test", "failed", state="rolled-back", msg="it broke")], Outcome.UNKNOWN),
         ([result("host1", "system_test", "failed", state="rolled-back", msg="it broke"), STATS], Outcome.ROLLED_BACK),
         ([result("host1", "system_test", "failed", state="refused", msg="no"), STATS], Outcome.FAILED),
@@ -73,6 +72,20 @@ TESTED = result("host1", "system_test", state="window", toplevel="/nix/store/n-n
 def test_outcome(events: list[dict[str, Any]], outcome: Outcome) -> None:
     reports, _told = read(*events)
     assert reports.hosts["host1"].outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("check_mode", "state", "outcome"), [(True, "would-test", "would-change"), (False, "", "failed")]
+)
+def test_look_whether_there_is_anything_to_do_is_all_in_check_mode_alone(
+    check_mode: bool, state: str, outcome: str
+) -> None:
+    """Else the operator's own tasks come between it and the activation, and may fail."""
+    reports, _told = read()
+    reports.check_mode = check_mode
+    reports.handle(result("host1", "system_test", state="would-test", toplevel="/nix/store/n-new"))
+    reports.handle(STATS)
+    assert (str(reports.hosts["host1"].state), str(reports.hosts["host1"].outcome)) == (state, outcome)
 
 
 def test_host_whose_new_system_the_operator_checks_is_not_forgotten() -> None:

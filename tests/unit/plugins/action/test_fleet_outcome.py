@@ -21,6 +21,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer im
 ROLLED_BACK = "web1 has rolled back. It runs /nix/store/o-old again."
 NOTHING: dict[str, Any] = {
     "failure": {},
+    "activated": True,
     "committed": False,
     "rolled_back_to": None,
     "undecided": {},
@@ -43,6 +44,11 @@ NOTHING: dict[str, Any] = {
         (
             {"failure": {"msg": "no answer"}, "committed": True},
             "no answer\nweb1 has committed its new system all the same, and keeps it.",
+            None,
+        ),
+        (
+            {"failure": {"msg": "no answer"}, "activated": False},
+            "no answer\nweb1 is as it was: nothing was activated.",
             None,
         ),
     ],
@@ -81,7 +87,7 @@ def test_nobody_decides() -> None:
 def test_where_no_other_host_can_end_it(hosts: int, all_or_nothing: bool) -> None:
     """A file of tasks that cannot be read fails without a result."""
     result = outcome("web1", NOTHING | {"all_or_nothing": all_or_nothing}, hosts)
-    assert "the checks of web1 could not be begun" in result["msg"]
+    assert "your own tasks for web1 could not be begun" in result["msg"]
     assert result["reason"] == "checks-failed"
 
 

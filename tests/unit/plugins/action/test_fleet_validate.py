@@ -100,6 +100,7 @@ WRONG: dict[str, tuple[Mapping[str, Any], str]] = {
         "a specialisation can only be tried live",
     ),
     "nobody": ({"deploy_flake_checks": "~nobody-of-that-name/x.yml"}, "x.yml is not there; it is a file of tasks"),
+    "drain": ({"deploy_flake_pre_activate_tasks": "drain.yml"}, "drain.yml is not there; it is a file of tasks"),
     "nowhere": ({"deploy_flake_checks": "none.yml"}, "none.yml is not there; it is a file of tasks"),
     "module": ({"deploy_flake_checks": "module.yml"}, "couldn't resolve module/action 'no_such_module'"),
     "keyword": ({"deploy_flake_checks": "keyword.yml"}, "keyword.yml cannot be loaded"),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The file of the operator's own checks: where it is, and whether Ansible can load it."""
+"""A file of the operator's own tasks: where it is, and whether Ansible can load it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible.playbook.helpers import load_list_of_blocks
 _IMPORT: Final = {"import_tasks", "ansible.builtin.import_tasks", "ansible.legacy.import_tasks"}
 
 
-class ChecksFileError(Exception):
+class OwnTasksError(Exception):
     """There is no such file, or Ansible cannot load it."""
 
 
@@ -33,7 +33,7 @@ def find(given: str, playbook: Path, is_ours: bool) -> Path:
             return one.resolve()
     looked = " or ".join(str(one) for one in candidates)
     is_directory = any(one.is_dir() for one in candidates)
-    raise ChecksFileError(f"{looked} is {'a directory' if is_directory else 'not there'}; it is a file of tasks")
+    raise OwnTasksError(f"{looked} is {'a directory' if is_directory else 'not there'}; it is a file of tasks")
 
 
 def load(file: str, loader: Any, task: Any, variable_manager: Any) -> None:
@@ -41,16 +41,16 @@ def load(file: str, loader: Any, task: Any, variable_manager: Any) -> None:
     try:
         tasks = loader.load_from_file(file, trusted_as_template=True)
         if not isinstance(tasks, list) or not tasks:
-            raise ChecksFileError(f"{file} has no list of tasks")
+            raise OwnTasksError(f"{file} has no list of tasks")
         if _imports(tasks):
-            raise ChecksFileError(
+            raise OwnTasksError(
                 f"{file} has 'import_tasks', and Ansible does not find what a file imports that is itself included for"
                 " a host; write 'include_tasks'"
             )
         known = {"role": task._role, "loader": loader, "variable_manager": variable_manager}
         load_list_of_blocks(tasks, play=task.get_play(), **known)
     except (AnsibleError, OSError, ValueError) as error:
-        raise ChecksFileError(f"{file} cannot be loaded: {error}") from error
+        raise OwnTasksError(f"{file} cannot be loaded: {error}") from error
 
 
 def _imports(tasks: Any) -> bool:
