@@ -226,6 +226,9 @@ class RunnerEvents:
         # Who was asked for its name alone is as it was.
         if module in _PHASES and module is not Module.SYSTEM_INFO:
             self._answered.add(name)
+        if module is Module.FLEET_VALIDATE:
+            # What an inventory says of them, nobody else has told us.
+            self._builders |= set(res.get("builders") or ())
         if module is Module.FLEET_STATUS:
             self.table, self.remarks = list(res.get("rows", [])), dict(res.get("remarks", {}))
         if module is Module.FLAKE_DEPLOY:

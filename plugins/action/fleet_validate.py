@@ -52,6 +52,7 @@ class ActionModule(HostAction):
         """What was wrong with each file of tasks; "" for nothing."""
         self._files: dict[str, dict[str, str]] = {variable: {} for variable in _FILES}
         """For each variable that names a file of tasks the one that is meant, by host."""
+        self._builders: set[str] = set()
         self._passed_over: dict[str, list[str]] = {}
         """What is misspelt, and means nothing for what is to be done, with the hosts."""
         hosts, untouched = self._hosts(host.name)
@@ -70,7 +71,8 @@ class ActionModule(HostAction):
                 "\n".join([f"the variables are wrong, and {untouched} touched:", *lines]), Refusal.BAD_OPTION
             )
         said = [f"{text}{_where(its, looked_at)}" for text, its in self._passed_over.items()]
-        return {"changed": False, **self._files, **({"warnings": said} if said else {})}
+        known = {**self._files, "builders": sorted(self._builders)}
+        return {"changed": False, **known, **({"warnings": said} if said else {})}
 
     def _hosts(self, own: str) -> tuple[Sequence[str], str]:
         """Those to look at, and which of them were not touched, for people.
@@ -151,6 +153,7 @@ class ActionModule(HostAction):
         """Hosts that are to build and that there are not. What is no list at all is said elsewhere."""
         builders = split(given) if isinstance(given, str) else given
         for one in named(builders) if isinstance(builders, list) else ():
+            self._builders.add(one)
             if one not in self.task_vars.get("hostvars", ()):
                 yield f"{_BUILD_ON}: there is no host {one!r} in the inventory"
 

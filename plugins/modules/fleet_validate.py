@@ -55,6 +55,11 @@ pre_activate_tasks:
   description: For each host that has C(deploy_flake_pre_activate_tasks) the file that is meant.
   type: dict
   returned: success
+builders:
+  description: The hosts that C(deploy_flake_build_on) names, sorted. They tell how they get on, for others.
+  type: list
+  elements: str
+  returned: success
 reason:
   description: The word C(bad-option), where a variable is wrong.
   type: str

@@ -353,13 +353,19 @@ class Fifty:
         self.seconds = 3.0
 
 
-def test_a_builder_that_is_no_host_of_the_run() -> None:
+@pytest.mark.parametrize("known_by", ["the command", "the inventory"])
+def test_a_builder_that_is_no_host_of_the_run(known_by: str) -> None:
     """What it says is told, and stands beside those that wait for it; nothing becomes of it."""
     table = Table(Console(file=io.StringIO(), width=80, height=24))
     told: list[Event] = []
     reports = RunnerEvents(
-        Operation.DEPLOY, {name: HostResult(name) for name in ("web1", "web2")}, told.append, builders=["build1"]
+        Operation.DEPLOY,
+        {name: HostResult(name) for name in ("web1", "web2")},
+        told.append,
+        builders=["build1"] if known_by == "the command" else (),
     )
+    if known_by == "the inventory":
+        reports.handle(result("web1", "fleet_validate", builders=["build1"]))
     table._run = Fifty(reports)  # type: ignore[assignment]
     reports.handle(started("web1", "flake_build"))
     reports.handle({"event": "verbose", "stdout": "build1: building 3 of 7\nbuild2: nobody knows it"})

@@ -30,6 +30,7 @@ SHOW: list[dict[str, Any]] = [
         "tasks": [
             {"deploy_flake.nixos.fleet_validate": {"entry_point": "main"}, "run_once": True, "register": "found"},
             {"debug": {"msg": "checks={{ found.checks[inventory_hostname] | default('none') }}"}},
+            {"debug": {"msg": "builders={{ found.builders | join(' ') }}"}},
         ],
     }
 ]
@@ -346,13 +347,14 @@ def test_file_of_checks_is_looked_for_where_the_user_s_playbook_is(directory: Pa
         "tasks": {"deploy_flake_checks": "more.yml"},
         "absolute": {"deploy_flake_checks": "{{ playbook_dir }}/checks.yml"},
         "none": {"deploy_flake_health_checks": {"urls": [{"url": "https://{{ inventory_hostname }}:8443/health"}]}},
-        "omitted": {"deploy_flake_limits": "{{ omit }}"},
+        "omitted": {"deploy_flake_limits": "{{ omit }}", "deploy_flake_build_on": ["none", "beside"]},
     }
     code, said = play(directory, hosts, SHOW)
     assert code == 0, said
     assert said.count(f"checks={directory}/checks.yml") == 2
     assert said.count(f"checks={directory}/tasks/more.yml") == 1
     assert said.count("checks=none") == 2
+    assert said.count('"msg": "builders=beside none"') == len(hosts)
 
 
 def test_what_a_later_batch_is_to_know_it_need_not_know_yet(directory: Path) -> None:
