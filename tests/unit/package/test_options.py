@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import Field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ from deploy_flake.options import DeployOptions, OptionError, RunOptions, build_a
 
 SYSTEM = f"/nix/store/{'0' * 32}-nixos-system-web-25.11"
 ROLE = Path(__file__).parents[3] / "roles" / "deploy"
+
+
+@cache
+def role_options() -> dict[str, Any]:
+    """Read once: it takes longer than each of the tests."""
+    specs: dict[str, Any] = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    return specs
 
 
 def test_nothing_chosen_leaves_everything_to_the_inventory() -> None:
@@ -73,7 +81,7 @@ def test_every_field_has_a_flag() -> None:
 
 
 def test_every_variable_is_one_of_the_role() -> None:
-    specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
+    specs = role_options()
     known = specs["main"]["options"] | specs["rollback"]["options"]
     ours = {f"deploy_flake_{one.name}" for one in fields(DeployOptions)}
     assert ours - known.keys() == {f"deploy_flake_{name}" for name in ("check", "diff", "preflight_check")}
@@ -239,8 +247,7 @@ def test_every_flag_reaches_the_playbook(
     if action.nargs != 0 and value not in ("run", "skip"):
         assert {*WORDS.findall(value.removeprefix("nix build "))} <= {*WORDS.findall(str(differs))}
     variables = chosen[1].keys() - {"deploy_flake_show"}
-    specs = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]
-    assert variables <= specs["main" if command == "deploy" else command]["options"].keys()
+    assert variables <= role_options()["main" if command == "deploy" else command]["options"].keys()
 
 
 def test_many_flags_together(begun: Callable[[list[str]], Begun]) -> None:
