@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from abc import ABC, abstractmethod
@@ -35,13 +36,15 @@ class Contender(ABC):
 
     def deploy(self, fleet: Fleet, number: int, ssh: Path | None = None) -> Used:
         """Deploy, with another ssh if one is given; no connection is left from an earlier run."""
-        directory = fleet.directory / f"{self.name}-{number}"
+        # In its name is nothing that ssh would have quoted, as in a ControlPath.
+        plain = re.sub(r"\W+", "-", self.name)
+        directory = fleet.directory / f"{plain}-{number}"
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
         self.ssh = ssh or Path("/usr/bin/ssh")
         environment = {**self.environment(directory), **(self.with_ssh(ssh) if ssh else {})}
         try:
-            return run(self.command(fleet, directory), environment, Path("/"), fleet.directory / f"{self.name}.log")
+            return run(self.command(fleet, directory), environment, Path("/"), fleet.directory / f"{plain}.log")
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 

@@ -45,6 +45,8 @@ class Figures:
     runs: dict[tuple[str, str, int], list[Used]] = field(default_factory=dict)
     counts: list[Count] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    """Runs of those that could deploy at first."""
     scale: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, contender: str, kind: str, hosts: int, used: Used) -> None:
@@ -79,6 +81,7 @@ class Figures:
             "counts": [asdict(count) for count in self.counts],
             "goals": list(self._goals()),
             "left_out": self.left_out,
+            "failed": self.failed,
             "scale": self.scale,
         }
 

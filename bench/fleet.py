@@ -61,6 +61,10 @@ class Fleet:
         """Leave one generation on each host, so that no run finds more of them than another."""
         self.each(_tidy)
 
+    def settle(self) -> None:
+        """Wait for what earlier logins have left: a manager of root that stops would be a failure of the next one."""
+        self.each(_settle)
+
     def each(self, work: Callable[[Host], T]) -> list[T]:
         """Do something on every host, a few at a time."""
         with ThreadPoolExecutor(4) as pool:
@@ -68,9 +72,10 @@ class Fleet:
 
 
 def _systems(host: Host) -> tuple[str, str]:
-    script = "readlink -f /run/current-system; readlink -f /nix/var/nix/profiles/system"
+    # By what starts them, since a profile may be a system wrapped in another one, as that of deploy-rs is.
+    script = "readlink -f /run/current-system/init /nix/var/nix/profiles/system/init"
     running, boots = host.run(script, check=True).stdout.split()
-    return running, boots
+    return running.removesuffix("/init"), boots.removesuffix("/init")
 
 
 def _tidy(host: Host) -> None:
@@ -81,6 +86,10 @@ def _tidy(host: Host) -> None:
     systemctl reset-failed
     """
     host.run(script, timeout=120)
+
+
+def _settle(host: Host) -> None:
+    host.run("systemctl stop user@0.service 2>/dev/null; systemctl is-system-running --wait >/dev/null", timeout=60)
 
 
 def _replace(file: Path, pattern: str, text: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from tools import collection, environments
 from tools.environments import Environment
-from tools.shell import BUILD, ROOT, must, need_programs, run, say
+from tools.shell import BUILD, ROOT, Failed, must, need_programs, run, say
 
 RESULTS = BUILD / "bench.json"
 KEPT = ROOT / "bench" / "results.json"
@@ -27,6 +27,8 @@ SCALE_KEPT = ROOT / "bench" / "scale.json"
 PICTURE = ROOT / "docs" / "bench.svg"
 PAGE = ROOT / "docs" / "scale.md"
 HOSTS = "1 4 16 32"
+MOST = 64
+"""The lab has no more."""
 NAMES = "50 150 500"
 REPEAT = "5"
 PROGRAMS = {"ssh": "openssh-client", "tar": "tar"}
@@ -35,6 +37,10 @@ PROGRAMS = {"ssh": "openssh-client", "tar": "tar"}
 def bench() -> list[str]:
     """Measure, and draw."""
     hosts = os.environ.get("HOSTS", HOSTS)
+    if not hosts.split() or not all(word.isdigit() and 0 < int(word) <= MOST for word in hosts.split()):
+        raise Failed(
+            f"HOSTS={hosts!r}: it has the numbers of hosts to measure with, each from 1 to {MOST}, as HOSTS='1 4'"
+        )
     if not _measure(RESULTS, ["--repeat", os.environ.get("REPEAT", REPEAT), "--hosts", *hosts.split()]):
         return ["bench"]
     picture = BUILD / PICTURE.name
