@@ -1,6 +1,6 @@
 /* What supervisor and undo have in common: whose it is, their calls, and how they end. */
 
-/* may_have_made(), live_is_theirs(), boot_is_theirs(), lib/whose.sh: what our activation may lead to is NEW or a part of it; theirs is what
+/* may_have_made(), live_is_theirs(), lib/whose.sh, and boot_is_theirs(), lib/calls.sh: what our activation may lead to is NEW or a part of it; theirs is what
    happened outside of our calls. The first protocol told it by path. OLD is nobody's loss. */
 #define MAY_HAVE_MADE(s) (s == NEW || (s == INNER && PARTS_ARE_OURS))
 #define LIVE_LOOKS_THEIRS (OURS_BY_ACTS \
@@ -25,7 +25,7 @@ inline put_state(s) {
     fi
 }
 
-/* begin_call(), end_call(), lib/whose.sh */
+/* begin_call(), lib/calls.sh; end_call(), lib/whose.sh */
 inline begin_call(c) {
     if
     :: CAN_WRITE -> call = c
@@ -122,7 +122,8 @@ inline finish_commit() {
     fi
 }
 
-/* boot_back(), put_profile_back(), boot_untouched(), lib/commit.sh: the profile, then the loader; or it is as it was, where it cannot be written. */
+/* boot_back(), boot_untouched(), lib/commit.sh; put_profile_back(), lib/profile_back.sh: the profile, then the loader; or it is as it was, where it
+   cannot be written. */
 inline boot_back() {
     atomic {
         ok = true;

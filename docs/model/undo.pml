@@ -56,14 +56,14 @@ inline verify_previous() {
     ssh = ssh || (verified && manager == running)
 }
 
-/* has_started_new(), lib/repair.sh */
+/* has_started_new(), lib/power_loss.sh */
 #define HAS_STARTED_NEW (loader_readable -> loader == NEW : (BOOTED_TELLS && LIVE_IS_NEW))
 
 /* repair_after_power_loss(), lib/repair.sh. What is found is noted as ours: note_links(), lib/whose.sh. */
 inline repair_after_power_loss() {
     atomic {
         our_profile = profile; profile_made_again = false; boot = kept;
-        /* forward_after_power_loss(), lib/repair.sh */
+        /* forward_after_power_loss(), lib/power_loss.sh */
         ok = (DURABLE_CONFIRMED -> open_confirmed && (profile == NEW || (profile == OLD && HAS_STARTED_NEW)) : profile == NEW);
         if
         :: !ok && profile != OLD -> write_line(superseded); outcome = superseded; goto write_end
@@ -87,7 +87,7 @@ inline repair_after_power_loss() {
         if
         :: boot == theirs || (LOOK_EACH_CALL && BOOT_LOOKS_THEIRS) -> outcome = superseded
         :: else -> if
-            :: ASK_LOADER -> outcome = (boot == broken || (BOOTED_TELLS && live != OLD) -> commit_failed : interrupted)  /* runs_new(), lib/repair.sh */
+            :: ASK_LOADER -> outcome = (boot == broken || (BOOTED_TELLS && live != OLD) -> commit_failed : interrupted)  /* runs_new(), lib/power_loss.sh */
             /* The first protocol asked the profile alone, where it went forward first. */
             :: else -> outcome = (boot == broken && phase != commit_boot -> commit_failed : interrupted)
             fi

@@ -51,6 +51,7 @@ extends_documentation_fragment:
   - deploy_flake.nixos.build
   - deploy_flake.nixos.closure
   - deploy_flake.nixos.copy
+  - deploy_flake.nixos.supervised
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.secrets
   - deploy_flake.nixos.free_space

@@ -46,6 +46,7 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - deploy_flake.nixos.supervised
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.secrets
   - deploy_flake.nixos.free_space

@@ -46,6 +46,7 @@ options:
     choices: [strict, no_new_failures]
     default: no_new_failures
 extends_documentation_fragment:
+  - deploy_flake.nixos.supervised
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits

@@ -25,6 +25,7 @@ options:
     type: str
     required: true
 extends_documentation_fragment:
+  - deploy_flake.nixos.supervised
   - deploy_flake.nixos.deployment
   - deploy_flake.nixos.secrets
   - deploy_flake.nixos.free_space

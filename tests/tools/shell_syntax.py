@@ -88,7 +88,7 @@ def commands_named(command: Command) -> Iterator[str]:
     words = list(command.arguments)
     if command.name in ("tool", "exec"):
         yield from words[:1]
-    elif command.name in ("limited", "logged"):
+    elif command.name in ("limited", "logged", "for_profile"):
         yield from words[1:2]
     elif command.name == "timeout":
         yield from words[3:4] if words[0] == "-k" else words[1:2]

@@ -56,13 +56,13 @@ DEFECTS = [
     (f"{SH}/lib/supervise.sh", " reports_to_directory", " reports_to_answer reports_to_directory", "why has two"),
     # Commands: of a misspelt name, in a trap, named to another command, and of a name that is made.
     (f"{SH}/lib/undo.sh", "    free_switch_lock\n", "    free_switch_lok\n", "lib/undo calls free_switch_lok, and no"),
-    (f"{SH}/lib/supervise.sh", "give_up activation", "giveup activation", "lib/supervise calls giveup, and no"),
+    (f"{SH}/lib/switch_live.sh", "give_up activation", "giveup activation", "lib/switch_live calls giveup, and no"),
     (f"{SH}/lib/commit.sh", "finish committed", "finsh committed", "lib/commit calls finsh, and no"),
     (f"{SH}/lib/record.sh", "&& sync -f", "&& snyc -f", "lib/record calls snyc, and no"),
     (f"{SH}/lib/undo.sh", "trap 'end_child;", "trap 'end_chld;", "lib/undo calls end_chld, and no"),
     (f"{SH}/lib/ssh.sh", "each_setting login_key", "each_setting login_kye", "lib/ssh calls login_kye, and no"),
     (f"{SH}/lib/base.sh", "30 systemctl", "30 systemclt", "timeout is to run systemclt, which is no known tool"),
-    (f"{SH}/lib/commit.sh", " nix-env -p", " nixenv -p", "logged is to run nixenv, which is no known tool"),
+    (f"{SH}/lib/commit.sh", " nix-env -p", " nixenv -p", "for_profile is to run nixenv, which is no known tool"),
     (f"{SH}/lib/ways_back.sh", "way_by_hand() {", "way_byhand() {", "lib/ways_back calls way_by_hand, and no"),
     (
         f"{SH}/lib/ways_back.sh",
@@ -139,7 +139,7 @@ DEFECTS = [
     (f"{SH}/lib/boot_files.sh", "\n$needed KiB for", "\n    $needed KiB for", "boot_files.sh: a text in it would lose"),
 ]
 UNKNOWN_OR_UNUSED = [
-    (f"{SH}/lib/supervise.sh", "$activate_limit", "$activate_limt", "activate_limt is referenced but not assigned"),
+    (f"{SH}/lib/switch_live.sh", "$activate_limit", "$activate_limt", "activate_limt is referenced but not assigned"),
     (f"{SH}/lib/health.sh", "# inputs: health_limit ", "# inputs: ", "health_limit is referenced but not assigned"),
     (f"{SH}/command/units.sh", "# inputs: units", "# inputs: units other", "other appears unused"),
     (f"{SH}/lib/commit.sh", "set_status=$status", "set_statuss=$status", "set_statuss appears unused"),

@@ -1,6 +1,6 @@
 # What is behind a `test` that exited 4: an activation that failed, or units and users that failed and may, or may not. After `hear`.
 # facts: new_live allow
-# needs: allowed base complain health log said switch units whose
+# needs: allowed base complain health log said switch units calls
 # sets: forgiven_failures
 # shellcheck shell=sh
 

@@ -1,5 +1,6 @@
 # What every script on the host begins with. Nothing runs here.
 # sets: line uptime
+# needs: place
 # shellcheck shell=sh
 
 LC_ALL=C
@@ -13,9 +14,6 @@ export PATH
 # shellcheck disable=SC2034 # no script uses all of them
 {
     run_dir=/run/deploy-flake
-    var_dir=/var/lib/deploy-flake
-    roots=/nix/var/nix/gcroots/deploy-flake
-    profile=/nix/var/nix/profiles/system
     # Its name is the lock: one deployment at a time is in progress on a host.
     unit=deploy-flake.service
     newline='

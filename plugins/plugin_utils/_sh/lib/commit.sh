@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
-# inputs: commit_limit rollback_limit secrets_limit mode only_secrets
-# needs: base boot_loader deployed_secrets health held_files highest_generation lines log on_disk open_marks process profile record reports_to_directory said switch whose
+# inputs: commit_limit secrets_limit mode only_secrets
+# needs: base boot_loader deployed_secrets health ended held_files lines on_disk open_marks process profile profile_back record reports_to_directory said switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -47,7 +47,7 @@ commit() {
         printf '' >"$dir/call"
         give_up superseded "somebody else has switched the host meanwhile"
     }
-    logged "$commit_limit" nix-env -p "$profile" --set "$new"
+    for_profile "$commit_limit" nix-env -p "$profile" --set "$new"
     set_status=$status
     [ "$(boot_default)" = "$new" ] || give_up profile "the system profile could not be set: nix-env $(ended "$set_status" "$commit_limit")"
     end_call || exit 1
@@ -112,28 +112,6 @@ loader_starts_another() {
     loader_names "$1" || names=$?
     [ "$names" != 2 ] || note "the boot loader's default is unknown: $loader_why"
     [ "$names" = 1 ]
-}
-
-# put_profile_back: to the generation that was, and our own one away.
-put_profile_back() {
-    local ours
-    # Ours, or a stray one that a `--set` left on a full disk: above all that there were, and naming the new system.
-    if [ "$(boot_default) $(current_generation)" != "$previous_boot $previous_generation" ]; then
-        if [ -z "$previous_boot" ]; then
-            rm -f "$profile"
-        elif [ -n "$previous_generation" ] && [ "$(readlink -f "$profile-$previous_generation-link")" = "$previous_boot" ]; then
-            logged "$rollback_limit" nix-env -p "$profile" --switch-generation "$previous_generation"
-        else
-            logged "$rollback_limit" nix-env -p "$profile" --set "$previous_boot"
-        fi
-    fi
-    [ "$(boot_default)" = "$previous_boot" ] || return 1
-    ours=$(highest_generation)
-    while [ "$ours" -gt "$highest_generation" ]; do
-        [ "$(readlink -f "$profile-$ours-link")" != "$new" ] || [ "$ours" = "$(current_generation)" ] || rm -f "$profile-$ours-link"
-        ours=$((ours - 1))
-    done
-    limited "$rollback_limit" sync -f "${profile%/*}"
 }
 
 # boot_is_ours: the look before each step back.

@@ -2,7 +2,7 @@
 # inputs: mode only_secrets
 # facts: new new_live interpreter login_user guard_deadline allow
 # facts: previous_live previous_boot previous_generation highest_generation tools cgroup invocation main_process started boot_id
-# needs: base highest_generation json process profile quote ssh unit_changes units whose
+# needs: base highest_generation invocations json live fstab process profile quote ssh units whose
 # shellcheck shell=sh disable=SC1091
 
 # load DIRECTORY: the settings that the controller gave, and the facts that the supervisor noted before it changed anything.
@@ -43,7 +43,7 @@ wanted_units() {
 # note_facts: all that the undo needs, before anything is changed.
 note_facts() {
     local text
-    previous_live=$(readlink -f /run/current-system)
+    previous_live=$(live_system)
     previous_boot=$(boot_default)
     note_links || return 1
     # There then, where nothing can be made any more.
@@ -54,7 +54,7 @@ note_facts() {
     look_at_sshd
     host_keys >"$dir/host-keys"
     login_keys >"$dir/login-keys"
-    tools=$previous_live/sw/bin:$previous_live/systemd/bin:$PATH
+    tools_of "$previous_live"
     # In one piece, so that a write which fails is seen; and whole, or not at all.
     text=$(
         fact previous_live "$previous_live" &&

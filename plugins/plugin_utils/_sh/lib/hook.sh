@@ -1,7 +1,7 @@
-# Programs of the new system that are run before and after it is activated.
+# Programs of what is deployed that are run before and after it is activated, as its owner. A profile's owner gets an environment of its own.
 # inputs: check_limit
 # facts: new new_live
-# needs: base log
+# needs: base log profile_owner
 # shellcheck shell=sh
 
 # hook FILE: its status, also in $status; 0 where the new system has none. What is known of the deployment is in its environment, and not
@@ -13,7 +13,7 @@ hook() {
     export DEPLOY_FLAKE_ABOUT="{$line}" DEPLOY_FLAKE_TOPLEVEL="$new" DEPLOY_FLAKE_SYSTEM="$new_live"
     export DEPLOY_FLAKE_PREVIOUS_SYSTEM="${previous_live-}" DEPLOY_FLAKE_PREVIOUS_BOOT_DEFAULT="${previous_boot-}"
     log_mark "a program of the new system: $1"
-    logged "$check_limit" "$new_live/$1" || log_line "it exited $status"
+    for_profile "$check_limit" "$new_live/$1" || log_line "it exited $status"
     unset DEPLOY_FLAKE_ABOUT DEPLOY_FLAKE_TOPLEVEL DEPLOY_FLAKE_SYSTEM DEPLOY_FLAKE_PREVIOUS_SYSTEM DEPLOY_FLAKE_PREVIOUS_BOOT_DEFAULT
     return "$status"
 }

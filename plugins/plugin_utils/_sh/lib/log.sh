@@ -1,5 +1,6 @@
 # The output of switch-to-configuration and of checks: what was printed last, however much that is. The log is bounded, since a program
 # may print without end; and a reader that is gone ends nobody, since this shell holds both ends of the pipe.
+# facts: dir
 # needs: process
 # shellcheck shell=sh
 

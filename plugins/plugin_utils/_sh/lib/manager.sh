@@ -11,12 +11,6 @@ soft_reboot_begins() {
     [ -n "$told" ]
 }
 
-# ends_in_a_boot: of a host that is stopping. Only a no for certain is one: after a soft-reboot that was taken for a shutdown nobody would undo.
-ends_in_a_boot() {
-    soft_reboot_begins
-    [ "$?" = 1 ]
-}
-
 in_emergency() { [ "$(sc is-system-running 2>/dev/null)" = maintenance ]; }
 
 # wait_for_jobs: while emergency mode stops units, every start is refused. A soft-reboot starts everything first.

@@ -1,7 +1,7 @@
 # What is looked at before a deployment begins. secrets: yes where some are to be put in place as well, same where they are there already, only where
 # nothing else is meant.
 # inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system secrets
-# needs: base allowed boot_files boot_loader complain controller expected_system free_space system tested_boot_default tools
+# needs: base allowed boot_files boot_loader complain controller expected_system free_space live system tested_boot_default tools
 # shellcheck shell=sh
 
 # require_tools: what all else rests on.
@@ -18,7 +18,7 @@ preflight() {
     valid=yes
     # What it runs now: another deployment, which was waited for, may have switched it.
     [ "$secrets" != only ] || {
-        new=$(readlink -f /run/current-system)
+        new=$(live_system)
         answer toplevel "$new"
     }
     [ "$just_built" = yes ] || nix-store --check-validity "$new" 2>/dev/null || valid=no

@@ -8,6 +8,6 @@ current_generation() {
     local link
     link=$(readlink "$profile" 2>/dev/null) || link=
     case $link in
-    system-*-link) link=${link#system-} && echo "${link%-link}" ;;
+    "${profile##*/}"-*-link) link=${link#"${profile##*/}-"} && echo "${link%-link}" ;;
     esac
 }

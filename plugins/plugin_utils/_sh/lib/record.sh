@@ -1,6 +1,6 @@
 # The state of a deployment in its directory, and its line for ever in deployments.jsonl.
 # inputs: only_secrets
-# needs: base boot_loader booted deployed_secrets durable json log open_marks own_storage profile recorded_outcome states
+# needs: base boot_loader booted deployed_secrets durable json live log open_marks own_storage profile recorded_outcome soft_reboot states
 # shellcheck shell=sh
 
 # state NAME: by rename, so that a reader sees the old one or the new one. Standard output is the journal. A supervisor whose state
@@ -18,7 +18,7 @@ state() {
 
 # Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it does not run.
 reboot_required() {
-    [ "$mode" = test ] || [ "$(readlink -f /run/current-system)" = "$new" ] || { echo yes && return; }
+    [ "$mode" = test ] || [ "$(live_system)" = "$new" ] || { echo yes && return; }
     if [ -n "$(other_parts "$new_live")" ]; then echo yes; else echo no; fi
 }
 
@@ -31,7 +31,7 @@ record() {
     printf '{%s, ' "$line" || return 1
     for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "only_secrets ${only_secrets:-no}" "reboot_required $(reboot_required)" \
         "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" "to_live $new_live" \
-        "live $(readlink -f /run/current-system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
+        "live $(live_system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
         json_field "${field%% *}" "${field#* }" && printf ', ' || return 1
     done
     for field in why_code why notes failed_units:failed journal; do
@@ -137,9 +137,7 @@ clean_up() {
     [ "$line" != "$id" ] || rm -f "$run_dir/current"
     # Whoever was ended before it had that name.
     [ ! -e "$run_dir/current.$id" ] || rm -f "$run_dir/current.$id"
-    [ ! -e "$generator" ] || rm -f "$generator"
-    # Whom a soft-reboot has made the generator bring.
-    [ ! -e "/run/systemd/generator/deploy-flake-again-$id.service" ] || sc daemon-reload
+    forget_soft_reboot
     # Without its line on disk, the directory is the only witness: it stays until the next deployment, which tries again.
     if [ -e "$dir/recorded" ] || write_line; then remove_directory "$dir"; fi
 }

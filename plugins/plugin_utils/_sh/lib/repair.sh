@@ -1,6 +1,6 @@
 # What an earlier deployment left unfinished: repaired by the next one, before anything else, while it holds the unit's name.
-# inputs: rollback_limit commit_limit
-# needs: base boot_loader booted commit deployed_secrets durable lasting_unit log open_marks own_storage process profile record reports_to_directory states whose
+# inputs: rollback_limit
+# needs: base commit deployed_secrets durable lasting_unit log open_marks own_storage power_loss process profile record reports_to_directory states whose
 # shellcheck shell=sh disable=SC2030,SC2031
 
 repair_others() {
@@ -90,7 +90,7 @@ repair_after_power_loss() (
             change_of_secrets back || secrets_left=yes
             # What was undone had moved it, perhaps.
             if [ "$(boot_default)" = "$previous_boot" ] || { is_marked undone && [ "$(boot_default)" = "$new" ]; }; then
-                if ! boot_back || runs_new; then
+                if ! is_back_after_power_loss; then
                     finish commit-failed
                 elif [ "$secrets_left" = yes ]; then
                     # The previous system, with new secrets.
@@ -126,34 +126,4 @@ secrets_after_power_loss() {
         secrets_left=yes
         finish rollback-failed
     fi
-}
-
-# has_started_new: by what the boot loader says, or, where that cannot be told, by what was booted.
-has_started_new() {
-    local names
-    names=0
-    loader_names "$new" || names=$?
-    [ "$names" = 0 ] || { [ "$names" = 2 ] && runs_new; }
-}
-
-# runs_new: whether the new system was booted, and not what boots by default.
-runs_new() {
-    local booted
-    booted=$(readlink -f /run/booted-system)
-    is_system_of "$booted" "$new" && ! is_system_of "$booted" "$previous_boot"
-}
-
-# forward_after_power_loss: it was confirmed, and the host boots it, or would if the boot loader were written; there is no way back from that.
-# The profile names it then.
-forward_after_power_loss() {
-    is_marked confirmed || return 1
-    case $(boot_default) in
-    "$new") return 0 ;;
-    "$previous_boot") has_started_new || return 1 ;;
-    *) return 1 ;;
-    esac
-    begin_call boot
-    logged "$commit_limit" nix-env -p "$profile" --set "$new"
-    end_call
-    [ "$(boot_default)" = "$new" ]
 }

@@ -1,6 +1,6 @@
 # A soft-reboot: every process ends, and /run and what is live stay.
 # facts: interpreter tools cgroup
-# needs: base quote
+# needs: base guard manager quote
 # shellcheck shell=sh
 
 # outlast_soft_reboot: it ends transient units, and starts what the new system brings. So a generator of units, which systemd runs when it
@@ -18,4 +18,18 @@ outlast_soft_reboot() {
         "After=-.mount boot.mount efi.mount boot-efi.mount nix.mount nix-store.mount nix-var.mount var.mount var-lib.mount" \
         "[Service]" "Type=exec" "ExecStart=$interpreter $dir/program guard-again $dir" "Restart=on-failure" "RestartSec=200ms" \
         "OOMPolicy=continue" "OOMScoreAdjust=-900" "UMask=0077" "END" >"$generator" && chmod 0700 "$generator"
+}
+
+# forget_soft_reboot: at the end of the deployment.
+forget_soft_reboot() {
+    [ ! -e "$generator" ] || rm -f "$generator"
+    # Whom a soft-reboot has made the generator bring.
+    [ ! -e "/run/systemd/generator/deploy-flake-again-$id.service" ] || sc daemon-reload
+}
+
+# guard_again: file systems are mounted and units started yet; each unit was started anew.
+guard_again() {
+    wait_for_jobs
+    rm -f "$dir/invocations-new"
+    guard
 }

@@ -1,8 +1,7 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
 # inputs: activate_limit settle_limit check_limit confirm_limit secrets_limit over_ssh mode only_secrets post_activate_script
-# needs: activation base check_before_switch commit complain deployed_secrets directory expected_system forget_trial health hook lasting_unit log
-# needs: process record repair
-# needs: reports_to_directory said secrets_ahead soft_reboot ssh switch tested_boot_default tools trial_outcome units wait_for_line whose
+# needs: activation base check_before_switch commit complain deployed_secrets directory ended expected_system health hook lasting_unit live log process
+# needs: record repair reports_to_directory secrets_ahead settle_trial soft_reboot ssh switch_live tested_boot_default tools wait_for_line whose
 # shellcheck shell=sh
 
 supervise() {
@@ -88,45 +87,10 @@ try_live() {
     [ "$only_secrets" = yes ] || hook "$post_activate_script" ||
         give_up post-activate-script "$post_activate_script of the new system $(ended "$status" "$check_limit"): $(words_of_hook)"
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
-    (PATH=$new_live/sw/bin:$PATH && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
+    (tools_of "$new_live" && PATH=$tools && tools_work) || give_up broken-tool "the new system's timeout or readlink does not do its work"
     # Nobody confirms what is not in place.
     with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
-}
-
-# switch_live: activates the new system. In $test_status what the call has exited with: 0, 4 or 100.
-switch_live() {
-    begin_call live || exit 1
-    # Our own limit counts from the first byte of `test`.
-    switch_to "$activate_limit" "$new_live" test nobody_else_has_switched
-    test_status=$switch_status
-    case $test_status in
-    0) ;;
-    4)
-        # Its own reasons. The code may hide an activation that failed, and may be about units or users that are allowed to fail.
-        hear || give_up cannot-record "could not read what switch-to-configuration test has said"
-        nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
-        ! activation_failed $((began + activate_limit)) nobody_else_has_switched || {
-            nobody_else_has_switched || give_up superseded "somebody else has switched the host meanwhile"
-            failed_units >"$dir/failed"
-            give_up activation "the activation script of the new system failed, behind a switch-to-configuration test that exited 4$activation_failure"
-        }
-        ;;
-    100)
-        needs_reboot status-100 "switch-to-configuration test exited 100"
-        return
-        ;;
-    "$taken")
-        # What is live now was not made by a call that never began.
-        [ "$switch_runs" != 0 ] || printf '' >"$dir/call"
-        give_up superseded "somebody else has switched the host meanwhile"
-        ;;
-    *)
-        failed_units >"$dir/failed"
-        give_up activation "switch-to-configuration test $(ended "$test_status" "$activate_limit")$(because)"
-        ;;
-    esac
-    end_call || exit 1
 }
 
 # nobody_else_has_switched: the look before the new system is activated; also before it is once more.
@@ -157,14 +121,4 @@ wait_for_confirmation() {
     else
         give_up not-confirmed "nobody confirmed the new $([ "$only_secrets" = yes ] && echo secrets || echo system) within $confirm_limit s"
     fi
-}
-
-# settle_trial: before a deployment. The one that makes a system that was booted once the boot default takes what is there;
-# any other lets go of an earlier trial, and notes what has become of it. Fails where one is in progress.
-settle_trial() {
-    load_trial || return 0
-    [ "$trial_new" != "$new" ] || [ "$(readlink -f /run/booted-system)" != "$new" ] || return 0
-    ! trial_in_progress || return 1
-    [ "$(boot_default)" = "$trial_new" ] || note "$(trial_outcome)"
-    forget_trial
 }

@@ -1,9 +1,6 @@
 # Running switch-to-configuration.
-# needs: base before_loader held_files log on_disk process
+# needs: base before_loader ended held_files log on_disk process
 # shellcheck shell=sh
-
-# What switch_to ends with where somebody else has switched the host before its turn came; no status of switch-to-configuration.
-taken=199
 
 switch_lock=/run/nixos/switch-to-configuration.lock
 
@@ -68,14 +65,4 @@ switch_to() {
         [ "$came_free" -le 1 ] && [ $((uptime - began)) -lt "$time" ] || return "$switch_status"
         pause 1
     done
-}
-
-# ended STATUS LIMIT: in words.
-ended() {
-    case $1 in
-    "$taken") echo "was not run, since somebody else has switched the host" ;;
-    137) echo "was killed (status 137; out of memory?)" ;;
-    143) echo "was told to end by somebody (status 143)" ;;
-    *) if out_of_time "$1"; then echo "did not end within $2 s"; else echo "exited $1"; fi ;;
-    esac
 }

@@ -1,7 +1,7 @@
 # The undo: entered by ExecStopPost of the supervisor or by the guard, one at a time, and as often as it takes.
 # inputs: rollback_limit mode only_secrets
-# needs: base commit complain deployed_secrets directory journal manager open_marks own_unit process profile record reports_to_directory states
-# needs: switch units unit_changes verify ways_back whose
+# needs: base commit complain deployed_secrets directory ends_in_a_boot invocations journal live manager open_marks own_unit process profile record
+# needs: reports_to_directory states switch units verify ways ways_back whose
 # shellcheck shell=sh
 
 # undo: 0 when the deployment has a final state, 75 when another undo is in progress or the host is about to be started again around it.
@@ -178,13 +178,13 @@ end_at_shutdown() {
 }
 
 end_as_superseded() {
-    note "somebody else has switched the host meanwhile: it runs $(readlink -f /run/current-system) and boots $(boot_default)"
+    note "somebody else has switched the host meanwhile: it runs $(live_system) and boots $(boot_default)"
     end_as superseded
 }
 
 # only_secrets_went_back: where nothing was activated, nothing has to be; units that have failed with the new secrets are started again.
 only_secrets_went_back() {
-    [ "$only_secrets" = yes ] && [ "$(readlink -f /run/current-system)" = "$previous_live" ] || return 1
+    [ "$only_secrets" = yes ] && [ "$(live_system)" = "$previous_live" ] || return 1
     way=none
     begin_ways
     units_are_read=yes

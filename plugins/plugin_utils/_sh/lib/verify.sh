@@ -1,13 +1,12 @@
 # Whether the system that ran runs again, whole, and nothing of the new one.
 # inputs: over_ssh
-# needs: base complain directory each_first_word lines manager process tools unit_changes units
+# needs: base complain directory each_first_word invocations lines manager previous_live process tools unit_changes units
 # shellcheck shell=sh
 
-# verify_previous: while `activate` hangs, /etc is new and current-system still old; so each by itself. Complains of what is not.
+# verify_previous: complains of what is not.
 verify_previous() {
     local tries
-    [ "$(readlink -f /run/current-system)" = "$previous_live" ] || { complain not-live "/run/current-system is another"; return; }
-    has_previous_etc || { complain not-live "/etc is another system's"; return; }
+    previous_is_live || return
     # Its units may all be there again one by one: in rescue the host has not come up, and no deployment could begin.
     ! in_emergency || { complain not-live "the host is in rescue or emergency mode"; return; }
     # What is started before that is the new system's, whatever it is called.
@@ -25,8 +24,6 @@ verify_previous() {
 
 # no_answer_in_time: one look at a systemd that does not answer takes half a minute.
 no_answer_in_time() { [ "${code-}" = no-answer-from-systemd ] && [ -n "$all_until" ] && is_over "$all_until"; }
-
-has_previous_etc() { [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ]; }
 
 # ssh_unit_in FILE: - is standard input.
 ssh_unit_in() { grep -q -E '^sshd?\.(service|socket)$' "$1"; }

@@ -1,6 +1,7 @@
 # The ways back to the system that ran, one after the other, each under its limit and verified.
 # inputs: last_resort_reboot rollback_limit commit_limit over_ssh
-# needs: base commit directory lines log manager on_disk open_marks process reports_to_directory switch unit_changes units verify whose
+# needs: base commit directory ends_in_a_boot invocations log manager on_disk open_marks previous_live process reports_to_directory switch unit_changes
+# needs: verify ways
 # shellcheck shell=sh
 
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
@@ -19,34 +20,6 @@ go_back() {
         ! try_ways && [ "$rounds" -lt 4 ] && ! is_over "$all_until"
     do :; done
     [ "$way" != none ] || reboot_as_last_resort
-}
-
-# begin_ways: how long all ways may take, the controller counts on (`Limits.undo`). An undo that is killed begins with none of it again, and yet
-# whoever comes after it tries each way once.
-begin_ways() {
-    read_line "$dir/ways-rounds"
-    is_number "$line" || line=0
-    rounds=$line
-    read_line "$dir/ways-until"
-    all_until=$line
-    is_number "$all_until" || {
-        clock
-        all_until=$((uptime + 3 * rollback_limit + 120))
-        keep ways-until "$all_until"
-    }
-}
-
-# keep NAME NUMBER: where it cannot be written, the way back is as good.
-keep() { { printf '%s\n' "$2" >"$dir/$1.new"; } 2>/dev/null && mv -f "$dir/$1.new" "$dir/$1" || :; }
-
-is_number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
-
-# forget_failures: what has failed while the new system was live is no fault of the previous one, which may have the unit as well and not start it.
-# What fails once more counts.
-forget_failures() {
-    local name
-    failed_units >"$dir/failed-all" || return 0
-    lines_without "$dir/failed-before" <"$dir/failed-all" | while read -r name; do sc reset-failed -- "$name" 2>/dev/null; done
 }
 
 # try_ways: no, if they should be tried once more.
@@ -68,7 +41,7 @@ try_ways() {
         ! has_previous_etc || switch_sees=no
         "way_$(printf '%s' "$way" | tr - _)"
         # What was cut off is over with it.
-        [ "$(readlink -f /run/current-system)" != "$previous_live" ] || printf '' >"$dir/call"
+        [ "$(live_system)" != "$previous_live" ] || printf '' >"$dir/call"
         # One that died on its way may have put the units back, and not have told systemd. As long as they are the new system's, what
         # systemd knows is worth more.
         case $switch_status in
@@ -99,8 +72,6 @@ try_ways() {
     done
     way=none
 }
-
-live_is_ours() { ! live_is_theirs; }
 
 # stop_new_units: what only the new system has, and what it made something else of, as long as systemd knows how; with the previous system's
 # units it knows no command for it, and the rules of a firewall would stay. What is not to be down meanwhile is restarted later, sshd above all.

@@ -2,11 +2,8 @@
 # different. Which link it is, is noted before anything is begun and after each call of ours that moves it. Another link is somebody
 # else's, also where it names the same, unless a call of ours was cut off.
 # facts: new new_live previous_live previous_boot
-# needs: base profile
+# needs: base calls live
 # shellcheck shell=sh
-
-# identity LINK: in $identity. A link that is made again is another one.
-identity() { identity=$(TZ=UTC0 stat -c '%i %z' "$1" 2>/dev/null) || identity=none; }
 
 # note_links: before anything is begun.
 note_links() {
@@ -16,9 +13,6 @@ note_links() {
     printf '%s\n' "$identity" >"$dir/our-boot"
 }
 
-# begin_call NAME: live or boot; what is found there after it was cut off may be ours. No, if that cannot be written.
-begin_call() { printf '%s\n' "$1" >"$dir/call"; }
-
 # end_call: what it has made is ours; what it cannot have made is somebody else's.
 end_call() {
     read_line "$dir/call"
@@ -26,19 +20,14 @@ end_call() {
     live)
         # The link first: whoever makes it anew behind that is somebody else.
         identity /run/current-system
-        live=$(readlink -f /run/current-system)
+        live=$(live_system)
         # One that is as before was not made by it, whatever it names.
         read_line "$dir/our-live"
         if [ "$identity" != "$line" ] && may_have_made "$live"; then
             printf '%s\n' "$live" >"$dir/made" && printf '%s\n' "$identity" >"$dir/our-live" || return 1
         fi
         ;;
-    boot)
-        identity "$profile"
-        if [ "$(boot_default)" = "$new" ]; then
-            printf '%s\n' "$identity" >"$dir/our-boot" || return 1
-        fi
-        ;;
+    boot) end_boot_call || return 1 ;;
     esac
     printf '' >"$dir/call"
 }
@@ -54,7 +43,7 @@ may_have_made() {
 
 # live_is_theirs: what runs is in $live. The previous system is nobody's loss.
 live_is_theirs() {
-    live=$(readlink -f /run/current-system)
+    live=$(live_system)
     [ "$live" != "$previous_live" ] || return 1
     identity /run/current-system
     read_line "$dir/our-live"
@@ -63,22 +52,11 @@ live_is_theirs() {
     [ "$line" != live ] || ! may_have_made "$live"
 }
 
-# boot_is_theirs: what boots is in $default.
-boot_is_theirs() {
-    default=$(boot_default)
-    [ "$default" != "$previous_boot" ] || return 1
-    identity "$profile"
-    read_line "$dir/our-boot"
-    [ "$identity" != "$line" ] || return 1
-    read_line "$dir/call"
-    [ "$line" != boot ] || [ "$default" != "$new" ]
-}
-
 # may_commit: whether the host runs what was tried and nobody else has moved the boot default; the look before each step of a commit.
 # Where they made live the very system that was tried, that hinders nobody.
 may_commit() {
     if [ "$mode" = test ]; then
-        live=$(readlink -f /run/current-system)
+        live=$(live_system)
         read_line "$dir/made"
         [ "$live" = "${line:-$new_live}" ] || return 1
     fi

@@ -1,5 +1,5 @@
 # What the two units of a deployment run: program supervise|undo|guard|guard-again DIRECTORY.
-# needs: base directory guard manager process states supervise undo
+# needs: base directory guard process soft_reboot states supervise undo
 # shellcheck shell=sh
 
 main() {
@@ -21,12 +21,7 @@ main() {
         exit "$result"
         ;;
     guard) guard ;;
-    guard-again)
-        # File systems are mounted and units started yet; each unit was started anew.
-        wait_for_jobs
-        rm -f "$dir/invocations-new"
-        guard
-        ;;
+    guard-again) guard_again ;;
     esac
 }
 

@@ -54,7 +54,7 @@ def test_changed_units(shell: list[str], tmp_path: Path) -> None:
         "invocations-new": {"socket.socket": 2, "timer.timer": 2, "again.socket": 2, "old.timer": 1, "same.path": 2},
         "invocations-now": {"socket.socket": 2, "timer.timer": 2, "again.socket": 3, "old.timer": 1, "same.path": 2},
     }
-    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/invocations')}\n"
     for note, each in runs.items():
         # One has never run, and systemd has an order of its own.
         shown = "Id=never.socket\\nInvocationID=\\n\\n"
@@ -69,7 +69,7 @@ def test_changed_units(shell: list[str], tmp_path: Path) -> None:
 def test_a_first_look_without_an_answer_hides_no_change(shell: list[str], tmp_path: Path) -> None:
     """Else nothing would count as changed, as if the list were empty."""
     new, old = files(tmp_path / "new", wall_service="new"), files(tmp_path / "old", wall_service="old")
-    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/invocations')}\n"
     script += (
         "sc() { :; }\necho 'x invocation:wall.service -> 1' >$dir/invocations\necho wall.service >$dir/active-now\n"
     )
@@ -81,7 +81,7 @@ def test_a_first_look_without_an_answer_hides_no_change(shell: list[str], tmp_pa
 @every_shell
 def test_a_unit_that_ends_meanwhile_hinders_no_look(shell: list[str], tmp_path: Path) -> None:
     """Its link is gone then, and ls fails."""
-    functions = join("lib/unit_changes").replace("/run/systemd/units", str(tmp_path))
+    functions = join("lib/invocations").replace("/run/systemd/units", str(tmp_path))
     script = f"dir={tmp_path}\n{functions}\nsc() {{ :; }}\ntried=0\n"
     script += "ls() { tried=$((tried + 1)); echo a; [ $tried -ge 3 ]; }\nnote_invocations $dir/it && cat $dir/it\n"
     script += "ls() { return 1; }\nnote_invocations $dir/it || cat $dir/it"
@@ -124,7 +124,7 @@ def test_reloaded_units(tmp_path: Path) -> None:
     active = "nftables networkd same gone restarted dropped of@a.b"
     names = [*(f"{name}.service" for name in active.split()), "srv.mount", "home.mount", "var.mount"]
     (tmp_path / "active").write_text("\n".join(names) + "\n")
-    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/invocations')}\n"
     script += 'sc() { shift 5; echo "/${1%.mount}"; }\nlist_reloaded\nsort $dir/reloaded'
     expected = ["dropped.service", "home.mount", "networkd.service", "nftables.service", "of@a.b.service", "srv.mount"]
     for shell in SHELLS.values():
@@ -139,6 +139,6 @@ def test_more_units_than_one_command_line_takes(tmp_path: Path) -> None:
         for number in range(6000):
             (system / f"etc/systemd/system/{number:0200}.service").touch()
     (tmp_path / "active").write_text("firewall.service\n")
-    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/unit_changes')}\n"
+    script = f"new_live={new} previous_live={old} dir={tmp_path}\n{join('lib/invocations')}\n"
     ask = "if list_reloaded; then cat $dir/reloaded; else echo nobody knows; fi\n"
     assert run(SHELLS["dash"], f"{script}{ask}xargs() {{ return 127; }}\n{ask}") == ["firewall.service", "nobody knows"]

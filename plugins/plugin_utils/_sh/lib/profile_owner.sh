@@ -1,0 +1,6 @@
+# As whom a profile is moved.
+# needs: log
+# shellcheck shell=sh
+
+# for_profile SECONDS COMMAND…: the system's is root's.
+for_profile() { logged "$@"; }
