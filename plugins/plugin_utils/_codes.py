@@ -40,6 +40,14 @@ FINAL = frozenset(list(State)[-7:])
 """A deployment is open until its state is one of these."""
 
 
+class ProfileKind(StrEnum):
+    """What a profile is that is no NixOS system: each has a part of its own among the scripts."""
+
+    SYSTEM_MANAGER = "system-manager"
+    HOME_MANAGER = "home-manager"
+    PROFILE = "profile"
+
+
 class Mode(StrEnum):
     """Whether a system is tried live or only becomes the boot default."""
 

@@ -58,10 +58,16 @@ _OF_THE_SHELL = _each(
 )
 # What a host has, or may have. One that nothing uses is found.
 _TOOLS = _each(
-    "awk base64 bootctl cat chmod chown cksum cmp cp cut date dd df fallocate find flock getent grep grub-editenv"
+    "awk base64 bootctl cat chmod chown cksum cmp cp cut date dd df env fallocate find flock getent grep grub-editenv"
     " grub-reboot gzip head id journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink"
-    " rm rmdir sed sleep sort stat sync systemctl systemd-mount systemd-run tail test timeout tr truncate umount uname"
-    " wc xargs"
+    " rm rmdir sed setpriv sleep sort stat sync systemctl systemd-mount systemd-run tail test timeout tr truncate"
+    " umount uname wc xargs"
+)
+
+# What is asked of a host, and runs there, where a profile is deployed that is no NixOS system.
+_OF_PROFILES = (
+    *("unit/deployment", "command/start", "command/profile", "command/poll", "command/confirm", "command/revoke"),
+    *("command/build", "command/copy_ask", "command/copy_receive", "command/copy_drop", "command/nix_eval"),
 )
 
 # Which codes each takes; those that hand all they get to `refuse` are found by that.
@@ -147,12 +153,27 @@ class Scripts:
         self.syntax: dict[str, Script] = {name: shell_syntax.Script.read(text) for name, text in self.text.items()}
         self.named = shell_syntax.commands_named
         self.functions = {name: _FUNCTION.findall(text) for name, text in self.text.items()}
-        self.programs = [name for name in self.text if not name.startswith("lib/")]
+        programs = [name for name in self.text if not name.startswith(("lib/", "profile/"))]
+        # Where a profile is deployed that is no NixOS system, they are joined of other parts: NAME@KIND.
+        kinds = [name.partition("_")[2] for name in self.text if name.startswith("profile/kind_")]
+        self.programs = programs + [f"{name}@{kind}" for name in _OF_PROFILES for kind in kinds if name in programs]
 
     def parts(self, program: str) -> tuple[str, ...]:
         """The scripts that a program is joined of."""
-        parts: tuple[str, ...] = self.joiner.parts(program)
+        name, _at, kind = program.partition("@")
+        parts: tuple[str, ...] = self.joiner.parts(name, kind)
         return parts
+
+    def kinds(self, need: str) -> list[str]:
+        """Those that stand for what is needed in the scripts for profiles, where that is what a kind has of its own."""
+        return [name for name in self.text if need == "kind" and name.startswith("profile/kind_")]
+
+    def needed(self, name: str, need: str) -> list[str]:
+        """The scripts that may stand for what a script needs."""
+        if not name.startswith("profile/"):
+            return [f"lib/{need}"]
+        its = self.kinds(need) or [f"profile/{need}"]
+        return its if its[0] in self.text else [f"lib/{need}"]
 
     def bare(self, name: str) -> str:
         """A script without comments."""
@@ -161,7 +182,8 @@ class Scripts:
 
     def inputs(self, program: str) -> list[str]:
         """What a program is given."""
-        return list(self.joiner.inputs(program))
+        name, _at, kind = program.partition("@")
+        return list(self.joiner.inputs(name, kind))
 
     def declared(self, what: str, name: str) -> list[str]:
         """The words of a declaration of one script."""
@@ -250,6 +272,10 @@ def shellcheck(tree: Path) -> Iterator[str]:
     for program in scripts.programs:
         lines = ["#!/bin/sh", *(f"{name}=" for name in scripts.inputs(program))]
         places = [f"{program}: input {name}" for name in ("", *scripts.inputs(program))]
+        if "@" in program:
+            # What stands in for a part may have no use for what that is given.
+            lines += [f': "${name}"' for name in scripts.inputs(program)]
+            places += [f"{program}: inputs"] * len(scripts.inputs(program))
         for part in scripts.parts(program):
             for what in ("facts", "sets"):
                 for name in scripts.declared(what, part):
@@ -273,6 +299,8 @@ def shellcheck(tree: Path) -> Iterator[str]:
 def _missing(scripts: Scripts) -> Iterator[str]:
     for name in scripts.text:
         for need in scripts.joiner.head(name).needs:
+            if name.startswith("profile/") and {f"profile/{need}", *scripts.kinds(need)} & scripts.text.keys():
+                continue
             if f"lib/{need}" not in scripts.text:
                 yield f"{SCRIPTS / name}.sh: needs {need}, and there is no lib/{need}.sh"
 
@@ -310,9 +338,10 @@ def _declarations(scripts: Scripts, controller: Controller) -> Iterator[str]:
         path = f"{SCRIPTS / name}.sh"
         head = scripts.joiner.head(name)
         for need in head.needs:
-            library = f"lib/{need}"
-            theirs = {*scripts.functions[library], *_VARIABLE.findall(scripts.text[library])}
-            theirs |= {*scripts.joiner.head(library).inputs, *scripts.declared("sets", library)}
+            theirs: set[str] = set()
+            for library in scripts.needed(name, need):
+                theirs |= {*scripts.functions[library], *_VARIABLE.findall(scripts.text[library])}
+                theirs |= {*scripts.joiner.head(library).inputs, *scripts.declared("sets", library)}
             if need != "base" and not theirs & set(re.findall(r"\w+", scripts.bare(name))):
                 yield f"{path}: needs {need}, and uses nothing of it"
     facts = {fact for name in scripts.text for fact in _FACT.findall(scripts.bare(name))}

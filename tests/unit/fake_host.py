@@ -112,7 +112,7 @@ class FakeHost(Host):
 
     def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: str) -> Answer:
         # Inputs that the script does not know fail here as they would on a host.
-        scripts.command(command, inputs)
+        scripts.command(command, inputs, self.kind)
         self.asked.append(Asked(command, inputs, data, limit))
         self._clock.sleep(1)
         scripted = next(self._answers, None)

@@ -97,7 +97,8 @@ class Deployment:
         if state and state != self.state:
             self.state = state
             self.only_secrets = self.only_secrets or messages.is_of_secrets(record)
-            self.host.tell(messages.progress(state, answer.get("mode"), record, only_secrets=self.only_secrets))
+            said = messages.progress(state, answer.get("mode"), record, self.host.kind, only_secrets=self.only_secrets)
+            self.host.tell(said)
         if self.limits is not None and self.state == State.WINDOW and (left := answer.get("window_left")):
             self.decides_by = _in(int(left) + self.limits.undo)
         if self.state in FINAL:
@@ -197,7 +198,10 @@ def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, A
     if deployment.state in FINAL and deployment.state != State.COMMITTED:
         # A system that somebody else put there is not ours to speak of as changed.
         result["changed"] = deployment.state in (State.ROLLBACK_FAILED, State.COMMIT_FAILED)
-        result |= {"failed": True, "msg": messages.failure(host.name, deployment.id, deployment.state, record)}
+        result |= {
+            "failed": True,
+            "msg": messages.failure(host.name, deployment.id, deployment.state, record, host.kind),
+        }
         # Records of earlier releases have none.
         if why_code := record.get("why_code"):
             result["reason"] = why_code

@@ -14,6 +14,7 @@ from typing import Any
 
 from .._codes import Mode, State, Why
 from .._host.answer import HostError, lines
+from .._host.scripts import SYSTEM, Kind
 from .record import read_record
 
 _PROGRESS: dict[str, str] = {
@@ -49,6 +50,22 @@ _PROGRESS_OF_SECRETS: dict[str, str] = _PROGRESS | {
     State.INTERRUPTED: "was shut down during the deployment; it has its previous secrets",
 }
 """Where nothing but secrets is to change."""
+_OF_A_PROFILE: dict[str, str] = {
+    State.CHECKING: "checks itself and the new generation",
+    State.ACTIVATING: "activates the new generation",
+    State.SETTLING: "has activated the new generation and watches units settle",
+    State.WINDOW: "has activated the new generation and waits for confirmation",
+    State.COMMIT_PROFILE: "moves the profile to the new generation",
+    State.COMMIT_VERIFY: "verifies the profile",
+    State.COMMITTED: "has committed: the profile names the new generation, which is active",
+    State.ROLLING_BACK: "activates the previous generation again",
+    State.ROLLED_BACK: "has rolled back: its previous generation is active again",
+    State.ROLLBACK_FAILED: "could NOT activate its previous generation again",
+    State.COMMIT_FAILED: "could NOT finish what it had begun with the profile",
+    State.REFUSED: "refused the new generation; nothing was changed",
+    State.INTERRUPTED: "lost power or was rebooted during the deployment; its previous generation is active again",
+}
+"""What is said in another way of a profile that is no NixOS system."""
 _NEXT: dict[str, str] = {
     State.ROLLED_BACK: "fix the configuration and deploy again; nothing has to be done on the host",
     State.ROLLBACK_FAILED: "log in and look ('systemctl --failed', 'journalctl -u deploy-flake');"
@@ -63,14 +80,27 @@ _NEXT_OF_SECRETS: dict[str, str] = _NEXT | {
     State.ROLLBACK_FAILED: "log in and look ('systemctl --failed', 'journalctl -u deploy-flake'), mend what is named"
     " above, and deploy again",
 }
+_NEXT_OF_A_PROFILE: dict[str, str] = {
+    State.ROLLBACK_FAILED: "log in and look ('systemctl --failed', 'journalctl -u deploy-flake'); then deploy again",
+    State.COMMIT_FAILED: "log in and look ('journalctl -u deploy-flake'), and deploy again",
+}
 _WAY_BACK_FAILED = (State.ROLLBACK_FAILED, State.COMMIT_FAILED)
 _LOG_LINES = 20
 _REASONS = 11
 _GAP = "…"
 
 
-def progress(state: str, mode: str = "", record: Mapping[str, Any] | None = None, *, only_secrets: bool = False) -> str:
+def progress(
+    state: str,
+    mode: str = "",
+    record: Mapping[str, Any] | None = None,
+    kind: Kind = SYSTEM,
+    *,
+    only_secrets: bool = False,
+) -> str:
     """A line for a state of a deployment; `record` is the host's, of one that has ended."""
+    if kind.name:
+        return _OF_A_PROFILE.get(state, _PROGRESS.get(state, state))
     if only_secrets:
         return _PROGRESS_OF_SECRETS.get(state, state)
     if state == State.COMMITTED and record and record.get("live") not in (record.get("to"), record.get("to_live")):
@@ -100,20 +130,24 @@ def who_is_busy(error: HostError) -> str:
     return f"{said} (started by {by} on {controller} at {since}{what})"
 
 
-def failure(host: str, deployment: str, state: str, record: Mapping[str, Any]) -> str:
+def failure(host: str, deployment: str, state: str, record: Mapping[str, Any], kind: Kind = SYSTEM) -> str:
     """The message of a deployment that did not end committed."""
-    parts = [f"{host} {progress(state, only_secrets=is_of_secrets(record))}."]
+    parts = [f"{host} {progress(state, kind=kind, only_secrets=is_of_secrets(record))}."]
     if why := record.get("why"):
         phase = f" (phase {record['phase']})" if record.get("phase") else ""
         parts.append(f"Why{phase}: {why.strip().rstrip('.')}.")
-    parts.append(_now(record))
+    parts.append(_now_of_a_profile(record) if kind.name else _now(record))
     parts.append(excerpt("Failed units", record.get("failed_units", "")))
     parts.append(excerpt("Journal", record.get("journal", "")))
-    parts.append(excerpt(f"Output of switch-to-configuration (last {_LOG_LINES} lines)", record.get("log", "")))
+    by = "the activation" if kind.name else "switch-to-configuration"
+    parts.append(excerpt(f"Output of {by} (last {_LOG_LINES} lines)", record.get("log", "")))
     if state in _WAY_BACK_FAILED:
         parts.append(excerpt(f"Output of the way back (last {_LOG_LINES} lines)", record.get("undo_log", "")))
+    place = f"-{kind.inputs['place']}" if kind.name else ""
+    advice = _NEXT_OF_A_PROFILE.get(state, "") if kind.name else ""
     parts.append(
-        f"Next: {_next(state, record)}; the record is the line {deployment} in /var/lib/deploy-flake/deployments.jsonl."
+        f"Next: {advice or _next(state, record)}; the record is the line {deployment} in"
+        f" /var/lib/deploy-flake{place}/deployments.jsonl."
     )
     return "\n".join(part for part in parts if part)
 
@@ -159,6 +193,14 @@ def _now(record: Mapping[str, Any]) -> str:
     if loader != boot:
         return f"{runs}; its boot loader starts {loader}, and its system profile is {boot or 'not there'}."
     return f"{runs} and would boot the same." if boot == live else f"{runs} and would boot {boot or 'nothing'}."
+
+
+def _now_of_a_profile(record: Mapping[str, Any]) -> str:
+    if not record:
+        return "What is active now is not known."
+    live, named = record.get("live", ""), record.get("boot", "")
+    also = "the profile names the same" if live == named else f"the profile names {named or 'nothing'}"
+    return f"Activated last was {live}; {also}." if live else "Nothing of the profile is active."
 
 
 def after_refusal(why_code: str, again: str, *, only_secrets: bool = False) -> str:

@@ -151,6 +151,32 @@ class Settings:
             only_secrets=True,
         )
 
+    @classmethod
+    def for_profile(cls, options: Mapping[str, Any]) -> Self:
+        """The deployment of a profile that is no NixOS system; nothing of the boot side is looked at."""
+        return cls(
+            toplevel=options["toplevel"] or "",
+            specialisation="",
+            expected_system=_store_path("expected_system", options["expected_system"] or ""),
+            health_policy=HealthPolicy(options["health_policy"]),
+            ignore_units=tuple(options["ignore_units"]),
+            pre_activate_script=options["pre_activate_script"] or "",
+            post_activate_script=options["post_activate_script"] or "",
+            allow=tuple(options["allow"]),
+            min_free_space=FreeSpace(nix=options["min_free_space"]["nix"], boot=0),
+            on_reboot_required=OnRebootRequired.FAIL,
+            last_resort_reboot=LastResortReboot.NEVER,
+            install_bootloader=False,
+            all_or_nothing=False,
+            limits=Limits.from_options(options),
+            message=options["message"],
+            lock_timeout=options["lock_timeout"],
+            reconnect_timeout=options["reconnect_timeout"],
+            confirm=True,
+            confirm_hosts=tuple(options["confirm_hosts"]),
+            source=Source.from_options(options),
+        )
+
     @property
     def has_secrets(self) -> bool:
         """Whether the host is to be asked about secrets at all."""

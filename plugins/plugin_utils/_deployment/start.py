@@ -28,8 +28,8 @@ from .settings import Settings
 from .wait_while_busy import wait_while_busy
 from .way_in import controller_of, refuse_unproven_way_in
 
-# Read before Ansible starts a process for each host, as the options are.
-_PROGRAM = program("deployment")
+# Read before Ansible starts a process for each host, as the options are; it is kept.
+program("deployment")
 _LIMIT = 240
 """Seconds for looking at the host, or for starting the supervisor."""
 
@@ -76,6 +76,11 @@ def start(
 def preflight(host: Host, settings: Settings) -> Answer:
     """What is refused of any system that is to become the boot default, before anything is begun."""
     return _Start(host, settings, Mode.BOOT, Context(), None).look(begins=False)
+
+
+def look_at_profile(host: Host, settings: Settings) -> Answer:
+    """What is refused of a generation of a profile, and whether there is anything to do; nothing is begun."""
+    return _Start(host, settings, Mode.TEST, Context(), None).look_at_profile()
 
 
 def look_inputs(host: Host, settings: Settings, mode: Mode) -> dict[str, str]:
@@ -180,7 +185,7 @@ class _Start:
         if since_boot and not (context.check_mode or context.diff_mode or is_rollback or self._secrets_may_differ):
             answer = self._look_and_launch(since_boot)
             return Started(None if answer.get("unchanged") else deployment, answer, answer)
-        before = self.look(begins=True)
+        before = self.look_at_profile() if host.kind.name else self.look(begins=True)
         unchanged = bool(before.get("unchanged"))
         if is_rollback:
             self._keep_target(before)
@@ -286,6 +291,15 @@ class _Start:
             "looking at the host",
         )
 
+    def look_at_profile(self) -> Answer:
+        """The same of a profile, in check mode too; and nothing more."""
+        inputs = self._first_look_inputs(just_built=False)
+        return self._host.persist(
+            self._settings.reconnect_timeout,
+            lambda: self._host.run("profile", limit=_LIMIT, data=b"", new=self._settings.toplevel, **inputs),
+            "looking at the host",
+        )
+
     def _look_and_launch(self, since_boot: str) -> Answer:
         """Where nobody has looked before, the command that starts the supervisor looks first."""
         look = {"preflight": "yes", **self._first_look_inputs(just_built=True)}
@@ -323,7 +337,7 @@ class _Start:
             stop_limit=str(limits.undo),
             settings=self._unit_settings("deployment"),
             about=about_it,
-            program=_PROGRAM,
+            program=program("deployment", self._host.kind),
         )
 
     def _first_look_inputs(self, just_built: bool) -> dict[str, str]:
@@ -360,7 +374,7 @@ class _Start:
             "brings_secrets": _yes(self._brings_secrets),
         }
         limits = {f"{name}_limit": str(seconds) for name, seconds in self._limits.as_inputs().items()}
-        return unit_inputs(unit, values | limits)
+        return unit_inputs(unit, values | limits, self._host.kind)
 
 
 def about(deployment_id: str, settings: Settings, generation: str = "", secrets: str = "") -> str:

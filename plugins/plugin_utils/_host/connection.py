@@ -86,6 +86,9 @@ class Action(Protocol):
 class Host:
     """The host of one task."""
 
+    kind = scripts.SYSTEM
+    """What of it is deployed to."""
+
     def __init__(self, action: Action, name: str, at_once: int = 1, on_behalf_of: str = "") -> None:
         self.name = name
         self.on_behalf_of = on_behalf_of or name
@@ -173,7 +176,7 @@ class Host:
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no. A worker whose
         ansible-playbook was killed asks for nothing more: it would begin and confirm deployments that nobody follows.
         """
-        text = scripts.command(command, inputs).encode(errors="surrogateescape")
+        text = scripts.command(command, inputs, self.kind).encode(errors="surrogateescape")
         return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 
     def persist(

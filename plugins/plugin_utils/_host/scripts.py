@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
@@ -48,42 +48,57 @@ class Head:
         return cls(tuple(needs), inputs)
 
 
-def command(name: str, inputs: Mapping[str, str]) -> str:
+@dataclass(frozen=True)
+class Kind:
+    """What is deployed, and where that is on the host; its parts stand in for those of lib/ with the same names."""
+
+    name: str = ""
+    """Of a profile that is no NixOS system; "" for a NixOS system."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """What every script for it is given."""
+
+
+SYSTEM = Kind()
+
+
+def command(name: str, inputs: Mapping[str, str], kind: Kind = SYSTEM) -> str:
     """A command as it is sent: its inputs as assignments, what it needs of lib/, and its own text.
 
     TypeError where it is not given what it declares, or something else.
     """
-    _check(f"command/{name}", inputs)
-    return f"{assignments(inputs)}\n{join(f'command/{name}')}"
+    values = {**kind.inputs, **inputs}
+    _check(f"command/{name}", values, kind.name)
+    return f"{assignments(values)}\n{join(f'command/{name}', kind.name)}"
 
 
-def program(name: str) -> str:
+def program(name: str, kind: Kind = SYSTEM) -> str:
     """A program as a unit on the host runs it: one text, read whole before it acts."""
-    return join(f"unit/{name}")
+    text = join(f"unit/{name}", kind.name)
+    return f"{assignments(kind.inputs)}\n{text}" if kind.inputs else text
 
 
-def unit_inputs(name: str, values: Mapping[str, str]) -> str:
+def unit_inputs(name: str, values: Mapping[str, str], kind: Kind = SYSTEM) -> str:
     """Of these values what the program of a unit declares as its inputs, as assignments.
 
     TypeError where one is missing. A command on the host adds facts to them.
     """
-    declared = inputs(f"unit/{name}")
-    if missing := declared.keys() - values.keys():
+    declared = {each for each in inputs(f"unit/{name}", kind.name) if each not in kind.inputs}
+    if missing := declared - values.keys():
         raise TypeError(f"unit/{name} is not given {' '.join(sorted(missing))}")
     return assignments({name: value for name, value in values.items() if name in declared})
 
 
 @cache
-def inputs(name: str) -> Mapping[str, tuple[str, str | None] | None]:
+def inputs(name: str, kind: str = "") -> Mapping[str, tuple[str, str | None] | None]:
     """The inputs of a script and of what it needs; what it says of one itself goes first."""
     found: dict[str, tuple[str, str | None] | None] = {}
-    for one in parts(name):
+    for one in parts(name, kind):
         found |= head(one).inputs
     return found
 
 
-def _check(name: str, values: Mapping[str, str]) -> None:
-    declared = inputs(name)
+def _check(name: str, values: Mapping[str, str], kind: str) -> None:
+    declared = inputs(name, kind)
     expected = {
         each
         for each, where in declared.items()
@@ -102,14 +117,15 @@ def head(name: str) -> Head:
 
 
 @cache
-def parts(name: str) -> tuple[str, ...]:
+def parts(name: str, kind: str = "") -> tuple[str, ...]:
     """The scripts that one is joined of, itself at the end: each once, and after those that it needs."""
     found: list[str] = []
 
     def add(one: str, above: tuple[str, ...]) -> None:
         for need in head(one).needs:
-            if f"lib/{need}" not in (*found, *above):
-                add(f"lib/{need}", (*above, f"lib/{need}"))
+            part = part_for(need, kind)
+            if part not in (*found, *above):
+                add(part, (*above, part))
         if one not in found:
             found.append(one)
 
@@ -117,10 +133,19 @@ def parts(name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def part_for(need: str, kind: str) -> str:
+    """What a script gets that needs a part: of a profile's kind one of profile/, where there is one of that name.
+
+    The part `kind` is the kind's own.
+    """
+    its = f"profile/{need}_{kind}" if need == "kind" else f"profile/{need}"
+    return its if kind and (_SCRIPTS / f"{its}.sh").exists() else f"lib/{need}"
+
+
 @cache
-def join(name: str) -> str:
+def join(name: str, kind: str = "") -> str:
     """A script, after what it needs."""
-    return "".join(script(one) for one in parts(name))
+    return "".join(script(one) for one in parts(name, kind))
 
 
 @cache

@@ -30,7 +30,9 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts i
 pytestmark = pytest.mark.shell
 SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
 _FOLDER = Path(scripts.__file__).parents[1] / "_sh"
-SCRIPTS = sorted(str(path.relative_to(_FOLDER).with_suffix("")) for path in _FOLDER.glob("*/*.sh"))
+_EVERY = sorted(str(path.relative_to(_FOLDER).with_suffix("")) for path in _FOLDER.glob("*/*.sh"))
+SCRIPTS = [name for name in _EVERY if not name.startswith("profile/")]
+KINDS = [name.partition("_")[2] for name in _EVERY if name.startswith("profile/kind_")]
 every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=40)
 
@@ -45,6 +47,14 @@ def run(shell: list[str], script: str, cwd: Path | None = None) -> str:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_is_understood(shell: list[str], name: str) -> None:
     subprocess.run([*shell, "-n"], input=join(name).encode(), check=True, timeout=30)
+
+
+@every_shell
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_script_for_a_profile_is_understood(shell: list[str], kind: str) -> None:
+    for name in ("unit/deployment", "command/start", "command/profile"):
+        assert "/run/current-system)" not in join(name, kind)
+        subprocess.run([*shell, "-n"], input=join(name, kind).encode(), check=True, timeout=30)
 
 
 def test_every_unit_has_a_description() -> None:

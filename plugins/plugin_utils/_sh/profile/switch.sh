@@ -1,0 +1,34 @@
+# Activating a generation of a profile. It may have failed though it has ended well: what it said tells.
+# needs: base ended kind live log
+# shellcheck shell=sh
+
+# Nobody else has a lock while a profile is activated, but for deploy-flake.service.
+switch_lock=$run_dir/no-lock
+
+lock_held() { return 1; }
+
+# switch_to LIMIT GENERATION ACTION LOOK: as for a system; there is no other action than to activate it. The status is in $switch_status.
+switch_to() {
+    "$4" || { switch_status=$taken && return "$taken"; }
+    read_log
+    log_mark "activation of $2"
+    log_line "$3"
+    note_live "$2" || { switch_status=1 && log_mark "$live_link could not be written" && return 1; }
+    activate_generation "$1" "$2"
+    switch_status=$status
+    [ "$switch_status" = 0 ] || reap_logged
+    log_line "it $(ended "$switch_status" "$1")" || :
+    [ "$switch_status" != 0 ] || [ -z "$(errors_said)" ] || switch_status=1
+    return "$switch_status"
+}
+
+# errors_said: of the last activation.
+errors_said() { whole_log | awk '/^--- activation of / { said = ""; next } { said = said $0 "\n" } END { printf "%s", said }' | said_errors; }
+
+# because: why it failed, in its own words, behind a sentence.
+because() {
+    local words
+    words=$(errors_said | head -n 3 | paste -s -d ';' -)
+    [ -n "$words" ] || words=$(last_words)
+    [ -z "$words" ] || printf ': %s' "$words" | cut -c 1-600
+}

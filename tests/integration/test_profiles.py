@@ -1,0 +1,298 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Profiles that are no NixOS system, on a host that is none either; the programs that activate them are stand-ins."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration.debian import become_debian
+from integration.faulting import (
+    SHORT,
+    Deploying,
+    directory,
+    kill_both_units,
+    kill_main_process,
+    kill_whole_cgroup,
+    nobody_confirms,
+    state,
+    wait_for,
+)
+from integration.playing import Played, play
+
+from lab import Host, Lab
+
+SOURCE = Path(__file__).parent / "profiles_flake"
+PROFILE = "/nix/var/nix/profiles/system-manager-profiles/system-manager"
+HOME_PROFILE = "/home/deploy/.local/state/nix/profiles/home-manager"
+SITE = "/nix/var/nix/profiles/site"
+MODULE = "deploy_flake.nixos.profile_deploy"
+# A system-manager-engine that somebody has built: these tests are run with it, too, where it is named.
+ENGINE = os.environ.get("DEPLOY_FLAKE_SYSTEM_MANAGER_ENGINE", "")
+_MADE: list[str] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nixos_again(lab: Lab) -> Iterator[None]:
+    """What other tests expect of host1."""
+    yield
+    lab.reset([lab.hosts["host1"]])
+
+
+@pytest.fixture
+def debian(lab: Lab) -> Host:
+    """host1 of the lab as Debian; made once, and at rest before each test."""
+    host = lab.hosts["host1"]
+    if not _MADE or host.run("test -e /etc/NIXOS").returncode == 0 or directory(host):
+        lab.reset([host])
+        become_debian(host)
+        _MADE.append(host.name)
+    return host
+
+
+@pytest.fixture
+def flake(tmp_path: Path) -> Path:
+    """A copy of the flake, for a test to change."""
+    copy = tmp_path / "flake"
+    shutil.copytree(SOURCE, copy)
+    if ENGINE:
+        shutil.copy(ENGINE, copy / "engine.bin")
+    return copy
+
+
+def version(flake: Path, name: str, fault: str = "") -> None:
+    (flake / "settings.nix").write_text(f'{{ version = "{name}"; fault = "{fault}"; }}\n')
+
+
+def task(flake: Path, kind: str = "system-manager", **options: Any) -> dict[str, Any]:
+    return {MODULE: {"kind": kind, "flake": str(flake), "limits": SHORT, "reconnect_timeout": 60, **options}}
+
+
+def plays(*tasks: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"hosts": "all", "gather_facts": False, "become": True, "tasks": list(tasks)}]
+
+
+def deploy(lab: Lab, tmp_path: Path, host: Host, flake: Path, kind: str = "system-manager", **options: Any) -> Played:
+    return play(lab, tmp_path, plays(task(flake, kind, **options)), [host.name])
+
+
+def committed(played: Played, host: Host) -> dict[str, Any]:
+    assert played.code == 0, played.output
+    result = played.of(host.name, "profile_deploy")
+    assert result["state"] == "committed", result
+    return result
+
+
+def runs(host: Host, name: str) -> None:
+    """What this version brought is there, whole, and nothing of another one."""
+    said = host.run(
+        "cat /etc/lab/version; systemctl show -p Environment --value lab-web.service; ls /etc/systemd/system"
+    ).stdout
+    lines = said.split()
+    assert lines[:2] == [name, f"VERSION={name}"], said
+    assert [line for line in lines if line.startswith("lab-only")] == [f"lab-only-{name}.service"], said
+    active = host.run("systemctl list-units --plain --no-legend --state=active 'lab-*'").stdout
+    assert {line.split()[0] for line in active.splitlines()} == {"lab-web.service", f"lab-only-{name}.service"}
+    # Its process is that version's.
+    pid = host.run("systemctl show -p MainPID --value lab-web.service").stdout.strip()
+    assert f"VERSION={name}" in host.run(f"tr '\\0' '\\n' </proc/{pid}/environ").stdout.split()
+
+
+def named(host: Host, profile: str = PROFILE) -> str:
+    return host.run(["readlink", "-f", profile]).stdout.strip()
+
+
+def at_rest(host: Host) -> None:
+    """Nothing is left of a deployment."""
+    wait_for(lambda: not directory(host), 30)
+    left = "ls -d /var/lib/deploy-flake-*/open* /var/lib/deploy-flake-*/live /var/lib/deploy-flake-*/at-boot"
+    left += " /etc/systemd/system.attached/deploy-flake-* /nix/var/nix/gcroots/deploy-flake-*/deployment-* 2>/dev/null"
+    wait_for(lambda: host.run(left).stdout == "", 15)
+
+
+def record(host: Host) -> dict[str, Any]:
+    lines = host.run("tail -n 1 /var/lib/deploy-flake-system-manager-*/deployments.jsonl").stdout
+    found: dict[str, Any] = json.loads(lines)
+    return found
+
+
+@pytest.fixture
+def first(lab: Lab, tmp_path: Path, debian: Host, flake: Path) -> Host:
+    """The host with a generation that is committed."""
+    version(flake, "first")
+    played = deploy(lab, tmp_path, debian, flake)
+    assert played.code == 0, played.output
+    runs(debian, "first")
+    return debian
+
+
+def test_system_manager(lab: Lab, tmp_path: Path, debian: Host, flake: Path) -> None:
+    version(flake, "one")
+    first = committed(deploy(lab, tmp_path, debian, flake), debian)
+    assert named(debian) == first["active_generation"] == first["live"] == first["build"]["toplevel"]
+    runs(debian, "one")
+    at_rest(debian)
+    # For all to read, though our own files are not.
+    assert debian.run("stat -c %a /etc/lab /etc/systemd/system/lab-web.service").stdout.split()[0] == "755"
+
+    # Nothing changes.
+    again = deploy(lab, tmp_path, debian, flake)
+    assert again.code == 0, again.output
+    assert again.of(debian.name, "profile_deploy")["state"] == "unchanged"
+    assert not again.changed(debian.name)
+
+    version(flake, "two")
+    would = play(lab, tmp_path, plays(task(flake)), [debian.name], options="--check")
+    assert would.of(debian.name, "profile_deploy")["state"] == "would-test", would.output
+    runs(debian, "one")
+    second = committed(deploy(lab, tmp_path, debian, flake), debian)
+    assert second["previous_generation"] == first["active_generation"]
+    assert second["generation"] == first["generation"] + 1
+    runs(debian, "two")
+    # It is there after a reboot, and garbage collection takes none that the profile has.
+    debian.run("nix-store --gc", check=True)
+    debian.power_off()
+    debian.power_on()
+    runs(debian, "two")
+
+
+@pytest.mark.parametrize(
+    ("fault", "ends", "why"),
+    [
+        ("exit", "rolled-back", "activation"),
+        # Its engine exits 0.
+        ("error", "rolled-back", "activation"),
+        ("unit-fails", "rolled-back", "units-failed"),
+        ("hangs", "rolled-back", "activation"),
+        ("assertion", "refused", "pre-switch-checks"),
+    ],
+)
+def test_generation_that_fails(
+    lab: Lab, tmp_path: Path, first: Host, flake: Path, fault: str, ends: str, why: str
+) -> None:
+    before = named(first)
+    version(flake, f"bad-{fault}", fault)
+    played = deploy(lab, tmp_path, first, flake, limits=SHORT | {"activate": 8})
+    failed = played.failure(first.name)
+    assert (failed["state"], failed["reason"]) == (ends, why), failed
+    assert named(first) == before
+    runs(first, "first")
+    at_rest(first)
+
+
+def test_nobody_confirms(lab: Lab, first: Host, flake: Path) -> None:
+    version(flake, "unconfirmed")
+    with Deploying(lab, first, plays(task(flake, limits=SHORT | {"settle": 0}))) as running:
+        wait_for(lambda: state(first) in ("activating", "settling", "window"))
+        running.kill()
+        wait_for(lambda: state(first) == "window")
+        # Neither the one that is tried nor the one to go back to is garbage.
+        new = first.run("readlink -f /var/lib/deploy-flake-system-manager-*/live").stdout.strip()
+        assert new.startswith("/nix/store/") and new != named(first)
+        first.run("nix-store --gc", check=True)
+        assert first.run(["nix-store", "--check-validity", new, named(first)]).returncode == 0
+        nobody_confirms(first)
+        at_rest(first)
+    assert record(first)["outcome"] == "rolled-back"
+    runs(first, "first")
+
+
+@pytest.mark.parametrize("kill", [kill_main_process, kill_whole_cgroup])
+def test_supervisor_is_killed(lab: Lab, first: Host, flake: Path, kill: Any) -> None:
+    version(flake, "killed")
+    with Deploying(lab, first, plays(task(flake, limits=SHORT | {"settle": 5}))) as running:
+        running.wait_for("settling")
+        kill(first)
+        at_rest(first)
+        running.end()
+    assert record(first)["outcome"] == "rolled-back"
+    runs(first, "first")
+
+
+@pytest.mark.parametrize("at", ["activating", "settling", "window", "rebooted"])
+def test_power_cut(lab: Lab, first: Host, flake: Path, at: str) -> None:
+    """What was activated is still there after the boot, so the host takes it back by itself, whoever can come in."""
+    version(flake, f"cut-{at}", "hangs" if at == "activating" else "")
+    before = named(first)
+    with Deploying(lab, first, plays(task(flake, limits=SHORT | {"settle": 4, "activate": 60}))) as running:
+        wait_for(lambda: state(first) == ("settling" if at in ("window", "rebooted") else at))
+        if at == "activating":
+            wait_for(lambda: f"cut-{at}" in first.run("cat /etc/lab/version").stdout)
+        running.kill()
+        if at == "window":
+            wait_for(lambda: state(first) == at)
+        if at == "rebooted":
+            # A shutdown that is told is no end either.
+            leader = first.leader
+            first.run("systemctl reboot")
+            wait_for(lambda: first.leader not in (leader, None), 60)
+        else:
+            first.power_off()
+    assert first.root.joinpath("etc/lab/version").is_symlink()
+    if at != "rebooted":
+        first.power_on(wait=False)
+    wait_for(lambda: first.alive and first.run("test -e /run/systemd/system").returncode == 0, 60)
+    wait_for(lambda: first.run("ls /var/lib/deploy-flake-*/open.json 2>/dev/null").stdout == "", 60)
+    at_rest(first)
+    assert record(first)["outcome"] == "interrupted"
+    assert named(first) == before
+    runs(first, "first")
+
+
+def test_both_units_are_killed(lab: Lab, tmp_path: Path, first: Host, flake: Path) -> None:
+    """The next deployment undoes it first."""
+    version(flake, "both")
+    with Deploying(lab, first, plays(task(flake, limits=SHORT | {"settle": 20}))) as running:
+        running.wait_for("settling")
+        running.kill()
+        kill_both_units(first)
+    version(flake, "after")
+    committed(deploy(lab, tmp_path, first, flake), first)
+    runs(first, "after")
+    at_rest(first)
+
+
+def test_first_generation_is_taken_away(lab: Lab, tmp_path: Path, flake: Path) -> None:
+    host = lab.hosts["host1"]
+    lab.reset([host])
+    become_debian(host)
+    _MADE.append(host.name)
+    version(flake, "bad", "error")
+    failed = deploy(lab, tmp_path, host, flake).failure(host.name)
+    assert failed["state"] == "rolled-back", failed
+    assert host.run("ls -d /etc/lab /etc/systemd/system/lab-*").returncode
+    assert host.run(["test", "-e", PROFILE]).returncode
+    at_rest(host)
+
+
+def test_several_profiles_in_their_order(lab: Lab, tmp_path: Path, debian: Host, flake: Path) -> None:
+    """A user's home and a profile for deploy-rs beside system-manager; one that fails ends the play."""
+    version(flake, "all")
+    home = task(flake, "home-manager", user="deploy", first=True)
+    site = task(flake, "profile", profile=SITE, attribute="packages.x86_64-linux.site", first=True)
+    played = play(lab, tmp_path, plays(task(flake), home, site), [debian.name])
+    assert played.code == 0, played.output
+    assert debian.run("cat /home/deploy/.config/lab/version /var/lib/site/version").stdout.split() == ["all", "all"]
+    links = f"stat -c %U {HOME_PROFILE} {HOME_PROFILE}-1-link {SITE}"
+    assert debian.run(links).stdout.split() == ["deploy", "deploy", "root"]
+    at_rest(debian)
+    before = named(debian, HOME_PROFILE)
+
+    version(flake, "bad", "exit")
+    played = play(lab, tmp_path, plays(home, site), [debian.name])
+    failed = played.failure(debian.name)
+    assert (failed["state"], failed["reason"]) == ("rolled-back", "activation"), failed
+    assert named(debian, HOME_PROFILE) == before
+    assert debian.run("cat /home/deploy/.config/lab/version /var/lib/site/version").stdout.split() == ["all", "all"]
+
+    version(flake, "old", "older")
+    refused = play(lab, tmp_path, plays(home), [debian.name]).failure(debian.name)
+    assert refused["reason"] == "not-a-system"
+    assert "--driver-version" in refused["msg"]

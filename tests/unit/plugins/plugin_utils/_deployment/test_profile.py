@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Profiles that are no NixOS system, from the options of a task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import State
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import messages
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.profile import Profile
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
+
+
+def profile(kind: str, **options: Any) -> Profile:
+    given = {"profile": None, "user": None, "activate": None, "first": False, **options}
+    return Profile.from_options({"kind": kind, **given})
+
+
+def test_what_a_kind_says_by_itself() -> None:
+    manager = profile("system-manager")
+    assert manager.path == "/nix/var/nix/profiles/system-manager-profiles/system-manager"
+    assert (manager.user, manager.attribute_for("web1")) == ("root", 'systemConfigs."web1"')
+    home = profile("home-manager", user="alice")
+    assert home.path == "~/.local/state/nix/profiles/home-manager"
+    assert home.attribute_for("web1") == 'homeConfigurations."alice@web1".activationPackage'
+    other = profile("profile", profile="/nix/var/nix/profiles/site", user="web", activate="bin/it", first=True)
+    assert other.attribute_for("web1") == ""
+    assert other.on_host.name == "profile"
+    assert {name: other.on_host.inputs[name] for name in ("profile_user", "activate", "first")} == {
+        "profile_user": "web",
+        "activate": "bin/it",
+        "first": "yes",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("profile", {}, "name it with profile"),
+        ("profile", {"profile": "relative"}, "from / on or from ~/ on"),
+        ("profile", {"profile": "/a/../b"}, "from / on or from ~/ on"),
+        ("profile", {"profile": "/a\nb"}, "from / on or from ~/ on"),
+        ("profile", {"profile": "/nix/var/nix/profiles/system"}, "flake_deploy"),
+        ("profile", {"profile": "/a", "user": "a b"}, "name of a user"),
+        ("profile", {"profile": "/a", "user": "--help"}, "name of a user"),
+        ("profile", {"profile": "/a", "activate": "/bin/sh"}, "path of a program in what was built"),
+        ("profile", {"profile": "/a", "activate": "../x"}, "path of a program in what was built"),
+        ("home-manager", {}, "name it with user"),
+        ("home-manager", {"user": "a", "activate": "x"}, "has a program of its own"),
+        ("system-manager", {"user": "alice"}, "is root's"),
+    ],
+)
+def test_what_cannot_be_meant(kind: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(HostError, match=said):
+        profile(kind, **options)
+
+
+def test_no_two_profiles_have_the_same_place() -> None:
+    places = {
+        each.on_host.inputs["place"]
+        for each in (
+            profile("system-manager"),
+            profile("home-manager", user="alice"),
+            profile("home-manager", user="bob"),
+            profile("profile", profile="/a/system-manager"),
+            profile("profile", profile="/b/system-manager"),
+            profile("profile", profile="/a/$(reboot)"),
+        )
+    }
+    assert len(places) == 6
+    assert all(place.replace("-", "").isalnum() for place in places)
+
+
+def test_a_failure_names_no_boot_default() -> None:
+    kind = profile("system-manager").on_host
+    record = {"live": "/nix/store/a", "boot": "/nix/store/a", "why": "x", "phase": "window", "log": "y"}
+    for state in State:
+        said = messages.failure("web1", "id", state, record, kind)
+        assert "boot default" not in said and "switch-to-configuration" not in said, said
+        assert f"/var/lib/deploy-flake-{kind.inputs['place']}/deployments.jsonl" in said

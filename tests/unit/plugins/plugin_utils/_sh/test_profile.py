@@ -1,0 +1,244 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands in for the parts of NixOS where another profile is deployed, in the shells that a host may have."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import scripts
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import (
+    Kind,
+    command,
+    join,
+    parts,
+    program,
+)
+
+pytestmark = pytest.mark.shell
+SHELLS = {"dash": ["dash"], "busybox": ["busybox", "sh"], "bash": ["bash", "--posix"]}
+every_shell = pytest.mark.parametrize("shell", list(SHELLS.values()), ids=list(SHELLS))
+KINDS = ("system-manager", "home-manager", "profile")
+FOLDER = Path(scripts.__file__).parents[1] / "_sh"
+
+
+def inputs(tmp_path: Path, user: str = "root") -> dict[str, str]:
+    return {
+        "place": "it",
+        "profile_path": str(tmp_path / "profiles/it"),
+        "profile_user": user,
+        "activate": "",
+        "first": "no",
+    }
+
+
+class Place:
+    """A profile with two generations, and a deployment of the second; no host has it."""
+
+    def __init__(self, shell: list[str], tmp_path: Path, kind: str) -> None:
+        self.shell, self.path, self.kind = shell, tmp_path, kind
+        for name in ("profiles", "old", "new", "var", "run", "dir"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "profiles/it-4-link").symlink_to(tmp_path / "old")
+        (tmp_path / "profiles/it").symlink_to("it-4-link")
+
+    def does(self, text: str, part: str = "unit/deployment") -> str:
+        its = join(part, self.kind).removesuffix('main "$@"\nexit\n')
+        its = its.replace("/var/lib/deploy-flake-$place", f"{self.path}/var")
+        begin = f"{scripts.assignments(inputs(self.path))}\n{its}\ndir={self.path}/dir mode=test id=a\n"
+        begin += f"new={self.path}/new new_live=$new\nsync() {{ :; }}\nprevious_boot=$(boot_default)\n"
+        # systemd is not asked, and nobody is to become somebody else.
+        begin += 'logged() { shift; "$@" >>"$dir/log" 2>&1; status=$?; return "$status"; }\nopen_log() { :; }\n'
+        done = subprocess.run(
+            [*self.shell, "-s"], input=f"{begin}{text}\n".encode(), capture_output=True, check=False, timeout=30
+        )
+        assert not done.stderr.strip(), done.stderr
+        return done.stdout.decode().strip()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_has_every_function_of_the_others(kind: str) -> None:
+    """The scripts of any kind call the same ones."""
+    text = (FOLDER / f"profile/kind_{kind}.sh").read_text("utf-8")
+    names = ("is_lacking", "check_generation", "activate_generation", "can_be_taken_away", "deactivate_generation")
+    for name in (*names, "know_all_of", "after_move", "said_errors", "unit_of"):
+        assert f"\n{name}() {{" in text, f"{kind} lacks {name}"
+
+
+def test_what_a_system_is_sent_knows_no_profile(tmp_path: Path) -> None:
+    for name in ("unit/deployment", "command/start", "command/build"):
+        assert not [part for part in parts(name) if part.startswith("profile/")]
+        assert "profile_user" not in join(name)
+    assert program("deployment").startswith("LC_ALL=C") or "place=" not in program("deployment")
+    given = {"limit": "1"}
+    with pytest.raises(TypeError):
+        command("units", given, Kind("profile", inputs(tmp_path)))
+
+
+def test_no_part_stands_in_for_nothing() -> None:
+    """Each has the name of a part of lib/, or is a kind's own."""
+    for file in (FOLDER / "profile").glob("*.sh"):
+        assert file.name.startswith("kind_") or (FOLDER / "lib" / file.name).exists(), file.name
+
+
+@every_shell
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_runs_is_what_was_activated_last(shell: list[str], tmp_path: Path, kind: str) -> None:
+    place = Place(shell, tmp_path, kind)
+    text = "live_system\nnote_live $new\nlive_system\nforget_live\nlive_system\ncurrent_generation"
+    old, new = f"{tmp_path}/old", f"{tmp_path}/new"
+    assert place.does(text).split() == [old, new, old, "4"]
+
+
+@every_shell
+def test_whose_the_profile_is(shell: list[str], tmp_path: Path) -> None:
+    """Who moves the profile is somebody else, whatever we have activated meanwhile."""
+    place = Place(shell, tmp_path, "system-manager")
+    text = """
+        note_links; begin_call live; note_live $new; end_call
+        may_commit && echo ours
+        ln -s /elsewhere $profile-5-link; ln -sfn it-5-link $profile
+        may_commit || echo theirs
+        live_is_theirs && echo $live
+    """
+    assert place.does(text).split() == ["ours", "theirs", f"{tmp_path}/new"]
+
+
+@every_shell
+def test_the_way_back_leads_to_the_profile(shell: list[str], tmp_path: Path) -> None:
+    """Also where an earlier deployment has left something else live."""
+    place = Place(shell, tmp_path, "profile")
+    assert place.does("note_live /left; note_links; echo $previous_live") == f"{tmp_path}/old"
+
+
+LOG = r"""--- activation of /nix/store/old
+[2026-01-02T03:04:05Z ERROR system_manager_engine::activate] an earlier one's
+--- activation of /nix/store/new
+[2026-01-02T03:04:05Z INFO  system_manager_engine::activate] Activating etc files...
+%s
+"""
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("said", "failed"),
+    [
+        ("[2026-01-02T03:04:05Z ERROR system_manager_engine::activate] Error during activation: x", True),
+        ("[2026-01-02T03:04:05Z INFO  system_manager_engine::activate] no ERROR here", False),
+        ("An ERROR in what a unit prints", False),
+        ("[2026-01-02T03:04:05Z WARN  x] y", False),
+    ],
+)
+def test_errors_behind_an_exit_0(shell: list[str], tmp_path: Path, said: str, failed: bool) -> None:
+    place = Place(shell, tmp_path, "system-manager")
+    (tmp_path / "dir/log").write_text(LOG % said)
+    found = place.does("log_file=$dir/log\nerrors_said")
+    assert bool(found) is failed
+    assert "earlier" not in found
+
+
+@every_shell
+def test_units_by_the_list_of_the_engine(shell: list[str], tmp_path: Path) -> None:
+    place = Place(shell, tmp_path, "system-manager")
+    for name, web in (("old", "1"), ("new", "2")):
+        (tmp_path / name / "services").mkdir()
+        units = ['"a.service":{"storePath":"/nix/store/a"}']
+        units.append(f'"web.service": {{"masked":false,"storePath":"/nix/store/{web}"}}')
+        units += ['"timer@x.service":{"masked":false}'] if name == "new" else []
+        (tmp_path / name / "services/services.json").write_text(f"{{{', '.join(units)}}}")
+    begin = f"previous_live={tmp_path}/old\n"
+    text = "for each in a web eb timer@x none; do is_another_unit $each.service && echo $each; done"
+    assert place.does(begin + text) == "web"
+    text = "printf '' >$dir/active; printf '%s.service\\n' a web timer@x other >$dir/active-now\n"
+    assert place.does(f"{begin}{text}list_only_new; cat $dir/only-new") == "timer@x.service"
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("kind", "files", "why"),
+    [
+        ("profile", {"deploy-rs-activate": ""}, ""),
+        ("profile", {"bin/activate": ""}, ""),
+        ("profile", {}, "activates it"),
+        ("system-manager", {"bin/activate": "", "bin/preActivationAssertions": "", "services/services.json": "{}"}, ""),
+        ("system-manager", {"bin/activate": ""}, "not of system-manager"),
+        ("home-manager", {"activate": "x --driver-version y", "home-files": ""}, ""),
+        ("home-manager", {"activate": "older", "home-files": ""}, "moves the profile by itself"),
+        ("home-manager", {"bin/switch-to-configuration": ""}, "not a generation of home-manager"),
+    ],
+)
+def test_what_is_no_generation(shell: list[str], tmp_path: Path, kind: str, files: dict[str, str], why: str) -> None:
+    place = Place(shell, tmp_path, kind)
+    for name, text in files.items():
+        path = tmp_path / "new" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+    said = place.does("is_lacking $new")
+    assert (why in said) and bool(said) is bool(why)
+
+
+@every_shell
+def test_an_activation_gets_what_deploy_rs_gives_and_no_more(shell: list[str], tmp_path: Path) -> None:
+    place = Place(shell, tmp_path, "profile")
+    program_file = tmp_path / "new/deploy-rs-activate"
+    program_file.write_text("#!/bin/sh\nenv | sort\necho umask=$(umask)\npwd\n")
+    program_file.chmod(0o755)
+    place.does('export SECRET=x; activate_generation 5 "$new"')
+    said = (tmp_path / "dir/log").read_text()
+    assert f"PROFILE={tmp_path}/new\n" in said
+    assert "BOOT=0\n" in said and "DRY_ACTIVATE=0\n" in said and "HOME=/root\n" in said and "USER=root\n" in said
+    assert said.endswith(f"{tmp_path}/new\n")
+    assert "SECRET" not in said
+    # As root has it, and not as our own files.
+    assert "umask=0022\n" in said or "umask=022\n" in said
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("confirmed", "names", "forward"),
+    [(True, "new", True), (True, "old", False), (False, "new", False), (False, "old", False)],
+)
+def test_which_way_after_a_power_loss(
+    shell: list[str], tmp_path: Path, confirmed: bool, names: str, forward: bool
+) -> None:
+    """Forward only where it was confirmed and the profile has moved."""
+    place = Place(shell, tmp_path, "system-manager")
+    if confirmed:
+        (tmp_path / "var/open.confirmed").write_text("a\n")
+    text = "activate_limit=5\nswitch_to() { echo activates $2; }\n"
+    text += f"ln -sfn {tmp_path}/{names} $profile\nif forward_after_power_loss; then echo forward; else echo back; fi"
+    said = place.does(text)
+    assert said == (f"activates {tmp_path}/new\nforward" if forward else "back")
+
+
+@every_shell
+def test_links_of_a_cut_off_activation_go(shell: list[str], tmp_path: Path) -> None:
+    """Those of the new generation alone; nobody else's, and not what the previous one has as well."""
+    place = Place(shell, tmp_path, "system-manager")
+    (tmp_path / "same").write_text("")
+    for name, own in (("old", "a"), ("new", "b")):
+        static = tmp_path / name / "static/d"
+        static.mkdir(parents=True)
+        (tmp_path / name / "file").write_text(name)
+        (static / "both").symlink_to(tmp_path / "same")
+        (static / "changed").symlink_to(tmp_path / name / "file")
+        (static / own).symlink_to(tmp_path / name / "file")
+        (static / "foreign").symlink_to(tmp_path / name / "file")
+        (tmp_path / name / "etcFiles").mkdir()
+        text = f'{{"entries":{{}},"staticEnv":"{tmp_path}/{name}/static"}}'
+        (tmp_path / name / "etcFiles/etcFiles.json").write_text(text)
+    etc = tmp_path / "etc/d"
+    etc.mkdir(parents=True)
+    (etc / "both").symlink_to(tmp_path / "same")
+    for name in ("changed", "b"):
+        (etc / name).symlink_to(tmp_path / "new/file")
+    (etc / "a").symlink_to(tmp_path / "old/file")
+    (etc / "foreign").symlink_to("/elsewhere")
+    (etc / "plain").write_text("")
+    place.does(f"previous_live={tmp_path}/old etc={tmp_path}/etc\ndrop_links $new")
+    assert sorted(path.name for path in etc.iterdir()) == ["a", "both", "foreign", "plain"]
