@@ -80,6 +80,37 @@ def rollback(
     return _begin(Operation.ROLLBACK, destinations, run or RunOptions(), variables, options.arguments(), on_event, wait)
 
 
+def profiles(
+    destinations: Destinations = (),
+    flake: str | Path | None = None,
+    profiles: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    options: DeployOptions | None = None,
+    run: RunOptions | None = None,
+    on_event: Listener | None = None,
+    wait: bool = True,
+) -> Run:
+    """Deploy profiles of hosts that are no NixOS system, one after the other: `HostResult.profiles`.
+
+    Each is as in `profiles` of the module profile_deploy, such as `{"kind": "home-manager", "user": "alice"}`; None for
+    what an inventory says. A run that is cancelled leaves what is tried to the host, which takes it back. Else as
+    `deploy`.
+    """
+    options, run = _chosen(options), run or RunOptions()
+    variables = options.role_variables()
+    if flake is not None:
+        variables["deploy_flake_flake"] = reference(flake, options.file)
+    elif not run.inventory:
+        variables |= _flake_here(run, options.file)
+    if profiles is not None:
+        if isinstance(profiles, str | Mapping) or not all(isinstance(one, Mapping) for one in profiles):
+            raise OptionError("profiles are a list, each of them a mapping such as {'kind': 'system-manager'}")
+        variables["deploy_flake_profiles"] = [dict(one) for one in profiles]
+    if not profiles and not run.inventory and not _says(run, "deploy_flake_profiles"):
+        raise OptionError("name the profiles to deploy (--profile, or deploy_flake_profiles of an inventory)")
+    return _begin(Operation.PROFILES, destinations, run, variables, options.arguments(), on_event, wait)
+
+
 def diff(
     destinations: Destinations = (),
     before: int | str | None = None,
@@ -237,6 +268,7 @@ def _for_asyncio(begin: Callable[_P, Run]) -> Callable[_P, Awaitable[Run]]:
 
 deploy_async = _for_asyncio(deploy)
 diff_async = _for_asyncio(diff)
+profiles_async = _for_asyncio(profiles)
 rollback_async = _for_asyncio(rollback)
 revoke_async = _for_asyncio(revoke)
 status_async = _for_asyncio(status)
@@ -302,10 +334,15 @@ def _flake_here(run: RunOptions, file: str | None) -> dict[str, str]:
     try:
         return {"deploy_flake_flake": reference(".", file)}
     except OptionError:
-        named = {"deploy_flake_flake", "deploy_flake_toplevel"} & run.variables.keys()
-        if named or any(text[:1] in ("@", "{", "[") or "deploy_flake_" in text for text in run.extra_vars):
+        if _says(run, "deploy_flake_flake", "deploy_flake_toplevel"):
             return {}
         raise
+
+
+def _says(run: RunOptions, *names: str) -> bool:
+    """Whether one of these variables is given, or may be."""
+    of_a_file = any(text[:1] in ("@", "{", "[") or PREFIX in text for text in run.extra_vars)
+    return of_a_file or bool({*names} & run.variables.keys())
 
 
 def _chosen(options: DeployOptions | None) -> DeployOptions:

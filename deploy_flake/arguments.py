@@ -21,6 +21,7 @@ COMMANDS = {
     "revoke": "roll back hosts that wait for confirmation",
     "diff": "show what a deploy would do and change (deploy --check --diff), or what changes between two generations",
     "build": "build the systems, or another output, on the hosts and print their paths; change nothing else",
+    "profiles": "deploy profiles that are no NixOS system: system-manager's, home-manager's and others",
     "trial": "boot the new system once, and keep it only if it comes up well",
     "reboot": "reboot hosts that have to be, one after another",
     "generations": "remove old generations",
@@ -97,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     link = "a link on each host to what was built, which keeps it from garbage collection"
     _source(build, "build").add_argument("--out-link", metavar="PATH", help=link)
     _more(build, "build")
+    _profiles(_command(commands, "profiles"))
     trial = _command(commands, "trial")
     _source(trial, "trial")
     _careful(trial, "trial")
@@ -180,6 +182,15 @@ def _diff(command: argparse.ArgumentParser) -> None:
     group.add_argument("--from", type=_system, dest="compare_from", metavar="SYSTEM", help=said % SYSTEMS[0])
     group.add_argument("--to", type=_system, dest="compare_to", metavar="SYSTEM", help=said % SYSTEMS[-1])
     command.set_defaults(check=True, diff=True)
+
+
+def _profiles(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("what to deploy")
+    group.add_argument("--flake", metavar="FLAKE", help="a directory or any flake reference (default: .)")
+    group.add_argument("--profile", type=_profile, action="append", dest="profiles", metavar="KIND[,OPTION=VALUE]...",
+                       help="a profile, as system-manager or home-manager,user=alice; one after the other")  # fmt: skip
+    _add(group, "profiles", "source")
+    _careful(command, "profiles")
 
 
 def _source(command: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:
@@ -280,6 +291,15 @@ def _system(text: str) -> int | str:
 
 def _target(text: str) -> int | str:
     return text if text.startswith("/nix/store/") else _positive(text)
+
+
+def _profile(text: str) -> dict[str, str]:
+    """One of those of profile_deploy; which options there are, and which kinds, is for fleet_validate to say."""
+    kind, *options = text.split(",")
+    pairs = [one.partition("=") for one in options]
+    if not kind or "=" in kind or not all(name and equals for name, equals, _value in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r} is not like home-manager,user=alice")
+    return {"kind": kind} | {name: value for name, _equals, value in pairs}
 
 
 def _limit(text: str) -> tuple[str, int]:

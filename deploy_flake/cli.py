@@ -165,6 +165,8 @@ def _begin(
     if chosen.command == "generations":
         which = {name: getattr(chosen, name) for name in ("keep", "keep_days", "collect_garbage")}
         return api.generations(chosen.destinations, **which, options=how, **common)
+    if chosen.command == "profiles":
+        return api.profiles(chosen.destinations, chosen.flake, chosen.profiles, options=how, **common)
     if chosen.command == "diff":
         return api.diff(chosen.destinations, chosen.compare_from, chosen.compare_to, **common)
     if chosen.command == "revoke":

@@ -144,6 +144,8 @@ def detail(host: HostResult) -> str:
     generation = [f"generation {host.generation}"] if host.generation is not None else []
     reboot = ["it has to be rebooted to run all of it"] if host.reboot_required else []
     match host.outcome:
+        case Outcome.DEPLOYED | Outcome.UNCHANGED | Outcome.WOULD_CHANGE | Outcome.ROLLED_BACK if host.profiles:
+            return "; ".join(f"{one['name']} {one['state']}" for one in host.profiles)
         case Outcome.DEPLOYED:
             new = short(host.new_system or host.system)
             moved = [f"{short(host.previous_system)} → {new}"] if host.previous_system else []

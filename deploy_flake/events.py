@@ -26,6 +26,7 @@ class Operation(StrEnum):
     REBOOT = "reboot"
     GENERATIONS = "generations"
     DIFF = "diff"
+    PROFILES = "profiles"
 
 
 class Phase(StrEnum):

@@ -14,6 +14,7 @@ _VERB = {
     "revoke": "Roll back what waits for confirmation on",
     "reboot": "REBOOT, where it is needed,",
     "generations": "Remove old generations of",
+    "profiles": "Deploy profiles to",
 }
 
 
@@ -29,6 +30,8 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
         lines.append(f"  {where}{f' port {one.port}' if one.port else ''}{what}")
     if run.inventory:
         lines.append(f"  {run.limit or 'every host'} of {', '.join(run.inventory)}")
+    for one in getattr(chosen, "profiles", None) or ():
+        lines.append(f"The profile {', '.join(one.values())}.")
     if getattr(chosen, "specialisation", None):
         lines.append(f"The specialisation {chosen.specialisation} is activated; after a reboot the system itself runs.")
     if getattr(chosen, "test", "run") == "skip":

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from deploy_flake.returned import Changes, Drift, Explanation, FreeSpace, Generation, OpenDeployment, Would
+from deploy_flake.returned import Changes, Drift, Explanation, FreeSpace, Generation, OpenDeployment, Profile, Would
 
 
 class ExitCode(IntEnum):
@@ -149,6 +149,8 @@ class HostResult:
     which a reason is given. Then it is not proven that the host boots what it should."""
     reboot_required: bool = False
     """Whether the host has to be rebooted before it runs all of the new system."""
+    profiles: list[Profile] = field(default_factory=list)
+    """The profiles of the host that are no NixOS system, in their order, and where each stands."""
     would: Would | None = None
     """In check mode, what `switch-to-configuration dry-activate` says it would do with units. A unit that is stopped
     under the old system and started under the new one is in both lists. None where that is not known, since the system

@@ -6,7 +6,45 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+
+class Profile(TypedDict):
+    """The profiles of the host that are no NixOS system, in their order, and where each stands."""
+
+    name: str
+    """What messages call it, such as `home-manager of alice`."""
+    kind: str
+    """Its kind, `system-manager`, `home-manager` or `profile`."""
+    user: str
+    """Its owner."""
+    profile: str
+    """Its link, as it was asked for."""
+    state: str
+    """Where it stands, `committed`, `unchanged`, in check mode `would-test`, or how its deployment ended otherwise.
+    `not-begun` where nothing was activated, since it, or one before it, has failed before that."""
+    build: NotRequired[dict[str, Any]]
+    """What `flake_build` returns; once it was built."""
+    toplevel: NotRequired[str]
+    """The generation that was to be tried; once that was begun."""
+    deployment: NotRequired[str]
+    """The name of the deployment, as in `deployments.jsonl` of the profile's directory on the host; once it has begun,
+    and empty if there was nothing to do."""
+    previous_generation: NotRequired[str]
+    """The store path that the profile named before; empty where there was none."""
+    active_generation: NotRequired[str]
+    """The store path that the profile names now; when the deployment has ended."""
+    live: NotRequired[str]
+    """The store path that was activated last; it differs from what the profile names only where the way back has
+    failed."""
+    generation: NotRequired[int]
+    """The number of the profile's generation."""
+    failed_units: NotRequired[list[str]]
+    """Units of the host that have failed."""
+    notes: NotRequired[list[str]]
+    """What else is worth knowing, in sentences."""
+    reason: NotRequired[str]
+    """One word for why it failed."""
 
 
 class Would(TypedDict):
@@ -197,6 +235,7 @@ OF_A_DEPLOYMENT = {
     "boot_loader": "boot_loader",
     "boot_loader_default": "boot_loader_default",
     "reboot_required": "reboot_required",
+    "profiles": "profiles",
     "would": "would",
     "reboot_reasons": "reboot_reasons",
     "free_space": "free_space",

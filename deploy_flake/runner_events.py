@@ -35,6 +35,7 @@ class Module(StrEnum):
     SYSTEM_GENERATIONS = "system_generations"
     SYSTEM_INFO = "system_info"
     SYSTEM_DIFF = "system_diff"
+    PROFILE_DEPLOY = "profile_deploy"
     FLEET_STATUS = "fleet_status"
     FLEET_OUTCOME = "fleet_outcome"
     FLEET_VALIDATE = "fleet_validate"
@@ -52,7 +53,10 @@ _PHASES = {
     Module.SYSTEM_GENERATIONS: Phase.REMOVING,
     Module.SYSTEM_INFO: Phase.ASKING,
     Module.SYSTEM_DIFF: Phase.LOOKING,
+    Module.PROFILE_DEPLOY: Phase.BUILDING,
 }
+_OF_STEPS = (Module.FLAKE_DEPLOY, Module.PROFILE_DEPLOY)
+"""The modules that do in one task what others do step by step."""
 # The steps of flake_deploy: the module whose result each has, and whose phase a host enters with it.
 _STEPS = {Step.BUILD: Module.FLAKE_BUILD, Step.TEST: Module.SYSTEM_TEST, Step.BOOT: Module.SYSTEM_BOOT}
 _COLLECTION = "deploy_flake.nixos."
@@ -65,6 +69,7 @@ _LAST = (
     Module.SYSTEM_ROLLBACK,
     Module.SYSTEM_BOOT,
     Module.SYSTEM_REVOKE,
+    Module.PROFILE_DEPLOY,
 )
 _REBOOTED = {
     "rebooted": Outcome.DONE,
@@ -164,6 +169,9 @@ class RunnerEvents:
 
     def may_wait(self) -> list[str]:
         """The hosts that may have a deployment in progress which nobody will confirm any more."""
+        # A revocation is of systems. What is tried of a profile nobody confirms any more, so the host takes it back.
+        if self.operation is Operation.PROFILES:
+            return []
         # One that builds may have begun with the next step, and its line is still on the way.
         mine = [name for name in self.hosts if name not in self._told]
         return [name for name in mine if self._is_tested(name) or self._modules.get(name) is Module.FLAKE_DEPLOY]
@@ -298,7 +306,7 @@ class RunnerEvents:
         if line.warns:
             self._tell(Warned(text=line.text, host=line.host))
         elif line.host:
-            if line.step and self._modules.get(line.host) is Module.FLAKE_DEPLOY:
+            if line.step and self._modules.get(line.host) in _OF_STEPS:
                 self._enter(line.host, _PHASES[_STEPS[line.step]])
             self._tell(Progress(host=line.host, text=line.text))
 
@@ -335,6 +343,7 @@ class RunnerEvents:
                 host.reason = host.reason or Reason.NOTHING_WAITS
             return Outcome.INTERRUPTED if self._begun_before else Outcome.UNCHANGED
         begun = self._is_tested(name) or self.phase(name) in (Phase.REBOOTING, Phase.REMOVING)
+        begun = begun or self._modules.get(name) is Module.PROFILE_DEPLOY
         if interrupted and not self._begun_before and not begun:
             return Outcome.INTERRUPTED
         # Otherwise Ansible ended before it began with this host.

@@ -32,6 +32,8 @@ class ActionModule(HostAction):
             settings = replace(settings, out_link="")
         given = options["needs_system"]
         needs_system = not settings.attribute if given is None else given
-        context = BuildContext(self.check_mode, self.common_file, self.host_of, self.configurations, needs_system)
+        context = BuildContext(
+            self.check_mode, self.common_file, self.host_of, self.configurations, needs_system, needs_system
+        )
         result, _answer = build(host, settings, context)
         return result

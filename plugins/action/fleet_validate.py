@@ -34,7 +34,7 @@ _FILES = ("checks", "pre_activate_tasks")
 """The variables that name a file of tasks."""
 _NAMED = 5
 """How many hosts an error names."""
-_DEPLOYS = ("main", "trial", "build")
+_DEPLOYS = ("main", "trial", "build", "profiles")
 """Entry points before which whatever is misspelt is wrong."""
 _OURS = Path(__file__).parents[2] / "playbooks"
 

@@ -22,6 +22,13 @@ options:
       - A name that the system does not have is an error, which lists those that it has. So is one where nothing is
         tested live, but only made the boot default.
     type: str
+  expected_system:
+    description:
+      - The store path of the system that has to be the host's boot default before, as the result of the last deployment
+        names it. Any other one refuses the deployment, since somebody else has deployed meanwhile. For pipelines.
+      - It is looked at once more when no other deployment can begin any more. A host that runs and boots the new system
+        already is left alone, whatever is expected.
+    type: str
   on_reboot_required:
     description:
       - What to do with a system that cannot be activated live, as a switch inhibitor or C(switch-to-configuration)

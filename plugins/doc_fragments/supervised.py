@@ -12,13 +12,6 @@ class ModuleDocFragment:
 
     DOCUMENTATION = r"""
 options:
-  expected_system:
-    description:
-      - The store path of the system that has to be the host's boot default before, as the result of the last deployment
-        names it. Any other one refuses the deployment, since somebody else has deployed meanwhile. For pipelines.
-      - It is looked at once more when no other deployment can begin any more. A host that runs and boots the new system
-        already is left alone, whatever is expected.
-    type: str
   health_policy:
     description:
       - Which state of the host is good enough.

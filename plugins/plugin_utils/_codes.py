@@ -317,6 +317,8 @@ class ResultState(StrEnum):
     WOULD_REBOOT = "would-reboot"
     WOULD_TRY = "would-try"
     WOULD_REFUSE = "would-refuse"
+    # One of several profiles.
+    NOT_BEGUN = "not-begun"
 
 
 class Step(StrEnum):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.commanding import Command, destination, reaching, results
 from integration.debian import become_debian
 from integration.faulting import (
     SHORT,
@@ -34,6 +35,16 @@ PROFILE = "/nix/var/nix/profiles/system-manager-profiles/system-manager"
 HOME_PROFILE = "/home/deploy/.local/state/nix/profiles/home-manager"
 SITE = "/nix/var/nix/profiles/site"
 MODULE = "deploy_flake.nixos.profile_deploy"
+PLAYBOOK = "deploy_flake.nixos.profiles"
+MANAGER: dict[str, Any] = {"kind": "system-manager"}
+HOME: dict[str, Any] = {"kind": "home-manager", "user": "deploy", "first": True}
+ITS_SITE: dict[str, Any] = {
+    "kind": "profile",
+    "profile": SITE,
+    "attribute": "packages.x86_64-linux.site",
+    "first": True,
+}
+VERSIONS = "cat /etc/lab/version /home/deploy/.config/lab/version /var/lib/site/version"
 # A system-manager-engine that somebody has built: these tests are run with it, too, where it is named.
 ENGINE = os.environ.get("DEPLOY_FLAKE_SYSTEM_MANAGER_ENGINE", "")
 _MADE: list[str] = []
@@ -71,23 +82,25 @@ def version(flake: Path, name: str, fault: str = "") -> None:
     (flake / "settings.nix").write_text(f'{{ version = "{name}"; fault = "{fault}"; }}\n')
 
 
-def task(flake: Path, kind: str = "system-manager", **options: Any) -> dict[str, Any]:
-    return {MODULE: {"kind": kind, "flake": str(flake), "limits": SHORT, "reconnect_timeout": 60, **options}}
+def task(flake: Path, *profiles: dict[str, Any], **options: Any) -> dict[str, Any]:
+    given = {"flake": str(flake), "limits": SHORT, "reconnect_timeout": 60, **options}
+    return {MODULE: {"profiles": list(profiles or [MANAGER]), **given}}
 
 
 def plays(*tasks: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"hosts": "all", "gather_facts": False, "become": True, "tasks": list(tasks)}]
 
 
-def deploy(lab: Lab, tmp_path: Path, host: Host, flake: Path, kind: str = "system-manager", **options: Any) -> Played:
-    return play(lab, tmp_path, plays(task(flake, kind, **options)), [host.name])
+def deploy(lab: Lab, tmp_path: Path, host: Host, flake: Path, *profiles: dict[str, Any], **options: Any) -> Played:
+    return play(lab, tmp_path, plays(task(flake, *profiles, **options)), [host.name])
 
 
 def committed(played: Played, host: Host) -> dict[str, Any]:
     assert played.code == 0, played.output
     result = played.of(host.name, "profile_deploy")
     assert result["state"] == "committed", result
-    return result
+    one: dict[str, Any] = result["profiles"][0]
+    return one
 
 
 def runs(host: Host, name: str) -> None:
@@ -156,11 +169,25 @@ def test_system_manager(lab: Lab, tmp_path: Path, debian: Host, flake: Path) -> 
     assert second["previous_generation"] == first["active_generation"]
     assert second["generation"] == first["generation"] + 1
     runs(debian, "two")
+    # An earlier one that the host has, and one that another host builds.
+    older = deploy(lab, tmp_path, debian, flake, {**MANAGER, "toplevel": first["live"]})
+    assert committed(older, debian)["live"] == first["live"]
+    runs(debian, "one")
+    version(flake, "three")
+    other = lab.hosts["host2"]
+    brought = committed(deploy(lab, tmp_path, debian, flake, build_on=other.name), debian)
+    assert brought["build"]["built_on"] == other.name
+    runs(debian, "three")
+    at_rest(debian)
+    # What the host is not, the operator is told, and what it has.
+    told = play(lab, tmp_path, plays({"deploy_flake.nixos.system_info": {}}), [debian.name]).failure(debian.name)
+    assert told["reason"] == "no-nixos"
+    assert f"committed, {brought['live']}" in told["msg"], told["msg"]
     # It is there after a reboot, and garbage collection takes none that the profile has.
     debian.run("nix-store --gc", check=True)
     debian.power_off()
     debian.power_on()
-    runs(debian, "two")
+    runs(debian, "three")
 
 
 @pytest.mark.parametrize(
@@ -272,27 +299,57 @@ def test_first_generation_is_taken_away(lab: Lab, tmp_path: Path, flake: Path) -
     at_rest(host)
 
 
-def test_several_profiles_in_their_order(lab: Lab, tmp_path: Path, debian: Host, flake: Path) -> None:
-    """A user's home and a profile for deploy-rs beside system-manager; one that fails ends the play."""
+def test_several_profiles_in_their_order(lab: Lab, tmp_path: Path, debian: Host, flake: Path, command: Command) -> None:
+    """A user's home and a profile for deploy-rs beside system-manager: by the playbook, and by the command."""
     version(flake, "all")
-    home = task(flake, "home-manager", user="deploy", first=True)
-    site = task(flake, "profile", profile=SITE, attribute="packages.x86_64-linux.site", first=True)
-    played = play(lab, tmp_path, plays(task(flake), home, site), [debian.name])
+    every = [MANAGER, HOME, ITS_SITE]
+    given: dict[str, Any] = {"deploy_flake_flake": str(flake), "deploy_flake_limits": SHORT}
+    misspelt: dict[str, Any] = {"deploy_flake_profiles": [{"kind": "home-manager", "usr": "deploy"}]}
+    refused = play(lab, tmp_path, PLAYBOOK, [debian.name], **given, **misspelt).failure(debian.name)
+    assert "did you mean user" in refused["msg"], refused
+    played = play(lab, tmp_path, PLAYBOOK, [debian.name], **given, deploy_flake_profiles=every)
     assert played.code == 0, played.output
-    assert debian.run("cat /home/deploy/.config/lab/version /var/lib/site/version").stdout.split() == ["all", "all"]
+    assert debian.run(VERSIONS).stdout.split() == ["all"] * 3
     links = f"stat -c %U {HOME_PROFILE} {HOME_PROFILE}-1-link {SITE}"
     assert debian.run(links).stdout.split() == ["deploy", "deploy", "root"]
     at_rest(debian)
     before = named(debian, HOME_PROFILE)
 
-    version(flake, "bad", "exit")
-    played = play(lab, tmp_path, plays(home, site), [debian.name])
-    failed = played.failure(debian.name)
-    assert (failed["state"], failed["reason"]) == ("rolled-back", "activation"), failed
+    # The second one fails: the first stays, the last is not begun.
+    version(flake, "bad", "home")
+    (tmp_path / "profiles.json").write_text(json.dumps({"deploy_flake_profiles": every}))
+    # By its name in the flake.
+    where = [destination(debian, debian.name), "--yes", *reaching([debian])]
+    those = ["--flake", str(flake), "--time-limit", "confirm=20", "-e", f"@{tmp_path}/profiles.json"]
+    code, lines = command.json("profiles", *where, *those)
+    assert code == 4, lines
+    result = results(lines)[debian.address]
+    assert (result["outcome"], result["state"], result["reason"]) == ("rolled-back", "rolled-back", "activation")
+    assert [one["state"] for one in result["profiles"]] == ["committed", "rolled-back", "not-begun"]
+    stands = f"system-manager is live; home-manager of deploy was rolled back; profile {SITE} was not begun."
+    assert stands in result["error"]
     assert named(debian, HOME_PROFILE) == before
-    assert debian.run("cat /home/deploy/.config/lab/version /var/lib/site/version").stdout.split() == ["all", "all"]
+    assert debian.run(VERSIONS).stdout.split() == ["bad", "all", "all"]
+    at_rest(debian)
+
+    version(flake, "mended")
+    its = [
+        "--profile",
+        "home-manager,user=deploy",
+        "--profile",
+        f"profile,profile={SITE},attribute={ITS_SITE['attribute']}",
+    ]
+    code, output = command.run("profiles", *where, "--flake", str(flake), *its)
+    assert code == 0, output
+    assert f"deployed: home-manager of deploy committed; profile {SITE} committed" in output
+    assert "profile /nix/var/nix/profiles/site: is to try /nix/store/" in output
+    assert debian.run(VERSIONS).stdout.split() == ["bad", "mended", "mended"]
+    code, output = command.run("profiles", *where, "--flake", str(flake), *its)
+    assert code == 0 and f"unchanged: home-manager of deploy unchanged; profile {SITE} unchanged" in output, output
+    code, output = command.run("status", *where)
+    assert code == 1 and "is it a NixOS host?" in output, output
 
     version(flake, "old", "older")
-    refused = play(lab, tmp_path, plays(home), [debian.name]).failure(debian.name)
+    refused = deploy(lab, tmp_path, debian, flake, HOME).failure(debian.name)
     assert refused["reason"] == "not-a-system"
     assert "--driver-version" in refused["msg"]

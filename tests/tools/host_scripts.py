@@ -67,7 +67,14 @@ _TOOLS = _each(
 # What is asked of a host, and runs there, where a profile is deployed that is no NixOS system.
 _OF_PROFILES = (
     *("unit/deployment", "command/start", "command/profile", "command/poll", "command/confirm", "command/revoke"),
-    *("command/build", "command/copy_ask", "command/copy_receive", "command/copy_drop", "command/nix_eval"),
+    *(
+        "command/build",
+        "command/copy_ask",
+        "command/copy_receive",
+        "command/copy_drop",
+        "command/nix_eval",
+        "command/store_has",
+    ),
 )
 
 # Which codes each takes; those that hand all they get to `refuse` are found by that.

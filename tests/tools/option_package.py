@@ -14,7 +14,9 @@ from typing import Any
 
 from tools.option_table import Table, Variable
 
-_COMMANDS = {"main": "deploy"} | {name: name for name in ("rollback", "trial", "build", "reboot", "generations")}
+_COMMANDS = {"main": "deploy"} | {
+    name: name for name in ("rollback", "trial", "build", "reboot", "generations", "profiles")
+}
 _EVERY = (*_COMMANDS.values(), "revoke", "status")
 _FIELDS = {
     "str": "str | None = None",

@@ -168,7 +168,7 @@ _HEAD = '''\
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 '''
 _CONSTANT = {"HostResult": "OF_A_DEPLOYMENT", "HostStatus": "OF_A_HOST"}
 

@@ -41,7 +41,7 @@ def build(
     """
     look = look or {}
     if settings.toplevel:
-        return fetch(host, settings, look)
+        return fetch(host, settings, look, needs_system=context.needs_system)
     evaluated_only = context.check_mode and not settings.check_builds
     if not settings.flake and is_remote(settings.reference, Path.cwd()):
         settings = replace(settings, flake=settings.reference, reference="")
@@ -111,22 +111,26 @@ def build_one(
         raise HostError(_why_no_system(answer, target, path), Refusal.NOT_A_SYSTEM)
     result = _built(unit, answer, target.configuration)
     # Where the host runs it already, nothing goes backwards; nor with what it cannot run.
-    if (of := compared(settings, sources)) and is_system and not answer.get("unchanged"):
+    if (of := compared(settings, sources)) and (is_system or host.kind.name) and not answer.get("unchanged"):
         refuse_older(host, of, settings.on_older, answer)
     return _linked(unit, result), answer
 
 
 def fetch(
-    host: Host, settings: BuildSettings, look: Mapping[str, str], compare: Sources | None = None
+    host: Host,
+    settings: BuildSettings,
+    look: Mapping[str, str],
+    compare: Sources | None = None,
+    needs_system: bool = True,
 ) -> tuple[dict[str, Any], Answer]:
     """Get a system that was built already. With the sources that it was built from, it must not lead back."""
     out_link.look(host, settings)
-    unit = UnitBuild(host, settings, "", (settings.toplevel,), None, look, compare=compare)
+    unit = UnitBuild(host, settings, "", (settings.toplevel,), None, look, needs_system, compare)
     answer = unit.follow()
     if End.read(answer).result is not BuildResult.SUCCESS or not answer.get("toplevel"):
         _refuse_without_room(unit, answer)
         raise HostError(_why_not_fetched(unit, answer) + _room_as_well(unit, answer), Refusal.NOT_THERE)
-    if answer.all("lacks"):
+    if needs_system and answer.all("lacks"):
         raise HostError(_why_no_system(answer, None, answer.get("toplevel")), Refusal.NOT_A_SYSTEM)
     if (of := compared(settings, compare)) and not answer.get("unchanged"):
         refuse_older(host, of, settings.on_older, answer)

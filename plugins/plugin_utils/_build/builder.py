@@ -84,7 +84,9 @@ class Builder:
 
             def attempt() -> dict[str, Any]:
                 keep(sources.paths)
-                return here.build_one(self.host, settings, sources.reference, sources, {}, True)[0]
+                return here.build_one(self.host, settings, sources.reference, sources, {}, self._context.needs_system)[
+                    0
+                ]
 
             result = here.with_inputs(self.host, sources, attempt)
             if not is_built(path := result["toplevel"]):

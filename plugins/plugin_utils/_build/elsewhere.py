@@ -22,6 +22,7 @@ from .._codes import OnOlder, Refusal
 from .._flake.local import is_remote
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
+from .._host.scripts import SYSTEM
 from . import build as here
 from .builder import Builder, drop
 from .evaluate import Evaluated, evaluate
@@ -88,7 +89,7 @@ class _Elsewhere:
             sources.refuse_unlocked(settings.build_args)
             if self._context.check_mode and not settings.check_builds:
                 return self._evaluate(settings, sources), Answer()
-            if not self._context.needs_system:
+            if not self._context.is_deployed:
                 settings = replace(settings, out_link=self._settings.out_link)
                 attempt = partial(here.build_one, self._builder, settings, sources.reference, sources, {}, False)
                 result, answer = here.with_inputs(self._builder, sources, attempt)
@@ -130,7 +131,7 @@ class _Elsewhere:
                     return None
             brought = self._bring(toplevel)
             with self._asking_the_host():
-                fetched, answer = here.fetch(self._host, self._settings, look)
+                fetched, answer = here.fetch(self._host, self._settings, look, needs_system=self._context.needs_system)
             copied = fetched["copied"] + brought["copied"] + brought["substituted"]
             changed = fetched["changed"] or brought["changed"]
             return {**fetched, "built_on": self._builder.name, "changed": changed, "copied": copied}, answer
@@ -174,7 +175,8 @@ class _Elsewhere:
         brought = self._bring(toplevel)
         try:
             with self._asking_the_host():
-                return brought, *here.fetch(self._host, replace(self._settings, toplevel=toplevel), look, sources)
+                settings = replace(self._settings, toplevel=toplevel)
+                return brought, *here.fetch(self._host, settings, look, sources, self._context.needs_system)
         finally:
             builder.brought()
 
@@ -191,7 +193,12 @@ class _Elsewhere:
             reconnect_timeout=settings.reconnect_timeout,
             allow=settings.allow,
         )
-        results, failures = copy_closure(closure, {source.name: source, host.name: host}.__getitem__)
+        # On its way it is kept under no profile's name: the units that do it know of none.
+        kind, host.kind = host.kind, SYSTEM
+        try:
+            results, failures = copy_closure(closure, {source.name: source, host.name: host}.__getitem__)
+        finally:
+            host.kind = kind
         if host.name in failures:
             with self._asking_the_host():
                 raise failures[host.name]
@@ -223,7 +230,7 @@ class _Elsewhere:
         found = here.with_inputs(builder, sources, attempt)
         drop(self._turns, [sources.paths])
         valid = found.valid
-        if self._context.needs_system:
+        if self._context.is_deployed:
             of = compared(self._settings, sources)
             with self._asking_the_host():
                 answer = self._ask(host, found.toplevel, ask_committed=of is not None)

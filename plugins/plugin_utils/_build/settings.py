@@ -177,4 +177,6 @@ class BuildContext:
     configurations: Callable[[], Mapping[str, bool]] = dict
     """Those of all hosts of the play, as far as they are known, and whether each is still needed."""
     needs_system: bool = True
-    """Whether what is built has to be a NixOS system, since it is to be deployed."""
+    """Whether what is built has to be a NixOS system."""
+    is_deployed: bool = True
+    """Whether the host is to have what another one builds; else it stays where it was built."""

@@ -9,10 +9,10 @@ For people alone: nothing is decided by a sentence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._codes import Mode, State, Why
+from .._codes import Mode, ResultState, State, Why
 from .._host.answer import HostError, lines
 from .._host.scripts import SYSTEM, Kind
 from .record import read_record
@@ -201,6 +201,26 @@ def _now_of_a_profile(record: Mapping[str, Any]) -> str:
     live, named = record.get("live", ""), record.get("boot", "")
     also = "the profile names the same" if live == named else f"the profile names {named or 'nothing'}"
     return f"Activated last was {live}; {also}." if live else "Nothing of the profile is active."
+
+
+_PROFILE_STANDS: dict[str, str] = {
+    State.COMMITTED: "is live",
+    ResultState.UNCHANGED: "was live before",
+    State.ROLLED_BACK: "was rolled back",
+    State.REFUSED: "was refused and is as before",
+    State.SUPERSEDED: "is what somebody else has made of it",
+    State.INTERRUPTED: "is as before",
+    State.ROLLBACK_FAILED: "could NOT be rolled back",
+    State.COMMIT_FAILED: "could NOT be finished",
+    ResultState.WOULD_TEST: "would be tried",
+    ResultState.NOT_BEGUN: "was not begun",
+}
+
+
+def profiles_stand(host: str, states: Iterable[tuple[str, str]]) -> str:
+    """Where each profile of a host stands, after one of them has failed: its name and its state."""
+    stand = (f"{name} {_PROFILE_STANDS.get(state, 'finishes or undoes it by itself')}" for name, state in states)
+    return f"Profiles of {host}: {'; '.join(stand)}."
 
 
 def after_refusal(why_code: str, again: str, *, only_secrets: bool = False) -> str:

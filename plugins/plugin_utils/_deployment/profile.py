@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from .._build.settings import BuildSettings
 from .._codes import ProfileKind, Refusal
 from .._host.answer import HostError
 from .._host.scripts import Kind
+from .settings import store_path
 
 _SYSTEM = "/nix/var/nix/profiles/system"
 # No component is `.` or `..`: which directory that is may change.
@@ -40,17 +42,29 @@ class Profile:
     """The program in it that does; "" where its kind says it."""
     first: bool
     """Whether there may be no generation to go back to."""
+    configuration: str
+    """The name in the flake; "" for the host's, or the user's on the host."""
+    attribute: str
+    """What is built of the flake; "" where its kind says it."""
+    toplevel: str
+    """A generation that was built already."""
+    expected: str
+    """What the profile has to name before; "" for anything."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
-        """Read the options of a module; HostError where they cannot be meant."""
+        """Read what a task says of one profile; HostError where that cannot be meant."""
         kind = ProfileKind(options["kind"])
         profile = cls(
             kind=kind,
             path=options["profile"] or _PATHS.get(kind, ""),
             user=options["user"] or ("" if kind == ProfileKind.HOME_MANAGER else "root"),
             activate=options["activate"] or "",
-            first=options["first"],
+            first=bool(options["first"]),
+            configuration=options["configuration"] or "",
+            attribute=options["attribute"] or "",
+            toplevel=options["toplevel"] or "",
+            expected=store_path("expected_generation", options["expected_generation"] or ""),
         )
         if wrong := profile._wrong():
             raise HostError(wrong, Refusal.BAD_OPTION)
@@ -76,7 +90,27 @@ class Profile:
             return (
                 f"activate must be the path of a program in what was built, as bin/activate, and is {self.activate!r}"
             )
+        if self.toplevel and (self.attribute or self.configuration):
+            return f"{self}: give toplevel, or what to build (attribute, configuration), and not both"
+        if self.attribute and self.configuration:
+            return f"{self}: give attribute or configuration, and not both"
+        if self.kind == ProfileKind.PROFILE and not (self.attribute or self.toplevel):
+            return (
+                f"{self}: nobody knows which output of the flake it is; name it with attribute, as"
+                " packages.x86_64-linux.web"
+            )
         return ""
+
+    def __str__(self) -> str:
+        """For people: no other profile of a host is called so."""
+        if self.kind == ProfileKind.PROFILE:
+            return f"profile {self.path}" if self.path[:1] == "/" else f"profile {self.path} of {self.user}"
+        of = f" of {self.user}" if self.kind == ProfileKind.HOME_MANAGER else ""
+        return f"{self.kind}{of}" if self.path == _PATHS[self.kind] else f"{self.kind}{of} ({self.path})"
+
+    def facts(self) -> dict[str, str]:
+        """Return values that say which it is."""
+        return {"name": str(self), "kind": self.kind, "user": self.user, "profile": self.path}
 
     @property
     def on_host(self) -> Kind:
@@ -93,12 +127,12 @@ class Profile:
         )
 
     def attribute_for(self, host: str) -> str:
-        """What is built of a flake for a host where nothing else is said; "" where there is no such custom."""
-        if self.kind == ProfileKind.SYSTEM_MANAGER:
-            return f"systemConfigs.{_quoted(host)}"
-        if self.kind == ProfileKind.HOME_MANAGER:
-            return f"homeConfigurations.{_quoted(f'{self.user}@{host}')}.activationPackage"
-        return ""
+        """What is built of a flake for a host."""
+        if self.kind == ProfileKind.SYSTEM_MANAGER and not self.attribute:
+            return f"systemConfigs.{_quoted(self.configuration or host)}"
+        if self.kind == ProfileKind.HOME_MANAGER and not self.attribute:
+            return f"homeConfigurations.{_quoted(self.configuration or f'{self.user}@{host}')}.activationPackage"
+        return self.attribute
 
     @property
     def _place(self) -> str:
@@ -106,6 +140,26 @@ class Profile:
         key = hashlib.sha256(f"{self.user} {self.path}".encode(errors="surrogateescape")).hexdigest()[:8]
         name = re.sub(r"[^A-Za-z0-9]+", "-", self.path.rpartition("/")[2]).strip("-")[:32]
         return f"{name or 'profile'}-{key}"
+
+
+def profiles_from(options: Mapping[str, Any]) -> list[Profile]:
+    """Those of a task, in their order; HostError where one cannot be meant."""
+    if options.get("attribute"):
+        raise HostError("attribute: each of profiles has its own", Refusal.BAD_OPTION)
+    profiles = [Profile.from_options(one) for one in options["profiles"]]
+    for one in profiles:
+        if sum(other.on_host.inputs["place"] == one.on_host.inputs["place"] for other in profiles) > 1:
+            raise HostError(f"{one} is named twice", Refusal.BAD_OPTION)
+        if not (one.toplevel or options["flake"]):
+            raise HostError(f"{one}: give a flake, or its toplevel", Refusal.BAD_OPTION)
+    return profiles
+
+
+def build_settings(profile: Profile, options: Mapping[str, Any], host: str) -> BuildSettings:
+    """How it is built, or where it is; HostError where that cannot be meant."""
+    attribute = "" if profile.toplevel else profile.attribute_for(options["configuration"] or host)
+    more = {"attribute": attribute, "toplevel": profile.toplevel}
+    return BuildSettings.from_options({**options, **more, **({"flake": ""} if profile.toplevel else {})})
 
 
 def _quoted(name: str) -> str:

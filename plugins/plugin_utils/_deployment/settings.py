@@ -18,7 +18,7 @@ from .._secrets.secret import Secret, read_all, secrets_from_option
 from .limits import Limits
 
 
-def _store_path(option: str, path: str) -> str:
+def store_path(option: str, path: str) -> str:
     if path and not is_store_path(path):
         raise HostError(f"{option} must be the store path of a system, and is {path!r}", Refusal.NOT_A_STORE_PATH)
     return path
@@ -98,7 +98,7 @@ class Settings:
         return cls(
             toplevel=options["toplevel"] or "",
             specialisation=options["specialisation"] or "",
-            expected_system=_store_path("expected_system", options["expected_system"] or ""),
+            expected_system=store_path("expected_system", options["expected_system"] or ""),
             health_policy=HealthPolicy(options["health_policy"]),
             ignore_units=tuple(options["ignore_units"]),
             pre_activate_script=options["pre_activate_script"] or "",
@@ -152,12 +152,12 @@ class Settings:
         )
 
     @classmethod
-    def for_profile(cls, options: Mapping[str, Any]) -> Self:
-        """The deployment of a profile that is no NixOS system; nothing of the boot side is looked at."""
+    def for_profiles(cls, options: Mapping[str, Any]) -> Self:
+        """The deployments of profiles that are no NixOS system; nothing of the boot side is looked at."""
         return cls(
-            toplevel=options["toplevel"] or "",
+            toplevel="",
             specialisation="",
-            expected_system=_store_path("expected_system", options["expected_system"] or ""),
+            expected_system="",
             health_policy=HealthPolicy(options["health_policy"]),
             ignore_units=tuple(options["ignore_units"]),
             pre_activate_script=options["pre_activate_script"] or "",
@@ -174,7 +174,7 @@ class Settings:
             reconnect_timeout=options["reconnect_timeout"],
             confirm=True,
             confirm_hosts=tuple(options["confirm_hosts"]),
-            source=Source.from_options(options),
+            source=Source(),
         )
 
     @property

@@ -13,6 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._build.settings import BuildSettings
 from .._deployment.context import Context
+from .._deployment.profile import build_settings, profiles_from
 from .._deployment.settings import RebootSettings, Settings
 from .._host.answer import HostError
 from .._lists import split_lists
@@ -81,6 +82,12 @@ def _refused(entry_point: str, given: Mapping[str, Any], context: Context, optio
             _begins(Settings.from_options(options_of("system_rollback", others | named)), context, tests=True)
         elif entry_point in ("reboot", "trial"):
             RebootSettings.from_options(options_of("system_reboot", given)).limits.for_deployment(0)
+        elif entry_point == "profiles":
+            its = {name: value for name, value in given.items() if name != "allow"}
+            options = options_of("profile_deploy", {"profiles": [], "flake": ".", **its})
+            Settings.for_profiles(options).limits.for_deployment(0)
+            for one in profiles_from(options):
+                build_settings(one, options, "host")
         if entry_point in ("build", "trial"):
             # The role takes out what is for after the build.
             its = {name: value for name, value in given.items() if name != "allow"}

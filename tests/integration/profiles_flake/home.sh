@@ -8,5 +8,5 @@ cd "$HOME"
 [ "$(id -u)" != 0 ]
 mkdir -p .config/lab .local/state/home-manager/gcroots .local/state/nix/profiles
 ln -sfn "$newGenPath/home-files/.config/lab/version" .config/lab/version
-[ "$FAULT" != exit ] || { echo "Oops, Nix failed to install your new Home Manager profile!" && exit 1; }
+[ "$FAULT" != home ] || { echo "Oops, Nix failed to install your new Home Manager profile!" && exit 1; }
 nix-store --realise "$newGenPath" --add-root .local/state/home-manager/gcroots/current-home >/dev/null

@@ -16,8 +16,9 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer im
 
 
 def profile(kind: str, **options: Any) -> Profile:
-    given = {"profile": None, "user": None, "activate": None, "first": False, **options}
-    return Profile.from_options({"kind": kind, **given})
+    given: dict[str, Any] = dict.fromkeys(("profile", "user", "activate", "configuration", "toplevel"))
+    given |= {"first": False, "expected_generation": None, "attribute": "packages.x" if kind == "profile" else None}
+    return Profile.from_options({"kind": kind, **given, **options})
 
 
 def test_what_a_kind_says_by_itself() -> None:
@@ -28,7 +29,11 @@ def test_what_a_kind_says_by_itself() -> None:
     assert home.path == "~/.local/state/nix/profiles/home-manager"
     assert home.attribute_for("web1") == 'homeConfigurations."alice@web1".activationPackage'
     other = profile("profile", profile="/nix/var/nix/profiles/site", user="web", activate="bin/it", first=True)
-    assert other.attribute_for("web1") == ""
+    assert other.attribute_for("web1") == "packages.x"
+    assert profile("system-manager", attribute="a.b").attribute_for("web1") == "a.b"
+    assert profile("system-manager", configuration="web").attribute_for("web1") == 'systemConfigs."web"'
+    named = profile("home-manager", user="alice", configuration="al").attribute_for("web1")
+    assert named == 'homeConfigurations."al".activationPackage'
     assert other.on_host.name == "profile"
     assert {name: other.on_host.inputs[name] for name in ("profile_user", "activate", "first")} == {
         "profile_user": "web",
@@ -52,6 +57,10 @@ def test_what_a_kind_says_by_itself() -> None:
         ("home-manager", {}, "name it with user"),
         ("home-manager", {"user": "a", "activate": "x"}, "has a program of its own"),
         ("system-manager", {"user": "alice"}, "is root's"),
+        ("profile", {"profile": "/a", "attribute": None}, "nobody knows which output"),
+        ("system-manager", {"toplevel": "/nix/store/x", "attribute": "a"}, "and not both"),
+        ("system-manager", {"configuration": "x", "attribute": "a"}, "and not both"),
+        ("system-manager", {"expected_generation": "/etc"}, "expected_generation must be"),
     ],
 )
 def test_what_cannot_be_meant(kind: str, options: dict[str, Any], said: str) -> None:
@@ -59,19 +68,20 @@ def test_what_cannot_be_meant(kind: str, options: dict[str, Any], said: str) -> 
         profile(kind, **options)
 
 
-def test_no_two_profiles_have_the_same_place() -> None:
-    places = {
-        each.on_host.inputs["place"]
-        for each in (
-            profile("system-manager"),
-            profile("home-manager", user="alice"),
-            profile("home-manager", user="bob"),
-            profile("profile", profile="/a/system-manager"),
-            profile("profile", profile="/b/system-manager"),
-            profile("profile", profile="/a/$(reboot)"),
-        )
-    }
-    assert len(places) == 6
+def test_no_two_profiles_have_the_same_place_or_name() -> None:
+    every = [
+        profile("system-manager"),
+        profile("system-manager", profile="/other"),
+        profile("home-manager", user="alice"),
+        profile("home-manager", user="bob"),
+        profile("profile", profile="~/p", user="alice"),
+        profile("profile", profile="~/p", user="bob"),
+        profile("profile", profile="/a/system-manager"),
+        profile("profile", profile="/b/system-manager"),
+        profile("profile", profile="/a/$(reboot)"),
+    ]
+    places = {each.on_host.inputs["place"] for each in every}
+    assert len(places) == len({str(each) for each in every}) == len(every)
     assert all(place.replace("-", "").isalnum() for place in places)
 
 
