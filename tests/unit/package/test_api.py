@@ -95,6 +95,14 @@ def variables_of(monkeypatch: pytest.MonkeyPatch, begin: Callable[[], Run]) -> d
             lambda: deploy_flake.revoke(["web1"], reason="too late"),
             {"playbook": "revoke", "deploy_flake_reason": "too late"},
         ),
+        (
+            lambda: deploy_flake.profiles(["web1"], ".", [{"kind": "system-manager"}]),
+            {
+                "playbook": "profiles",
+                "deploy_flake_flake": ".",
+                "deploy_flake_profiles": [{"kind": "system-manager"}],
+            },
+        ),
         (lambda: deploy_flake.diff(["web1"]), {"playbook": "diff", "deploy_flake_show": False}),
         (
             lambda: deploy_flake.diff(["web1"], 3, "running"),
@@ -240,6 +248,12 @@ def test_task_that_fails_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (lambda: deploy_flake.reboot(["web1"], options=DeployOptions(all_or_nothing=True)), "all_or_nothing"),
         (lambda: deploy_flake.build(["web1"], ".", options=DeployOptions(message="x")), "message"),
+        (
+            lambda: deploy_flake.profiles(
+                ["web1"], ".", [{"kind": "system-manager"}], options=DeployOptions(attribute="x")
+            ),
+            "attribute",
+        ),
         (lambda: deploy_flake.generations(["web1"], keep=-1), "keep"),
         (lambda: deploy_flake.trial(["web1"], ".", options=DeployOptions(specialisation="x")), "specialisation"),
     ],
@@ -273,6 +287,10 @@ UNTYPED: Any = deploy_flake
         lambda: UNTYPED.diff(["web1"], 1, "/etc/passwd"),
         lambda: UNTYPED.diff(["web1"], 1, 2.0),
         lambda: UNTYPED.generations(["web1"], keep="3"),
+        lambda: UNTYPED.profiles(["web1"], "."),
+        lambda: UNTYPED.profiles(["web1"], ".", []),
+        lambda: UNTYPED.profiles(["web1"], ".", ["system-manager"]),
+        lambda: UNTYPED.profiles(["web1"], ".", {"kind": "system-manager"}),
         lambda: UNTYPED.DeployOptions(test="no"),
         lambda: UNTYPED.DeployOptions(serial=2),
         lambda: UNTYPED.DeployOptions(limits={"confirm": "3"}),

@@ -76,6 +76,17 @@ def test_json_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         (["diff", *DEPLOY], "deploy", {"deploy_flake_flake": "."}),
         (["diff", "web1", "--from", "3"], "diff", {"deploy_flake_compare_from": "3"}),
         (["diff", "web1", "--to", "booted", "--reconnect-timeout", "9"], "diff", {"deploy_flake_compare_to": "booted"}),
+        (
+            ["profiles", *DEPLOY, "--profile", "system-manager", "--profile", "home-manager,user=al,first=true"],
+            "profiles",
+            {
+                "deploy_flake_flake": ".",
+                "deploy_flake_profiles": [
+                    {"kind": "system-manager"},
+                    {"kind": "home-manager", "user": "al", "first": "true"},
+                ],
+            },
+        ),
         (["build", *DEPLOY], "build", {"deploy_flake_flake": "."}),
         (["build", "web1"], "build_by_hostname", {"deploy_flake_flake": "."}),
         # Nobody has to say which configuration is its own.
@@ -123,6 +134,10 @@ def test_diff_is_a_deploy_in_check_mode(monkeypatch: pytest.MonkeyPatch) -> None
         ["a b"],
         ["diff", "a", "--from", "1", "--flake", "."],
         ["diff", "a", "--to", "1", "--all-or-nothing"],
+        ["profiles", "a", "--flake", "."],
+        ["profiles", "a", "--profile", "kind=home-manager"],
+        ["profiles", "a", "--profile", "home-manager,user"],
+        ["profiles", "a", "--profile", "system-manager", "--toplevel", "/nix/store/x"],
     ],
 )
 def test_usage_errors_touch_no_host(

@@ -27,6 +27,10 @@ SYSTEM = f"/nix/store/{'0' * 32}-nixos-system-web-25.11"
         (["rollback", "web1"], ["Roll back to the previous generation", "  web1"]),
         (["rollback", "web1", "--to", "3"], ["Roll back to generation 3", "  web1"]),
         (["rollback", "web1", "--to", SYSTEM], [f"Roll back to {SYSTEM}", "  web1"]),
+        (
+            ["profiles", "web1", "--profile", "home-manager,user=al"],
+            ["Deploy profiles to", "  web1", "The profile home-manager, al."],
+        ),
         (["revoke", "web1"], ["Roll back what waits for confirmation on", "  web1"]),
     ],
 )

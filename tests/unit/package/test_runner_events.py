@@ -397,6 +397,9 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
     assert "19 waiting" in out.getvalue()
 
 
+PROFILES = [{"name": "system-manager", "state": "committed"}, {"name": "home-manager of al", "state": "not-begun"}]
+
+
 @pytest.mark.parametrize(
     ("operation", "events", "outcome"),
     [
@@ -419,6 +422,26 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
         (Operation.DIFF, [result("host1", "system_diff", changes=CHANGES), STATS], Outcome.DONE),
         (Operation.DIFF, [result("host1", "system_diff", changes=None), STATS], Outcome.UNCHANGED),
         (Operation.DIFF, [result("host1", "system_diff", "failed", msg="no"), STATS], Outcome.FAILED),
+        (
+            Operation.PROFILES,
+            [result("host1", "profile_deploy", state="committed", profiles=PROFILES), STATS],
+            Outcome.DEPLOYED,
+        ),
+        (Operation.PROFILES, [result("host1", "profile_deploy", state="unchanged"), STATS], Outcome.UNCHANGED),
+        (Operation.PROFILES, [result("host1", "profile_deploy", state="would-test"), STATS], Outcome.WOULD_CHANGE),
+        (
+            Operation.PROFILES,
+            [result("host1", "profile_deploy", "failed", state="rolled-back", profiles=PROFILES, msg="no"), STATS],
+            Outcome.ROLLED_BACK,
+        ),
+        # One is live, and the next was refused before it was begun.
+        (
+            Operation.PROFILES,
+            [result("host1", "profile_deploy", "failed", profiles=PROFILES, msg="no"), STATS],
+            Outcome.FAILED,
+        ),
+        # Nobody knows how far it is.
+        (Operation.PROFILES, [started("host1", "profile_deploy")], Outcome.UNKNOWN),
         (Operation.GENERATIONS, [result("host1", "system_generations", changed=True), STATS], Outcome.DONE),
         (Operation.GENERATIONS, [result("host1", "system_generations", changed=False), STATS], Outcome.UNCHANGED),
         (
@@ -430,4 +453,17 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
 )
 def test_outcome_of_what_is_no_deployment(operation: Operation, events: list[dict[str, Any]], outcome: Outcome) -> None:
     reports, _told = read(*events, operation=operation)
-    assert reports.hosts["host1"].outcome is outcome
+    host = reports.hosts["host1"]
+    assert host.outcome is outcome
+    if host.profiles and outcome is not Outcome.FAILED:
+        assert detail(host) == "system-manager committed; home-manager of al not-begun"
+
+
+def test_a_profile_that_is_tried_is_left_to_the_host() -> None:
+    """A revocation is of systems, and would say that nothing waits."""
+    for module, waits in (("profile_deploy", []), ("flake_deploy", ["host1"])):
+        operation = Operation.PROFILES if module == "profile_deploy" else Operation.DEPLOY
+        reports, _told = read(started("host1", module), operation=operation)
+        assert reports.may_wait() == waits
+        reports.end(interrupted=True)
+        assert reports.hosts["host1"].outcome is (Outcome.INTERRUPTED if waits else Outcome.UNKNOWN)
