@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-from integration.commanding import Command, destination, reaching, results
+from integration.commanding import ROOT, Command, destination, reaching, results
 from integration.debian import become_debian
 from integration.faulting import (
     SHORT,
@@ -47,6 +48,7 @@ ITS_SITE: dict[str, Any] = {
 VERSIONS = "cat /etc/lab/version /home/deploy/.config/lab/version /var/lib/site/version"
 # A system-manager-engine that somebody has built: these tests are run with it, too, where it is named.
 ENGINE = os.environ.get("DEPLOY_FLAKE_SYSTEM_MANAGER_ENGINE", "")
+SCHEMA = json.loads((ROOT / "deploy_flake/events.schema.json").read_text())
 _MADE: list[str] = []
 
 
@@ -323,6 +325,8 @@ def test_several_profiles_in_their_order(lab: Lab, tmp_path: Path, debian: Host,
     those = ["--flake", str(flake), "--time-limit", "confirm=20", "-e", f"@{tmp_path}/profiles.json"]
     code, lines = command.json("profiles", *where, *those)
     assert code == 4, lines
+    for line in lines:
+        jsonschema.validate(line, SCHEMA)
     result = results(lines)[debian.address]
     assert (result["outcome"], result["state"], result["reason"]) == ("rolled-back", "rolled-back", "activation")
     assert [one["state"] for one in result["profiles"]] == ["committed", "rolled-back", "not-begun"]

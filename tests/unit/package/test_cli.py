@@ -135,9 +135,6 @@ def test_diff_is_a_deploy_in_check_mode(monkeypatch: pytest.MonkeyPatch) -> None
         ["diff", "a", "--from", "1", "--flake", "."],
         ["diff", "a", "--to", "1", "--all-or-nothing"],
         ["profiles", "a", "--flake", "."],
-        ["profiles", "a", "--profile", "kind=home-manager"],
-        ["profiles", "a", "--profile", "home-manager,user"],
-        ["profiles", "a", "--profile", "system-manager", "--toplevel", "/nix/store/x"],
     ],
 )
 def test_usage_errors_touch_no_host(
@@ -147,6 +144,14 @@ def test_usage_errors_touch_no_host(
     assert cli.main(argv) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("deploy-flake: ")
     assert fake.calls == []
+
+
+@pytest.mark.parametrize("profile", ["kind=home-manager", "home-manager,user", "", ",user=al", "home-manager,=al"])
+def test_a_profile_that_is_none_touches_no_host(monkeypatch: pytest.MonkeyPatch, profile: str) -> None:
+    fake = plays(monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["profiles", *DEPLOY, "--profile", profile])
+    assert (ended.value.code, fake.calls) == (2, [])
 
 
 def test_help_has_everything_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import Field, fields
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -219,12 +220,15 @@ VALUES = {
     "flake": "github:me/x",
     "build_args": "nix build --quiet",
     "limits": "settle=0",
+    "profiles": "home-manager,user=alice",
     "serial": "25%",
     "to": "3",
     "toplevel": SYSTEM,
     # There is one here.
     "file": "galaxy.yml",
 }
+# What a command does not do without.
+NEEDED = MappingProxyType({"profiles": ["--profile", "system-manager"]})
 FLAGS = [
     (command, action)
     for command in arguments.COMMANDS
@@ -241,7 +245,7 @@ def test_every_flag_reaches_the_playbook(
     """Each by itself changes what ansible-playbook is told, and its value is in there."""
     value = VALUES.get(action.dest) or (list(action.choices)[-1] if action.choices else "7")
     given = [action.option_strings[-1], *([] if action.nargs == 0 else [value])]
-    plain, chosen = (begun([command, "host1", "--yes", *more]) for more in ([], given))
+    plain, chosen = (begun([command, "host1", "--yes", *NEEDED.get(command, ()), *more]) for more in ([], given))
     differs = [one for one, other in zip(chosen, plain, strict=True) if one != other]
     assert len(differs) == 1
     if action.nargs != 0 and value not in ("run", "skip"):

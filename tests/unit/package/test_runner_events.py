@@ -397,7 +397,10 @@ def test_fifty_hosts_fit_every_terminal(width: int) -> None:
     assert "19 waiting" in out.getvalue()
 
 
-PROFILES = [{"name": "system-manager", "state": "committed"}, {"name": "home-manager of al", "state": "not-begun"}]
+PROFILES = [
+    {"name": "system-manager", "kind": "system-manager", "user": "root", "profile": "/p", "state": "committed"},
+    {"name": "home-manager of al", "kind": "home-manager", "user": "al", "profile": "~/p", "state": "not-begun"},
+]
 
 
 @pytest.mark.parametrize(
