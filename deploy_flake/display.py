@@ -150,6 +150,9 @@ def detail(host: HostResult) -> str:
             new = short(host.new_system or host.system)
             moved = [f"{short(host.previous_system)} → {new}"] if host.previous_system else []
             return "; ".join(part for part in (", ".join([*generation, *moved]), *reboot) if part)
+        case Outcome.UNTIL_REBOOT:
+            boots = f"generation {host.generation}" if host.generation is not None else "what it booted before"
+            return f"runs {short(host.new_system or host.system)}; the next reboot starts {boots} again"
         case Outcome.DONE:
             if host.changes:
                 return f"{short(host.previous_system)} → {short(host.new_system)}"

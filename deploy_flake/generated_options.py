@@ -73,6 +73,9 @@ class DeployVariables:
     specialisation: str | None = None
     """The specialisation to activate in place of the system itself, which becomes the boot default all the
     same."""
+    until_reboot: bool = False
+    """Whether the system, once it is confirmed, runs until the next reboot alone, and the boot default stays what
+    it is."""
     health_policy: str | None = None
     """Which units may have failed: `strict` for none, `no_new_failures` for those that had failed before."""
     ignore_units: Sequence[str] = ()
@@ -158,6 +161,7 @@ READS = {
         "deploy_flake_on_older",
         "deploy_flake_expected_system",
         "deploy_flake_specialisation",
+        "deploy_flake_until_reboot",
         "deploy_flake_health_policy",
         "deploy_flake_ignore_units",
         "deploy_flake_allow",
@@ -533,6 +537,16 @@ FLAGS = (
         metavar="NAME",
         choices=None,
         help="activate this specialisation of it; after a reboot the system itself runs",
+    ),
+    Flag(
+        name="--until-reboot",
+        field="until_reboot",
+        commands=("deploy",),
+        group="test",
+        kind="switch",
+        metavar=None,
+        choices=None,
+        help="keep it live until the next reboot alone, as nixos-rebuild test does; the boot default stays what it is",
     ),
     Flag(
         name="--health-policy",

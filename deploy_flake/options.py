@@ -93,6 +93,11 @@ class DeployOptions(DeployVariables):
             raise OptionError(f"serial is a number of hosts or a share such as 25%, and not {self.serial!r}")
         if self.specialisation and self.test is False:
             raise OptionError("a specialisation can only be tested live; it can't be with the test skipped")
+        if self.until_reboot and (self.test is False or self.all_or_nothing):
+            other = "all or nothing" if self.all_or_nothing else "the test skipped"
+            raise OptionError(f"until_reboot is about a live test that is not kept; it can't be with {other}")
+        if self.until_reboot and self.on_reboot_required not in (None, "fail"):
+            raise OptionError(f"until_reboot can't be with on_reboot_required '{self.on_reboot_required}'")
         if self.all_or_nothing and self.test is False:
             raise OptionError("all or nothing is about systems that are tested; it can't be with the test skipped")
 

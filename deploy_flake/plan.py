@@ -36,6 +36,8 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
         lines.append(f"The specialisation {chosen.specialisation} is activated; after a reboot the system itself runs.")
     if getattr(chosen, "test", "run") == "skip":
         lines.append("It becomes the boot default WITHOUT a test.")
+    if getattr(chosen, "until_reboot", False):
+        lines.append("It runs until the next reboot; the boot default stays what it is.")
     if getattr(chosen, "all_or_nothing", False):
         lines.append("No host commits unless every host is ready to.")
     if getattr(chosen, "serial", None):

@@ -35,6 +35,8 @@ class Outcome(StrEnum):
 
     DEPLOYED = "deployed"
     """It runs the new system and boots it; after a boot-only deploy it only boots it."""
+    UNTIL_REBOOT = "until-reboot"
+    """It runs the new system until its next reboot, as was asked for, and boots what it booted before."""
     DONE = "done"
     """Its system was built, it was rebooted, or its old generations were removed, whichever was asked for."""
     UNCHANGED = "unchanged"
@@ -67,6 +69,8 @@ class State(StrEnum):
     """A system that is not tested waits to become the boot default."""
     COMMITTED = "committed"
     """The new system is the boot default."""
+    UNTIL_REBOOT = "until-reboot"
+    """The new system was confirmed, and runs until the next reboot."""
     ROLLED_BACK = "rolled-back"
     """The previous system runs again."""
     ROLLBACK_FAILED = "rollback-failed"
@@ -107,7 +111,7 @@ class Reason(StrEnum):
     """Nothing was there to be revoked."""
 
 
-GOOD = frozenset((Outcome.DEPLOYED, Outcome.DONE, Outcome.UNCHANGED, Outcome.WOULD_CHANGE))
+GOOD = frozenset((Outcome.DEPLOYED, Outcome.UNTIL_REBOOT, Outcome.DONE, Outcome.UNCHANGED, Outcome.WOULD_CHANGE))
 """How a host ends that is as it was meant to be."""
 
 

@@ -196,10 +196,11 @@ class Explanation(TypedDict):
 
     state: str
     """`deploying`, a deployment is in progress. `deployment-interrupted`, one was left unfinished. `rollback-failed` or
-    `commit-failed`, the last one ended so, and the host still is as it left it. `tested-not-confirmed`, a system runs
-    that a reboot would end. `boot-default-not-live`, the boot default was never activated. `booted-once`, a system runs
-    that `system_reboot` has booted once, and that is not the boot default yet. `no-boot-default`, there is no system
-    profile. `loader-disagrees`, system profile and boot loader name different systems. `removal-interrupted`,
+    `commit-failed`, the last one ended so, and the host still is as it left it. `until-reboot`, a system runs until the
+    next reboot, as was asked for and confirmed. `tested-not-confirmed`, another system runs that a reboot would end.
+    `boot-default-not-live`, the boot default was never activated. `booted-once`, a system runs that `system_reboot` has
+    booted once, and that is not the boot default yet. `no-boot-default`, there is no system profile.
+    `loader-disagrees`, system profile and boot loader name different systems. `removal-interrupted`,
     `system_generations` was interrupted."""
     text: str
     """What that means, and what to do."""

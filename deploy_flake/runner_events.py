@@ -83,6 +83,12 @@ _REBOOTED = {
     "unknown": Outcome.UNKNOWN,
 }
 """The states of system_reboot, which are not those of a deployment."""
+_WELL = {
+    State.UNCHANGED: Outcome.UNCHANGED,
+    State.COMMITTED: Outcome.DEPLOYED,
+    State.UNTIL_REBOOT: Outcome.UNTIL_REBOOT,
+}
+"""The states of a deployment that has ended well, or had nothing to do."""
 _WORKING = (Phase.TESTING, Phase.CHECKING, Phase.CONFIRMING, Phase.REVOKING)
 _OPEN = (State.WINDOW, State.PREPARED, State.UNKNOWN)
 """A deployment that is open, or may be: nobody knows how it ends."""
@@ -319,7 +325,7 @@ class RunnerEvents:
     def _is_done(self, host: HostResult) -> bool:
         if self._at_end:
             return False
-        done = (State.COMMITTED, State.UNCHANGED, State.WOULD_BOOT)
+        done = (*_WELL, State.WOULD_BOOT)
         return host.state in done or self.operation is Operation.REVOKE
 
     def _outcome(self, name: str, host: HostResult, interrupted: bool) -> Outcome:
@@ -328,8 +334,8 @@ class RunnerEvents:
         failed = name in self._failed
         if (end := self._ends.get(name)) and not (failed and end in GOOD):
             return end
-        if host.state in (State.UNCHANGED, State.COMMITTED) and (not failed or name in self._others):
-            return Outcome.UNCHANGED if host.state is State.UNCHANGED else Outcome.DEPLOYED
+        if host.state in _WELL and (not failed or name in self._others):
+            return _WELL[host.state]
         if host.state is State.ROLLED_BACK:
             return Outcome.ROLLED_BACK
         if host.deployment and host.state in _OPEN:

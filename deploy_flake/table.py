@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _STYLE = {
     Outcome.DEPLOYED: "green",
+    Outcome.UNTIL_REBOOT: "green",
     Outcome.DONE: "green",
     Outcome.UNCHANGED: "green",
     Outcome.WOULD_CHANGE: "cyan",

@@ -7,6 +7,7 @@ byte FILTERS;           /* instead of that, a unit of both lets nobody in with t
 byte WRAPPED;           /* the new system's `activate` makes another path live */
 byte BAD_MOUNT;         /* the new system has a mount that fails, and that local-fs.target requires */
 byte BOOT_ONLY;         /* the deployment is boot-only; 2: it is; not together with FIREWALL and BAD_MOUNT */
+byte UNTIL_REBOOT;      /* 1: what is confirmed runs until the next reboot */
 byte GRUB;              /* 1: the installer makes its argument the default at once, as GRUB's, extlinux's, and systemd-boot's of a generation;
                            0: what the profile names */
 byte NEVER_REBOOT;      /* 1: the operator has said last_resort_reboot: never */
@@ -36,7 +37,8 @@ byte LATER;
 
 inline read_faults() { c_code {
     now.FAULTS = setting("FAULTS"); now.FIREWALL = setting("FIREWALL"); now.FILTERS = setting("FILTERS"); now.WRAPPED = setting("WRAPPED");
-    now.BAD_MOUNT = setting("BAD_MOUNT"); now.BOOT_ONLY = setting("BOOT_ONLY"); now.GRUB = setting("GRUB"); now.NEVER_REBOOT = setting("NEVER_REBOOT");
+    now.BAD_MOUNT = setting("BAD_MOUNT"); now.BOOT_ONLY = setting("BOOT_ONLY"); now.UNTIL_REBOOT = setting("UNTIL_REBOOT");
+    now.GRUB = setting("GRUB"); now.NEVER_REBOOT = setting("NEVER_REBOOT");
     now.KILL = setting("KILL"); now.HANG = setting("HANG"); now.THIRD_LIVE = setting("THIRD_LIVE");
     now.THIRD_BOOT = setting("THIRD_BOOT"); now.RESCUE = setting("RESCUE"); now.SOFT_REBOOT = setting("SOFT_REBOOT");
     now.SHUTDOWN = setting("SHUTDOWN"); now.POWER = setting("POWER"); now.RUN_FULL = setting("RUN_FULL");

@@ -24,7 +24,7 @@ bool boot_only;           /* it is made the boot default and never live: asked f
 /* On disk: open.json, open.confirmed, the roots, the line in deployments.jsonl. */
 bool open_json, open_confirmed, roots;
 mtype:state = { nothing, checking, activating, settling, in_window, confirmed, commit_check, commit_profile, commit_boot,
-    commit_verify, rolling_back, committed, rolled_back, rollback_failed, commit_failed, refused, superseded, interrupted };
+    commit_verify, rolling_back, committed, until_reboot, rolled_back, rollback_failed, commit_failed, refused, superseded, interrupted };
 mtype:state line = nothing;
 
 /* In the deployment's directory. */
@@ -49,7 +49,7 @@ bool ever_confirmed, going_back, live_is_theirs, boot_is_theirs, live_is_their_d
     told_previous, after_boot, lost_state, we_set, ways_over;
 byte faults;
 
-#define IS_FINAL(s) (s == committed || s == rolled_back || s == rollback_failed || s == commit_failed || \
+#define IS_FINAL(s) (s == committed || s == until_reboot || s == rolled_back || s == rollback_failed || s == commit_failed || \
     s == refused || s == superseded || s == interrupted)
 #define REACHABLE (manager == running && ssh && !locked_out)
 #define LIVE_IS_NEW (live == NEW || live == INNER)

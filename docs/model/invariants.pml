@@ -25,6 +25,7 @@ inline read_watched() { c_code {
 #define NOTHING_OF_OURS ((live == OLD || live_is_theirs) && ((profile == OLD && loader == OLD) || boot_is_theirs))
 #define CLAIM(o) \
     MUST(o != committed || (ever_confirmed && BOOTS(NEW) && (LIVE_IS_NEW || after_boot || boot_only)), final_state_is_true); \
+    MUST(o != until_reboot || (ever_confirmed && BOOTS(OLD) && LIVE_IS_NEW), final_state_is_true); \
     MUST(o != rolled_back || ((live == OLD || boot_only) && BOOTS(OLD) && !locked_out), final_state_is_true); \
     MUST(o != refused || NOTHING_OF_OURS, final_state_is_true); \
     MUST(o != superseded || they_acted, final_state_is_true); \

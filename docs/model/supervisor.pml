@@ -81,7 +81,11 @@ proctype supervisor() provided (!hung) {
             :: LATE_LOOK && unit_failed && !boot_only -> goto ended     /* still_healthy(), lib/health.sh */
             :: else
             fi;
-            MUST(!unit_failed || boot_only, what_is_committed_is_well)
+            MUST(!unit_failed || boot_only, what_is_committed_is_well);
+            if
+            :: UNTIL_REBOOT -> write_line(until_reboot); goto not_kept
+            :: else
+            fi
         };
         atomic { open_confirmed = true };             /* mark_open(), lib/open_marks.sh */
         /* try_loader(), lib/commit.sh */
@@ -119,6 +123,9 @@ proctype supervisor() provided (!hung) {
         finish_commit();
         DIE_UNLESS_OK;
         close(committed);
+        goto ended;
+    not_kept:
+        close(until_reboot);
     ended:
         skip
     } unless { kill_supervisor };

@@ -37,6 +37,8 @@ def outcome(name: str, options: Mapping[str, Any], hosts: int = 0) -> dict[str, 
     lines = [text]
     if not options["activated"]:
         lines.append(f"{name} is as it was: nothing was activated.")
+    elif options["until_reboot"]:
+        lines.append(f"{name} has confirmed its new system all the same, and runs it until the next reboot.")
     elif options["committed"]:
         lines.append(f"{name} has committed its new system all the same, and keeps it.")
     elif options["rolled_back_to"]:

@@ -46,7 +46,8 @@ options:
       - V(auto), where nobody may be able to log in any more either. The host was deployed over ssh, an ssh unit was
         active before, and now none is, or a unit still runs that only the new system has, or has made another.
       - V(always), wherever no way back could be verified. V(never) leaves the host as it is.
-      - In any case only if the boot default still is the system that ran before, and the boot loader starts no other.
+      - In any case only if the boot default still is the system that ran before, or what ran was to run until the next
+        reboot, and the boot loader starts no other.
     type: str
     choices: [never, auto, always]
     default: auto

@@ -53,6 +53,7 @@ extends_documentation_fragment:
   - deploy_flake.nixos.copy
   - deploy_flake.nixos.supervised
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.until_reboot
   - deploy_flake.nixos.secrets
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits
@@ -103,8 +104,9 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description:
-    - Where the deployment stands, as the last step says it. V(committed), V(unchanged), V(window) with
-      O(confirm=false), or in check mode V(would-test), V(would-boot) or V(would-refuse), which fails the task.
+    - Where the deployment stands, as the last step says it. V(committed), V(until-reboot) with O(until_reboot),
+      V(unchanged), V(window) with O(confirm=false), or in check mode V(would-test), V(would-boot) or V(would-refuse),
+      which fails the task.
     - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
       C(interrupted), C(rollback-failed) or C(commit-failed), or C(unknown) where the host was lost and may have begun.
   type: str

@@ -35,6 +35,10 @@ options:
     description: Whether anything was activated, or may have been. If not, the message says so.
     type: bool
     default: true
+  until_reboot:
+    description: Whether the host has confirmed its new system all the same, to run it until the next reboot.
+    type: bool
+    default: false
   rolled_back_to:
     description: The system to which the host was told to roll back, and which it runs now.
     type: str

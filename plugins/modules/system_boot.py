@@ -88,8 +88,9 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description:
-    - Where it stands. V(committed), V(prepared), V(unchanged) or, in check mode, V(would-boot) or V(would-refuse),
-      which fails the task.
+    - Where it stands. V(committed), V(until-reboot) where the system was tested with
+      O(deploy_flake.nixos.system_test#module:until_reboot), V(prepared), V(unchanged) or, in check mode, V(would-boot)
+      or V(would-refuse), which fails the task.
     - A deployment that ended otherwise fails the task; then this is C(refused), C(rolled-back), C(superseded),
       C(interrupted), C(rollback-failed) or C(commit-failed), or C(unknown) where the host was lost and may have begun.
   type: str

@@ -285,7 +285,8 @@ explanations:
       description:
         - V(deploying), a deployment is in progress. V(deployment-interrupted), one was left unfinished.
         - V(rollback-failed) or V(commit-failed), the last one ended so, and the host still is as it left it.
-        - V(tested-not-confirmed), a system runs that a reboot would end.
+        - V(until-reboot), a system runs until the next reboot, as was asked for and confirmed.
+        - V(tested-not-confirmed), another system runs that a reboot would end.
         - V(boot-default-not-live), the boot default was never activated.
         - V(booted-once), a system runs that M(deploy_flake.nixos.system_reboot) has booted once, and that is not the
           boot default yet.

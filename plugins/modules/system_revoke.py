@@ -54,7 +54,7 @@ revoked:
   returned: success
 state:
   description:
-    - Where it stands. V(rolled-back), or V(committed) if it was too late.
+    - Where it stands. V(rolled-back), or V(committed) or V(until-reboot) if it was too late.
     - The task fails only if the host could not roll back (C(rollback-failed) or C(commit-failed)), or was lost
       (C(unknown)).
   type: str

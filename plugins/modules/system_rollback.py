@@ -18,7 +18,8 @@ description:
     does it all.
   - Without O(generation) and O(toplevel) it goes to the highest generation below the boot default's that has another
     system. What runs at the moment does not count. As C(nixos-rebuild --rollback) it looks at the numbers of the
-    generations alone.
+    generations alone. But from a system that was to run until the next reboot
+    (O(deploy_flake.nixos.system_test#module:until_reboot)) it leads back to the boot default.
   - The system becomes a new generation, the highest one, unless the highest one has that very system already; then that
     becomes the boot default again. No generation is deleted. So a second rollback without O(generation) leads
     to where the first one came from. To go further, name the generation.

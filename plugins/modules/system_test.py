@@ -27,6 +27,7 @@ options:
 extends_documentation_fragment:
   - deploy_flake.nixos.supervised
   - deploy_flake.nixos.deployment
+  - deploy_flake.nixos.until_reboot
   - deploy_flake.nixos.secrets
   - deploy_flake.nixos.free_space
   - deploy_flake.nixos.limits

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a deployment stands, as the host's state file says it; the last seven are how it ended."""
+    """Where a deployment stands, as the host's state file says it; the last eight are how it ended."""
 
     CHECKING = "checking"
     ACTIVATING = "activating"
@@ -28,6 +28,8 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     """The host knows nothing of it, or not everything may be seen."""
     COMMITTED = "committed"
+    UNTIL_REBOOT = "until-reboot"
+    """It was confirmed, runs until the next reboot, and is not the boot default."""
     ROLLED_BACK = "rolled-back"
     ROLLBACK_FAILED = "rollback-failed"
     COMMIT_FAILED = "commit-failed"
@@ -36,8 +38,11 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-FINAL = frozenset(list(State)[-7:])
+FINAL = frozenset(list(State)[-8:])
 """A deployment is open until its state is one of these."""
+
+WELL = frozenset((State.COMMITTED, State.UNTIL_REBOOT))
+"""How one ends that was confirmed, and did what was asked for."""
 
 
 class ProfileKind(StrEnum):

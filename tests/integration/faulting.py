@@ -30,7 +30,16 @@ from lab import Host, Lab, Machine
 from lab.state import State
 
 FINAL = frozenset(
-    ("committed", "rolled-back", "rollback-failed", "commit-failed", "refused", "superseded", "interrupted")
+    (
+        "committed",
+        "until-reboot",
+        "rolled-back",
+        "rollback-failed",
+        "commit-failed",
+        "refused",
+        "superseded",
+        "interrupted",
+    )
 )
 # Short, and yet long enough for three hosts on two busy cores.
 SHORT = LIMITS | {"settle": 1}

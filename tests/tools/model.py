@@ -125,6 +125,7 @@ WIDE: list[tuple[str, Faults]] = [
     ("any 2 faults, systemd-boot", faults(2, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),
     ("any 2 faults, GRUB", faults(2, GRUB=1, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),
     ("any 2 faults, boot-only", faults(2, BOOT_ONLY=2, WRAPPED=1, GRUB=1, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),
+    ("any 2 faults, until the reboot", faults(2, UNTIL_REBOOT=1, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),
     ("any 2 faults, never reboot", faults(2, NEVER_REBOOT=1, FILTERS=1, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN)),
     ("any 2 faults, those aside", faults(2, **SYSTEMS, **DEATHS, **DOWNS, **BROKEN, **ASIDE)),
     ("any 3 faults, a firewall", faults(3, FIREWALL=1, **DEATHS, **DOWNS, **BROKEN, **OTHERS)),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .._codes import FINAL, Mode, Refusal, ResultState, State, UnitState
+from .._codes import FINAL, WELL, Mode, Refusal, ResultState, State, UnitState
 from .._host.answer import Answer, HostError, lines, number
 from .._host.connection import Host
 from . import messages
@@ -175,7 +175,7 @@ def unchanged(before: Answer) -> dict[str, Any]:
 
 
 def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, Any]:
-    """The return values of a deployment, from the host's last answer; failed unless it waits or is committed."""
+    """The return values of a deployment, from the host's last answer; failed unless it waits or has ended well."""
     record = read_record(answer.get("record"))
     result: dict[str, Any] = {
         "deployment": deployment.id,
@@ -195,7 +195,7 @@ def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, A
             "notes": lines(record.get("notes", "")),
             "failed_units": lines(record.get("failed_units", "")),
         }
-    if deployment.state in FINAL and deployment.state != State.COMMITTED:
+    if deployment.state in FINAL and deployment.state not in WELL:
         # A system that somebody else put there is not ours to speak of as changed.
         result["changed"] = deployment.state in (State.ROLLBACK_FAILED, State.COMMIT_FAILED)
         result |= {

@@ -28,6 +28,7 @@ _PROGRESS: dict[str, str] = {
     State.COMMIT_BOOT: "writes the boot loader",
     State.COMMIT_VERIFY: "verifies the boot default",
     State.COMMITTED: "has committed: the new system runs and is the boot default",
+    State.UNTIL_REBOOT: "has confirmed: the new system runs until the next reboot, which starts the boot default again",
     State.ROLLING_BACK: "rolls back to the previous system",
     State.ROLLED_BACK: "has rolled back: it runs its previous system again",
     State.ROLLBACK_FAILED: "could NOT roll back to its previous system",
@@ -131,7 +132,7 @@ def who_is_busy(error: HostError) -> str:
 
 
 def failure(host: str, deployment: str, state: str, record: Mapping[str, Any], kind: Kind = SYSTEM) -> str:
-    """The message of a deployment that did not end committed."""
+    """The message of a deployment that did not end well."""
     parts = [f"{host} {progress(state, kind=kind, only_secrets=is_of_secrets(record))}."]
     if why := record.get("why"):
         phase = f" (phase {record['phase']})" if record.get("phase") else ""

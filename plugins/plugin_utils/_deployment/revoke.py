@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._codes import State
+from .._codes import WELL, State
 from .._host.connection import Host
 from .deployment import Deployment, result_of
 
 # What a revocation is meant to end in, or finds done already.
-_WELL = (State.ROLLED_BACK, State.COMMITTED, State.REFUSED, State.SUPERSEDED, State.INTERRUPTED)
+_WELL = (*WELL, State.ROLLED_BACK, State.REFUSED, State.SUPERSEDED, State.INTERRUPTED)
 # It can't be revoked yet, and will be as soon as it waits for confirmation.
 _BEFORE = (State.CHECKING, State.ACTIVATING, State.SETTLING)
 
@@ -27,8 +27,10 @@ def revoke(host: Host, waiting: Deployment, reason: str) -> dict[str, Any]:
     revoked = bool(answer.get("revoked"))
     answer = waiting.follow(answer)
     result = result_of(host, waiting, answer)
-    if waiting.state == State.COMMITTED and not revoked:
-        host.warn(f"deployment {waiting.id} was committed before it could be revoked; it stays")
+    if waiting.state in WELL and not revoked:
+        until = " until the next reboot" if waiting.state == State.UNTIL_REBOOT else ""
+        done = "confirmed" if until else "committed"
+        host.warn(f"deployment {waiting.id} was {done} before it could be revoked; it stays{until}")
     if waiting.state in _WELL:
         for name in ("failed", "msg", "reason"):
             result.pop(name, None)

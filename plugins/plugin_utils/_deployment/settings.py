@@ -90,6 +90,11 @@ class Settings:
     remove_other_secrets: bool = False
     only_secrets: bool = False
     """Whether nothing else of the host is to change: the system is the one that it runs."""
+    until_reboot: bool = False
+    """Whether a system that is confirmed runs until the next reboot alone, and the boot default stays what it is."""
+
+    def __post_init__(self) -> None:
+        self._refuse_what_outlives_a_reboot()
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
@@ -119,6 +124,7 @@ class Settings:
             source=Source.from_options(options),
             secrets=secrets_from_option(options.get("secrets", ())),
             remove_other_secrets=options.get("remove_other_secrets", False),
+            until_reboot=options.get("until_reboot", False),
         )
 
     @classmethod
@@ -200,8 +206,31 @@ class Settings:
                 Refusal.BAD_OPTION,
             )
 
+    def _refuse_what_outlives_a_reboot(self) -> None:
+        """HostError where a system is to run until the next reboot, and something else is to stay after it."""
+        if not self.until_reboot:
+            return
+        others = {
+            "secrets": self.has_secrets,
+            f"on_reboot_required '{self.on_reboot_required}'": self.on_reboot_required != OnRebootRequired.FAIL,
+            "install_bootloader": self.install_bootloader,
+            "all_or_nothing": self.all_or_nothing,
+        }
+        if named := [name for name, given in others.items() if given]:
+            raise HostError(
+                "with 'until_reboot' the system runs until the next reboot alone, and nothing else of the host changes;"
+                f" that cannot be with {' and '.join(named)}. Leave one of both out",
+                Refusal.BAD_OPTION,
+            )
+
     def refuse_without_test(self) -> None:
         """HostError where what is asked for can only be had of a system that is tested."""
+        if self.until_reboot:
+            raise HostError(
+                "a system that is to run until the next reboot has to be tested live; leave 'until_reboot' out, or test"
+                " the system",
+                Refusal.BAD_OPTION,
+            )
         if self.specialisation:
             raise HostError(
                 "a specialisation can only be tried live: what boots by default is always the system that it belongs"

@@ -312,6 +312,7 @@ class _Start:
             "seen_live": before.get("previous_live"),
             "seen_boot": before.get("previous_boot"),
             "allow": " ".join(self._settings.allow),
+            "until_reboot": _yes(self._settings.until_reboot),
             "secrets": self._secrets_input,
         }
         names = self._secrets.names if self._secrets else ""
@@ -349,6 +350,7 @@ class _Start:
             "secrets": self._secrets_input,
             "just_built": _yes(just_built),
             "expected_system": self._settings.expected_system,
+            "until_reboot": _yes(self._settings.until_reboot),
             "from": controller_of(self._host, self._settings.allow) if may_be_tried else "",
             "rollback_to": "" if self._rollback_to is None else self._rollback_to or "toplevel",
             "need_nix_kib": str(space.nix * 1024),
@@ -372,6 +374,7 @@ class _Start:
             "on_reboot_required": settings.on_reboot_required,
             "only_secrets": _yes(self._keeps_system),
             "brings_secrets": _yes(self._brings_secrets),
+            "until_reboot": _yes(settings.until_reboot),
         }
         limits = {f"{name}_limit": str(seconds) for name, seconds in self._limits.as_inputs().items()}
         return unit_inputs(unit, values | limits, self._host.kind)

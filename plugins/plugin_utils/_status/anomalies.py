@@ -29,6 +29,7 @@ class Anomaly(StrEnum):
     NO_BOOT_DEFAULT = "no-boot-default"
     BOOTED_ONCE = "booted-once"
     BOOT_DEFAULT_NOT_LIVE = "boot-default-not-live"
+    UNTIL_REBOOT = "until-reboot"
     TESTED_NOT_CONFIRMED = "tested-not-confirmed"
     LOADER_DISAGREES = "loader-disagrees"
     LOADER_UNKNOWN = "loader-unknown"
@@ -105,6 +106,12 @@ def _of_systems(facts: Facts) -> Iterator[Explanation]:
         return
     elif current == booted and facts.trial is not None and facts.runs_trial:
         yield _booted_once(facts.trial, default)
+    elif facts.until_reboot:
+        yield Explanation(
+            Anomaly.UNTIL_REBOOT,
+            f"the host runs {current} until the next reboot, as was chosen, and would boot {default}. A deploy of what"
+            " runs keeps it; a reboot, or a rollback, leads back to the boot default",
+        )
     elif facts.is_confirmed:
         chosen = f", or {current} was booted by choice" if current == booted else f"; {current} was committed before"
         yield Explanation(
@@ -120,9 +127,10 @@ def _of_systems(facts: Facts) -> Iterator[Explanation]:
         )
     else:
         after = "what was booted" if default == booted else "neither that nor what was booted"
+        never = "never confirmed" if facts.complete else "never confirmed, as far as one is told who is not root"
         yield Explanation(
             Anomaly.TESTED_NOT_CONFIRMED,
-            f"the host runs {current} and would boot {default}, {after}: what runs was tried and never confirmed. A"
+            f"the host runs {current} and would boot {default}, {after}: what runs was tried and {never}. A"
             " reboot ends it; a deployment of what runs keeps it",
         )
 

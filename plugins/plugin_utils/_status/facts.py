@@ -82,6 +82,8 @@ class Facts:
     loader_parent: str = ""
     live_committed: bool = False
     """Whether the records say that what runs was confirmed; asked only where something else would boot."""
+    until_reboot: bool = False
+    """Whether they say that it was, to run until the next reboot."""
     open_deployment: OpenDeployment | None = None
     last_deployment: Mapping[str, Any] = field(default_factory=dict)
     """Its line in deployments.jsonl."""
@@ -105,7 +107,8 @@ class Facts:
             specialisation=specialisation,
             parent=parent,
             loader_parent=specialisation_of(loader, generations, default)[1],
-            live_committed=bool(answer.get("live_committed")),
+            live_committed=answer.get("live_kept") == State.COMMITTED,
+            until_reboot=answer.get("live_kept") == State.UNTIL_REBOOT,
             open_deployment=OpenDeployment.read(answer),
             # One of secrets alone has left the systems as they were.
             last_deployment=next((one for one in reversed(deployments) if one.get("only_secrets") != "yes"), {}),
@@ -133,7 +136,8 @@ class Facts:
     def boot_default_waits(self) -> bool:
         """Whether the boot default waits for a reboot: it does not run, and is not what a test is measured against."""
         waits = bool(self.boot_default) and not self.runs_boot_default
-        return waits and not self.runs_trial and (self.is_confirmed or self.boot_default != self.booted)
+        stays = self.runs_trial or self.until_reboot
+        return waits and not stays and (self.is_confirmed or self.boot_default != self.booted)
 
 
 def _state(text: str) -> State:

@@ -256,6 +256,8 @@ def test_task_that_fails_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         ),
         (lambda: deploy_flake.generations(["web1"], keep=-1), "keep"),
         (lambda: deploy_flake.trial(["web1"], ".", options=DeployOptions(specialisation="x")), "specialisation"),
+        (lambda: deploy_flake.trial(["web1"], ".", options=DeployOptions(until_reboot=True)), "until_reboot"),
+        (lambda: deploy_flake.rollback(["web1"], options=DeployOptions(until_reboot=True)), "until_reboot"),
     ],
 )
 def test_option_that_does_nothing_is_refused(begin: Callable[[], Run], named: str) -> None:

@@ -51,6 +51,10 @@ STATUS = HostStatus(
         ),
         (HostResult("h", Outcome.DEPLOYED, reboot_required=True), "deployed: it has to be rebooted to run all of it"),
         (HostResult("h", Outcome.DEPLOYED), "deployed"),
+        (
+            HostResult("h", Outcome.UNTIL_REBOOT, generation=3, new_system=NEW),
+            "until reboot: runs 1111111-web-2; the next reboot starts generation 3 again",
+        ),
         (HostResult("h", Outcome.UNCHANGED, system=NEW, generation=3), "unchanged: runs 1111111-web-2, generation 3"),
         (
             HostResult("h", Outcome.UNCHANGED, reason="nothing-waits"),

@@ -44,6 +44,7 @@ def test_hosts(argv: list[str], shown: list[str]) -> None:
     [
         (["--specialisation", "debug"], "specialisation debug"),
         (["--test", "skip"], "WITHOUT"),
+        (["--until-reboot"], "until the next reboot"),
         (["--all-or-nothing"], "unless every host"),
         (["--serial", "25%"], "25% hosts"),
         (["--on-reboot-required", "boot_and_reboot"], "REBOOTED"),

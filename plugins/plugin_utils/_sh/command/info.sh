@@ -64,7 +64,7 @@ answer_host_keys() {
 answer_records() {
     local each field open
     recorded_lines | tail -n "$deployments" | while read -r each; do answer deployment "$each"; done
-    [ "$live" = "$default" ] || ! committed_live "$live" || answer live_committed yes
+    [ "$live" = "$default" ] || answer live_kept "$(kept_live "$live")"
     # A rollback's line does not say what the system was built from; the line of its first deployment does.
     answer deployment_of_current "$(recorded_lines | grep -F -e "\"to\": \"$live\"" -e "\"to_live\": \"$live\"" |
         grep -E '"(nar_hash|revision)": "[^"]' | tail -n 1)"

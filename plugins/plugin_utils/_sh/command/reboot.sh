@@ -26,12 +26,12 @@ may_reboot_now() {
     [ -z "$open" ] || complain unfinished "deployment $open was left unfinished on it; the next deployment repairs that"
 }
 
-# waits_for_reboot: whether the boot default does not run, and a reboot into it ends nothing that was tested. A system that was booted once
-# is no reason to leave it.
+# waits_for_reboot: whether the boot default does not run, and a reboot into it ends nothing that was tested, or is to run until then. A system
+# that was booted once is no reason to leave it.
 waits_for_reboot() {
     local booted
     booted=$(readlink -f /run/booted-system)
-    [ -n "$default" ] && ! is_system_of "$live" "$default" || return 1
+    [ -n "$default" ] && ! is_system_of "$live" "$default" && ! runs_until_reboot "$live" || return 1
     [ "$live" = "$booted" ] || [ "$default" != "$booted" ] || committed_live "$live" || return 1
     ! load_trial || [ "$trial_new" != "$live" ]
 }

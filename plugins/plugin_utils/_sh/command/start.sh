@@ -131,7 +131,7 @@ refuse_if_switched() {
     }
     case $secrets in
     '' | same)
-        is_unchanged || return 0
+        is_as_meant || return 0
         remove_directory "$dir"
         answer_unchanged
         exit 0

@@ -1,7 +1,8 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
-# inputs: commit_limit secrets_limit mode only_secrets
-# needs: base boot_loader deployed_secrets health ended held_files lines on_disk open_marks process profile profile_back record reports_to_directory said switch whose
+# inputs: commit_limit secrets_limit mode only_secrets until_reboot
+# needs: base boot_loader deployed_secrets health ended held_files lines on_disk open_marks process profile profile_back record reports_to_directory
+# needs: said switch whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -24,6 +25,13 @@ commit() {
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     # What failed while the window was open counts as it does while the system settles.
     [ "$mode" = boot ] || still_healthy || give_up "$code" "$complaint"
+    # Nothing is written for it. What ends before its line is rolled back.
+    [ "$until_reboot" != yes ] || {
+        # To look at the units has taken its time.
+        may_commit || give_up superseded "somebody else has switched the host meanwhile"
+        finish until-reboot
+        return
+    }
     # What is not tried live gets its secrets now; nothing is restarted.
     [ "$mode" = test ] || with_secrets place "$secrets_limit" || give_up "$code" "$complaint"
     with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"

@@ -1,7 +1,7 @@
 # What is looked at before a deployment begins. secrets: yes where some are to be put in place as well, same where they are there already, only where
 # nothing else is meant.
-# inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system secrets
-# needs: base allowed boot_files boot_loader complain controller expected_system free_space live system tested_boot_default tools
+# inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system secrets until_reboot
+# needs: base allowed boot_files boot_loader complain controller expected_system free_space live system tested_boot_default tools committed_live
 # shellcheck shell=sh
 
 # require_tools: what all else rests on.
@@ -34,7 +34,7 @@ preflight() {
     keeps_system=no
     if [ "$secrets" = only ]; then
         keeps_system=yes
-    elif is_unchanged; then
+    elif is_as_meant; then
         case $secrets in
         '' | same)
             answer_unchanged
@@ -51,6 +51,9 @@ preflight() {
     as_expected "$default" || refuse_system "$code" "$complaint"
 }
 
+# is_as_meant: is_unchanged, or what is to run until the next reboot does so.
+is_as_meant() { is_unchanged || { [ "$until_reboot" = yes ] && [ "$live" = "$new_live" ] && nothing_is_open && runs_until_reboot "$live"; }; }
+
 # require_free_space DIRECTORY KIB
 require_free_space() {
     [ -d "$1" ] || return 0
@@ -64,7 +67,7 @@ look_at_host() {
     [ "$mode:$keeps_system" = boot:no ] || ! is_controller || refuse_system unproven-way-in "$from_itself"
     [ "$keeps_system" = no ] || return 0
     # While a deployment is open, that is its doing: it is busy, or is repaired first. The supervisor looks again.
-    [ -e "$run_dir/current" ] || [ -e "$var_dir/open.json" ] || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
+    ! nothing_is_open || tested_boot_default "$live" "$default" || refuse_system "$code" "$complaint"
     # Its installer would write into a directory that the firmware does not know, and say that all is well.
     ask_loader
     [ -z "$loader_lacks" ] || allowed boot_not_mounted || refuse_system boot-not-mounted "refuses a new system: $loader_lacks should be mounted, and is not, so the boot loader cannot be written; mount it ('systemctl start' of its unit, or 'mount'), or allow 'boot_not_mounted' (deploy_flake_allow)"

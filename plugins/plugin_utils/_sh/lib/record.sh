@@ -18,18 +18,22 @@ state() {
 
 # Whether what was booted is not what the new system wants: its kernel and what belongs to it, or all of it if it does not run.
 reboot_required() {
+    # No reboot leads to it.
+    [ "$1" != until-reboot ] || { echo no && return; }
     [ "$mode" = test ] || [ "$(live_system)" = "$new" ] || { echo yes && return; }
     if [ -n "$(other_parts "$new_live")" ]; then echo yes; else echo no; fi
 }
 
 # record OUTCOME: no, where it could not be made whole.
 record() {
-    local field log_file rung
+    local boot_id field log_file rung
+    read_line /proc/sys/kernel/random/boot_id
+    boot_id=$line
     read_line "$dir/rung"
     rung=$line
     read_line "$dir/about"
     printf '{%s, ' "$line" || return 1
-    for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "only_secrets ${only_secrets:-no}" "reboot_required $(reboot_required)" \
+    for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "only_secrets ${only_secrets:-no}" "reboot_required $(reboot_required "$1")" "boot_id $boot_id" \
         "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" "to_live $new_live" \
         "live $(live_system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
         json_field "${field%% *}" "${field#* }" && printf ', ' || return 1

@@ -82,7 +82,7 @@ repair_after_power_loss() (
         secrets_after_power_loss
     else
         why power-lost "the host lost power or was rebooted during the deployment"
-        ! is_marked last-resort || { printf 'reboot\n' >"$dir/rung" && note "it was rebooted into its previous system, since no other way led back to it"; }
+        ! is_marked last-resort || { printf 'reboot\n' >"$dir/rung" && note "it was rebooted into its boot default, since no other way led back to what ran"; }
         if forward_after_power_loss; then
             finish_commit || finish commit-failed
         else
@@ -106,7 +106,7 @@ repair_after_power_loss() (
     fi
     dir=$main_dir
     read_line "$lost_dir/state"
-    note "an earlier deployment ($lost) was interrupted by a power loss or reboot; it is now $line"
+    note "an earlier deployment ($lost) was interrupted by a power loss or reboot; it is now $([ "$line" = until-reboot ] && echo over || echo "$line")"
     # Which path keeps this one from going on stands in the record of the other one alone.
     [ ! -d "$var_dir/secrets.open" ] || [ -z "${secrets_noted-}" ] || note "secrets of deployment $lost: $secrets_noted"
     rm -rf "$lost_dir"

@@ -1,6 +1,6 @@
 # Which system a host rolls back to: $rollback_to is `previous`, the number of a generation, or `toplevel` where $new is the system.
 # inputs: rollback_to
-# needs: base generations profile
+# needs: base committed_live generations profile
 # shellcheck shell=sh
 
 # choose_target: sets $new, and says what it is.
@@ -8,7 +8,9 @@ choose_target() {
     local chosen
     chosen=
     if [ "$rollback_to" != toplevel ]; then
-        require_generation "$rollback_to"
+        # Before what was to run until the next reboot comes what boots.
+        [ "$rollback_to" != previous ] || ! runs_until_reboot "$(readlink -f /run/current-system)" || chosen=$(current_generation)
+        [ -n "$chosen" ] || require_generation "$rollback_to"
         new=$(readlink -f "$profile-$chosen-link")
     fi
     answer toplevel "$new"

@@ -1,7 +1,8 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
-# inputs: activate_limit settle_limit check_limit confirm_limit secrets_limit over_ssh mode only_secrets post_activate_script
-# needs: activation base check_before_switch commit complain deployed_secrets directory ended expected_system health hook lasting_unit live log process
-# needs: record repair reports_to_directory secrets_ahead settle_trial soft_reboot ssh switch_live tested_boot_default tools wait_for_line whose
+# inputs: activate_limit settle_limit check_limit confirm_limit secrets_limit over_ssh mode only_secrets post_activate_script until_reboot
+# needs: activation base check_before_switch commit complain deployed_secrets directory ended expected_system health hook lasting_unit live log
+# needs: process record repair reports_to_directory secrets_ahead settle_trial soft_reboot ssh switch_live tested_boot_default tools wait_for_line
+# needs: whose booted
 # shellcheck shell=sh
 
 supervise() {
@@ -17,6 +18,8 @@ supervise() {
     note_facts || stop_unchanged cannot-record "could not note the state of the host in $dir"
     [ "$only_secrets" != yes ] || [ "$previous_live" = "$new_live" ] || stop_unchanged superseded "somebody else has switched the host meanwhile"
     as_expected "$previous_boot" || stop_unchanged "$code" "the host $complaint"
+    # What boots already, stays.
+    [ "$previous_boot" != "$new" ] || until_reboot=no
     # After a power loss it is clear who did that: the loader had started what was about to be committed.
     [ "$only_secrets" = yes ] || tested_boot_default "$previous_live" "$previous_boot" ||
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"
@@ -91,6 +94,7 @@ try_live() {
     # Nobody confirms what is not in place.
     with_secrets verify "$secrets_limit" || give_up "$code" "$complaint"
     if [ "$over_ssh" = yes ]; then still_reachable || give_up "$code" "$complaint"; fi
+    [ "$until_reboot" != yes ] || [ -z "$(other_parts "$new_live")" ] || note "its kernel, or what goes with that, is not tried: only a reboot would bring it"
 }
 
 # nobody_else_has_switched: the look before the new system is activated; also before it is once more.

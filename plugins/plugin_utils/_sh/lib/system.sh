@@ -26,10 +26,13 @@ note_systems() {
     default=$(boot_default)
 }
 
+# nothing_is_open: no deployment is in progress, nor was one left unfinished.
+nothing_is_open() { [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ]; }
+
 # is_unchanged: whether there is nothing to do, nor anything to repair. Where the boot loader certainly starts another system than the profile
 # names, its side has to be written again; where that cannot be told, the profile is believed, and answer_unchanged says so.
 is_unchanged() {
-    [ "$default" = "$new" ] && { [ "$live" = "$new_live" ] || [ "$mode" = boot ]; } && [ ! -e "$var_dir/open.json" ] && [ ! -e "$run_dir/current" ] || return 1
+    [ "$default" = "$new" ] && { [ "$live" = "$new_live" ] || [ "$mode" = boot ]; } && nothing_is_open || return 1
     loader_names "$new" || [ "$?" = 2 ]
 }
 

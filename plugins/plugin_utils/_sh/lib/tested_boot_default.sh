@@ -4,10 +4,10 @@
 
 # tested_boot_default LIVE DEFAULT: whether the host would boot what it runs, or that does not matter; complains where not.
 # A specialisation boots from the entry of its own; the boot default is the system that it belongs to. What runs may be deployed, which keeps
-# it.
+# it. So may another one where what runs was confirmed, and is to run until the next reboot: that is what a failure leads back to.
 tested_boot_default() {
     local booted why_not
-    [ "$mode" = boot ] || [ -z "$2" ] || is_system_of "$1" "$2" || [ "$2" = "$new" ] || [ "$1" = "$new_live" ] || allowed untested_boot_default && return
+    [ "$mode" = boot ] || [ -z "$2" ] || is_system_of "$1" "$2" || [ "$2" = "$new" ] || [ "$1" = "$new_live" ] || allowed untested_boot_default || runs_until_reboot "$1" && return
     booted=$(readlink -f /run/booted-system)
     if [ "$1" = "$booted" ] && committed_live "$2"; then
         # A reboot would lead back to what somebody may have left on purpose.

@@ -1,7 +1,7 @@
 # The ways back to the system that ran, one after the other, each under its limit and verified.
 # inputs: last_resort_reboot rollback_limit commit_limit over_ssh
-# needs: base commit directory ends_in_a_boot invocations log manager on_disk open_marks previous_live process reports_to_directory switch unit_changes
-# needs: verify ways
+# needs: base commit directory ends_in_a_boot invocations log manager on_disk open_marks previous_live process reports_to_directory switch
+# needs: unit_changes verify ways committed_live
 # shellcheck shell=sh
 
 # go_back: in $way the one that did it, or none, theirs, shutdown or soft-reboot; in $verified whether what ran before runs again.
@@ -239,7 +239,7 @@ reboot_as_last_resort() {
     ! loader_starts_another "$previous_boot" || return 0
     live_is_ours || return 0
     printf 'reboot\n' >"$dir/rung"
-    note "the host reboots into the previous system, since no other way led back to it"
+    note "the host reboots into its boot default, since no other way led back to what ran"
     mark_open last-resort
     sync_boot_side "$commit_limit"
     # The shutdown ends the guard's units too.
@@ -254,8 +254,9 @@ reboot_as_last_resort() {
     }
 }
 
-# boots_what_ran: a system that wraps another one boots that, which is then called by its own name.
-boots_what_ran() { [ "$previous_boot" = "$previous_live" ] || [ "$(readlink -f "$previous_boot/init")" = "$previous_live/init" ]; }
+# boots_what_ran: a system that wraps another one boots that, which is then called by its own name. What was to run until the next reboot comes
+# to its end.
+boots_what_ran() { [ "$previous_boot" = "$previous_live" ] || [ "$(readlink -f "$previous_boot/init")" = "$previous_live/init" ] || runs_until_reboot "$previous_live"; }
 
 # way_in: whether somebody can still come in, as far as can be seen from here: ssh is up, and nothing of the new system is in the way. Where
 # systemd does not answer, or the way in was something else, nobody knows.

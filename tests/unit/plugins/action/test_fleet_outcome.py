@@ -23,6 +23,7 @@ NOTHING: dict[str, Any] = {
     "failure": {},
     "activated": True,
     "committed": False,
+    "until_reboot": False,
     "rolled_back_to": None,
     "undecided": {},
     "all_or_nothing": True,
@@ -49,6 +50,8 @@ NOTHING: dict[str, Any] = {
         (
             {"failure": {"msg": "no answer"}, "activated": False},
             "no answer\nweb1 is as it was: nothing was activated.",
+            {"failure": {"msg": "no answer"}, "until_reboot": True},
+            "no answer\nweb1 has confirmed its new system all the same, and runs it until the next reboot.",
             None,
         ),
     ],

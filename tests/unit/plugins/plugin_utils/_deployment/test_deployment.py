@@ -13,7 +13,7 @@ import pytest
 from unit.fake_host import FakeHost, answered
 from unit.settings import NEW, OLD
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import FINAL, Refusal, State, Why
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import FINAL, WELL, Refusal, State, Why
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.deployment import (
     Deployment,
     new_id,
@@ -158,7 +158,13 @@ def test_return_values_of_one_that_has_committed() -> None:
     assert its.host.warned == ["one", "two"]
 
 
-@pytest.mark.parametrize("state", sorted(FINAL - {State.COMMITTED}))
+def test_one_that_runs_until_the_next_reboot_has_ended_well() -> None:
+    found = result(State.UNTIL_REBOOT, notes="one")
+    assert (found["state"], found["changed"], found["notes"]) == ("until-reboot", True, ["one"])
+    assert "failed" not in found
+
+
+@pytest.mark.parametrize("state", sorted(FINAL - WELL))
 def test_every_other_end_is_a_failure(state: State) -> None:
     found = result(state, why="reworded", why_code=Why.UNITS_FAILED)
     assert (found["state"], found["failed"], found["reason"]) == (state, True, "units-failed")

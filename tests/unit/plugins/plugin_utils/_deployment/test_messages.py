@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import FINAL, Refusal, State, Why
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import FINAL, WELL, Refusal, State, Why
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import messages
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.record import read_record
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer, HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import program, script
 
 OLD, NEW = "/nix/store/old", "/nix/store/new"
-FAILURES = sorted(FINAL - {State.COMMITTED})
+FAILURES = sorted(FINAL - WELL)
 
 
 def record(**changes: str) -> dict[str, str]:
@@ -210,7 +210,7 @@ def test_refusals_of_the_supervisor_name_what_helps(why: Why, word: str) -> None
     assert word in messages.after_refusal(why, "deploy")
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - {State.SUPERSEDED, State.UNKNOWN}))
+@pytest.mark.parametrize("state", sorted(set(State) - {State.SUPERSEDED, State.UNTIL_REBOOT, State.UNKNOWN}))
 def test_secrets_alone_have_words_of_their_own(state: str) -> None:
     """There is no new system, and no configuration to be mended; the commit states of a system are not theirs."""
     commits = (State.COMMIT_CHECK, State.COMMIT_PROFILE, State.COMMIT_BOOT, State.COMMIT_VERIFY, State.COMMIT_FAILED)

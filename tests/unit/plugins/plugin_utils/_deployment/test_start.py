@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from unit.actions import options_of
 from unit.fake_host import Clock, FakeHost, Scripted
 from unit.settings import NEW, OLD, settings
 
@@ -20,6 +21,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import M
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import boot_default, wait_while_busy
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.context import Context
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.other_names import OtherNames
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.settings import Settings
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.start import about, preflight, start
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
@@ -238,6 +240,45 @@ def test_what_cannot_be_meant_never_reaches_the_host(given: dict[str, Any], mode
     with pytest.raises(HostError) as caught:
         start(FakeHost(), settings(**given), mode, Context())
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"all_or_nothing": True}, "all_or_nothing"),
+        (
+            {"install_bootloader": True, "on_reboot_required": "boot"},
+            "on_reboot_required 'boot' and install_bootloader",
+        ),
+        ({"secrets": [{"name": "a", "path": "/run/a", "content": "b"}]}, "secrets"),
+        ({"remove_other_secrets": True}, "secrets"),
+    ],
+)
+def test_what_outlives_a_reboot_is_not_until_then(given: dict[str, Any], named: str) -> None:
+    its = {"toplevel": NEW, **given}
+    Settings.from_options(options_of("system_test", **its))
+    with pytest.raises(HostError, match=f"cannot be with {named}") as caught:
+        Settings.from_options(options_of("system_test", until_reboot=True, **its))
+    assert caught.value.reason == Refusal.BAD_OPTION
+    with pytest.raises(HostError, match="has to be tested live"):
+        start(
+            FakeHost(),
+            Settings.from_options(options_of("flake_deploy", toplevel=NEW, until_reboot=True)),
+            Mode.BOOT,
+            Context(),
+        )
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_every_look_knows_what_is_meant_until_the_next_reboot(chosen: bool) -> None:
+    word = "yes" if chosen else "no"
+    made = replace(settings(), until_reboot=chosen)
+    host = FakeHost([LOOKED, {"state": "checking"}, {"state": "checking"}])
+    start(host, made, Mode.TEST, Context())
+    start(host, made, Mode.TEST, Context(), since_boot="one")
+    looks = [asked.inputs["until_reboot"] for asked in host.asked]
+    units = [read(asked.inputs["settings"])["until_reboot"] for asked in host.asked if "program" in asked.inputs]
+    assert (looks, units) == ([word] * 3, [word] * 2)
 
 
 def test_fleet_waits_for_its_slowest_batch() -> None:

@@ -32,6 +32,16 @@ def of_secrets(live: str, boot: str) -> str:
     return record(live, live, live, boot).replace('"mode"', '"only_secrets": "yes", "mode"')
 
 
+THIS_BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def until_reboot(live: str, boots: str, boot_id: str = THIS_BOOT) -> str:
+    """Of a system that was confirmed, and did not become the boot default."""
+    fields = {"id": "y", "message": "", "outcome": "until-reboot", "mode": "test", "boot_id": boot_id, "from": boots}
+    fields |= {"from_boot": boots, "to": live, "to_live": live, "live": live, "boot": boots}
+    return json.dumps(fields) + "\n"
+
+
 LIVE = record(B, B, A, A)
 
 
@@ -69,6 +79,61 @@ def test_what_the_records_say(shell: list[str], tmp_path: Path, records: str, sy
     assert shutil.which(shell[0]), f"{shell[0]} is not installed"
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
     assert (done.stdout.strip() == "yes", done.stderr) == (confirmed, "")
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("records", "kept"),
+    [
+        (LIVE + until_reboot(C, B), "until-reboot"),
+        (until_reboot(D, B) + until_reboot(C, B) + record(C, D, C, B, "rolled-back"), "until-reboot"),
+        (until_reboot(C, B) + of_secrets(C, B), "until-reboot"),
+        # It was ended by a reboot, and somebody has made it live by hand.
+        (until_reboot(C, B, "another-boot"), ""),
+        (record(C, C, B, B) + until_reboot(C, B, "another-boot"), ""),
+        # By a deployment of another one.
+        (until_reboot(C, B) + until_reboot(D, B), ""),
+        (until_reboot(C, B) + LIVE, ""),
+        # By one that keeps it.
+        (until_reboot(C, B) + record(C, C, C, B), "committed"),
+        # Somebody has moved the boot default since, by a deployment or by hand: that waits for a reboot.
+        (until_reboot(C, A) + record(C, B, C, A), "committed"),
+        (until_reboot(C, A), "committed"),
+    ],
+)
+def test_what_runs_until_the_next_reboot(shell: list[str], tmp_path: Path, records: str, kept: str) -> None:
+    """The host runs C, and boots B."""
+    (tmp_path / "deployments.jsonl").write_text(records)
+    script = f"{join('lib/committed_live')}\nvar_dir={tmp_path}\nboot_default() {{ echo {B}; }}\nkept_live {C}\n"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert (done.stdout, done.stderr) == (f"{kept}\n", "")
+
+
+def test_what_runs_until_the_next_reboot_may_be_left(tmp_path: Path) -> None:
+    """By a deployment of a third system, by a rollback to what boots, by a reboot where no other way back is left, or
+    where somebody asks for one."""
+    script = f"""{join("unit/deployment").rpartition("main ")[0]}
+        {join("lib/rollback_target")}
+        {join("command/reboot").rpartition("main ")[0]}
+        var_dir={tmp_path} mode=test allow= new=/new new_live=/new rollback_to=previous
+        previous_boot={B} previous_live={C}
+        boot_default() {{ echo {B}; }}
+        is_system_of() {{ return 1; }}
+        readlink() {{ case $2 in /run/*) echo {C} ;; *) echo "$2" ;; esac; }}
+        current_generation() {{ echo 7; }}
+        require_generation() {{ chosen=6; }}
+        tested_boot_default {C} {B} && boots_what_ran && echo yes || echo no
+        live={C} default={B}
+        waits_for_reboot && echo yes || echo no
+        choose_target | tr '\\000' ' '
+    """
+    said = []
+    for records in ("", until_reboot(C, B)):
+        (tmp_path / "deployments.jsonl").write_text(records)
+        done = subprocess.run(["dash", "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+        may_go_on, needs_a_reboot, target = done.stdout.splitlines()
+        said.append((may_go_on, needs_a_reboot, target.split()[-1]))
+    assert said == [("no", "yes", "6"), ("yes", "no", "7")]
 
 
 @every_shell

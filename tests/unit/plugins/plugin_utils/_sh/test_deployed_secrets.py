@@ -155,6 +155,8 @@ commit
         ("mode=test only_secrets=yes fails=0", ["verify", "marks confirmed", "finish committed"]),
         ("mode=test only_secrets=yes fails=1", ["verify", "gives up secrets"]),
         ("mode=test only_secrets=no fails=1", ["verify", "gives up secrets"]),
+        # Neither marked on the disk nor written anywhere but in its line.
+        ("mode=test only_secrets=no fails=0 until_reboot=yes", ["finish until-reboot"]),
         ("mode=boot only_secrets=no fails=2", ["place", "verify", "gives up secrets"]),
         # From the next state on an undo goes forward, where the profile names the new system already.
         (

@@ -88,6 +88,34 @@ printf '{\\n"id": "1",\\n}\\n' >open.json; echo 1 >open.confirmed; echo 2 >open.
 
 
 @every_shell
+def test_a_kill_before_any_command_of_the_end(shell: list[str], tmp_path: Path) -> None:
+    """Of what runs until the next reboot: without its line it is undone, with it whoever comes next does the rest."""
+    script = f"{join('lib/record')}\ncd '{tmp_path}'\nroots=./roots id=1\n"
+    script += """
+record() { echo '{"id": "1", "outcome": "until-reboot", "started": "now"}'; }
+for name in rm mv cat sync truncate; do
+    eval "$name() { turn=\\$((turn + 1)); [ \\$turn != \\$dies ] || exit 1; command $name \\"\\$@\\"; }"
+done
+what_is_left() { echo "$1 $(command cat $dir/state 2>/dev/null) $(cd $dir; ls open.* 2>/dev/null)"; }
+dies=0
+while :; do
+    dies=$((dies + 1)) turn=0 dir=./$dies var_dir=./$dies
+    mkdir $dies
+    printf '{\\n"id": "1",\\n}\\n' >$dies/open.json
+    (finish until-reboot) >/dev/null && break
+    turn=-100
+    outcome=$(recorded_outcome)
+    [ -z "$outcome" ] || close "$outcome" >/dev/null
+    what_is_left "${outcome:-none}"
+done
+what_is_left lived
+"""
+    ends = [line.split() for line in said(shell, script).splitlines()]
+    assert {" ".join(end) for end in ends} == {"none open.json", "until-reboot until-reboot", "lived until-reboot"}
+    assert len(ends) > 5
+
+
+@every_shell
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("keeps", [True, False])
 def test_secrets_are_kept_while_the_marks_are_there(

@@ -42,6 +42,9 @@ LOST_TRIAL = Trial(A, False, "it was booted once and runs")
         ),
         ({"current": B, "booted": A, "boot_default": A}, ["tested-not-confirmed"]),
         ({"current": B, "booted": A, "boot_default": C, "complete": True}, ["tested-not-confirmed"]),
+        ({"current": B, "booted": A, "boot_default": A, "until_reboot": True}, ["until-reboot"]),
+        # Also where what was booted is what was tried.
+        ({"current": B, "booted": B, "boot_default": A, "until_reboot": True}, ["until-reboot"]),
         # A boot-only deployment, after one that was committed live; also where it leads back to what was booted.
         ({"current": B, "booted": A, "boot_default": C, "live_committed": True}, ["boot-default-not-live"]),
         ({"current": B, "booted": A, "boot_default": A, "live_committed": True}, ["boot-default-not-live"]),
@@ -108,6 +111,8 @@ def test_they_say_which_systems_and_what_to_do() -> None:
         ({"current": B, "booted": A, "boot_default": C}, True),
         # A reboot would end what is tested.
         ({"current": B, "booted": A, "boot_default": A}, False),
+        ({"current": B, "booted": A, "boot_default": A, "until_reboot": True}, False),
+        ({"current": B, "booted": B, "boot_default": A, "until_reboot": True}, False),
         ({"current": B, "booted": A, "boot_default": A, "live_committed": True}, True),
         ({"current": A, "booted": A, "boot_default": B, "trial": LOST_TRIAL}, False),
         ({"current": A, "booted": A, "boot_default": ""}, False),
