@@ -24,7 +24,7 @@ started is `verbose` too."""
 
 
 class Step(StrEnum):
-    """A step of the module flake_deploy: the word in brackets of the line with which it begins."""
+    """A step of flake_deploy or profile_deploy: the word in brackets of the line with which it begins."""
 
     BUILD = "build"
     TEST = "test"

@@ -327,7 +327,8 @@ class ResultState(StrEnum):
 
 
 class Step(StrEnum):
-    """A step of `flake_deploy`: the name of its result, and what a line of progress that begins it has in brackets."""
+    """A step of `flake_deploy`, where it is the name of its result, or of `profile_deploy`: what a line of progress
+    that begins it has in brackets."""
 
     BUILD = "build"
     TEST = "test"

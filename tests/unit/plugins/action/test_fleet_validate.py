@@ -157,6 +157,26 @@ def test_play_of_the_user_s_own(directory: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("profiles", "said"),
+    [
+        ([{"kind": "system-manager"}, {"kind": "home-manager"}], "needs the user whose home it is"),
+        ([{"kind": "system-manager"}, {"kind": "system-manager"}], "system-manager is named twice"),
+        ([{"kind": "home-manager", "usr": "al"}], "there is no key 'usr'; did you mean user?"),
+        ([{"kind": "profile", "profile": "/p", "attribute": "$(reboot)"}], "attribute"),
+        ([{"kind": "darwin"}], "must be one of"),
+    ],
+)
+def test_profiles_that_cannot_be_meant(directory: Path, profiles: list[dict[str, Any]], said: str) -> None:
+    task = {"deploy_flake.nixos.fleet_validate": {"entry_point": "profiles"}, "run_once": True}
+    plays = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
+    hosts: dict[str, Any] = {"a": {"deploy_flake_profiles": [{"kind": "system-manager"}]}, "b": {}}
+    assert play(directory, hosts, plays)[0] == 0
+    hosts["b"]["deploy_flake_profiles"] = profiles
+    code, output = play(directory, hosts, plays)
+    assert code == 2 and said in " ".join(output.split()), output
+
+
 @pytest.mark.parametrize("entry_point", ["rollback", "status", "revoke", "reboot", "generations"])
 def test_rollback_does_not_fail_for_what_only_a_deploy_would_read(directory: Path, entry_point: str) -> None:
     task = {"deploy_flake.nixos.fleet_validate": {"entry_point": entry_point}, "run_once": True}
