@@ -100,6 +100,7 @@ def test_whole_way(lab: Lab, whole: dict[str, Host], command: Command, tmp_path:
     known = outcomes(host)
     again = tried(one)
     assert (again.code, again.of(host.name, "system_test")["state"]) == (0, "unchanged"), again.output
+    assert again.of(host.name, "system_test")["boot_loader_default"] == before
     assert outcomes(host) == known
 
     # Another one leads back to it, whether it fails by itself or nobody confirms it.

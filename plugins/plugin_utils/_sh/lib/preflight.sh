@@ -52,7 +52,12 @@ preflight() {
 }
 
 # is_as_meant: is_unchanged, or what is to run until the next reboot does so.
-is_as_meant() { is_unchanged || { [ "$until_reboot" = yes ] && [ "$live" = "$new_live" ] && nothing_is_open && runs_until_reboot "$live"; }; }
+is_as_meant() {
+    ! is_unchanged || return 0
+    [ "$until_reboot" = yes ] && [ "$live" = "$new_live" ] && nothing_is_open && runs_until_reboot "$live" || return 1
+    # What that reboot starts.
+    loader_names "$default" || [ "$?" = 2 ]
+}
 
 # require_free_space DIRECTORY KIB
 require_free_space() {
