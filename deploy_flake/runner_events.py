@@ -95,6 +95,10 @@ _OPEN = (State.WINDOW, State.PREPARED, State.UNKNOWN)
 _WOULD = (State.WOULD_TEST, State.WOULD_ROLLBACK, State.WOULD_BOOT, State.WOULD_REVOKE)
 
 
+_LOOKS = (Module.SYSTEM_TEST, Module.SYSTEM_BOOT)
+"""The modules with which a host looks before the operator's own tasks, as in check mode."""
+
+
 class RunnerEvents:
     """Reads what ansible-runner reports of one playbook.
 
@@ -235,7 +239,8 @@ class RunnerEvents:
         if kind == "runner_on_skipped" or (kind == "runner_on_failed" and ignored):
             return
         # It was looked whether there is anything to do, before it is done: nothing has come of that yet.
-        if kind == "runner_on_ok" and not self.check_mode and res.get("state") in _WOULD:
+        looked = module in _LOOKS and not self.check_mode and res.get("state") in _WOULD
+        if kind == "runner_on_ok" and looked:
             return
         # Who was asked for its name alone is as it was.
         if module in _PHASES and module is not Module.SYSTEM_INFO:

@@ -50,6 +50,9 @@ NOTHING: dict[str, Any] = {
         (
             {"failure": {"msg": "no answer"}, "activated": False},
             "no answer\nweb1 is as it was: nothing was activated.",
+            None,
+        ),
+        (
             {"failure": {"msg": "no answer"}, "until_reboot": True},
             "no answer\nweb1 has confirmed its new system all the same, and runs it until the next reboot.",
             None,
