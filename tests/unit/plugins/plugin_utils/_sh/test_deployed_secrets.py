@@ -221,7 +221,21 @@ def test_start_asks_for_them_again(shell: list[str], tmp_path: Path, files: str,
 def of(name: str, function: str) -> str:
     """A function of a script of lib/, by itself."""
     text = (Path(__file__).parents[5] / f"plugins/plugin_utils/_sh/{name}.sh").read_text(encoding="utf-8")
-    return f"{function}() {{" + text.partition(f"\n{function}() {{")[2].partition("\n}\n")[0] + "\n}\n"
+    its = text.partition(f"\n{function}() {{")[2]
+    line = its.partition("\n")[0]
+    return f"{function}() {{" + (f"{line}\n" if line.endswith("}") else its.partition("\n}\n")[0] + "\n}\n")
+
+
+MEANT = "until_reboot=no\n" + "".join(
+    of(*one)
+    for one in (
+        ("lib/live", "live_system"),
+        ("lib/preflight", "is_as_meant"),
+        ("lib/system", "is_unchanged"),
+        ("lib/system", "nothing_is_open"),
+    )
+)
+"""Whether a host is as it is meant to be."""
 
 
 def printed(shell: list[str], text: str) -> str:
@@ -254,7 +268,7 @@ def test_when_nothing_but_secrets_is_to_change(shell: list[str], inputs: str, sa
     text = (
         of("lib/preflight", "preflight")
         + of("lib/preflight", "look_at_host")
-        + of("lib/system", "is_unchanged")
+        + MEANT
         + """
         readlink() { echo new; }
         answer() { case $1 in only_secrets) echo "$1" ;; esac; }
@@ -401,6 +415,7 @@ def test_check_mode_knows_what_the_host_has_found(tmp_path: Path, keeps: str, mo
 def test_secrets_alone_are_for_what_runs(shell: list[str], secrets: str, new: str) -> None:
     text = (
         of("lib/preflight", "preflight")
+        + MEANT
         + f"""
         readlink() {{ echo /now; }}
         answer() {{ :; }}
@@ -428,7 +443,7 @@ def test_secrets_alone_are_for_what_runs(shell: list[str], secrets: str, new: st
 def test_system_that_is_kept(shell: list[str], tmp_path: Path, mode: str, live: str, default: str, keeps: bool) -> None:
     text = (
         of("lib/preflight", "preflight")
-        + of("lib/system", "is_unchanged")
+        + MEANT
         + f"""
         answer() {{ echo "$*"; }}
         for name in look_at_system as_expected loader_names; do eval "$name() {{ :; }}"; done
@@ -459,6 +474,7 @@ def test_undo_of_secrets_alone_activates_nothing(
         + of("lib/undo", "secrets_back_again")
         + of("lib/undo", "secrets_stay")
         + of("lib/undo", "undo_live")
+        + of("lib/live", "live_system")
         + f"""
         readlink() {{ echo {live}; }}
         go_back() {{ echo goes back; way=none; }}
