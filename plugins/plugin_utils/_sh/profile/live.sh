@@ -8,7 +8,8 @@ live_link=$var_dir/live
 
 live_system() { if [ -L "$live_link" ]; then readlink "$live_link"; else boot_default; fi; }
 
-# note_live GENERATION: before it is activated.
+# note_live GENERATION: before it is activated, and not on the way back: as long as that has not ended well what runs is not what the profile names,
+# and on a disk without room nothing can be noted, and all the same has to go back.
 note_live() { ln -sfn "$1" "$live_link" && sync -f "$var_dir"; }
 
 # forget_live: what the profile names runs.

@@ -1,5 +1,5 @@
 # Activating a generation of a profile. It may have failed though it has ended well: what it said tells.
-# needs: base ended kind live log
+# needs: base ended kind log
 # shellcheck shell=sh
 
 # Nobody else has a lock while a profile is activated, but for deploy-flake.service.
@@ -13,7 +13,6 @@ switch_to() {
     read_log
     log_mark "activation of $2"
     log_line "$3"
-    note_live "$2" || { switch_status=1 && log_mark "$live_link could not be written" && return 1; }
     activate_generation "$1" "$2"
     switch_status=$status
     [ "$switch_status" = 0 ] || reap_logged

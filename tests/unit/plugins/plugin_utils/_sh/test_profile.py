@@ -216,6 +216,26 @@ def test_which_way_after_a_power_loss(
     assert said == (f"activates {tmp_path}/new\nforward" if forward else "back")
 
 
+@pytest.mark.parametrize("shell", [SHELLS["dash"]])
+def test_the_way_back_needs_no_room(shell: list[str], tmp_path: Path) -> None:
+    """What cannot be noted is not activated; and yet what was goes back."""
+    place = Place(shell, tmp_path, "profile")
+    for name in ("old", "new"):
+        program_file = tmp_path / name / "bin/activate"
+        program_file.parent.mkdir()
+        program_file.write_text("#!/bin/sh\npwd\n")
+        program_file.chmod(0o755)
+    full = "ln() { return 1; }\nactivate_limit=5 rollback_limit=5 previous_live=$previous_boot\n"
+    full += 'log_mark() { echo "--- $1" >>"$dir/log"; }\nlog_line() { :; }\nread_log() { :; }\nreap_logged() { :; }\nlog_file=$dir/log\n'
+    forward = 'give_up() { echo "$1"; exit 1; }\nnobody_else_has_switched() { :; }\nwhy() { :; }\nswitch_live'
+    assert place.does(f"{full}{forward}") == "cannot-record"
+    assert not (tmp_path / "dir/log").exists()
+    (tmp_path / "var/live").symlink_to(tmp_path / "new")
+    back = "rm -f $dir/activated\nlive_is_ours() { :; }\ntake_back && echo back; live_system"
+    assert place.does(f"{full}{back}").split() == ["back", f"{tmp_path}/old"]
+    assert f"{tmp_path}/old\n" in (tmp_path / "dir/log").read_text()
+
+
 @every_shell
 def test_links_of_a_cut_off_activation_go(shell: list[str], tmp_path: Path) -> None:
     """Those of the new generation alone; nobody else's, and not what the previous one has as well."""
