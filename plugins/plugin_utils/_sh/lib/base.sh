@@ -1,15 +1,10 @@
 # What every script on the host begins with. Nothing runs here.
 # sets: line uptime
-# needs: place
+# needs: path place
 # shellcheck shell=sh
 
-LC_ALL=C
-export LC_ALL
+own_environment
 umask 077
-
-# The tools of the system that runs now, whatever PATH the login brought.
-PATH=/run/wrappers/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
-export PATH
 
 # shellcheck disable=SC2034 # no script uses all of them
 {

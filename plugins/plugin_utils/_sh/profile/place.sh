@@ -3,8 +3,11 @@
 # activate: the program that activates a generation, where its kind does not say; or nothing. first: whether there may be none to go back to.
 # inputs: place profile_path profile_user activate first
 # sets: profile_home
+# needs: path
 # shellcheck shell=sh
 
+# Who the owner is, a tool tells.
+own_environment
 var_dir=/var/lib/deploy-flake-$place
 # shellcheck disable=SC2034 # no script uses all of them
 roots=/nix/var/nix/gcroots/deploy-flake-$place
