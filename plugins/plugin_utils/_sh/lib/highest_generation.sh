@@ -9,7 +9,8 @@ highest_generation() {
         number=${link#"$profile"-}
         number=${number%-link}
         case $number in
-        '' | *[!0-9]*) ;;
+        # One that Nix has made has not that many digits, and a shell cannot compare them.
+        '' | *[!0-9]* | ??????????*) ;;
         *) [ "$number" -le "$highest" ] || highest=$number ;;
         esac
     done

@@ -1,12 +1,12 @@
 # The way back of a profile.
 # inputs: rollback_limit
 # facts: new previous_boot previous_generation highest_generation
-# needs: base highest_generation process profile profile_owner
+# needs: base process profile profile_owner
 # shellcheck shell=sh
 
 # put_profile_back: to the generation that was, and our own one away.
 put_profile_back() {
-    local ours
+    local back_until link number
     # Ours, or a stray one that a `--set` left on a full disk: above all that there were, and naming the new system.
     if [ "$(boot_default) $(current_generation)" != "$previous_boot $previous_generation" ]; then
         if [ -z "$previous_boot" ]; then
@@ -18,10 +18,16 @@ put_profile_back() {
         fi
     fi
     [ "$(boot_default)" = "$previous_boot" ] || return 1
-    ours=$(highest_generation)
-    while [ "$ours" -gt "$highest_generation" ]; do
-        [ "$(readlink -f "$profile-$ours-link")" != "$new" ] || [ "$ours" = "$(current_generation)" ] || for_profile "$rollback_limit" rm -f "$profile-$ours-link"
-        ours=$((ours - 1))
+    deadline "$rollback_limit"
+    back_until=$deadline
+    # Only what is there: in a directory of its owner's the numbers may be any.
+    for link in "$profile"-*-link; do
+        ! is_over "$back_until" || break
+        number=${link#"$profile"-}
+        number=${number%-link}
+        case $number in '' | *[!0-9]* | ??????????*) continue ;; esac
+        [ "$number" -gt "$highest_generation" ] && [ "$(limited 20 readlink -f "$link")" = "$new" ] || continue
+        [ "$number" = "$(current_generation)" ] || for_profile "$rollback_limit" rm -f "$link"
     done
     limited "$rollback_limit" sync -f "${profile%/*}"
 }

@@ -9,7 +9,7 @@ for_profile() {
     shift
     set -- env -i "HOME=$profile_home" "USER=$profile_user" "LOGNAME=$profile_user" "PATH=$profile_home/.nix-profile/bin:$PATH" LANG=C.UTF-8 "$@"
     [ "$profile_user" = root ] || {
-        user=$(id -u -- "$profile_user") && group=$(id -g -- "$profile_user") || {
+        user=$(timeout -k 5 20 id -u -- "$profile_user") && group=$(timeout -k 5 20 id -g -- "$profile_user") || {
             status=1
             return 1
         }
