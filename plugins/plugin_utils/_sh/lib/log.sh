@@ -72,7 +72,7 @@ keep_reasons() {
 
 # reasons: those lines of standard input.
 reasons() {
-    tr -d '\000' | LC_ALL=C grep -E -e '^--- switch-to-config' -e 'Activation script snippet .* failed|Failed to run activate script|^Failed to |^Error: |Pre-switch check' \
+    tr -d '\000' | LC_ALL=C grep -E ${error_pattern:+-e "$error_pattern" -e '^--- (de)?activation of '} -e '^--- switch-to-config' -e 'Activation script snippet .* failed|Failed to run activate script|^Failed to |^Error: |Pre-switch check' \
         -e 'activating the config|restarting (systemd\.|sysinit-react)|reloading user units|setting up tmpfiles|warning: user activation' \
         -e '^warning: the following units|^(A dependency j|J)ob for |^Assertion failed on job|^Queued job for | is not active, cannot reload' \
         -e '^(Operation on or unit type of|Cannot perform operation on) |^Unit .* was started already once' \

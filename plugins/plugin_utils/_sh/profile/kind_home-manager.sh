@@ -1,4 +1,5 @@
 # home-manager: what a user has at home, activated as that user.
+# sets: error_pattern
 # needs: base profile_owner
 # shellcheck shell=sh
 
@@ -28,7 +29,8 @@ deactivate_generation() { return 1; }
 
 after_move() { :; }
 
-said_errors() { :; }
+# shellcheck disable=SC2034
+error_pattern=
 
 # unit_of GENERATION UNIT: of the host's own it has none.
 unit_of() { :; }

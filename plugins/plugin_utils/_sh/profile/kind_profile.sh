@@ -1,4 +1,5 @@
 # Any profile with a program that activates it, as deploy-rs has them: deploy-rs-activate, bin/activate or activate, or what the operator names.
+# sets: error_pattern
 # needs: base profile_owner
 # shellcheck shell=sh
 
@@ -39,7 +40,8 @@ deactivate_generation() {
 
 after_move() { :; }
 
-said_errors() { :; }
+# shellcheck disable=SC2034
+error_pattern=
 
 # unit_of GENERATION UNIT: nobody knows which are its.
 unit_of() { :; }

@@ -1,5 +1,6 @@
 # system-manager (numtide): files of /etc, and units, on a host that is no NixOS. Its engine writes them for good, also before the profile moves.
 # facts: previous_live
+# sets: error_pattern
 # needs: base profile_owner
 # shellcheck shell=sh
 
@@ -55,8 +56,9 @@ after_move() {
     if [ -n "$1" ]; then ln -sfn "$1" /nix/var/nix/gcroots/system-manager-current; else rm -f /nix/var/nix/gcroots/system-manager-current; fi
 }
 
-# said_errors: its engine exits 0 though files or units could not be put in place, and logs that.
-said_errors() { grep -E '^\[[^]]* ERROR [^]]*\]'; }
+# Its engine exits 0 though files or units could not be put in place, and logs that.
+# shellcheck disable=SC2034
+error_pattern='^\[[^]]* ERROR [^]]*\]'
 
 # unit_of GENERATION UNIT: the file that it has for it, by the list that its engine goes by.
 unit_of() {

@@ -14,15 +14,27 @@ switch_to() {
     log_mark "activation of $2"
     log_line "$3"
     activate_generation "$1" "$2"
+    judge "$1"
+}
+
+# judge LIMIT: how a call of the program has gone that ended with $status: in $switch_status. Where only its log tells that, all of it has to be there.
+judge() {
     switch_status=$status
     [ "$switch_status" = 0 ] || reap_logged
-    log_line "it $(ended "$switch_status" "$1")" || :
+    log_line "it $(ended "$switch_status" "$1")" && [ -e "$log_file.whole" ] || [ "$switch_status" != 0 ] || [ -z "$error_pattern" ] || {
+        switch_status=1
+        log_mark "what it has said, which alone tells whether it has failed, could not be kept whole"
+    }
     [ "$switch_status" != 0 ] || [ -z "$(errors_said)" ] || switch_status=1
     return "$switch_status"
 }
 
-# errors_said: of the last activation.
-errors_said() { whole_log | awk '/^--- activation of / { said = ""; next } { said = said $0 "\n" } END { printf "%s", said }' | said_errors; }
+# errors_said: of the last call. What its log had no room for has left its errors (`reasons`).
+errors_said() {
+    [ -n "$error_pattern" ] || return 0
+    { cat "$log_file.reasons" 2>/dev/null; whole_log; } | awk '/^--- (de)?activation of / { said = ""; next } { said = said $0 "\n" } END { printf "%s", said }' |
+        grep -E -e "$error_pattern"
+}
 
 # because: why it failed, in its own words, behind a sentence.
 because() {

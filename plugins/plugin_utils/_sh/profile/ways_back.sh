@@ -56,10 +56,10 @@ take_back() {
     if [ -n "$previous_live" ]; then
         switch_to "$rollback_limit" "$previous_live" test live_is_ours || return 1
     else
-        switch_status=1
+        status=1
         log_mark "deactivation of $new_live"
-        deactivate_generation "$rollback_limit" "$new_live" || return 1
-        switch_status=0
+        deactivate_generation "$rollback_limit" "$new_live"
+        judge "$rollback_limit" || return 1
     fi
     forget_live
 }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pwd
 import subprocess
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_a_kind_has_every_function_of_the_others(kind: str) -> None:
     """The scripts of any kind call the same ones."""
     text = (FOLDER / f"profile/kind_{kind}.sh").read_text("utf-8")
     names = ("is_lacking", "check_generation", "activate_generation", "can_be_taken_away", "deactivate_generation")
-    for name in (*names, "know_all_of", "after_move", "said_errors", "unit_of"):
+    for name in (*names, "know_all_of", "after_move", "unit_of"):
         assert f"\n{name}() {{" in text, f"{kind} lacks {name}"
 
 
@@ -216,7 +217,81 @@ def test_which_way_after_a_power_loss(
     assert said == (f"activates {tmp_path}/new\nforward" if forward else "back")
 
 
-@pytest.mark.parametrize("shell", [SHELLS["dash"]])
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
+def test_the_owner_is_found_whatever_path_is_brought(shell: list[str], tmp_path: Path) -> None:
+    """Neither a unit nor root's login needs to have one."""
+    text = scripts.assignments(inputs(tmp_path, user="nobody")) + "\nPATH=/nowhere\n" + join("lib/base", "home-manager")
+    done = subprocess.run(
+        [*shell, "-s"], input=f"{text}\necho $profile_home".encode(), capture_output=True, check=False
+    )
+    assert done.stdout.decode().strip() == pwd.getpwnam("nobody").pw_dir, done.stderr
+
+
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
+def test_numbers_in_a_directory_of_its_owner(shell: list[str], tmp_path: Path) -> None:
+    """None of them keeps root busy, and none but ours goes."""
+    place = Place(shell, tmp_path, "profile")
+    for number in ("5", "6", "999999999", "99999999999999999999"):
+        (tmp_path / f"profiles/it-{number}-link").symlink_to(tmp_path / ("old" if number == "6" else "new"))
+    text = "highest_generation=4 previous_generation=4 rollback_limit=20\nput_profile_back && echo back\n"
+    assert place.does(f"{text}highest_generation").split() == ["back", "6"]
+    left = sorted(path.name for path in (tmp_path / "profiles").iterdir())
+    assert left == ["it", "it-4-link", "it-6-link", "it-99999999999999999999-link"]
+
+
+# What stands in for the log, where nobody reads a pipe.
+PLAIN_LOG = """
+log_file=$dir/log
+log_mark() { echo "--- $1" >>"$log_file"; }
+log_line() { log_mark "$1"; }
+read_log() { :; }
+reap_logged() { :; }
+"""
+
+
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
+@pytest.mark.parametrize(
+    ("says", "whole", "back"), [("INFO", True, True), ("ERROR", True, False), ("INFO", False, False)]
+)
+def test_what_is_taken_away_has_to_be_gone(
+    shell: list[str], tmp_path: Path, says: str, whole: bool, back: bool
+) -> None:
+    """It exits 0, and what it has logged counts; what is lost of that might have been anything."""
+    place = Place(shell, tmp_path, "system-manager")
+    program_file = tmp_path / "new/bin/deactivate"
+    program_file.parent.mkdir()
+    program_file.write_text(f"#!/bin/sh\necho '[2026-01-02T03:04:05Z {says}  x] y'\n")
+    program_file.chmod(0o755)
+    (tmp_path / "dir/log").write_text(LOG % "")
+    (tmp_path / "dir/activated").touch()
+    if whole:
+        (tmp_path / "dir/log.whole").touch()
+    text = "rollback_limit=5 previous_live=\ntake_back && echo back"
+    assert place.does(f"{PLAIN_LOG}{text}") == ("back" if back else "")
+
+
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
+def test_errors_are_kept_however_much_is_said(shell: list[str], tmp_path: Path) -> None:
+    said = (LOG % "[2026-01-02T03:04:05Z ERROR x] y").encode()
+    for kind, count in (("system-manager", 4), ("profile", 0)):
+        done = subprocess.run(
+            [
+                *shell,
+                "-c",
+                f"{scripts.assignments(inputs(tmp_path))}\n{join('lib/log', kind)}\n{kind_text(kind)}\nreasons",
+            ],
+            input=said,
+            capture_output=True,
+            check=False,
+        )
+        assert len(done.stdout.splitlines()) == count, done
+
+
+def kind_text(kind: str) -> str:
+    return scripts.script(f"profile/kind_{kind}")
+
+
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
 def test_the_way_back_needs_no_room(shell: list[str], tmp_path: Path) -> None:
     """What cannot be noted is not activated; and yet what was goes back."""
     place = Place(shell, tmp_path, "profile")
@@ -226,7 +301,7 @@ def test_the_way_back_needs_no_room(shell: list[str], tmp_path: Path) -> None:
         program_file.write_text("#!/bin/sh\npwd\n")
         program_file.chmod(0o755)
     full = "ln() { return 1; }\nactivate_limit=5 rollback_limit=5 previous_live=$previous_boot\n"
-    full += 'log_mark() { echo "--- $1" >>"$dir/log"; }\nlog_line() { :; }\nread_log() { :; }\nreap_logged() { :; }\nlog_file=$dir/log\n'
+    full += PLAIN_LOG
     forward = 'give_up() { echo "$1"; exit 1; }\nnobody_else_has_switched() { :; }\nwhy() { :; }\nswitch_live'
     assert place.does(f"{full}{forward}") == "cannot-record"
     assert not (tmp_path / "dir/log").exists()
