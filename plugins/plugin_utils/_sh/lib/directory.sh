@@ -2,7 +2,7 @@
 # inputs: mode only_secrets
 # facts: new new_live interpreter login_user guard_deadline allow
 # facts: previous_live previous_boot previous_generation highest_generation tools cgroup invocation main_process started boot_id
-# needs: base highest_generation invocations json live fstab process profile quote ssh units whose
+# needs: base highest_generation invocations json live fstab process profile profile_owner quote ssh units whose
 # shellcheck shell=sh disable=SC1091
 
 # load DIRECTORY: the settings that the controller gave, and the facts that the supervisor noted before it changed anything.
@@ -62,6 +62,7 @@ note_facts() {
             fact previous_generation "$(current_generation)" &&
             fact highest_generation "$(highest_generation)" &&
             fact tools "$tools" &&
+            place_facts &&
             own_cgroup &&
             fact cgroup "$line" &&
             fact invocation "${INVOCATION_ID-}" &&

@@ -34,5 +34,11 @@ forward_after_power_loss() {
     [ "$(boot_default)" = "$new" ]
 }
 
+# can_be_repaired: whether all is there for it. No host boots without its system profile.
+can_be_repaired() { :; }
+
+# is_live_after_power_loss: that has the boot done, or the next one does.
+is_live_after_power_loss() { :; }
+
 # is_back_after_power_loss: whether the host boots what it booted, and has.
 is_back_after_power_loss() { boot_back && ! runs_new; }

@@ -68,7 +68,9 @@ repair_after_power_loss() (
     mode=boot
     phase=power-lost
     may_die=no
+    can_be_repaired || exit 1
     lost_dir=$dir/lost
+    rm -rf "$lost_dir"
     mkdir -p "$lost_dir"
     sed -n 's/^"about": {\(.*\)}$/\1/p' "$var_dir/open.json" >"$lost_dir/about"
     main_dir=$dir
@@ -84,7 +86,7 @@ repair_after_power_loss() (
         why power-lost "the host lost power or was rebooted during the deployment"
         ! is_marked last-resort || { printf 'reboot\n' >"$dir/rung" && note "it was rebooted into its boot default, since no other way led back to what ran"; }
         if forward_after_power_loss; then
-            finish_commit || finish commit-failed
+            is_live_after_power_loss && finish_commit || finish commit-failed
         else
             secrets_left=no
             change_of_secrets back || secrets_left=yes

@@ -6,7 +6,13 @@
 
 live_link=$var_dir/live
 
-live_system() { if [ -L "$live_link" ]; then readlink "$live_link"; else boot_default; fi; }
+# live_system: nothing, where that is not known.
+live_system() {
+    if [ ! -L "$live_link" ]; then boot_default; else readlink "$live_link" | grep -v -x unknown || :; fi
+}
+
+# note_unknown: whatever is deployed next, it is activated.
+note_unknown() { note_live unknown; }
 
 # note_live GENERATION: before it is activated, and not on the way back: as long as that has not ended well what runs is not what the profile names,
 # and on a disk without room nothing can be noted, and all the same has to go back.

@@ -1,5 +1,5 @@
 # As whom a profile is moved and activated: as its owner, who can do no more with it than before.
-# needs: base log place
+# needs: base log place quote
 # shellcheck shell=sh
 
 # for_profile SECONDS COMMAND…: with an environment of its own, which is the same for whoever deploys.
@@ -23,3 +23,6 @@ for_profile() {
     umask 077
     return "$status"
 }
+
+# place_facts: where the profile is and its owner's home. Later on, at a boot say, nobody may be there to ask.
+place_facts() { fact profile "$profile" && fact profile_home "$profile_home"; }

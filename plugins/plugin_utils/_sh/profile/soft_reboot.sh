@@ -2,7 +2,7 @@
 # long as the deployment is open undoes at the boot what nobody has confirmed. Of the places where systemd looks for units this one is neither a
 # generation's nor gone after a reboot.
 # facts: interpreter tools
-# sets: open_id
+# sets: open_id at_boot
 # needs: base directory durable lasting_unit process repair undo
 # shellcheck shell=sh
 
@@ -19,8 +19,8 @@ outlast_soft_reboot() {
         cp "$dir/program" "$dir/settings" "$dir/facts" "$dir/about" "$dir/active" "$dir/invocations" "$kept_program/$id/" &&
         printf '%s\n' \
             "[Unit]" "Description=takes back deployment $id, which a reboot has interrupted" "ConditionPathExists=$var_dir/open.json" \
-            "After=basic.target dbus.socket nix-daemon.socket" "StartLimitIntervalSec=0" \
-            "[Service]" "Type=exec" "Environment=PATH=$tools" "Restart=on-failure" "RestartSec=3s" \
+            "After=basic.target dbus.socket nix-daemon.socket remote-fs.target nss-user-lookup.target" "StartLimitIntervalSec=0" \
+            "[Service]" "Type=exec" "Environment=PATH=$tools" "Restart=on-failure" "RestartSec=10s" \
             "ExecStart=$interpreter -c 'exec systemd-run --quiet --collect --wait --no-ask-password --service-type=exec --unit=$unit --description=deployment-$id $lasting \
 $interpreter $kept_program/$id/program guard-again $kept_program/$id'" >"$boot_unit" && chmod 0644 "$boot_unit" &&
         ln -sf "../${boot_unit##*/}" "$wanted/${boot_unit##*/}" && sync -f "$kept_program" && sync -f "$wanted"
@@ -41,6 +41,7 @@ guard_again() {
         tries=$((tries + 1))
         [ ! -e "$run_dir/$id/settings" ] || pause 1
     done
+    at_boot=yes
     open_id=$(open_field id)
     [ "$open_id" != "$id" ] || {
         repair_after_power_loss || exit 1

@@ -211,10 +211,42 @@ def test_which_way_after_a_power_loss(
     place = Place(shell, tmp_path, "system-manager")
     if confirmed:
         (tmp_path / "var/open.confirmed").write_text("a\n")
-    text = "activate_limit=5\nswitch_to() { echo activates $2; }\n"
-    text += f"ln -sfn {tmp_path}/{names} $profile\nif forward_after_power_loss; then echo forward; else echo back; fi"
-    said = place.does(text)
-    assert said == (f"activates {tmp_path}/new\nforward" if forward else "back")
+    text = f"ln -sfn {tmp_path}/{names} $profile\nif forward_after_power_loss; then echo forward; else echo back; fi"
+    assert place.does(text) == ("forward" if forward else "back")
+
+
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
+@pytest.mark.parametrize("way", ["is_live_after_power_loss", "is_back_after_power_loss"])
+def test_an_activation_that_fails_after_a_power_loss(shell: list[str], tmp_path: Path, way: str) -> None:
+    """It is tried again and again, longer at a boot; in the end whatever is deployed next is activated."""
+    place = Place(shell, tmp_path, "profile")
+    begin = "activate_limit=5 rollback_limit=5 previous_generation=4 highest_generation=4\n"
+    begin += "wait_for_jobs() { :; }\npause() { :; }\n"
+    begin += "last_words() { :; }\nwhy() { :; }\nnote() { :; }\nswitch_to() { echo tries; return 1; }\n"
+    ends = f"{way} && echo well; echo ended; live_system"
+    assert place.does(f"{begin}at_boot=yes\nis_over() {{ return 1; }}\n{ends}").split() == ["tries"] * 4
+    assert place.does(f"{begin}at_boot=yes\nis_over() {{ return 0; }}\n{ends}").split() == ["tries"] * 4 + ["ended"]
+    assert place.does(f"{begin}{ends}").split() == ["tries"] * 4 + ["ended"]
+    assert place.does(f"{begin}note_live() {{ return 1; }}\n{ends}").split() == ["tries"] * 4
+
+
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
+def test_a_profile_that_is_not_there_yet_is_waited_for(shell: list[str], tmp_path: Path) -> None:
+    """At a boot a home may be mounted late, and a user be known late; nobody has moved the profile then."""
+    place = Place(shell, tmp_path, "home-manager")
+    text = "previous_generation=4\nnote() { :; }\nif can_be_repaired; then echo yes; else echo no; fi"
+    first = f"previous_boot=\n{text}"
+    assert place.does(text) == place.does(first) == "yes"
+    assert place.does(f"profile_user=nobody-knows-me\n{text}") == "no"
+    assert place.does(f"profile_user=nobody profile_home={tmp_path}/none\n{text}") == "no"
+    (tmp_path / "profiles/it").unlink()
+    was = f"previous_boot={tmp_path}/old\n"
+    assert place.does(f"{was}{text}") == "yes", "somebody has removed it"
+    (tmp_path / "profiles").rename(tmp_path / "elsewhere")
+    assert place.does(f"{was}{text}") == "no"
+    assert place.does(first) == "yes", "nothing was activated"
+    (tmp_path / "var/live").symlink_to(tmp_path / "new")
+    assert place.does(first) == "no"
 
 
 @pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
