@@ -97,7 +97,7 @@ def built(
     check_mode: bool = False,
     names: Sequence[str] = NAMES,
     failed: Sequence[str] = (),
-    needs_system: bool = True,
+    is_deployed: bool = True,
     **given: Any,
 ) -> Mapping[str, Any]:
     """The return values of one host's task."""
@@ -109,6 +109,6 @@ def built(
         return directory / f"shared-{name.replace('/', '-')}"
 
     needed = {name: name not in failed for name in names}
-    context = BuildContext(check_mode, shared, by_name.__getitem__, lambda: needed, needs_system)
+    context = BuildContext(check_mode, shared, by_name.__getitem__, lambda: needed, is_deployed=is_deployed)
     result, _answer = build(host, settings(**given), context, None)
     return result

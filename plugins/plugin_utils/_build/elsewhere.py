@@ -130,8 +130,13 @@ class _Elsewhere:
                 if self._builder is self._host or self._ask(self._builder, toplevel).all("missing"):
                     return None
             brought = self._bring(toplevel)
-            with self._asking_the_host():
-                fetched, answer = here.fetch(self._host, self._settings, look, needs_system=self._context.needs_system)
+            try:
+                with self._asking_the_host():
+                    fetched, answer = here.fetch(
+                        self._host, self._settings, look, needs_system=self._context.needs_system
+                    )
+            finally:
+                self._let_go(toplevel)
             copied = fetched["copied"] + brought["copied"] + brought["substituted"]
             changed = fetched["changed"] or brought["changed"]
             return {**fetched, "built_on": self._builder.name, "changed": changed, "copied": copied}, answer
@@ -178,6 +183,7 @@ class _Elsewhere:
                 settings = replace(self._settings, toplevel=toplevel)
                 return brought, *here.fetch(self._host, settings, look, sources, self._context.needs_system)
         finally:
+            self._let_go(toplevel)
             builder.brought()
 
     def _bring(self, toplevel: str) -> dict[str, Any]:
@@ -193,16 +199,27 @@ class _Elsewhere:
             reconnect_timeout=settings.reconnect_timeout,
             allow=settings.allow,
         )
-        # On its way it is kept under no profile's name: the units that do it know of none.
-        kind, host.kind = host.kind, SYSTEM
-        try:
+        with self._as_of_a_system():
             results, failures = copy_closure(closure, {source.name: source, host.name: host}.__getitem__)
-        finally:
-            host.kind = kind
         if host.name in failures:
             with self._asking_the_host():
                 raise failures[host.name]
         return results[host.name]
+
+    def _let_go(self, toplevel: str) -> None:
+        """What was a root on its way; from then on a profile has roots of its own."""
+        if self._host.kind.name and self._builder is not self._host:
+            with self._as_of_a_system(), suppress(HostError, AnsibleError):
+                self._host.run("copy_drop", paths=toplevel, limit=_LIMIT)
+
+    @contextmanager
+    def _as_of_a_system(self) -> Iterator[None]:
+        """On its way it is kept under no profile's name: the units that do it know of none."""
+        kind, self._host.kind = self._host.kind, SYSTEM
+        try:
+            yield
+        finally:
+            self._host.kind = kind
 
     def _ask(self, host: Host, path: str, ask_committed: bool = False) -> Answer:
         """Whether a host has a path, and what it has committed last; it keeps nothing for that."""

@@ -26,6 +26,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import R
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import Kind
 
 EVALUATED = {"status": "0", "value": f"{SYSTEMS['web1']} {DERIVATIONS['web1']}"}
 
@@ -267,20 +268,20 @@ def test_a_host_that_fails_is_not_its_builder(flake: str) -> None:
         built(flake, host, builder, check_mode=True, check_builds=False)
 
 
-@pytest.mark.parametrize("needs_system", [True, False])
-def test_an_attribute_goes_to_its_host_if_it_is_deployed(flake: str, needs_system: bool) -> None:
+@pytest.mark.parametrize("is_deployed", [True, False])
+def test_an_attribute_goes_to_its_host_if_it_is_deployed(flake: str, is_deployed: bool) -> None:
     """What is only built stays where it was built, as an image for another machine."""
     attribute = "nixosConfigurations.web1.config.system.build.toplevel"
     builder, host = Builder(), Deployed("web1")
-    result = built(flake, host, builder, needs_system=needs_system, attribute=attribute, out_link="/root/result")
+    result = built(flake, host, builder, is_deployed=is_deployed, attribute=attribute, out_link="/root/result")
     assert (result["toplevel"], result["built_on"]) == (SYSTEMS["web1"], "build1")
-    assert host.has == ([SYSTEMS["web1"]] if needs_system else [])
-    assert "out_link" in (host if needs_system else builder).commands
-    assert "out_link" not in (builder if needs_system else host).commands
+    assert host.has == ([SYSTEMS["web1"]] if is_deployed else [])
+    assert "out_link" in (host if is_deployed else builder).commands
+    assert "out_link" not in (builder if is_deployed else host).commands
     # The link keeps it, and the flake nobody needs any more.
     assert builder.roots == set()
-    if not needs_system:
-        built(flake, host, builder, needs_system=False, attribute=attribute)
+    if not is_deployed:
+        built(flake, host, builder, is_deployed=False, attribute=attribute)
         assert builder.roots == {SYSTEMS["web1"]}
 
 
@@ -344,6 +345,21 @@ def test_a_system_that_was_built_there_before(flake: str, is_there: bool) -> Non
         with pytest.raises(HostError, match=r"web1 does not have (.|\n)*\nNor has it build1"):
             built(flake, host, builder, **given)
         assert builder.commands == ["store_has"]
+
+
+@pytest.mark.parametrize("was_built", [True, False])
+def test_a_profile_is_no_root_by_two_names(flake: str, was_built: bool) -> None:
+    """On its way it is kept as a system is; then the host lets go of that, which nobody else would."""
+    builder, host = Builder(), Deployed("web1")
+    inputs = {"place": "it", "profile_path": "/it", "profile_user": "root", "activate": "", "first": "no"}
+    host.kind = Kind("profile", inputs)
+    if was_built:
+        host.instead["build"] = [failed()]
+    given: dict[str, Any] = {"flake": None, "toplevel": SYSTEMS["web1"]} if was_built else {}
+    built(flake, host, builder, **given)
+    at = host.commands.index("copy_drop")
+    assert (host.commands[at - 1], host.asked[at].inputs["paths"]) == ("build", SYSTEMS["web1"])
+    assert host.kind.name == "profile"
 
 
 def test_a_reference_on_the_host_is_no_flake_of_the_controllers() -> None:
