@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from time import sleep
 from typing import Any
 
 from .._codes import FINAL, WELL, Mode, Refusal, ResultState, State, UnitState
@@ -25,6 +26,8 @@ _POLL = 2
 """Seconds for which it waits for any news after that."""
 _SILENT = 10
 """So many polls may find no final state and neither unit of the deployment, which may be starting or ending."""
+_BOOTS = 60
+"""So many polls, with a pause each, may know nothing of the deployment of a profile, which a boot has to end first."""
 
 
 class Deployment:
@@ -118,9 +121,21 @@ class Deployment:
         **inputs: Input,
     ) -> Answer:
         """Poll with a command until the state is one that is waited for, or final."""
-        silent = 0
+        silent = boots = 0
         while not (self.state in FINAL or until(self.state)):
-            if self.state == State.UNKNOWN:
+            if self.state == State.UNKNOWN and self.host.kind.name and boots < _BOOTS:
+                # sshd may answer before the unit that takes it back at the boot has ended.
+                boots += 1
+                sleep(_POLL)
+            elif self.state == State.UNKNOWN and self.host.kind.name:
+                raise HostError(
+                    f"{self.host.name} was restarted or lost power in the middle of deployment {self.id}, and has not"
+                    " yet said what has become of it: a unit that runs at its boot takes it back, or finishes it where"
+                    " it was confirmed. Look with 'journalctl -u deploy-flake'; deploy again, which waits for that or"
+                    " repairs what is left",
+                    Refusal.UNKNOWN_DEPLOYMENT,
+                )
+            elif self.state == State.UNKNOWN:
                 self._nobody_decides()
                 raise HostError(
                     f"{self.host.name} knows nothing of deployment {self.id} any more: it was restarted or lost"

@@ -14,6 +14,7 @@ from unit.fake_host import FakeHost, answered
 from unit.settings import NEW, OLD
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import FINAL, WELL, Refusal, State, Why
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import deployment as deployments
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.deployment import (
     Deployment,
     new_id,
@@ -21,6 +22,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.dep
     unchanged,
 )
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import Kind
 
 RECORD = {
     "id": "the-id",
@@ -72,6 +74,25 @@ def test_its_line_says_more_than_its_directory() -> None:
     its = deployment({"state": "unknown", "record": ended(State.ROLLED_BACK)["record"]})
     its.ask("poll")
     assert its.state == State.ROLLED_BACK
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_boot_that_ends_the_deployment_of_a_profile(monkeypatch: pytest.MonkeyPatch, is_told: bool) -> None:
+    """The host answers before it has done that."""
+    monkeypatch.setattr(deployments, "sleep", lambda _seconds: None)
+    unknown = itertools.repeat({"state": "unknown"}, 3 if is_told else 70)
+    its = deployment(*unknown, ended(State.INTERRUPTED))
+    inputs = {"place": "it", "profile_path": "/it", "profile_user": "root", "activate": "", "first": "no"}
+    its.host.kind = Kind("profile", inputs)
+    its.decides_by = "then"
+    if is_told:
+        its.follow(its.ask("poll"))
+        assert its.state == State.INTERRUPTED
+    else:
+        with pytest.raises(HostError, match="a unit that runs at its boot takes it back") as caught:
+            its.follow(its.ask("poll"))
+        assert caught.value.reason == Refusal.UNKNOWN_DEPLOYMENT
+        assert its.host.undecided["decides_by"] == "then"
 
 
 def test_host_that_knows_nothing_of_it() -> None:
