@@ -200,6 +200,8 @@ def _now_of_a_profile(record: Mapping[str, Any]) -> str:
     if not record:
         return "What is active now is not known."
     live, named = record.get("live", ""), record.get("boot", "")
+    if not live and record.get("outcome") == State.COMMIT_FAILED:
+        return f"What is active is not known; the profile names {named or 'nothing'}."
     also = "the profile names the same" if live == named else f"the profile names {named or 'nothing'}"
     return f"Activated last was {live}; {also}." if live else "Nothing of the profile is active."
 

@@ -88,7 +88,15 @@ def test_no_two_profiles_have_the_same_place_or_name() -> None:
 def test_a_failure_names_no_boot_default() -> None:
     kind = profile("system-manager").on_host
     record = {"live": "/nix/store/a", "boot": "/nix/store/a", "why": "x", "phase": "window", "log": "y"}
-    for state in State:
+    for state in frozenset(State) - {State.UNTIL_REBOOT}:
         said = messages.failure("web1", "id", state, record, kind)
         assert "boot default" not in said and "switch-to-configuration" not in said, said
         assert f"/var/lib/deploy-flake-{kind.inputs['place']}/deployments.jsonl" in said
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"), [(State.COMMIT_FAILED, "What is active is not known"), (State.ROLLED_BACK, "Nothing of")]
+)
+def test_what_is_active_where_nothing_is_known(outcome: State, said: str) -> None:
+    record = {"outcome": outcome, "live": "", "boot": "/nix/store/a"}
+    assert said in messages.failure("web1", "the-id", outcome, record, profile("system-manager").on_host)
