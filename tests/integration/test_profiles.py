@@ -128,12 +128,13 @@ def at_rest(host: Host) -> None:
     """Nothing is left of a deployment."""
     wait_for(lambda: not directory(host), 30)
     left = "ls -d /var/lib/deploy-flake-*/open* /var/lib/deploy-flake-*/live /var/lib/deploy-flake-*/at-boot"
-    left += " /etc/systemd/system.attached/deploy-flake-* /nix/var/nix/gcroots/deploy-flake-*/deployment-* 2>/dev/null"
+    left += " /etc/systemd/system.attached/deploy-flake-*"
+    left += " /nix/var/nix/gcroots/deploy-flake-*/deployment-* /nix/var/nix/gcroots/deploy-flake/* 2>/dev/null"
     wait_for(lambda: host.run(left).stdout == "", 15)
 
 
-def record(host: Host) -> dict[str, Any]:
-    lines = host.run("tail -n 1 /var/lib/deploy-flake-system-manager-*/deployments.jsonl").stdout
+def record(host: Host, of: str = "system-manager") -> dict[str, Any]:
+    lines = host.run(f"tail -n 1 /var/lib/deploy-flake-{of}-*/deployments.jsonl").stdout
     found: dict[str, Any] = json.loads(lines)
     return found
 
@@ -273,6 +274,36 @@ def test_power_cut(lab: Lab, first: Host, flake: Path, at: str) -> None:
     assert record(first)["outcome"] == "interrupted"
     assert named(first) == before
     runs(first, "first")
+
+
+def test_home_that_comes_late_after_a_power_cut(lab: Lab, tmp_path: Path, flake: Path) -> None:
+    """A user's profile beside a NixOS system: as long as the home is not there, nothing is decided."""
+    host = lab.hosts["host2"]
+    lab.reset([host])
+    version(flake, "first")
+    committed(deploy(lab, tmp_path, host, flake, HOME), host)
+    before, system = named(host, HOME_PROFILE), named(host, "/nix/var/nix/profiles/system")
+    assert before.startswith("/nix/store/")
+    at_rest(host)
+    version(flake, "cut")
+    with Deploying(lab, host, plays(task(flake, HOME, limits=SHORT | {"settle": 0, "confirm": 60}))) as running:
+        wait_for(lambda: state(host) in ("settling", "window"))
+        running.kill()
+        host.power_off()
+    home = host.root / "home/deploy"
+    assert not str((home / ".config/lab/version").readlink()).startswith(before)
+    home.rename(host.root / "home/away")
+    host.power_on()
+    tried = "journalctl -u deploy-flake.service | grep -c 'Is its file system mounted'"
+    wait_for(lambda: int(host.run(tried).stdout or 0) >= 2)
+    assert host.run("ls /var/lib/deploy-flake-home-manager-*/open.json").returncode == 0
+    (host.root / "home/away").rename(home)
+    wait_for(lambda: host.run("ls /var/lib/deploy-flake-home-manager-*/open.json 2>/dev/null").stdout == "")
+    at_rest(host)
+    assert record(host, "home-manager")["outcome"] == "interrupted"
+    assert named(host, HOME_PROFILE) == before
+    assert host.run("cat /home/deploy/.config/lab/version").stdout.split() == ["first"]
+    assert named(host, "/nix/var/nix/profiles/system") == system
 
 
 def test_both_units_are_killed(lab: Lab, tmp_path: Path, first: Host, flake: Path) -> None:
