@@ -150,6 +150,8 @@ def profiles_from(options: Mapping[str, Any]) -> list[Profile]:
     for one in profiles:
         if sum(other.on_host.inputs["place"] == one.on_host.inputs["place"] for other in profiles) > 1:
             raise HostError(f"{one} is named twice", Refusal.BAD_OPTION)
+        if one.path[:1] == "/" and sum(other.path == one.path for other in profiles) > 1:
+            raise HostError(f"{one} is named as the profile of several users", Refusal.BAD_OPTION)
         if not (one.toplevel or options["flake"]):
             raise HostError(f"{one}: give a flake, or its toplevel", Refusal.BAD_OPTION)
     return profiles

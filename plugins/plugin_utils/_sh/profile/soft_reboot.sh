@@ -3,7 +3,7 @@
 # generation's nor gone after a reboot.
 # facts: interpreter tools
 # sets: open_id at_boot
-# needs: base directory durable lasting_unit process repair undo
+# needs: base directory durable lasting_unit process repair tested_boot_default undo
 # shellcheck shell=sh
 
 boot_unit=/etc/systemd/system.attached/deploy-flake-back-$place.service
@@ -15,7 +15,7 @@ outlast_soft_reboot() {
     wanted=${boot_unit%/*}/multi-user.target.wants
     # Another one's is of no use.
     rm -rf "$kept_program"
-    mkdir -p "$wanted" "$kept_program/$id" &&
+    note_profile && mkdir -p "$wanted" "$kept_program/$id" &&
         cp "$dir/program" "$dir/settings" "$dir/facts" "$dir/about" "$dir/active" "$dir/invocations" "$kept_program/$id/" &&
         printf '%s\n' \
             "[Unit]" "Description=takes back deployment $id, which a reboot has interrupted" "ConditionPathExists=$var_dir/open.json" \

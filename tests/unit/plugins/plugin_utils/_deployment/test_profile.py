@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import State
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment import messages
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.profile import Profile
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._deployment.profile import Profile, profiles_from
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
 
 
@@ -100,3 +100,12 @@ def test_a_failure_names_no_boot_default() -> None:
 def test_what_is_active_where_nothing_is_known(outcome: State, said: str) -> None:
     record = {"outcome": outcome, "live": "", "boot": "/nix/store/a"}
     assert said in messages.failure("web1", "the-id", outcome, record, profile("system-manager").on_host)
+
+
+def test_one_profile_of_two_users() -> None:
+    given = dict.fromkeys(("user", "configuration", "toplevel", "expected_generation", "activate"))
+    one = {**given, "kind": "profile", "profile": "/nix/var/nix/profiles/a", "attribute": "a", "first": False}
+    its = [{**one, "user": "alice"}, {**one, "user": "bob"}]
+    with pytest.raises(HostError, match="several users"):
+        profiles_from({"profiles": its, "flake": "."})
+    assert len(profiles_from({"profiles": [{**each, "profile": "~/a"} for each in its], "flake": "."})) == 2

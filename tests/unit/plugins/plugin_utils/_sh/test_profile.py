@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pwd
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,8 @@ def inputs(tmp_path: Path, user: str = "root") -> dict[str, str]:
 class Place:
     """A profile with two generations, and a deployment of the second; no host has it."""
 
-    def __init__(self, shell: list[str], tmp_path: Path, kind: str) -> None:
-        self.shell, self.path, self.kind = shell, tmp_path, kind
+    def __init__(self, shell: list[str], tmp_path: Path, kind: str, moved: Sequence[tuple[str, str]] = ()) -> None:
+        self.shell, self.path, self.kind, self.moved = shell, tmp_path, kind, moved
         for name in ("profiles", "old", "new", "var", "run", "dir"):
             (tmp_path / name).mkdir()
         (tmp_path / "profiles/it-4-link").symlink_to(tmp_path / "old")
@@ -50,6 +51,8 @@ class Place:
     def does(self, text: str, part: str = "unit/deployment") -> str:
         its = join(part, self.kind).removesuffix('main "$@"\nexit\n')
         its = its.replace("/var/lib/deploy-flake-$place", f"{self.path}/var")
+        for name, to in self.moved:
+            its = its.replace(name, to)
         begin = f"{scripts.assignments(inputs(self.path))}\n{its}\ndir={self.path}/dir mode=test id=a\n"
         begin += f"new={self.path}/new new_live=$new\nsync() {{ :; }}\nprevious_boot=$(boot_default)\n"
         # systemd is not asked, and nobody is to become somebody else.
@@ -269,6 +272,30 @@ def test_numbers_in_a_directory_of_its_owner(shell: list[str], tmp_path: Path) -
     assert place.does(f"{text}highest_generation").split() == ["back", "6"]
     left = sorted(path.name for path in (tmp_path / "profiles").iterdir())
     assert left == ["it", "it-4-link", "it-6-link", "it-99999999999999999999-link"]
+
+
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
+def test_one_profile_by_two_names(shell: list[str], tmp_path: Path) -> None:
+    """What is unfinished under one of them is mended under that one first; else either may be used."""
+    place = Place(shell, tmp_path, "profile", (("/var/lib/deploy-flake-*", f"{tmp_path}/other*"),))
+    (tmp_path / "other-name").mkdir()
+    (tmp_path / "other-one").mkdir()
+    (tmp_path / "other-one/profile").write_text(f"{tmp_path}/elsewhere\n")
+    (tmp_path / "other-one/open.json").touch()
+    (tmp_path / "other-name/profile").write_text(f"{tmp_path}/profiles/it\n")
+    text = "note_profile; cat $var_dir/profile; tested_boot_default a b && echo well || echo $code"
+    profile = f"{tmp_path}/profiles/it"
+    assert place.does(text).split() == [profile, "well"]
+    (tmp_path / "other-name/live").symlink_to("unknown")
+    assert place.does(text).split() == [profile, "busy"]
+
+
+@pytest.mark.parametrize("shell", [SHELLS["dash"]], ids=["dash"])
+def test_another_generation_than_was_expected(shell: list[str], tmp_path: Path) -> None:
+    said = Place(shell, tmp_path, "profile").does(
+        'expected_system=/a\nas_expected /a && as_expected /b || echo "$complaint"'
+    )
+    assert "(expected_generation)" in said and "boot default" not in said
 
 
 # What stands in for the log, where nobody reads a pipe.
