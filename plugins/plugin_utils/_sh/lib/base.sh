@@ -3,7 +3,7 @@
 # needs: path place
 # shellcheck shell=sh
 
-own_environment
+export LC_ALL PATH
 umask 077
 
 # shellcheck disable=SC2034 # no script uses all of them

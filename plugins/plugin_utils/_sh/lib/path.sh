@@ -1,9 +1,5 @@
-# The environment of a script, whatever the login or systemd has brought.
-# shellcheck shell=sh
+# The environment of a script, whatever the login or systemd has brought: the tools are those of the system that runs now.
+# shellcheck shell=sh disable=SC2034,SC2123 # base and place export them
 
-# own_environment: the tools are those of the system that runs now.
-own_environment() {
-    LC_ALL=C
-    PATH=/run/wrappers/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
-    export LC_ALL PATH
-}
+LC_ALL=C
+PATH=/run/wrappers/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin

@@ -25,9 +25,8 @@ put_profile_back() {
         ! is_over "$back_until" || break
         number=${link#"$profile"-}
         number=${number%-link}
-        case $number in '' | *[!0-9]* | ??????????*) continue ;; esac
-        [ "$number" -gt "$highest_generation" ] && [ "$(limited 20 readlink -f "$link")" = "$new" ] || continue
-        [ "$number" = "$(current_generation)" ] || for_profile "$rollback_limit" rm -f "$link"
+        case $number in '' | *[!0-9]* | ??????????* | "$(current_generation)") continue ;; esac
+        [ "$number" -le "$highest_generation" ] || [ "$(readlink "$link")" != "$new" ] || for_profile "$rollback_limit" rm -f "$link"
     done
     limited "$rollback_limit" sync -f "${profile%/*}"
 }

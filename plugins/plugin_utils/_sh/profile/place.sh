@@ -7,7 +7,7 @@
 # shellcheck shell=sh
 
 # Who the owner is, a tool tells.
-own_environment
+export LC_ALL PATH
 var_dir=/var/lib/deploy-flake-$place
 # shellcheck disable=SC2034 # no script uses all of them
 roots=/nix/var/nix/gcroots/deploy-flake-$place
