@@ -162,6 +162,9 @@ def detail(host: HostResult) -> str:
         case Outcome.UNCHANGED if isinstance(host, HostStatus):
             return ", ".join([f"runs {short(host.system)}", host.health, *generation])
         case Outcome.UNCHANGED:
+            # It runs until the next reboot, and the generation is of what boots.
+            if host.system and host.boot_loader_default not in ("", host.system, host.new_system):
+                return f"runs {short(host.system)}; the next reboot starts {short(host.boot_loader_default)}"
             runs = [f"runs {short(host.system)}"] if host.system else []
             waits = ["nothing waits for confirmation"] if host.reason == Reason.NOTHING_WAITS else []
             return ", ".join([*runs, *generation, *waits])

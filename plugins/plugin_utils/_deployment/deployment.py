@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import Any
 
-from .._codes import FINAL, WELL, Mode, Refusal, ResultState, State, UnitState
+from .._codes import FINAL, WELL, Mode, Refusal, ResultState, State, UnitState, Why
 from .._host.answer import Answer, HostError, lines, number
 from .._host.connection import Host
 from .._host.scripts import Input
@@ -96,7 +96,7 @@ class Deployment:
             self.decides_by, self.host.undecided = "", before
             return answer
         # The directory of a deployment that has ended may be gone between two looks at it; its line is not.
-        record = read_record(answer.get("record"))
+        record = _record(answer)
         state = str(record.get("outcome") or answer.get("state"))
         if state and state != self.state:
             self.state = state
@@ -171,6 +171,20 @@ def _in(seconds: int) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
+def _record(answer: Answer) -> dict[str, Any]:
+    """The line of a deployment that has ended, from the host's answer; empty before.
+
+    What was to run until the next reboot does not any more, where that has come before anybody heard of the end.
+    """
+    record = read_record(answer.get("record"))
+    boot = answer.get("boot_id")
+    if record.get("outcome") != State.UNTIL_REBOOT or boot in ("", record.get("boot_id")):
+        return record
+    why = "it was confirmed, and the host has been rebooted since: it runs its boot default"
+    live = answer.get("live") or record.get("boot", "")
+    return record | {"outcome": State.INTERRUPTED, "why_code": Why.POWER_LOST, "why": why, "live": live}
+
+
 def new_id() -> str:
     """A name for a deployment: when, and something that nobody else has."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
@@ -179,20 +193,24 @@ def new_id() -> str:
 def unchanged(before: Answer) -> dict[str, Any]:
     """The return values where a host runs and boots the system already."""
     why = before.get("loader_why")
+    notes = [messages.loader_unknown(why)] if why else []
+    generation = number(before.get("generation"))
+    if before.get("until_reboot"):
+        notes.append(messages.runs_until_reboot(generation))
     return {
         "changed": False,
         "deployment": "",
         "state": ResultState.UNCHANGED,
-        "generation": number(before.get("generation")),
+        "generation": generation,
         "boot_loader": before.get("loader"),
         "boot_loader_default": before.get("loader_default"),
-        "notes": [messages.loader_unknown(why)] if why else [],
+        "notes": notes,
     }
 
 
 def result_of(host: Host, deployment: Deployment, answer: Answer) -> dict[str, Any]:
     """The return values of a deployment, from the host's last answer; failed unless it waits or has ended well."""
-    record = read_record(answer.get("record"))
+    record = _record(answer)
     result: dict[str, Any] = {
         "deployment": deployment.id,
         "state": deployment.state,

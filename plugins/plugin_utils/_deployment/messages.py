@@ -35,7 +35,7 @@ _PROGRESS: dict[str, str] = {
     State.COMMIT_FAILED: "could NOT write its boot loader or system profile; what it would boot is not certain",
     State.REFUSED: "refused the new system; nothing was changed",
     State.SUPERSEDED: "was switched by somebody else meanwhile; what they did was left alone",
-    State.INTERRUPTED: "was shut down during the deployment; it boots its previous system",
+    State.INTERRUPTED: "was shut down during the deployment; it boots what it booted before",
     State.UNKNOWN: "knows nothing of the deployment",
 }
 _PROGRESS_OF_SECRETS: dict[str, str] = _PROGRESS | {
@@ -158,6 +158,12 @@ def loader_unknown(why: str) -> str:
     return f"the boot loader's default is unknown: {why}"
 
 
+def runs_until_reboot(generation: int | None) -> str:
+    """What is not the same of an unchanged host whose boot default is another system."""
+    boots = "the boot default" if generation is None else f"generation {generation}"
+    return f"it runs until the next reboot, which starts {boots} again"
+
+
 def undecided(host: str, values: Mapping[str, Any]) -> str:
     """What becomes of a deployment that nobody hears of, from return values; "" where nothing is known of that."""
     if not values.get("decides_by"):
@@ -236,8 +242,8 @@ def after_refusal(why_code: str, again: str, *, only_secrets: bool = False) -> s
         )
     if why_code == Why.REBOOT_REQUIRED:
         return (
-            f"set on_reboot_required to 'boot' or 'boot_and_reboot' and {again} again, or boot the system once with the"
-            " playbook trial"
+            f"set on_reboot_required to 'boot' or 'boot_and_reboot' and {again} again, without until_reboot if that"
+            " is set, or boot the system once with the playbook trial"
         )
     if why_code == Why.UNITS_FAILED_BEFORE:
         return (

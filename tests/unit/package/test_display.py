@@ -57,6 +57,10 @@ STATUS = HostStatus(
         ),
         (HostResult("h", Outcome.UNCHANGED, system=NEW, generation=3), "unchanged: runs 1111111-web-2, generation 3"),
         (
+            HostResult("h", Outcome.UNCHANGED, system=NEW, new_system=NEW, generation=3, boot_loader_default=OLD),
+            "unchanged: runs 1111111-web-2; the next reboot starts 0000000-web-1",
+        ),
+        (
             HostResult("h", Outcome.UNCHANGED, reason="nothing-waits"),
             "unchanged: nothing waits for confirmation",
         ),

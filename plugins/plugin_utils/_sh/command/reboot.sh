@@ -36,6 +36,9 @@ waits_for_reboot() {
     ! load_trial || [ "$trial_new" != "$live" ]
 }
 
+# answer_reasons: of the parts that only a reboot brings. Nobody needs one while a system is to run until then.
+answer_reasons() { [ -z "$toplevel" ] && runs_until_reboot "$live" || answer_reboot_for "${toplevel:-$default}"; }
+
 main() {
     local blocked each failed loops manager said
     answer_begin
@@ -51,7 +54,7 @@ main() {
     default=$(boot_default)
     answer boot_default "$default"
     answer generation "$(current_generation)"
-    answer_reboot_for "${toplevel:-$default}"
+    answer_reasons
     [ "${toplevel:-$default}" != "$default" ] || ! waits_for_reboot || answer reboot_for boot-default
     if [ -n "$boot_id" ] && [ "$this" != "$boot_id" ]; then
         # It has rebooted: told as soon as it is up.

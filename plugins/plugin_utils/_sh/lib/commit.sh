@@ -1,7 +1,7 @@
 # Making a system the boot default. The move of the profile link is the commit point: before it everything rolls back,
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # inputs: commit_limit secrets_limit mode only_secrets until_reboot
-# needs: base boot_loader deployed_secrets health ended held_files lines on_disk open_marks process profile profile_back record reports_to_directory
+# needs: base boot_loader booted committed_live deployed_secrets health ended held_files lines on_disk open_marks process profile profile_back record reports_to_directory
 # needs: said switch whose
 # shellcheck shell=sh
 
@@ -20,6 +20,9 @@ boot_untouched() {
 
 not_on_disk="what the boot loader reads could not be brought to the disk in time, so a power cut may undo it"
 
+# boot_default_ran: whether what is to start at the next reboot ran before this deployment. Only then is it a way back.
+boot_default_ran() { if is_system_of "$previous_live" "$previous_boot" || runs_until_reboot "$previous_live"; then echo yes; else echo no; fi; }
+
 commit() {
     local set_status
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
@@ -29,7 +32,9 @@ commit() {
     [ "$until_reboot" != yes ] || {
         # To look at the units has taken its time.
         may_commit || give_up superseded "somebody else has switched the host meanwhile"
-        finish until-reboot
+        ! loader_starts_another "$previous_boot" || give_up boot-loader "the next reboot would not lead to the boot default: $loader_why"
+        boot_ran=$(boot_default_ran)
+        finish_by_its_line until-reboot || give_up cannot-record "could not write its line to $var_dir/deployments.jsonl (is the disk full?)"
         return
     }
     # What is not tried live gets its secrets now; nothing is restarted.

@@ -5,8 +5,9 @@
 
 # kept_live SYSTEM: committed, if the last deployments that committed left it running, and one of them had made it live, or had found it live
 # as the boot default. until-reboot, if one in this boot has made it live for that, and none has led away from it; where the boot default was
-# moved since, that waits for a reboot as beside any other system that was confirmed. Otherwise nothing. Those of secrets alone have decided
-# nothing of it. Only root can read them.
+# moved since, or had never run, that waits for a reboot as beside any other system that was confirmed. What ran until a reboot that has come is
+# over, and what had committed before it stands. Otherwise nothing. Those of secrets
+# alone have decided nothing of it. Only root can read them.
 kept_live() {
     [ -e "$var_dir/deployments.jsonl" ] || return 0
     read_line /proc/sys/kernel/random/boot_id
@@ -19,8 +20,9 @@ kept_live() {
         }
         {
             live = value("live")
+            if (value("outcome") == "until-reboot" && value("boot_id") != this_boot) { if (live == wanted) kept = ""; next }
             if (live != wanted) kept = ""
-            else if (value("outcome") == "until-reboot") kept = value("boot_id") != this_boot ? "" : value("boot") == boots ? "until-reboot" : "committed"
+            else if (value("outcome") == "until-reboot") kept = value("boot") == boots && value("boot_ran") == "yes" ? "until-reboot" : "committed"
             else if (live == value("to") || live == value("to_live") || live == value("from_boot")) kept = "committed"
         }
         END { print kept }'

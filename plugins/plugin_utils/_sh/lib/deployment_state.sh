@@ -78,6 +78,12 @@ tell_state() {
 # tell_end: the end is the end: the units are gone and the directory with them, so that nothing is left when the task returns.
 tell_end() {
     local tries
+    # What its line says of the host may be over, where it has ended in an earlier boot.
+    [ -e "$dir/record" ] || {
+        read_line /proc/sys/kernel/random/boot_id
+        answer boot_id "$line"
+        answer live "$(readlink -f /run/current-system)"
+    }
     answer record "$(cat "$dir/record" 2>/dev/null || recorded_lines | grep -F "\"id\": \"$id\"" | tail -n 1)"
     # Tidying up takes a moment: 5 s at most, and first short ones.
     tries=0

@@ -54,9 +54,10 @@ preflight() {
 # is_as_meant: is_unchanged, or what is to run until the next reboot does so.
 is_as_meant() {
     ! is_unchanged || return 0
-    [ "$until_reboot" = yes ] && [ "$live" = "$new_live" ] && nothing_is_open && runs_until_reboot "$live" || return 1
+    [ "$until_reboot" = yes ] && [ "$live" = "$new_live" ] && nothing_is_open && [ -n "$(kept_live "$live")" ] || return 1
     # What that reboot starts.
-    loader_names "$default" || [ "$?" = 2 ]
+    loader_names "$default" || [ "$?" = 2 ] || return 1
+    answer until_reboot yes
 }
 
 # require_free_space DIRECTORY KIB

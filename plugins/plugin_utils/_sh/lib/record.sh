@@ -38,6 +38,7 @@ record() {
         "live $(live_system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
         json_field "${field%% *}" "${field#* }" && printf ', ' || return 1
     done
+    [ -z "${boot_ran-}" ] || { json_field boot_ran "$boot_ran" && printf ', '; } || return 1
     for field in why_code why notes failed_units:failed journal; do
         json_file "${field%:*}" "$dir/${field#*:}" && printf ', ' || return 1
     done
@@ -74,6 +75,24 @@ write_line() {
 
 # finish OUTCOME: the line first, which decides, then the state that tells everybody that it is over.
 finish() {
+    make_record "$1"
+    write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
+    close "$1"
+}
+
+# finish_by_its_line OUTCOME: where nothing but the line says that it was confirmed. No, where it could not be written: then nothing has ended.
+finish_by_its_line() {
+    make_record "$1"
+    # What comes after the line may have failed.
+    write_line || [ "$(recorded_outcome)" = "$1" ] || {
+        rm -f "$dir/record"
+        return 1
+    }
+    close "$1"
+}
+
+# make_record OUTCOME: the line in $dir/record, or none.
+make_record() {
     local text tries
     tries=0
     # Where the undo has not asked for it: what it has found is what the outcome says.
@@ -86,8 +105,6 @@ finish() {
         sleep 1
     done
     [ -n "$text" ] && { printf '%s\n' "$text" >"$dir/record.new.$$"; } 2>/dev/null && mv -f "$dir/record.new.$$" "$dir/record" || rm -f "$dir/record"
-    write_line || echo "deployment $id: its line could not be written to $var_dir/deployments.jsonl" >&2
-    close "$1"
 }
 
 # close OUTCOME: all that comes after the line; again, where it was cut off.

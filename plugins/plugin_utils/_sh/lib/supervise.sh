@@ -1,6 +1,6 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
 # inputs: activate_limit settle_limit check_limit confirm_limit secrets_limit over_ssh mode only_secrets post_activate_script until_reboot
-# needs: activation base check_before_switch commit complain deployed_secrets directory ended expected_system health hook lasting_unit live log
+# needs: activation base boot_loader check_before_switch commit complain deployed_secrets directory ended expected_system health hook lasting_unit live log
 # needs: process record repair reports_to_directory secrets_ahead settle_trial soft_reboot ssh switch_live tested_boot_default tools wait_for_line
 # needs: whose booted
 # shellcheck shell=sh
@@ -20,6 +20,9 @@ supervise() {
     as_expected "$previous_boot" || stop_unchanged "$code" "the host $complaint"
     # What boots already, stays.
     [ "$previous_boot" != "$new" ] || until_reboot=no
+    # Before anything is tried; the commit looks again.
+    [ "$until_reboot" != yes ] || loader_names "$previous_boot" || [ "$?" = 2 ] ||
+        stop_unchanged boot-loader "the host's next reboot would not lead to its boot default, $previous_boot: ${loader_why-}; deploy that one again without until_reboot, which writes the boot loader anew"
     # After a power loss it is clear who did that: the loader had started what was about to be committed.
     [ "$only_secrets" = yes ] || tested_boot_default "$previous_live" "$previous_boot" ||
         { [ "${repaired-}" = yes ] && note "the host runs $previous_live, but would boot $previous_boot"; } || stop_unchanged "$code" "the host $complaint"

@@ -140,6 +140,13 @@ def test_unchanged() -> None:
     }
 
 
+def test_unchanged_until_the_next_reboot() -> None:
+    """The generation is of what boots, and a note says so."""
+    said = {"unchanged": "yes", "until_reboot": "yes", "generation": "7", "loader_default": OLD}
+    told = unchanged(answered(said))
+    assert told["notes"] == ["it runs until the next reboot, which starts generation 7 again"]
+
+
 def test_unchanged_as_far_as_the_profile_says() -> None:
     answer = {"loader": "unknown", "loader_default": "", "loader_why": "/boot should be mounted, and is not"}
     result = unchanged(answered(answer))
@@ -177,6 +184,24 @@ def test_return_values_of_one_that_has_committed() -> None:
     }
     assert isinstance(its.host, FakeHost)
     assert its.host.warned == ["one", "two"]
+
+
+def test_one_that_was_rebooted_before_its_end_was_heard_of() -> None:
+    """What was to run until then does not; of one that has committed the boot default is what it is."""
+    for outcome, boot, live, state in (
+        (State.UNTIL_REBOOT, "another", OLD, State.INTERRUPTED),
+        (State.UNTIL_REBOOT, "the-same", NEW, State.UNTIL_REBOOT),
+        (State.COMMITTED, "another", NEW, State.COMMITTED),
+    ):
+        line = ended(outcome, boot=OLD, boot_id="the-same") | {"state": "unknown", "boot_id": boot, "live": live}
+        its = deployment(line)
+        told = result_of(its.host, its, its.ask("poll"))
+        assert (told["state"], told["system"], told.get("failed", False)) == (state, live, state not in WELL)
+    its = deployment(ended(State.UNTIL_REBOOT, boot=OLD, boot_id="one") | {"boot_id": "another", "live": OLD})
+    told = result_of(its.host, its, its.ask("poll"))
+    assert told["reason"] == Why.POWER_LOST
+    assert "has been rebooted since: it runs its boot default" in told["msg"]
+    assert f"It runs {OLD} (the previous system) and would boot the same" in told["msg"]
 
 
 def test_one_that_runs_until_the_next_reboot_has_ended_well() -> None:

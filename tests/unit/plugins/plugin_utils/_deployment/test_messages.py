@@ -95,7 +95,7 @@ def test_refusal_for_a_reboot_says_how_to_allow_it() -> None:
     text = messages.failure(
         "web1", "the-id", "refused", record(why="the new system needs a reboot", why_code=Why.REBOOT_REQUIRED)
     )
-    assert "set on_reboot_required to 'boot' or 'boot_and_reboot' and deploy again" in text
+    assert "set on_reboot_required to 'boot' or 'boot_and_reboot' and deploy again, without until_reboot" in text
 
 
 @pytest.mark.parametrize("failed", ["a.service\n", ""])

@@ -35,11 +35,11 @@ def of_secrets(live: str, boot: str) -> str:
 THIS_BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def until_reboot(live: str, boots: str, boot_id: str = THIS_BOOT) -> str:
-    """Of a system that was confirmed, and did not become the boot default."""
+def until_reboot(live: str, boots: str, boot_id: str = THIS_BOOT, boot_ran: str = "yes") -> str:
+    """Of a system that was confirmed, and did not become the boot default, which had run before or not."""
     fields = {"id": "y", "message": "", "outcome": "until-reboot", "mode": "test", "boot_id": boot_id, "from": boots}
     fields |= {"from_boot": boots, "to": live, "to_live": live, "live": live, "boot": boots}
-    return json.dumps(fields) + "\n"
+    return json.dumps(fields | {"boot_ran": boot_ran}) + "\n"
 
 
 LIVE = record(B, B, A, A)
@@ -70,6 +70,8 @@ LIVE = record(B, B, A, A)
         (LIVE + record(B, C, B, B, "rolled-back") + record(B, C, B, A, "refused"), B, True),
         (record(B, B, A, A, "rolled-back"), B, False),
         (LIVE + record(C, C, B, B), B, False),
+        # Another one ran until a reboot, which led back to it.
+        (LIVE + until_reboot(C, B, "another-boot"), B, True),
     ],
 )
 def test_what_the_records_say(shell: list[str], tmp_path: Path, records: str, system: str, confirmed: bool) -> None:
@@ -99,6 +101,8 @@ def test_what_the_records_say(shell: list[str], tmp_path: Path, records: str, sy
         # Somebody has moved the boot default since, by a deployment or by hand: that waits for a reboot.
         (until_reboot(C, A) + record(C, B, C, A), "committed"),
         (until_reboot(C, A), "committed"),
+        # The boot default had never run: it waits as well.
+        (record(C, B, C, C) + until_reboot(C, B, boot_ran="no"), "committed"),
     ],
 )
 def test_what_runs_until_the_next_reboot(shell: list[str], tmp_path: Path, records: str, kept: str) -> None:
@@ -125,15 +129,37 @@ def test_what_runs_until_the_next_reboot_may_be_left(tmp_path: Path) -> None:
         tested_boot_default {C} {B} && boots_what_ran && echo yes || echo no
         live={C} default={B}
         waits_for_reboot && echo yes || echo no
+        answer_reboot_for() {{ echo "kernel of $1"; }}
+        toplevel= && answer_reasons | wc -l
+        toplevel={D} && answer_reasons
         choose_target | tr '\\000' ' '
     """
     said = []
-    for records in ("", until_reboot(C, B)):
+    never_ran = record(C, B, C, C) + until_reboot(C, B, boot_ran="no")
+    for records in ("", until_reboot(C, B), never_ran):
         (tmp_path / "deployments.jsonl").write_text(records)
         done = subprocess.run(["dash", "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
-        may_go_on, needs_a_reboot, target = done.stdout.splitlines()
-        said.append((may_go_on, needs_a_reboot, target.split()[-1]))
-    assert said == [("no", "yes", "6"), ("yes", "no", "7")]
+        may_go_on, waits, reasons, of_another, target = done.stdout.splitlines()
+        said.append((may_go_on, waits, reasons.strip(), target.split()[-1]))
+        assert of_another == f"kernel of {D}"
+    assert said == [("no", "yes", "1", "6"), ("yes", "no", "0", "7"), ("no", "yes", "1", "6")]
+
+
+@pytest.mark.parametrize(
+    ("records", "same", "ran"),
+    [("", True, "yes"), (until_reboot(C, B), False, "yes"), (until_reboot(C, B, boot_ran="no"), False, "no")],
+)
+def test_whether_the_boot_default_had_run(tmp_path: Path, records: str, same: bool, ran: str) -> None:
+    """As its line says: what runs is of the boot default, or ran until the next reboot in place of one that had run."""
+    (tmp_path / "deployments.jsonl").write_text(records)
+    script = f"""{join("unit/deployment").rpartition("main ")[0]}
+        var_dir={tmp_path} previous_boot={B} previous_live={C}
+        boot_default() {{ echo {B}; }}
+        is_system_of() {{ {"true" if same else "false"}; }}
+        boot_default_ran
+    """
+    done = subprocess.run(["dash", "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert (done.stdout, done.stderr) == (f"{ran}\n", "")
 
 
 @every_shell

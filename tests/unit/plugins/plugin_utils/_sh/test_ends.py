@@ -102,7 +102,7 @@ while :; do
     dies=$((dies + 1)) turn=0 dir=./$dies var_dir=./$dies
     mkdir $dies
     printf '{\\n"id": "1",\\n}\\n' >$dies/open.json
-    (finish until-reboot) >/dev/null && break
+    (finish_by_its_line until-reboot) >/dev/null && break
     turn=-100
     outcome=$(recorded_outcome)
     [ -z "$outcome" ] || close "$outcome" >/dev/null
@@ -113,6 +113,39 @@ what_is_left lived
     ends = [line.split() for line in said(shell, script).splitlines()]
     assert {" ".join(end) for end in ends} == {"none open.json", "until-reboot until-reboot", "lived until-reboot"}
     assert len(ends) > 5
+
+
+@pytest.mark.parametrize(
+    ("faults", "ends"),
+    [
+        ("", "until-reboot, until-reboot"),
+        # The disk is full, or the record does not fit.
+        ("cat() { return 1; }", "gives up: cannot-record, no line"),
+        ("record() { return 1; }; sleep() { :; }", "gives up: cannot-record, no line"),
+        # The line is there, and what comes after it fails.
+        ("mkdir recorded", "until-reboot, until-reboot"),
+        ("loader_names() { return 1; }", "gives up: boot-loader, no line"),
+        ("loader_names() { return 2; }", "until-reboot, until-reboot"),
+    ],
+    ids=["well", "full-disk", "no-record", "after-the-line", "boots-another", "boots-unknown"],
+)
+def test_what_runs_until_the_next_reboot_ends_by_its_line(tmp_path: Path, faults: str, ends: str) -> None:
+    """Without it nothing has ended, and where the reboot would lead elsewhere neither."""
+    script = f"{join('unit/deployment').rpartition('main ')[0]}\ncd '{tmp_path}'\ndir=. var_dir=. roots=./roots id=1\n"
+    script += f"""
+mode=test until_reboot=yes previous_boot=/old previous_live=/old
+may_commit() {{ :; }}; still_healthy() {{ :; }}; note() {{ :; }}; loader_names() {{ :; }}
+record() {{ echo '{{"id": "1", "outcome": "until-reboot", "started": "'"$boot_ran"'"}}'; }}
+give_up() {{ echo "gives up: $1" >end; exit 1; }}
+{faults}
+(commit) >/dev/null 2>&1
+unset -f cat
+command cat end 2>/dev/null || command cat state
+outcome=$(recorded_outcome)
+echo ", ${{outcome:-no line}}"
+[ -z "$outcome" ] || grep -q '"started": "yes"' deployments.jsonl || echo "not whether the boot default had run"
+"""
+    assert said(["dash"], script).replace("\n", "") == ends
 
 
 @every_shell
