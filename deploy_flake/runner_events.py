@@ -93,6 +93,8 @@ _WORKING = (Phase.TESTING, Phase.CHECKING, Phase.CONFIRMING, Phase.REVOKING)
 _OPEN = (State.WINDOW, State.PREPARED, State.UNKNOWN)
 """A deployment that is open, or may be: nobody knows how it ends."""
 _WOULD = (State.WOULD_TEST, State.WOULD_ROLLBACK, State.WOULD_BOOT, State.WOULD_REVOKE)
+_PRE_ACTIVATE = "/deploy/tasks/pre_activate.yml:"
+"""Where the role looks, before it runs the operator's own tasks and then does, or in check mode looks, once more."""
 
 
 _LOOKS = (Module.SYSTEM_TEST, Module.SYSTEM_BOOT)
@@ -239,8 +241,8 @@ class RunnerEvents:
         if kind == "runner_on_skipped" or (kind == "runner_on_failed" and ignored):
             return
         # It was looked whether there is anything to do, before it is done: nothing has come of that yet.
-        looked = module in _LOOKS and not self.check_mode and res.get("state") in _WOULD
-        if kind == "runner_on_ok" and looked:
+        only_looked = _PRE_ACTIVATE in str(data.get("task_path", "")) or (module in _LOOKS and not self.check_mode)
+        if kind == "runner_on_ok" and only_looked and res.get("state") in _WOULD:
             return
         # Who was asked for its name alone is as it was.
         if module in _PHASES and module is not Module.SYSTEM_INFO:

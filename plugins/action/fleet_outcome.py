@@ -31,7 +31,7 @@ class ActionModule(HostAction):
 
 def outcome(name: str, options: Mapping[str, Any], hosts: int = 0) -> dict[str, Any]:
     """The result: why it failed, in full. `hosts` is how many the play has, where that is known."""
-    failure = options["failure"] or _without_a_result(name, alone=hosts == 1 or not options["all_or_nothing"])
+    failure = options["failure"] or _without_a_result(name, options["all_or_nothing"], hosts)
     open_: dict[str, str] = {}
     text = in_full(name, str(failure.get("msg") or "a task failed without a message").strip())
     lines = [text]
@@ -53,12 +53,14 @@ def outcome(name: str, options: Mapping[str, Any], hosts: int = 0) -> dict[str, 
     return {"failed": True, "changed": False, "msg": "\n".join(lines), **open_, **reason}
 
 
-def _without_a_result(name: str, alone: bool) -> dict[str, Any]:
+def _without_a_result(name: str, all_or_nothing: bool, hosts: int) -> dict[str, Any]:
     """No task has failed on this host: another host ends it, or a file of tasks could not be read."""
-    if alone:
-        said = (
-            f"your own tasks for {name} could not be begun, as the error above says; mend the file that"
-            " deploy_flake_checks or deploy_flake_pre_activate_tasks names"
-        )
-        return {"reason": str(Refusal.CHECKS_FAILED), "msg": said}
-    return {"reason": str(Refusal.ANOTHER_HOST_FAILED), "msg": "another host of the fleet failed"}
+    if all_or_nothing and hosts != 1:
+        return {"reason": str(Refusal.ANOTHER_HOST_FAILED), "msg": "another host of the fleet failed"}
+    said = (
+        f"your own tasks for {name} could not be begun, as the error above says; mend the file that"
+        " deploy_flake_checks or deploy_flake_pre_activate_tasks names"
+    )
+    if hosts > 1:
+        said = f"a task of yours failed on another host, and ends it for all (run_once), or {said}"
+    return {"reason": str(Refusal.CHECKS_FAILED), "msg": said}

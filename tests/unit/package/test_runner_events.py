@@ -88,6 +88,20 @@ def test_look_whether_there_is_anything_to_do_is_all_in_check_mode_alone(
     assert (str(reports.hosts["host1"].state), str(reports.hosts["host1"].outcome)) == (state, outcome)
 
 
+def test_look_before_the_tasks_of_the_operator_is_no_end_in_check_mode() -> None:
+    """They come after it, and may fail; unchanged, it is the end, since the role leaves such a host out."""
+    for state, outcome in (("would-test", "failed"), ("unchanged", "unchanged")):
+        reports, _told = read()
+        reports.check_mode = True
+        looked = result("host1", "system_test", state=state)
+        looked["event_data"]["task_path"] = "/x/roles/deploy/tasks/pre_activate.yml:8"
+        reports.handle(looked)
+        if outcome == "failed":
+            reports.handle(result("host1", "fleet_outcome", "failed", msg="no"))
+        reports.handle(STATS)
+        assert str(reports.hosts["host1"].outcome) == outcome
+
+
 def test_host_whose_new_system_the_operator_checks_is_not_forgotten() -> None:
     checks = {"event": "runner_on_start", "event_data": {"host": "host1", "task_action": "ansible.builtin.uri"}}
     reports, _told = read(started("host1", "system_test"), TESTED, checks)

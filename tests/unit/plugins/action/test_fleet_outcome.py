@@ -53,6 +53,11 @@ NOTHING: dict[str, Any] = {
             None,
         ),
         (
+            {"activated": False},
+            "another host of the fleet failed\nweb1 is as it was: nothing was activated.",
+            "another-host-failed",
+        ),
+        (
             {"failure": {"msg": "no answer"}, "until_reboot": True},
             "no answer\nweb1 has confirmed its new system all the same, and runs it until the next reboot.",
             None,
@@ -94,6 +99,7 @@ def test_where_no_other_host_can_end_it(hosts: int, all_or_nothing: bool) -> Non
     """A file of tasks that cannot be read fails without a result."""
     result = outcome("web1", NOTHING | {"all_or_nothing": all_or_nothing}, hosts)
     assert "your own tasks for web1 could not be begun" in result["msg"]
+    assert ("another host" in result["msg"]) == (hosts > 1)
     assert result["reason"] == "checks-failed"
 
 

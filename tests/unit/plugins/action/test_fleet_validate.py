@@ -515,3 +515,37 @@ def test_answers_of_the_survey(tmp_path: Path) -> None:
     # What is not offered cannot.
     code, said = play(tmp_path, {"other": unchanged | {"deploy_flake_on_older": "perhaps"}}, SHOW)
     assert (code, "deploy_flake_on_older" in said) == (2, True), said
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_what_an_earlier_deployment_of_the_run_has_ended_with_is_not_told_of_this_one(
+    tmp_path: Path, everywhere: bool
+) -> None:
+    """It is still registered when the next one does not even come to its test."""
+    earlier: dict[str, Any] = {
+        "deploy_flake_tested": {"state": "window", "deployment": "the-id", "toplevel": "/nix/store/x"},
+        "deploy_flake_booted": {"state": "committed", "deployment": "the-id"},
+    }
+    (tmp_path / "drain.yml").write_text("- debug: {msg: drained}", "utf-8")
+    # This machine is no host of NixOS, so the build fails.
+    host = {"ansible_connection": "local", "deploy_flake_become": False}
+    variables = {"deploy_flake_pre_activate_tasks": "drain.yml", "deploy_flake_all_or_nothing": everywhere}
+    play_again: list[dict[str, Any]] = [
+        {
+            "hosts": "all",
+            "gather_facts": False,
+            "tasks": [
+                {"set_fact": earlier},
+                {
+                    "include_role": {"name": DEPLOY},
+                    "vars": variables | {"deploy_flake_toplevel": f"/nix/store/{'a' * 32}-y"},
+                },
+            ],
+        }
+    ]
+    code, output = play(tmp_path, {"web1": host, "web2": host}, play_again)
+    assert code != 0
+    assert "Fail with the reason" in output, output
+    assert "has committed" not in output, output
+    assert "committed: web" not in output, output
+    assert ("previous: web1, web2" in output) == everywhere, output
