@@ -187,7 +187,7 @@ def test_programs_before_and_after_the_activation(lab: Lab, host: Host, flake: P
 @pytest.mark.parametrize("tested", [True, False], ids=["tested", "boot-only"])
 def test_own_tasks_before_the_activation(lab: Lab, host: Host, flake: Path, tmp_path: Path, tested: bool) -> None:
     """On the controller, with what is known; not where nothing would be activated, or the host refuses it."""
-    note = {"cmd": "printenv >>seen; exit $(cat code)", "chdir": str(tmp_path)}
+    note = {"cmd": "printenv >>seen; echo end of one >>seen; exit $(cat code)", "chdir": str(tmp_path)}
     (tmp_path / "own.yml").write_text(json.dumps([{"ansible.builtin.shell": note, "delegate_to": "localhost"}]))
     choice: dict[str, Any] = {
         "deploy_flake_configuration": "host1-check-fails",
@@ -202,14 +202,13 @@ def test_own_tasks_before_the_activation(lab: Lab, host: Host, flake: Path, tmp_
         """The environments of those that were run since it was asked last."""
         text = (tmp_path / "seen").read_text() if (tmp_path / "seen").exists() else ""
         (tmp_path / "seen").write_text("")
-        runs = text.split("DEPLOY_FLAKE_HOST=")[1:]
-        return [
-            dict(line.split("=", 1) for line in f"DEPLOY_FLAKE_HOST={one}".splitlines() if "=" in line) for one in runs
-        ]
+        runs = text.split("end of one\n")[:-1]
+        return [dict(line.split("=", 1) for line in one.splitlines() if "=" in line) for one in runs]
 
     before = systems(host)
     (tmp_path / "code").write_text("3")
-    assert deploy(lab, tmp_path, flake, "host1", **choice).failure("host1")["reason"] == "pre-switch-checks"
+    refused = deploy(lab, tmp_path, flake, "host1", **choice)
+    assert refused.failure("host1").get("reason") == "pre-switch-checks", refused.output
     assert not seen()
     failed = deploy(lab, tmp_path, flake, "host1", **choice | {"deploy_flake_configuration": "host1"})
     assert failed.failure("host1")["msg"].endswith("host1 is as it was: nothing was activated.")
