@@ -152,6 +152,14 @@ class Machine(Host):
         """
         self.run(script, check=True)
 
+    def add_disk(self, name: str, size: int) -> None:
+        """An empty disk, /dev/disk/by-id/virtio-NAME from the next time on that it is powered on.
+
+        With the one that is called `new` the machine reboots once, and the first disk is gone then.
+        """
+        with (self.directory / f"disk-{name}").open("wb") as file:
+            file.truncate(size)
+
     # Making
 
     def layers(self) -> list[Path]:

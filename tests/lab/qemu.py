@@ -49,8 +49,27 @@ def recording(directory: Path) -> Path:
     return directory / "recording"
 
 
+def more_disks(directory: Path) -> list[Path]:
+    """Disks beside the one that it boots from; each has its name behind `disk-` as its serial number."""
+    return sorted(directory.glob("disk-*"))
+
+
+def new_disk(directory: Path) -> Path:
+    """One of them, which takes the first one's place when the machine reboots, as in a firmware's boot order."""
+    return directory / "disk-new"
+
+
 def run(group: Path, directory: Path, accelerator: tuple[str, ...], tap: str, mac: str) -> int:
     """Power a machine until it is powered off from inside. The disk's cache is in this process, and ends with it."""
+    status = _run_once(group, directory, accelerator, tap, mac)
+    if (new := new_disk(directory)).exists():
+        (directory / "disk").rename(directory / "first-disk")
+        new.rename(directory / "disk")
+        status = _run_once(group, directory, accelerator, tap, mac)
+    return status
+
+
+def _run_once(group: Path, directory: Path, accelerator: tuple[str, ...], tap: str, mac: str) -> int:
     nbd.serve(nbd.Disk(directory / "disk"), directory / "disk.socket", eagerness(directory), recording(directory))
     nbd_socket, agent, monitor = (directory / f"{what}.socket" for what in ("disk", "agent", "monitor"))
     argv = [
@@ -62,6 +81,12 @@ def run(group: Path, directory: Path, accelerator: tuple[str, ...], tap: str, ma
         *("-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={agent},server=on,wait=off"),
         *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
     ]
+    for disk in more_disks(directory):
+        name = disk.name.removeprefix("disk-")
+        argv += ["-blockdev", f"driver=raw,node-name={name},file.driver=file,file.filename={disk}"]
+        argv += ["-device", f"virtio-blk-pci,drive={name},serial={name}"]
+    if new_disk(directory).exists():
+        argv.append("-no-reboot")
     if (state := directory / STATE).exists():
         # Only once: after that it boots.
         resumed = state.rename(directory / RESUMED)

@@ -58,10 +58,10 @@ _OF_THE_SHELL = _each(
 )
 # What a host has, or may have. One that nothing uses is found.
 _TOOLS = _each(
-    "awk base64 bootctl cat chmod chown cksum cmp cp cut date dd df env fallocate find flock getent grep grub-editenv"
-    " grub-reboot gzip head id journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink"
-    " rm rmdir sed setpriv sleep sort stat sync systemctl systemd-mount systemd-run tail test timeout tr truncate"
-    " umount uname wc xargs"
+    "awk base64 blockdev bootctl cat chmod chown cksum cmp cp cut date dd df env fallocate find flock getent grep"
+    " grub-editenv grub-reboot gzip head id journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store"
+    " nixos-install paste readlink rm rmdir sed setpriv sleep sort ssh-keygen stat sync systemctl systemd-mount"
+    " systemd-run tail test timeout tr truncate umount uname wc xargs zpool"
 )
 
 # What is asked of a host, and runs there, where a profile is deployed that is no NixOS system.
@@ -107,6 +107,7 @@ _OTHER_WORDS = _each(
     " toplevel previous preparing armed supervise undo guard guard-again prune garbage"
     " compare prepare place restart verify keep back back-files at-boot give-up"
     " put remove directory file only same reload"
+    " mount swap held ended"
     " authorizedkeyscommand authorizedkeysfile nixos localhost"
 )
 

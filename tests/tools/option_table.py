@@ -50,7 +50,7 @@ class Variable:
     def command(self) -> Mapping[str, Any] | None:
         """What is unusual about its flag; None where it has neither a flag nor a field."""
         said = self.said.get("command", {})
-        return said if said is not False and {"main", "rollback"} & {*self.entry_points} else None
+        return said if said is not False and {"main", "rollback", "install"} & {*self.entry_points} else None
 
 
 class Table:

@@ -102,6 +102,8 @@ class Host:
         self._host_key_alias = ""
         self._own_address = ""
         self._shared_args = ""
+        self._own_timeout: Any = None
+        """Seconds, where it gives up sooner now than it is told to."""
         self._candidates: list[str] = []
         """Addresses to try before it is reached, in this order; none where it is known which it is."""
         self._found_at: Path | None = None
@@ -256,6 +258,11 @@ class Host:
         name = "host" if self._transport == "ssh" else "remote_addr"
         return str(self._connection.get_option(name)) if self.over_ssh else ""
 
+    @property
+    def port(self) -> str:
+        """The port of that; "" for the usual one."""
+        return str(self._connection.get_option("port") or "") if self.over_ssh else ""
+
     def try_addresses(self, others: Sequence[str], found_at: Path) -> None:
         """Until it is reached, try these as well, in this order, where it does not answer at its own.
 
@@ -295,17 +302,62 @@ class Host:
             self._own_address = self.address
             extra = connection.get_option("ssh_extra_args") or ""
             connection.set_option("ssh_extra_args", f"{extra} -o HostKeyAlias={shlex.quote(alias)}".strip())
-        # ssh checks no host key over a shared connection, so this one is no other host's that has the address.
-        parts = (self._host_key_alias, address, connection.get_option("port"), self.login_user)
+        connection.set_option("host", address)
+        self._choose_control_path()
+
+    def _choose_control_path(self) -> None:
+        """ssh checks no host key over a shared connection, so this one is no other host's that has the address."""
+        connection = self._connection
+        parts = (self._host_key_alias, self.address, connection.get_option("port"), self.login_user)
         shared = hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:10]
         connection.set_option("control_path", f"%(directory)s/{shared}")
-        connection.set_option("host", address)
+
+    def log_in_as(self, user: str) -> None:
+        """From here on, over a connection of its own; "" for whomever the operator's own settings say."""
+        connection = self._connection
+        self.reset()
+        connection.set_option("remote_user", user or None)
+        if self._transport == "ssh" and self._host_key_alias:
+            # What `connect_to` has chosen is another user's.
+            self._choose_control_path()
+
+    def expect_host_keys(self, file: Path) -> str:
+        """From here on it is the host that has one of the keys in this known_hosts file, at whatever address.
+
+        The arguments of ssh that say so, for whoever connects to it later on; "" where it is not ssh itself that
+        connects.
+        """
+        if self._transport != "ssh":
+            return ""
+        # ssh takes the first value of an option that it is given.
+        known = f"-o UserKnownHostsFile={shlex.quote(str(file))} -o GlobalKnownHostsFile=/dev/null"
+        strictly = "-o StrictHostKeyChecking=yes -o KnownHostsCommand=none -o UpdateHostKeys=no"
+        arguments = f"{known} {strictly} {self._connection.get_option('ssh_args') or ''}".strip()
+        self.use_ssh_arguments(arguments)
+        return arguments
+
+    @property
+    def ssh_arguments(self) -> str:
+        """The first arguments of ssh, before those that are for all hosts; "" where it is not ssh itself."""
+        return str(self._connection.get_option("ssh_args") or "") if self._transport == "ssh" else ""
+
+    def use_ssh_arguments(self, arguments: str) -> None:
+        """From here on, over a new connection."""
+        if self._transport == "ssh":
+            self.reset()
+            self._connection.set_option("ssh_args", arguments)
 
     def give_up_soon(self) -> None:
         """A host that is not there is asked again soon, and not waited for."""
         if self._transport == "ssh":
             connection = self._connection
-            connection.set_option("timeout", min(int(connection.get_option("timeout") or 5), 5))
+            self._own_timeout = self._own_timeout or connection.get_option("timeout")
+            connection.set_option("timeout", min(int(self._own_timeout or 5), 5))
+
+    def give_up_as_usual(self) -> None:
+        """After `give_up_soon`: one that is there may be slow to let anybody in."""
+        if self._transport == "ssh" and self._own_timeout:
+            self._connection.set_option("timeout", self._own_timeout)
 
     def use_fresh_connections(self) -> None:
         """From here on each command gets a TCP connection and a login of its own, and gives up on a silent one soon."""

@@ -106,6 +106,8 @@ def wait_until_up(
         left = ends - time.monotonic()
         if left <= 0:
             return seen, said
+        if left < limit / 2:
+            host.give_up_as_usual()
         host.reset()
         try:
             answer = _ask(

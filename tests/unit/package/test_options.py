@@ -83,7 +83,7 @@ def test_every_field_has_a_flag() -> None:
 
 def test_every_variable_is_one_of_the_role() -> None:
     specs = role_options()
-    known = specs["main"]["options"] | specs["rollback"]["options"]
+    known = specs["main"]["options"] | specs["rollback"]["options"] | specs["install"]["options"]
     ours = {f"deploy_flake_{one.name}" for one in fields(DeployOptions)}
     assert ours - known.keys() == {f"deploy_flake_{name}" for name in ("check", "diff", "preflight_check")}
 
