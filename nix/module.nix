@@ -1,7 +1,14 @@
 # Makes a NixOS host one that can be deployed to: flakes and sshd on and, if asked for, a user that deploys.
-{ config, lib, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   options = config.deploy-flake;
+  inherit (options) user;
+  withHelper = lib.mkIf (user.enable && user.helper);
 in
 {
   imports = [
@@ -23,6 +30,14 @@ in
         default = [ ];
         description = "The ssh keys with which the user logs in.";
       };
+      helper = lib.mkOption {
+        type = lib.types.bool;
+        default = false;
+        description = ''
+          Whether sudo allows the user `deploy-flake-host` alone, which takes data in place of scripts. Then deploy with
+          `ansible_become_method: deploy_flake.nixos.helper`. Who may deploy any system is root all the same.
+        '';
+      };
       passwordlessSudo = lib.mkOption {
         type = lib.types.bool;
         default = true;
@@ -38,20 +53,25 @@ in
     ];
     services.openssh.enable = true;
 
-    users.users = lib.mkIf options.user.enable {
-      ${options.user.name} = {
+    users.users = lib.mkIf user.enable {
+      ${user.name} = {
         isNormalUser = true;
-        extraGroups = [ "wheel" ];
-        openssh.authorizedKeys.keys = options.user.keys;
+        # That group may do everything.
+        extraGroups = if user.helper then [ ] else [ "wheel" ];
+        openssh.authorizedKeys.keys = user.keys;
       };
     };
-    security.sudo.extraRules = lib.mkIf (options.user.enable && options.user.passwordlessSudo) [
+    environment.systemPackages = withHelper [ (pkgs.callPackage ./helper.nix { }) ];
+    environment.pathsToLink = withHelper [ "/share/deploy-flake-host" ];
+    # Where sudo asks for a password, the group's own rule is enough.
+    security.sudo.extraRules = lib.mkIf (user.enable && (user.helper || user.passwordlessSudo)) [
       {
-        users = [ options.user.name ];
+        users = [ user.name ];
         commands = [
           {
-            command = "ALL";
-            options = [ "NOPASSWD" ];
+            # Without arguments.
+            command = if user.helper then "/run/current-system/sw/bin/deploy-flake-host \"\"" else "ALL";
+            options = if user.passwordlessSudo then [ "NOPASSWD" ] else [ ];
           }
         ];
       }

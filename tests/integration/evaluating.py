@@ -27,7 +27,7 @@ class Nix:
         self.place = host.root / "var/lib/deploy-flake-source"
         shutil.rmtree(self.place, ignore_errors=True)
         self.place.mkdir(parents=True)
-        for name in ("flake.nix", "nix", "deploy_flake", "pyproject.toml"):
+        for name in ("flake.nix", "nix", "deploy_flake", "plugins", "pyproject.toml"):
             source = ROOT / name
             copy: Any = shutil.copytree if source.is_dir() else shutil.copy2
             copy(source, self.place / name)

@@ -39,19 +39,31 @@ def test_packages_and_apps(nix: Nix) -> None:
     assert sorted(nix.json("devShells", "builtins.mapAttrs (_: shell: shell.default.name)")) == SYSTEMS
 
 
+@pytest.mark.parametrize("helper", [True, False])
 @pytest.mark.parametrize("enabled", [True, False])
-def test_module_makes_a_host_a_good_target(nix: Nix, enabled: bool) -> None:
-    user = (
-        f'{{ enable = {str(enabled).lower()}; name = "deploy"; keys = [ "ssh-ed25519 A" ]; passwordlessSudo = true; }}'
-    )
+def test_module_makes_a_host_a_good_target(nix: Nix, enabled: bool, helper: bool) -> None:
+    given = f'{{ enable = {str(enabled).lower()}; helper = {str(helper).lower()}; name = "deploy";'
+    given += ' keys = [ "ssh-ed25519 A" ]; passwordlessSudo = true; }'
     lib = "{ mkIf = wanted: content: if wanted then content else null; mkOption = x: x; mkEnableOption = x: x;"
     lib += " types = { str = 1; bool = 2; listOf = x: x; }; }"
-    made = nix.json("nixosModules.default", f"m: (m {{ lib = {lib}; config.deploy-flake.user = {user}; }}).config")
+    pkgs = '{ callPackage = file: _: import file { python3 = "PYTHON"; runCommand = _: _: script: script; }; }'
+    module = f"m {{ lib = {lib}; pkgs = {pkgs}; config.deploy-flake.user = {given}; }}"
+    made = nix.json("nixosModules.default", f"m: ({module}).config")
     assert made["nix"]["settings"]["experimental-features"] == ["nix-command", "flakes"]
     assert made["services"]["openssh"]["enable"] is True
     if enabled:
-        assert made["users"]["users"]["deploy"]["openssh"]["authorizedKeys"]["keys"] == ["ssh-ed25519 A"]
-        assert made["security"]["sudo"]["extraRules"][0]["commands"][0]["options"] == ["NOPASSWD"]
+        user = made["users"]["users"]["deploy"]
+        assert user["openssh"]["authorizedKeys"]["keys"] == ["ssh-ed25519 A"]
+        assert user["extraGroups"] == ([] if helper else ["wheel"])
+        ((rule,),) = (one["commands"] for one in made["security"]["sudo"]["extraRules"])
+        assert rule["options"] == ["NOPASSWD"]
+        assert rule["command"] == ('/run/current-system/sw/bin/deploy-flake-host ""' if helper else "ALL")
     else:
         assert made["users"]["users"] is None
         assert made["security"]["sudo"]["extraRules"] is None
+    if enabled and helper:
+        (script,) = made["environment"]["systemPackages"]
+        assert "PYTHON/bin/python3 -m _host.helper" in script
+        assert made["environment"]["pathsToLink"] == ["/share/deploy-flake-host"]
+    else:
+        assert made["environment"] == {"systemPackages": None, "pathsToLink": None}

@@ -74,6 +74,7 @@ def test_targets_evaluate_the_systems_that_are_built_for_them(nix: Nix) -> None:
         ("flake.nix", "final.callPackage", "final.callpackage", "attribute 'callpackage' missing"),
         ("nix/metrics.nix", "wantedBy", "wantedby", "deploy-flake-metrics.wantedby' does not exist"),
         ("nix/module.nix", "isNormalUser", "isNormaluser", "`users.users.deploy.isNormaluser' does not exist"),
+        ("nix/module.nix", "pathsToLink", "pathsToLinks", "`environment.pathsToLinks' does not exist"),
         ("nix/secrets.nix", "wantedBy", "wantedby", "`systemd.services.deploy-flake-secrets.wantedby' does not exist"),
         ("nix/trial.nix", "wantedBy", "wantedby", "`systemd.services.deploy-flake-trial.wantedby' does not exist"),
         ("nix/tests/default.nix", "useEFIBoot", "useEfiBoot", "`virtualisation.useEfiBoot' does not exist"),

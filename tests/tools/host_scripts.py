@@ -108,6 +108,7 @@ _OTHER_WORDS = _each(
     " compare prepare place restart verify keep back back-files at-boot give-up"
     " put remove directory file only same reload"
     " mount swap held ended"
+    " number name text words program"
     " authorizedkeyscommand authorizedkeysfile nixos localhost"
 )
 
@@ -360,7 +361,7 @@ def _declarations(scripts: Scripts, controller: Controller) -> Iterator[str]:
     yield from (f"nobody reads the fact {fact}" for fact in sorted(facts - declared))
     for program in scripts.programs:
         for name in scripts.inputs(program):
-            if not controller.passes(name):
+            if name not in scripts.joiner.head(program.partition("@")[0]).programs and not controller.passes(name):
                 yield f"{program}: nobody passes its input {name}"
     for where, command, inputs, whole in controller.given:
         if f"command/{command}" not in scripts.text:
@@ -370,6 +371,7 @@ def _declarations(scripts: Scripts, controller: Controller) -> Iterator[str]:
         for name in sorted(inputs - declares.keys() - {"awaited", "within"}):
             yield f"{where}: {command} does not declare the input {name}"
         if whole:
+            inputs |= scripts.joiner.head(f"command/{command}").programs.keys()
             for name in sorted({name for name, only in declares.items() if only is None} - inputs):
                 yield f"{where}: {command} is not given its input {name}"
 

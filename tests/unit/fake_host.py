@@ -129,10 +129,9 @@ class FakeHost(Host):
     def warn(self, text: str) -> None:
         self.warned.append(text)
 
-    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: str) -> Answer:
+    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: scripts.Input) -> Answer:
         # Inputs that the script does not know fail here as they would on a host.
-        scripts.command(command, inputs, self.kind)
-        self.asked.append(Asked(command, inputs, data, limit))
+        self.asked.append(Asked(command, scripts.as_text(command, inputs, self.kind), data, limit))
         self._clock.sleep(1)
         scripted = next(self._answers, None)
         if scripted is None:

@@ -227,7 +227,7 @@ def run_nix(
     host: Host,
     wait: Callable[[int, Callable[[], Answer], str], Answer],
     settings: CopySettings,
-    nix_arguments: str,
+    nix_arguments: Sequence[str],
     doing: str,
     limit: int,
     rooted: str = "",

@@ -39,7 +39,7 @@ from .._host.answer import Answer, HostError
 from .._host.connection import Host
 from .._printable import without_logins
 from .evaluate import refuse_shut_out, run_nix
-from .nix_command import FEATURES, quoted
+from .nix_command import FEATURES, for_unit
 from .nix_errors import LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings, CopySettings
 from .waiting import telling
@@ -226,7 +226,7 @@ def _on_host(host: Host, settings: CopySettings, reference: str, file: BinaryIO)
 
     def run(arguments: Sequence[str]) -> tuple[int, str, str]:
         doing, limit = "resolving the flake", settings.copy_timeout
-        answer = run_nix(host, host.contact, settings, quoted(*arguments), doing, limit)
+        answer = run_nix(host, host.contact, settings, for_unit(*arguments), doing, limit)
         refuse_shut_out(host, answer, message_in(answer.get("error")))
         return int(answer.get("status") or 1), answer.get("value"), answer.get("error")
 

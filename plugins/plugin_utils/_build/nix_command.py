@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 
 from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
@@ -16,14 +15,14 @@ FEATURES = ("--extra-experimental-features", "nix-command flakes")
 _SAYING = ("--json", "--print-out-paths", "--log-format", "internal-json")
 
 
-def build_arguments(settings: BuildSettings, installable: Iterable[str]) -> str:
-    """The arguments of `nix build`, quoted."""
-    return quoted("build", *FEATURES, *_SAYING, _lock_file(settings), *settings.build_args, *installable)
+def build_arguments(settings: BuildSettings, installable: Iterable[str]) -> tuple[str, ...]:
+    """The arguments of `nix build`."""
+    return for_unit("build", *FEATURES, *_SAYING, _lock_file(settings), *settings.build_args, *installable)
 
 
-def eval_arguments(settings: BuildSettings, arguments: Iterable[str]) -> str:
-    """The arguments of `nix eval`, quoted."""
-    return quoted("eval", *FEATURES, _lock_file(settings), *settings.build_args, *arguments)
+def eval_arguments(settings: BuildSettings, arguments: Iterable[str]) -> tuple[str, ...]:
+    """The arguments of `nix eval`."""
+    return for_unit("eval", *FEATURES, _lock_file(settings), *settings.build_args, *arguments)
 
 
 def snapshot_of(reference: str) -> str:
@@ -40,7 +39,7 @@ def _lock_file(settings: BuildSettings) -> str:
     return "--no-write-lock-file" if wanted else "--no-update-lock-file"
 
 
-def quoted(*arguments: str) -> str:
+def for_unit(*arguments: str) -> tuple[str, ...]:
     """Arguments for a unit of systemd on the host."""
     # systemd replaces `$NAME` in the arguments of a unit; two dollars are one.
-    return shlex.join(argument.replace("$", "$$") for argument in arguments)
+    return tuple(argument.replace("$", "$$") for argument in arguments)

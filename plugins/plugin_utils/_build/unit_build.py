@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from functools import partial
 from .._codes import BuildResult, Refusal
 from .._host.answer import Answer, HostError, number
 from .._host.connection import Host
-from .._host.scripts import program
 from .nix_command import build_arguments, snapshot_of
 from .nix_log import BuildLog
 from .older import compared
@@ -74,7 +74,7 @@ class UnitBuild:
         self._ask_committed = "yes" if compared(settings, compare or sources) else "no"
         self._needs_system = "yes" if needs_system else "no"
         self._arguments = build_arguments(settings, installable)
-        self._name = hashlib.sha256(self._arguments.encode(errors="surrogateescape")).hexdigest()[:16]
+        self._name = hashlib.sha256(shlex.join(self._arguments).encode(errors="surrogateescape")).hexdigest()[:16]
         # No flake is evaluated where the system is built already, and only root may name a substituter to everybody.
         self._user = host.login_user if reference else "root"
         self._offset = 0
@@ -132,8 +132,6 @@ class UnitBuild:
                     build_limit=str(settings.build_timeout),
                     need_nix_kib=str(settings.min_free_nix * 1024),
                     nix_arguments=self._arguments,
-                    at_end=program("build_ended"),
-                    bound_log=program("bound_log"),
                     nix_config=settings.nix_config,
                     offset=str(self._offset),
                     patience=str(patience),

@@ -21,7 +21,6 @@ from .._codes import Refusal, Until
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError, lines, number
 from .._host.connection import Host
-from .._host.scripts import program
 from .._printable import size_in_words
 from . import signatures
 from .plan import Batch, Closure
@@ -114,7 +113,6 @@ class Source:
                 id=self._name,
                 end="from",
                 batches="\n\n".join("\n".join(batch.paths) for batch in batches) + "\n",
-                program=program("closure_export"),
                 piece_size=str(PIECE),
                 pack="yes" if self._settings.how.compress else "no",
                 idle_limit=str(self._settings.idle_limit),
@@ -197,7 +195,6 @@ class Target:
                 end="to",
                 wanted="\n".join(closure.of(self.host.name)),
                 tops=self._tops,
-                program=program("closure_import"),
                 packed=packed,
                 substitute="yes" if settings.how.substitute else "no",
                 fetch_limit=str(settings.how.fetch_timeout),

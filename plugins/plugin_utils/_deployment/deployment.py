@@ -14,6 +14,7 @@ from typing import Any
 from .._codes import FINAL, WELL, Mode, Refusal, ResultState, State, UnitState
 from .._host.answer import Answer, HostError, lines, number
 from .._host.connection import Host
+from .._host.scripts import Input
 from . import messages
 from .limits import Limits
 from .record import read_record
@@ -53,7 +54,7 @@ class Deployment:
         awaited: Collection[State] = (State.WINDOW,),
         limit: float = 60,
         within: int | None = None,
-        **inputs: str,
+        **inputs: Input,
     ) -> Answer:
         """Run a command that ends with how the deployment does, and note the state that it says.
 
@@ -114,7 +115,7 @@ class Deployment:
         awaited: Collection[State] = (State.WINDOW,),
         limit: float = 60,
         within: int | None = None,
-        **inputs: str,
+        **inputs: Input,
     ) -> Answer:
         """Poll with a command until the state is one that is waited for, or final."""
         silent = 0

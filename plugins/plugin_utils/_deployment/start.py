@@ -18,7 +18,7 @@ from .._codes import LastResortReboot, Mode, Refusal, State
 from .._flake.store_path import is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .._host.scripts import program, unit_inputs
+from .._host.scripts import Input
 from .._secrets import staged
 from .._secrets.staged import Staged
 from . import check_mode, diff
@@ -28,8 +28,6 @@ from .settings import Settings
 from .wait_while_busy import wait_while_busy
 from .way_in import controller_of, refuse_unproven_way_in
 
-# Read before Ansible starts a process for each host, as the options are; it is kept.
-program("deployment")
 _LIMIT = 240
 """Seconds for looking at the host, or for starting the supervisor."""
 
@@ -270,7 +268,7 @@ class _Start:
         """Ask whether there is anything to do, and whether it may be tried; in check mode, what it would do as well."""
         context, limits = self._context, self._limits
         limit = _LIMIT
-        inputs = {
+        inputs: dict[str, Input] = {
             "new": self._settings.toplevel,
             **self._first_look_inputs(just_built=False),
             "begins": _yes(begins and not context.check_mode),
@@ -279,8 +277,7 @@ class _Start:
             limit += limits.check_mode + (diff.LIMIT if context.diff_mode else 0)
             inputs |= {
                 "id": self._deployment.id,
-                "settings": self._unit_settings("check_mode"),
-                "check_mode_program": program("check_mode"),
+                "settings": self._unit_settings(),
                 "check_mode_limit": str(limits.check_mode),
                 "diff": _yes(context.diff_mode),
             }
@@ -336,9 +333,8 @@ class _Start:
             login_user=self._host.login_user,
             runtime_limit=str(limits.whole_run),
             stop_limit=str(limits.undo),
-            settings=self._unit_settings("deployment"),
+            settings=self._unit_settings(),
             about=about_it,
-            program=program("deployment", self._host.kind),
         )
 
     def _first_look_inputs(self, just_built: bool) -> dict[str, str]:
@@ -357,8 +353,8 @@ class _Start:
             "need_boot_kib": "" if space.boot is None else str(space.boot * 1024),
         }
 
-    def _unit_settings(self, unit: str) -> str:
-        """What the program of a unit has to know, of all that there is."""
+    def _unit_settings(self) -> dict[str, str]:
+        """What the programs of units may have to know: each takes what it declares."""
         settings = self._settings
         values = {
             "specialisation": settings.specialisation,
@@ -377,7 +373,7 @@ class _Start:
             "until_reboot": _yes(settings.until_reboot),
         }
         limits = {f"{name}_limit": str(seconds) for name, seconds in self._limits.as_inputs().items()}
-        return unit_inputs(unit, values | limits, self._host.kind)
+        return values | limits
 
 
 def about(deployment_id: str, settings: Settings, generation: str = "", secrets: str = "") -> str:

@@ -14,7 +14,6 @@ from .._codes import Mode, Refusal, ResultState, State, TrialStep
 from .._host import reboot
 from .._host.answer import Answer, HostError, HostLostError
 from .._host.connection import Host
-from .._host.scripts import program, unit_inputs
 from .context import Context
 from .deployment import new_id, result_of
 from .settings import RebootSettings
@@ -232,8 +231,7 @@ class Trial:
                 step=step,
                 new=self.new,
                 time_limit=str(limit),
-                settings=unit_inputs("trial", values),
-                program=program("trial"),
+                settings=values,
             ),
             "preparing a boot of the new system" if begins else "ending the trial",
         )

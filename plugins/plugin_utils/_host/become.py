@@ -12,10 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from . import helper
+
 WAITED = "waiting for privilege escalation prompt"
 """Ansible's words for a program that wants a password which was not given; it has no other sign of that."""
 _OTHERS = "see docs/become.md of the collection"
 _HINTS: Mapping[str, str] = {
+    "helper": "sudo has to allow the login user deploy-flake-host without arguments, which has to be there:"
+    " 'deploy-flake.user.helper' of the NixOS module makes both; where sudo asks for a password, give it",
     # busybox as /bin/sh runs its own su, which is not setuid, whatever PATH has.
     "su": "su wants root's own password: give it as become password (ansible_become_password, --ask-become-pass), and"
     " where /bin/sh is busybox the path of the host's su as ansible_become_exe",
@@ -30,6 +34,11 @@ def method(connection: Any) -> str:
     """The short name of the way that a task becomes root; "" where it does not."""
     plugin = getattr(connection, "become", None)
     return str(getattr(plugin, "name", "")).rpartition(".")[2]
+
+
+def by_helper(connection: Any) -> bool:
+    """Whether a helper on the host, which is sent data, becomes root, and not a shell that is sent scripts."""
+    return getattr(getattr(connection, "become", None), "name", "") == helper.METHOD
 
 
 def cannot_work(name: str) -> str:

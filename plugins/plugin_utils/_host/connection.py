@@ -28,7 +28,7 @@ from ansible.utils.display import Display
 
 from .._codes import Refusal, Step
 from .._printable import printable
-from . import become, scripts
+from . import become, helper, scripts
 from .answer import Answer, HostError, HostLostError
 from .orphaned import is_orphaned
 from .own_machine import is_own
@@ -172,12 +172,20 @@ class Host:
         """A warning that names the host."""
         self._display.warning(f"{self.name}: {printable(text)}")
 
-    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: str) -> Answer:
+    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: scripts.Input) -> Answer:
         """Run a command of _sh/command with its inputs, and data on its standard input. `limit` is in seconds.
 
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no. A worker whose
         ansible-playbook was killed asks for nothing more: it would begin and confirm deployments that nobody follows.
         """
+        if become.by_helper(self._connection):
+            if self.kind.name:
+                raise HostError(
+                    f"{self.name} was not asked: its helper deploys no profiles but the system's; become root with sudo"
+                    " (ansible_become_method) for them",
+                    Refusal.BECOME,
+                )
+            return self._execute(helper.COMMAND, helper.request(command, inputs) + data, limit)
         text = scripts.command(command, inputs, self.kind).encode(errors="surrogateescape")
         return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
 
@@ -416,7 +424,8 @@ class Host:
         # Each time, since a first try takes a while.
         if is_orphaned():
             raise HostError(f"ansible-playbook has ended, so {self.name} is asked for nothing more", Refusal.ORPHANED)
-        environment = self._action._compute_environment_string()
+        # The helper has that of sudo.
+        environment = "" if command == helper.COMMAND else self._action._compute_environment_string()
         method = become.method(self._connection)
         if why_not := become.cannot_work(method):
             raise HostError(f"{self.name} was not asked: nobody becomes root there this way: {why_not}", Refusal.BECOME)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import takewhile
@@ -17,8 +17,13 @@ from typing import Self
 
 _SCRIPTS = Path(__file__).parents[1] / "_sh"
 
-# `# needs: NAME …` and `# inputs: NAME …`, or `# inputs where NAME=VALUE: …`, in the comment that a script begins with.
-_DECLARED = re.compile(r"# (needs|inputs)(?: where (\w+)(?:=(\w+))?)?: (.*)")
+# `# needs: NAME …` and `# inputs: NAME …`, or `# inputs where NAME=VALUE: …`, in the comment that a script begins with;
+# and which of its inputs are no text: `# programs of units: NAME=UNIT …`, `# settings of units: NAME=UNIT …` and
+# `# words: NAME …`.
+_DECLARED = re.compile(r"# (needs|inputs|programs of units|settings of units|words)(?: where (\w+)(?:=(\w+))?)?: (.*)")
+
+Input = str | Sequence[str] | Mapping[str, str]
+"""A text; the words of a command line; or settings of a unit, of which it takes what its program declares."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +37,34 @@ class Head:
 
     Without a value any but the empty one is meant.
     """
+    programs: Mapping[str, str]
+    """Inputs that are the program of a unit, and of which one. Nobody gives them: they come with the command."""
+    settings: Mapping[str, str]
+    """Inputs that are what the program of a unit has to know, as assignments, and of which one."""
+    words: tuple[str, ...]
+    """Inputs that are words of a command line, quoted."""
 
     @classmethod
     def read(cls, text: str) -> Self:
         """The head of a script."""
         needs: list[str] = []
         inputs: dict[str, tuple[str, str | None] | None] = {}
+        programs: dict[str, str] = {}
+        settings: dict[str, str] = {}
+        quoted: list[str] = []
         for line in takewhile(lambda line: line.startswith("#"), text.splitlines()):
             if declared := _DECLARED.fullmatch(line):
                 what, name, value, words = declared.groups()
                 if what == "needs":
                     needs += words.split()
-                else:
+                elif what == "inputs":
                     inputs |= dict.fromkeys(words.split(), (name, value) if name else None)
-        return cls(tuple(needs), inputs)
+                elif what == "words":
+                    quoted += words.split()
+                else:
+                    of_units = programs if what == "programs of units" else settings
+                    of_units |= dict(word.split("=") for word in words.split())
+        return cls(tuple(needs), inputs, programs, settings, tuple(quoted))
 
 
 @dataclass(frozen=True)
@@ -61,14 +80,32 @@ class Kind:
 SYSTEM = Kind()
 
 
-def command(name: str, inputs: Mapping[str, str], kind: Kind = SYSTEM) -> str:
+def command(name: str, given: Mapping[str, Input], kind: Kind = SYSTEM) -> str:
     """A command as it is sent: its inputs as assignments, what it needs of lib/, and its own text.
 
     TypeError where it is not given what it declares, or something else.
     """
-    values = {**kind.inputs, **inputs}
-    _check(f"command/{name}", values, kind.name)
-    return f"{assignments(values)}\n{join(f'command/{name}', kind.name)}"
+    return f"{assignments(as_text(name, given, kind))}\n{join(f'command/{name}', kind.name)}"
+
+
+def as_text(name: str, given: Mapping[str, Input], kind: Kind = SYSTEM) -> dict[str, str]:
+    """The variables of a command: what it is given, and the programs of units that come with it."""
+    values: dict[str, Input] = {**kind.inputs, **given}
+    check(name, values, kind.name)
+    its = head(f"command/{name}")
+    expected = _expected(f"command/{name}", values, kind.name)
+    texts = {each: program(unit, kind) for each, unit in its.programs.items() if each in expected}
+    for each, value in values.items():
+        if isinstance(value, Mapping):
+            texts[each] = assignments(unit_inputs(its.settings[each], value, kind))
+        else:
+            texts[each] = value if isinstance(value, str) else shlex.join(value)
+    return texts
+
+
+def commands() -> list[str]:
+    """The names of all commands."""
+    return sorted(path.stem for path in (_SCRIPTS / "command").glob("*.sh"))
 
 
 def program(name: str, kind: Kind = SYSTEM) -> str:
@@ -77,15 +114,15 @@ def program(name: str, kind: Kind = SYSTEM) -> str:
     return f"{assignments(kind.inputs)}\n{text}" if kind.inputs else text
 
 
-def unit_inputs(name: str, values: Mapping[str, str], kind: Kind = SYSTEM) -> str:
-    """Of these values what the program of a unit declares as its inputs, as assignments.
+def unit_inputs(name: str, values: Mapping[str, str], kind: Kind = SYSTEM) -> dict[str, str]:
+    """Of these values what the program of a unit declares as its inputs.
 
     TypeError where one is missing. A command on the host adds facts to them.
     """
     declared = {each for each in inputs(f"unit/{name}", kind.name) if each not in kind.inputs}
     if missing := declared - values.keys():
         raise TypeError(f"unit/{name} is not given {' '.join(sorted(missing))}")
-    return assignments({name: value for name, value in values.items() if name in declared})
+    return {name: value for name, value in values.items() if name in declared}
 
 
 @cache
@@ -97,17 +134,28 @@ def inputs(name: str, kind: str = "") -> Mapping[str, tuple[str, str | None] | N
     return found
 
 
-def _check(name: str, values: Mapping[str, str], kind: str) -> None:
-    declared = inputs(name, kind)
-    expected = {
+def check(name: str, values: Mapping[str, Input], kind: str = "") -> None:
+    """TypeError where a command is not given what it declares, or something else."""
+    its = head(f"command/{name}")
+    expected = _expected(f"command/{name}", values, kind) - its.programs.keys()
+    if unknown := values.keys() - expected:
+        raise TypeError(
+            f"command/{name} is given {' '.join(sorted(unknown))}, which it does not declare as an input here"
+        )
+    if missing := expected - values.keys():
+        raise TypeError(f"command/{name} is not given {' '.join(sorted(missing))}")
+    for each, value in values.items():
+        wanted = Mapping if each in its.settings else Sequence if each in its.words else str
+        if not isinstance(value, wanted) or (isinstance(value, str) and wanted is not str):
+            raise TypeError(f"command/{name} is given {each} as {type(value).__name__}")
+
+
+def _expected(name: str, values: Mapping[str, Input], kind: str = "") -> set[str]:
+    return {
         each
-        for each, where in declared.items()
+        for each, where in inputs(name, kind).items()
         if where is None or (values.get(where[0]) == where[1] if where[1] else values.get(where[0]))
     }
-    if unknown := values.keys() - expected:
-        raise TypeError(f"{name} is given {' '.join(sorted(unknown))}, which it does not declare as an input here")
-    if missing := expected - values.keys():
-        raise TypeError(f"{name} is not given {' '.join(sorted(missing))}")
 
 
 @cache

@@ -16,7 +16,6 @@ from typing import Any
 from .._codes import InstallResult, InstallStep, Refusal, ResultState
 from .._host.answer import Answer, HostError, HostLostError
 from .._host.connection import Host
-from .._host.scripts import program, unit_inputs
 from .settings import HostKey, InstallSettings, one_a_line
 
 _POLL = 5
@@ -123,8 +122,7 @@ class Installation:
             limit=_POLL + 240,
             job=job.name,
             id=self._id,
-            program=program("install"),
-            values=unit_inputs("install", values),
+            values=values,
             host_keys="\n".join(map(_line, self._settings.host_keys)),
             runtime_limit=str(self._limit),
             offset=str(self._offset),

@@ -23,7 +23,7 @@ from .._build.build import with_inputs
 from .._build.evaluate import refuse_shut_out, run_nix
 from .._build.known_secrets import known_secrets
 from .._build.lock import has_nix, lock
-from .._build.nix_command import FEATURES, quoted
+from .._build.nix_command import FEATURES, for_unit
 from .._build.nix_errors import ADVICE, NixError, message_in, recognised
 from .._build.settings import CopySettings
 from .._build.transfer import Sources
@@ -107,7 +107,7 @@ class Evaluator:
 
     def _once(self, host: Quiet, sources: Sources, expression: str) -> Any:
         sources.bring()
-        arguments = quoted("eval", *FEATURES, "--json", "--expr", expression)
+        arguments = for_unit("eval", *FEATURES, "--json", "--expr", expression)
         doing = "evaluating which hosts the flake has"
         answer = run_nix(host, host.contact, self._settings, arguments, doing, self._limit, sources.paths)
         error = message_in(answer.get("error"))

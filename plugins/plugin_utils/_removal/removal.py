@@ -16,7 +16,6 @@ from .._codes import Refusal, RemovalResult
 from .._deployment.wait_while_busy import wait_while_busy
 from .._host.answer import Answer, HostError, number
 from .._host.connection import Host
-from .._host.scripts import program, unit_inputs
 from .._status import generations
 from .._status.free_space import free_space
 from .._status.generations import Generation
@@ -110,8 +109,7 @@ def _carry_out(host: Host, settings: RemovalSettings, removed: Sequence[Generati
             limit=_POLL + 120,
             over=over,
             id=name,
-            program=program("prune"),
-            values=unit_inputs("prune", values),
+            values=values,
             # The boot loader is tried twice, and again where somebody else has moved the boot default.
             runtime_limit=str(4 * settings.boot_timeout + 120),
             patience=str(_POLL),

@@ -15,7 +15,6 @@ from ansible.errors import AnsibleError
 from .._codes import SecretChange
 from .._host.answer import HostError
 from .._host.connection import Host
-from .._host.scripts import program
 from .secret import Secret, read_all
 
 
@@ -79,7 +78,6 @@ def stage(
             secrets="".join(f"{one.line()}\n" for one in secrets),
             others="remove" if remove_others else "keep",
             new=new,
-            program=program("secrets"),
         ),
         "sending secrets",
     )

@@ -28,6 +28,7 @@ in
     documentation.enable = default true types.bool;
     environment = {
       etc = set (types.submodule { text = option types.str; });
+      pathsToLink = strings;
       systemPackages = default [ ] (types.listOf types.package);
     };
     networking = {

@@ -8,6 +8,8 @@
 # inputs: ask_committed needs_system
 # inputs where nar_size: path packed
 # inputs where look=yes: specialisation mode over_ssh allow
+# programs of units: at_end=build_ended bound_log=bound_log
+# words: nix_arguments
 # needs: base free_space interpreter last_committed nix_access nix_config nix_unit old_builds own_directory quote receive_snapshot root_snapshots
 # needs: roots shortage system tools wait_for_line
 # shellcheck shell=sh

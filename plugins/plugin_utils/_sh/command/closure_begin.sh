@@ -1,6 +1,7 @@
 # Begins to take a closure: keeps all of it from garbage collection as soon as it is there, and says what the host lacks. wanted: all of it, one
 # path a line. tops: what it is the closure of. substitute: whether the host may fetch first what its substituters have.
 # inputs: wanted tops program packed substitute fetch_limit idle_limit
+# programs of units: program=closure_import
 # needs: base closure closure_roots closure_unit free_space make_root quote tools
 # shellcheck shell=sh
 

@@ -1,5 +1,6 @@
 # Begins to hand out a closure, in a unit of its own. batches: store paths, one a line, with an empty line behind each batch.
 # inputs: batches program piece_size pack idle_limit
+# programs of units: program=closure_export
 # needs: base closure closure_unit quote tools
 # shellcheck shell=sh
 

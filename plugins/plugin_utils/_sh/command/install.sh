@@ -1,6 +1,8 @@
 # Starts an installation in a unit of its own, or finds it begun, and tells how far it is.
 # job: what is installed where, in one word. id: of the task that asks, which starts it once. values: what the program has to know, as
 # assignments. host_keys: one a line, PATH and content in base64. offset: how much of the log is known.
+# programs of units: program=install
+# settings of units: values=install
 # inputs: job id program values host_keys runtime_limit offset patience
 # needs: base disks free_space interpreter own_directory quote
 # shellcheck shell=sh

@@ -2,6 +2,7 @@
 # nix_arguments: quoted for a shell. sources: what was kept for it, one a line. If the value is store paths, it says which of them the host
 # has. ask_committed: whether to say as well what the boot default was made from.
 # inputs: login_user nix_arguments eval_limit sources ask_committed
+# words: nix_arguments
 # needs: base last_committed nix_access nix_config nix_unit own_directory roots shortage tools
 # shellcheck shell=sh
 

@@ -3,6 +3,8 @@
 # know, as assignments.
 # inputs: new begins
 # inputs where check_mode=yes: id settings check_mode_program check_mode_limit diff
+# programs of units: check_mode_program=check_mode
+# settings of units: settings=check_mode
 # needs: base busy check_mode preflight rollback_target roots
 # shellcheck shell=sh
 

@@ -1,6 +1,8 @@
 # Starts the removal of generations in a unit of its own, or finds it begun, and tells how it ended.
 # values: what the program has to know, as assignments. over: yes once that was heard, to tidy up.
 # inputs: id program values runtime_limit patience over
+# programs of units: program=prune
+# settings of units: values=prune
 # needs: base file_systems free_space interpreter own_directory quote unit_environment
 # shellcheck shell=sh
 

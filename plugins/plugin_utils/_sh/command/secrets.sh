@@ -4,6 +4,7 @@
 # those that were placed before and are not among them: keep or remove. new: the system that is to boot; nothing where that stays. program: what
 # deals with them.
 # inputs: id secrets others new program
+# programs of units: program=secrets
 # needs: base free_space interpreter own_directory staged_secrets
 # shellcheck shell=sh
 

@@ -5,6 +5,8 @@
 # inputs: since_boot new preflight program settings about login_user allow mode install_bootloader runtime_limit stop_limit secrets
 # inputs where preflight=yes: check_mode just_built rollback_to specialisation over_ssh need_nix_kib need_boot_kib expected_system from
 # inputs where preflight=no: new_live seen_live seen_boot
+# programs of units: program=deployment
+# settings of units: settings=deployment
 # facts: previous_live previous_boot
 # needs: base busy deployment_state free_space interpreter lasting_unit old_builds own_directory own_storage preflight quote states
 # needs: staged_secrets system

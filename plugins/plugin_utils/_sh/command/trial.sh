@@ -1,6 +1,8 @@
 # Has a step of a boot that is tried once done in a unit of its own, unit/trial, and hands out its answer.
 # settings: what its program has to know, as assignments. time_limit: in seconds.
 # inputs: id step new program settings time_limit
+# programs of units: program=trial
+# settings of units: settings=trial
 # needs: base interpreter own_directory roots states tools
 # shellcheck shell=sh
 

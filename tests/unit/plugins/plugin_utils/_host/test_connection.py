@@ -20,7 +20,7 @@ from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailur
 from unit.fake_host import Clock
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal, Step
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import connection, helper
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import (
     MARKER,
     Answer,
@@ -721,6 +721,23 @@ def becoming(name: str, *replies: Reply) -> tuple[Host, FakeAction]:
     action = FakeAction(*replies)
     action._connection.become = FakeBecome(name)
     return Host(action, "host1"), action
+
+
+def test_a_helper_is_sent_data_and_no_script() -> None:
+    host, action = becoming(helper.METHOD, answered(), answered(refused="other-version", message="has another one"))
+    action.environment = "LANG=C"
+    host.run("copy_receive", path="/nix/store/a", nar_size="1", packed="no", data=b"\0x")
+    ((command, sent),) = action.commands
+    assert command == helper.COMMAND
+    header, _newline, rest = sent.partition(b"\n")
+    size = header.removeprefix(f"deploy-flake-1 copy_receive {helper.version('copy_receive')} ".encode())
+    assert rest[: int(size)] == b"path /nix/store/a\nnar_size 1\npacked no\n.\n"
+    assert rest[int(size) :] == b"\0x"
+    with pytest.raises(HostError, match="host1 has another one") as caught:
+        host.run("copy_receive", path="/nix/store/a", nar_size="1", packed="no")
+    assert caught.value.reason == Refusal.OTHER_VERSION
+    with pytest.raises(TypeError):
+        host.run("copy_receive", path="/nix/store/a")
 
 
 def test_machinectl_is_refused_before_the_host_is_asked() -> None:

@@ -17,7 +17,7 @@ from unit.fake_host import FakeHost
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._codes import Refusal, RemovalResult
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import HostError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import command, program
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join, program
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._removal import removal
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._removal.removal import (
     RemovalSettings,
@@ -257,7 +257,6 @@ def test_zero_is_a_number() -> None:
 
 
 def test_the_scripts_and_the_controller_know_the_same_ends() -> None:
-    inputs = dict.fromkeys(("id", "program", "values", "runtime_limit", "patience", "over"), "")
-    text = program("prune") + command("prune", inputs)
+    text = program("prune") + join("command/prune")
     words = set(re.findall(r'(?:end_with|answer result) "?([a-z-]+)', text))
     assert words == set(RemovalResult)

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -90,8 +91,11 @@ def test_a_command_takes_what_it_declares_and_nothing_else() -> None:
 def test_what_a_command_takes_may_hang_on_what_it_is_given() -> None:
     scripts.command("copy_receive", {"path": "/nix/store/a", "nar_size": "1", "packed": "no"})
     build = dict.fromkeys(name for name, where in scripts.inputs("command/build").items() if where is None)
-    given = dict.fromkeys(build, "")
-    scripts.command("build", {**given, "look": "no"})
+    texts = build.keys() - scripts.head("command/build").programs.keys()
+    given: dict[str, scripts.Input] = {**dict.fromkeys(texts, ""), "nix_arguments": ("build", "it's")}
+    assert scripts.as_text("build", {**given, "look": "no"})["nix_arguments"] == shlex.join(("build", "it's"))
+    with pytest.raises(TypeError, match="is given nix_arguments as str"):
+        scripts.command("build", {**given, "look": "no", "nix_arguments": "build"})
     with pytest.raises(TypeError, match="is not given allow mode over_ssh specialisation"):
         scripts.command("build", {**given, "look": "yes"})
     with pytest.raises(TypeError, match="is given mode, which"):

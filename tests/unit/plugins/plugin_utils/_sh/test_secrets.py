@@ -129,9 +129,9 @@ class Sandbox:
             "secrets": "".join(f"{line}\n" for line in lines),
             "others": others,
             "new": str(self.path(f"nix/store/{more.get('new', 'with-the-module')}")),
-            "program": "PROGRAM",
         }
-        text = self.of(command("secrets", inputs)).replace("PROGRAM", shlex.quote(self.of(program("secrets"))))
+        words = command("secrets", inputs).replace(shlex.quote(program("secrets")), "PROGRAM")
+        text = self.of(words).replace("PROGRAM", shlex.quote(self.of(program("secrets"))))
         data = "".join(content for _path, content in secrets.values())[: cut_off or None]
         size = len(text.encode())
         outer = f'eval "$(dd bs={size} count=1 iflag=fullblock 2>/dev/null)"'
