@@ -2,7 +2,7 @@
 # state or the end is worth an answer.
 # inputs: id known awaited patience quiet
 # facts: tools
-# needs: base states wait_for_line
+# needs: base live states wait_for_line
 # shellcheck shell=sh
 
 # content FILE: nothing if it is not there; then no process either.
@@ -82,7 +82,7 @@ tell_end() {
     [ -e "$dir/record" ] || {
         read_line /proc/sys/kernel/random/boot_id
         answer boot_id "$line"
-        answer live "$(readlink -f /run/current-system)"
+        answer live "$(live_system)"
     }
     answer record "$(cat "$dir/record" 2>/dev/null || recorded_lines | grep -F "\"id\": \"$id\"" | tail -n 1)"
     # Tidying up takes a moment: 5 s at most, and first short ones.

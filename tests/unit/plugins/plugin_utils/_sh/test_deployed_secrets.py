@@ -134,11 +134,13 @@ def test_what_is_not_in_place_any_more(shell: list[str], tmp_path: Path) -> None
 
 
 LOOKS = """
-for name in boot_files ask_loader is_generation try_loader begin_call logged end_call finish_commit finish state; do
+for name in boot_files ask_loader is_generation try_loader begin_call logged end_call finish_commit finish finish_by_its_line state; do
     eval "$name() { echo $name \\"\\$1\\"; }"
 done
 may_commit() { :; }
 still_healthy() { :; }
+loader_starts_another() { return 1; }
+boot_default_ran() { echo yes; }
 boot_default() { echo new; }
 give_up() { echo "gives up $1"; exit; }
 mark_open() { echo "marks $1"; }
@@ -156,7 +158,7 @@ commit
         ("mode=test only_secrets=yes fails=1", ["verify", "gives up secrets"]),
         ("mode=test only_secrets=no fails=1", ["verify", "gives up secrets"]),
         # Neither marked on the disk nor written anywhere but in its line.
-        ("mode=test only_secrets=no fails=0 until_reboot=yes", ["finish until-reboot"]),
+        ("mode=test only_secrets=no fails=0 until_reboot=yes", ["finish_by_its_line until-reboot"]),
         ("mode=boot only_secrets=no fails=2", ["place", "verify", "gives up secrets"]),
         # From the next state on an undo goes forward, where the profile names the new system already.
         (
