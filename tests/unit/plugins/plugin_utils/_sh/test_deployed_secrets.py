@@ -134,7 +134,8 @@ def test_what_is_not_in_place_any_more(shell: list[str], tmp_path: Path) -> None
 
 
 LOOKS = """
-for name in boot_files ask_loader is_generation try_loader begin_call logged end_call finish_commit finish finish_by_its_line state; do
+for name in boot_files ask_loader is_generation try_loader begin_call logged end_call finish_commit finish \\
+    finish_by_its_line state; do
     eval "$name() { echo $name \\"\\$1\\"; }"
 done
 may_commit() { :; }
