@@ -56,7 +56,7 @@ options:
         it any content, and reads what O(nix_config) says.
       - One that cannot be had is asked again by another host of the same task after 300 seconds at the earliest; until
         then all that it is to build for fail at once.
-      - With O(toplevel) nothing is built. What this host does not have and cannot fetch comes from the first of them
+      - With a store path in place of a flake nothing is built. What this host does not have and cannot fetch comes from the first of them
         that has it.
       - What is built without being deployed, with O(attribute) in M(deploy_flake.nixos.flake_build), stays where it was
         built.
@@ -89,7 +89,7 @@ options:
     description:
       - Lines in the form of C(nix.conf) for this build alone, such as C(access-tokens) to fetch private inputs, or
         C(substituters) with C(trusted-public-keys). The latter two need a login user among the host's C(trusted-users)
-        unless O(toplevel) is given.
+        unless a store path is given in place of a flake.
       - They go to the host on standard input and to Nix as a credential of the unit, so they appear in no log,
         process list or unit property. With O(build_on) that is the host that builds.
     type: str

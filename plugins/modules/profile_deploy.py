@@ -55,12 +55,12 @@ options:
         type: str
       attribute:
         description:
-          - What is built of the flake in place of that, as O(deploy_flake.nixos.flake_build#module:attribute) takes it.
+          - What is built of the flake in place of that, as C(attribute) of M(deploy_flake.nixos.flake_build) takes it.
         type: str
       toplevel:
         description:
           - The store path of a generation that was built already, in place of a flake, as
-            O(deploy_flake.nixos.flake_build#module:toplevel) takes it.
+            C(toplevel) of M(deploy_flake.nixos.flake_build) takes it.
         type: str
       profile:
         description:
