@@ -56,8 +56,8 @@ options:
         it any content, and reads what O(nix_config) says.
       - One that cannot be had is asked again by another host of the same task after 300 seconds at the earliest; until
         then all that it is to build for fail at once.
-      - With a store path in place of a flake nothing is built. What this host does not have and cannot fetch comes from the first of them
-        that has it.
+      - With a store path in place of a flake nothing is built. What this host does not have and cannot fetch comes from
+        the first of them that has it.
       - What is built without being deployed, with O(attribute) in M(deploy_flake.nixos.flake_build), stays where it was
         built.
     type: list
