@@ -92,9 +92,8 @@ def test_rule_of_sudo_for_the_helper_alone(lab: Lab, whole: dict[str, Host], fla
         # Another version of one command.
         at = f"{TREE}/share/deploy-flake-host/info"
         host.run(f"cd {at} && mv * 00", check=True)
-        ((other, still),) = with_it(
-            lab, tmp_path, host, tasks({"deploy_flake.nixos.system_info": {}}, {"deploy_flake.nixos.system_revoke": {}})
-        ).results.values()
+        asked = tasks({"deploy_flake.nixos.system_info": {}}, {"deploy_flake.nixos.system_revoke": {}})
+        other, still = with_it(lab, tmp_path, host, asked).results[host.name]
         assert other["reason"] == "other-version", other
         assert "of another version of the collection, so nothing was done" in other["msg"]
         assert still.get("reason") != "other-version", still
