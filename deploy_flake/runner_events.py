@@ -97,10 +97,6 @@ _PRE_ACTIVATE = "/deploy/tasks/pre_activate.yml:"
 """Where the role looks, before it runs the operator's own tasks and then does, or in check mode looks, once more."""
 
 
-_LOOKS = (Module.SYSTEM_TEST, Module.SYSTEM_BOOT)
-"""The modules with which a host looks before the operator's own tasks, as in check mode."""
-
-
 class RunnerEvents:
     """Reads what ansible-runner reports of one playbook.
 
@@ -241,8 +237,8 @@ class RunnerEvents:
         if kind == "runner_on_skipped" or (kind == "runner_on_failed" and ignored):
             return
         # It was looked whether there is anything to do, before it is done: nothing has come of that yet.
-        only_looked = _PRE_ACTIVATE in str(data.get("task_path", "")) or (module in _LOOKS and not self.check_mode)
-        if kind == "runner_on_ok" and only_looked and res.get("state") in _WOULD:
+        only_looked = _PRE_ACTIVATE in str(data.get("task_path", "")) and res.get("state") in _WOULD
+        if kind == "runner_on_ok" and only_looked:
             return
         # Who was asked for its name alone is as it was.
         if module in _PHASES and module is not Module.SYSTEM_INFO:

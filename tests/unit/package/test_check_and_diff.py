@@ -88,7 +88,6 @@ class Checked:
             show.show(event)
 
         reports = RunnerEvents(Operation.DEPLOY, {"host1": HostResult("host1")}, tell)
-        reports.check_mode = True
         res: dict[str, Any] = {
             "state": "would-test",
             "toplevel": "/nix/store/n-new",

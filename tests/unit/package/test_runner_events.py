@@ -75,15 +75,14 @@ def test_outcome(events: list[dict[str, Any]], outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("check_mode", "state", "outcome"), [(True, "would-test", "would-change"), (False, "", "failed")]
+    ("task", "state", "outcome"), [("main.yml:70", "would-test", "would-change"), ("pre_activate.yml:8", "", "failed")]
 )
-def test_look_whether_there_is_anything_to_do_is_all_in_check_mode_alone(
-    check_mode: bool, state: str, outcome: str
-) -> None:
+def test_look_whether_there_is_anything_to_do_is_all_in_check_mode_alone(task: str, state: str, outcome: str) -> None:
     """Else the operator's own tasks come between it and the activation, and may fail."""
     reports, _told = read()
-    reports.check_mode = check_mode
-    reports.handle(result("host1", "system_test", state="would-test", toplevel="/nix/store/n-new"))
+    looked = result("host1", "system_test", state="would-test", toplevel="/nix/store/n-new")
+    looked["event_data"]["task_path"] = f"/x/roles/deploy/tasks/{task}"
+    reports.handle(looked)
     reports.handle(STATS)
     assert (str(reports.hosts["host1"].state), str(reports.hosts["host1"].outcome)) == (state, outcome)
 
