@@ -131,27 +131,13 @@ class Settings:
     def for_secrets(cls, options: Mapping[str, Any]) -> Self:
         """The deployment of secrets alone; what is not about them is as a deployment has it by default."""
         return cls(
-            toplevel="",
-            specialisation="",
-            expected_system="",
-            health_policy=HealthPolicy(options["health_policy"]),
-            ignore_units=tuple(options["ignore_units"]),
+            **_beside_the_boot_side(options),
             pre_activate_script="",
             post_activate_script="",
             # What runs, runs; nothing of the boot side is touched.
             allow=("boot_not_mounted", "untested_boot_default", "no_ssh", "other_hostname", *options["allow"]),
             min_free_space=FreeSpace(nix=0, boot=0),
-            on_reboot_required=OnRebootRequired.FAIL,
-            last_resort_reboot=LastResortReboot.NEVER,
-            install_bootloader=False,
-            all_or_nothing=False,
-            limits=Limits.from_options(options),
-            message=options["message"],
-            lock_timeout=options["lock_timeout"],
-            reconnect_timeout=options["reconnect_timeout"],
             confirm=options["confirm"],
-            confirm_hosts=tuple(options["confirm_hosts"]),
-            source=Source(),
             secrets=secrets_from_option(options["secrets"]),
             remove_other_secrets=options["remove_other_secrets"],
             only_secrets=True,
@@ -161,26 +147,12 @@ class Settings:
     def for_profiles(cls, options: Mapping[str, Any]) -> Self:
         """The deployments of profiles that are no NixOS system; nothing of the boot side is looked at."""
         return cls(
-            toplevel="",
-            specialisation="",
-            expected_system="",
-            health_policy=HealthPolicy(options["health_policy"]),
-            ignore_units=tuple(options["ignore_units"]),
+            **_beside_the_boot_side(options),
             pre_activate_script=options["pre_activate_script"] or "",
             post_activate_script=options["post_activate_script"] or "",
             allow=tuple(options["allow"]),
             min_free_space=FreeSpace(nix=options["min_free_space"]["nix"], boot=0),
-            on_reboot_required=OnRebootRequired.FAIL,
-            last_resort_reboot=LastResortReboot.NEVER,
-            install_bootloader=False,
-            all_or_nothing=False,
-            limits=Limits.from_options(options),
-            message=options["message"],
-            lock_timeout=options["lock_timeout"],
-            reconnect_timeout=options["reconnect_timeout"],
             confirm=True,
-            confirm_hosts=tuple(options["confirm_hosts"]),
-            source=Source(),
         )
 
     @property
@@ -243,6 +215,27 @@ class Settings:
                 " system",
                 Refusal.BAD_OPTION,
             )
+
+
+def _beside_the_boot_side(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a deployment is told that makes nothing the boot default; what it is of, is said later."""
+    return {
+        "toplevel": "",
+        "specialisation": "",
+        "expected_system": "",
+        "health_policy": HealthPolicy(options["health_policy"]),
+        "ignore_units": tuple(options["ignore_units"]),
+        "on_reboot_required": OnRebootRequired.FAIL,
+        "last_resort_reboot": LastResortReboot.NEVER,
+        "install_bootloader": False,
+        "all_or_nothing": False,
+        "limits": Limits.from_options(options),
+        "message": options["message"],
+        "lock_timeout": options["lock_timeout"],
+        "reconnect_timeout": options["reconnect_timeout"],
+        "confirm_hosts": tuple(options["confirm_hosts"]),
+        "source": Source(),
+    }
 
 
 @dataclass(frozen=True)
