@@ -381,13 +381,14 @@ def journal(host: Host) -> str:
     return host.run("journalctl --no-pager -q -o short-monotonic -u 'deploy-flake*' -n 60").stdout
 
 
-def is_whole(host: Host, system: str, outcome: str, limit: float = 60) -> None:
-    """The deployment has ended like this, the host runs and boots this one system, and nothing is left behind."""
+def is_whole(host: Host, system: str, outcome: str, limit: float = 60, boots: str = "") -> None:
+    """The deployment has ended like this, the host runs this system and boots it (or `boots`), and nothing is left."""
+    boots = boots or system
     settled(host, limit)
     now = systems(host)
     text = f"{host.name}: {json.dumps(last_record(host), indent=1)}\n{journal(host)}"
     assert last_record(host).get("outcome") == outcome, text
-    assert (now.running, now.boot_default, now.loader) == (system, system, system), text
+    assert (now.running, now.boot_default, now.loader) == (system, boots, boots), text
     assert host.run("readlink -f /etc/static").stdout.strip() == f"{system}/etc", text
     # A job may still be at its end.
     wait_for(lambda: host.run("systemctl is-system-running").stdout.strip() == "running", 15, 0.2, text)

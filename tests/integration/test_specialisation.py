@@ -18,11 +18,9 @@ from integration.faulting import (
     deploying,
     directory,
     is_whole,
-    journal,
     kill_main_process,
     last_record,
     next_system,
-    settled,
     wait_for,
 )
 from integration.playing import outcomes, play, systems
@@ -33,18 +31,6 @@ from lab import Host, Lab
 def specialisation_of(host: Host, toplevel: str, name: str = "debug") -> str:
     """The store path of a system's specialisation."""
     return host.run(f"readlink -f {toplevel}/specialisation/{name}", check=True).stdout.strip()
-
-
-def runs(host: Host, live: str, boots: str, outcome: str) -> None:
-    """The deployment has ended like this: the host runs the one and boots the other, and nothing is left behind."""
-    settled(host)
-    now = systems(host)
-    text = f"{last_record(host)}\n{journal(host)}"
-    assert last_record(host)["outcome"] == outcome, text
-    assert (now.running, now.boot_default, now.loader) == (live, boots, boots), text
-    assert host.run("readlink -f /etc/static").stdout.strip() == f"{live}/etc", text
-    wait_for(lambda: host.run("systemctl is-system-running").stdout.strip() == "running", 15, 0.2, text)
-    assert host.ssh("true").returncode == 0, text
 
 
 def another_version(host: Host) -> str:
@@ -66,7 +52,7 @@ def test_specialisation_is_kept_and_gone_back_to(lab: Lab, whole: dict[str, Host
     special = specialisation_of(host, new)
     with deploying(lab, host, new, specialisation="debug", limits=QUICK) as deployment:
         commits(deployment)
-    runs(host, special, new, "committed")
+    is_whole(host, special, "committed", boots=new)
     record = last_record(host)
     assert (record["to"], record["to_live"], record["specialisation"]) == (new, special, "debug")
 
@@ -78,7 +64,7 @@ def test_specialisation_is_kept_and_gone_back_to(lab: Lab, whole: dict[str, Host
     # That it would boot another one than it runs is no reason to refuse; and the way back leads to the specialisation.
     with deploying(lab, host, build(host, "exit-4"), limits=QUICK) as broken:
         assert broken.end() != 0
-    runs(host, special, new, "rolled-back")
+    is_whole(host, special, "rolled-back", boots=new)
 
     # Without the name the system itself is meant.
     with deploying(lab, host, new, limits=QUICK) as plain:
@@ -89,7 +75,7 @@ def test_specialisation_is_kept_and_gone_back_to(lab: Lab, whole: dict[str, Host
     before = host.run("readlink /nix/var/nix/profiles/system").stdout
     with deploying(lab, host, new, specialisation="debug", limits=QUICK) as debugged:
         commits(debugged)
-    runs(host, special, new, "committed")
+    is_whole(host, special, "committed", boots=new)
     assert host.run("readlink /nix/var/nix/profiles/system").stdout == before
 
     # Nobody chooses it in the boot menu.
@@ -127,7 +113,7 @@ def test_specialisation_that_is_not_kept(lab: Lab, whole: dict[str, Host]) -> No
             deployment.wait_for("settling")
             kill_main_process(host)
             assert deployment.end() != 0
-        runs(host, before, boots, "rolled-back")
+        is_whole(host, before, "rolled-back", boots=boots)
 
     def is_of_the_same_system(host: Host) -> None:
         """Nobody confirms, and the boot default would have been the same."""
@@ -167,7 +153,7 @@ def test_faults_of_specialisations(lab: Lab, whole: dict[str, Host]) -> None:
         assert (now.running, now.booted, now.boot_default, now.loader) == (before, before, before, before)
         with deploying(lab, host, new, specialisation="debug", limits=QUICK) as again:
             assert "was interrupted by a power loss or reboot" in commits(again)
-        runs(host, specialisation_of(host, new), new, "committed")
+        is_whole(host, specialisation_of(host, new), "committed", boots=new)
         assert outcomes(host)[lost] == "interrupted"
 
     def loses_power_while_committing(host: Host) -> None:

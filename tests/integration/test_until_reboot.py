@@ -19,14 +19,11 @@ from integration.faulting import (
     deploys_again,
     inside,
     is_whole,
-    journal,
     last_record,
     nobody_confirms,
     processes,
-    settled,
     state,
     stopped,
-    wait_for,
 )
 from integration.playing import Played, outcomes, play, remains, systems
 from integration.test_fault_record import held_at_its_line, kill_all
@@ -50,16 +47,6 @@ def boot_side(host: Host) -> str:
     find /boot -type f -exec stat -c '%n %Y %s' {} + -exec cksum {} +
     """
     return host.run(script, check=True).stdout
-
-
-def runs(host: Host, live: str, boots: str, outcome: str) -> None:
-    """The deployment has ended like this: the host runs the one and boots the other, and nothing is left behind."""
-    settled(host)
-    now = systems(host)
-    text = f"{last_record(host)}\n{journal(host)}"
-    assert last_record(host)["outcome"] == outcome, text
-    assert (now.running, now.boot_default, now.loader) == (live, boots, boots), text
-    wait_for(lambda: host.run("systemctl is-system-running").stdout.strip() == "running", 15, 0.2, text)
 
 
 def reboots(host: Host) -> None:
@@ -88,7 +75,7 @@ def test_whole_way(lab: Lab, whole: dict[str, Host], command: Command, tmp_path:
     assert checked.code == 0, checked.output
     result = checked.of(host.name, "system_boot")
     assert (result["state"], result["changed"], result["reboot_required"]) == ("until-reboot", True, False)
-    runs(host, one, before, "until-reboot")
+    is_whole(host, one, "until-reboot", boots=before)
     assert boot_side(host) == boots
     # Nothing but what runs keeps it.
     host.run("nix-store --gc", check=True, timeout=120)
@@ -106,18 +93,18 @@ def test_whole_way(lab: Lab, whole: dict[str, Host], command: Command, tmp_path:
     # Another one leads back to it, whether it fails by itself or nobody confirms it.
     broken = tried(build(host, "exit-4"))
     assert broken.code != 0
-    runs(host, one, before, "rolled-back")
+    is_whole(host, one, "rolled-back", boots=before)
     with until_reboot(lab, host, two, confirm=False) as waits:
         assert waits.end() == 0, waits.output
         nobody_confirms(host)
-        runs(host, one, before, "rolled-back")
+        is_whole(host, one, "rolled-back", boots=before)
     assert states(info(lab, tmp_path, host)) == ["until-reboot"]
 
     given = [destination(host, host.name), "--toplevel", two, "--until-reboot", *reaching([host]), *limits()]
     code, lines = command.json(*given)
     told = results(lines)[host.address]
     assert (code, told["outcome"], told["state"]) == (0, "until-reboot", "until-reboot"), lines
-    runs(host, two, before, "until-reboot")
+    is_whole(host, two, "until-reboot", boots=before)
     assert boot_side(host) == boots
 
     # Whoever rolls back wants to leave it.
@@ -127,7 +114,7 @@ def test_whole_way(lab: Lab, whole: dict[str, Host], command: Command, tmp_path:
 
     # A deploy keeps it.
     assert tried(one).code == 0
-    runs(host, one, before, "until-reboot")
+    is_whole(host, one, "until-reboot", boots=before)
     kept = deploy_prebuilt(lab, tmp_path, host, one)
     assert (kept.code, kept.of(host.name, "system_boot")["state"]) == (0, "committed"), kept.output
     is_whole(host, one, "committed")
@@ -135,7 +122,7 @@ def test_whole_way(lab: Lab, whole: dict[str, Host], command: Command, tmp_path:
     assert tried(one).of(host.name, "system_test")["state"] == "unchanged"
 
     assert tried(two).code == 0
-    runs(host, two, one, "until-reboot")
+    is_whole(host, two, "until-reboot", boots=one)
     reboots(host)
     assert (systems(host).running, systems(host).boot_default, remains(host)) == (one, one, "")
     assert states(info(lab, tmp_path, host)) == []
@@ -167,7 +154,7 @@ def test_whoever_dies_at_its_end(lab: Lab, whole: dict[str, Host]) -> None:
             kill_all(host)
             inside(host, "/run/its-line").unlink()
             assert deployment.end() == 0, deployment.output
-            runs(host, new, before, "until-reboot")
+            is_whole(host, new, "until-reboot", boots=before)
         with deploying(lab, host, new, limits=QUICK) as deployment:
             assert deployment.end() == 0, deployment.output
         is_whole(host, new, "committed")
