@@ -87,7 +87,7 @@ def test_every_variable_that_is_read_is_documented(table: Table) -> None:
     inner = {
         f"deploy_flake_{name}"
         for name in (
-            *("arguments", "entry_point", "known", "own", "own_found", "own_hostname"),
+            *("arguments", "entry_point", "is_earlier", "known", "own", "own_found", "own_hostname"),
             *("told_in_the_end", "waiting"),
         )
     }
