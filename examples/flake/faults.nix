@@ -263,8 +263,8 @@ rec {
     };
   };
 
-  # Too late for the switch to see.
-  dies-later = service "dies-later.service" "[Service]\nExecStart=/bin/sh -c 'sleep 2; exit 1'\n";
+  # Too late for the switch to see, and when units have been quiet for a second.
+  dies-later = service "dies-later.service" "[Service]\nExecStart=/bin/sh -c 'sleep 1.5; exit 1'\n";
 
   # The system is well, and its specialisation is not.
   specialisation-fails = c: {

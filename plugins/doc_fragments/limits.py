@@ -30,9 +30,12 @@ options:
         type: int
         default: 300
       settle:
-        description: How long the new system runs before its units are checked; V(0) for no wait.
+        description:
+          - How long the new system runs before its units are checked; V(0) for no wait.
+          - If not given, until they are quiet, which takes a second, and 3 at most. Units are quiet when no job waits, and
+            no service starts, stops, reloads or has changed within the last second. They are checked once more before the
+            commit, two seconds after the activation at the soonest.
         type: int
-        default: 3
       confirm:
         description:
           - Waiting for confirmation from outside. The host rolls back after it.

@@ -22,7 +22,7 @@ from lab.state import State
 FLAKE = Path(__file__).parents[2] / "examples" / "flake"
 DEPLOY = "deploy_flake.nixos.deploy"
 # Long enough for a loaded machine, short enough for a test that waits for one to run out.
-LIMITS = {"health": 30, "check": 20, "activate": 30, "settle": 3, "confirm": 60, "commit": 30, "rollback": 40}
+LIMITS = {"health": 30, "check": 20, "activate": 30, "confirm": 60, "commit": 30, "rollback": 40}
 # What an emulated machine needs.
 PATIENT = {name: 5 * limit for name, limit in LIMITS.items()} | {"settle": 2, "reboot": 400}
 if State().all_machines:

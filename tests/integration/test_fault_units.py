@@ -262,6 +262,16 @@ def test_failures_while_the_window_is_open(lab: Lab, whole: dict[str, Host]) -> 
     at_once(dict(zip(whole.values(), (fails, loops), strict=False)))
 
 
+def test_one_that_dies_when_units_were_quiet_already(lab: Lab, whole: dict[str, Host]) -> None:
+    """They are watched for a second where no time is given, and looked at once more when two are over."""
+    host = whole["host1"]
+    running = systems(host).running
+    with deploying(lab, host, build(host, "dies-later"), limits=LIMITS) as deployment:
+        assert deployment.end() != 0, deployment.output
+        assert "units have failed: dies-later.service" in deployment.output, deployment.output
+    is_whole(host, running, "rolled-back")
+
+
 def test_crash_loops(lab: Lab, whole: dict[str, Host]) -> None:
     """A service that dies and is started again for ever is not well at any moment, whatever it looks like."""
 

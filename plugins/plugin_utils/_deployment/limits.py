@@ -15,6 +15,8 @@ from .._host.answer import HostError
 
 _CONFIRM = 120
 """Seconds to wait for confirmation, where nobody says otherwise."""
+_SETTLE = 3
+"""Seconds that units are watched at most, where nobody says for how long."""
 _UNITS = 120
 """Seconds for the units that read secrets, all at once."""
 
@@ -26,7 +28,7 @@ class Limits:
     health: int
     check: int
     activate: int
-    settle: int
+    settle: int | None
     confirm: int | None
     commit: int
     rollback: int
@@ -72,12 +74,18 @@ class Limits:
 
     def _needed(self, batches: int) -> int:
         # The first host waits while every batch of forks tests, the slowest host included.
-        return batches * (self.health + self.check + self.activate + self._for_hook + self.settle) + _CONFIRM
+        return batches * (self.health + self.check + self.activate + self._for_hook + self.watched) + _CONFIRM
 
     def as_inputs(self) -> dict[str, int]:
         """Those that are known, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.type != "bool"}
-        return {name: value for name, value in values.items() if value is not None} | {"secrets": self.secrets}
+        known = {name: value for name, value in values.items() if value is not None}
+        return known | {"settle": self.watched, "secrets": self.secrets}
+
+    @property
+    def watched(self) -> int:
+        """How long units are watched; at most, where that is not given."""
+        return _SETTLE if self.settle is None else self.settle
 
     @property
     def secrets(self) -> int:
@@ -97,7 +105,7 @@ class Limits:
         # The window may be extended once. Secrets are made, put in place (again, where a switch asks for a reboot),
         # looked at three times, and kept.
         twice = 2 * (self.check + (self.confirm or 0))
-        tried = self.health + self.activate + self._for_hook + self.settle
+        tried = self.health + self.activate + self._for_hook + self.watched
         return tried + twice + 4 * self.commit + 240 + self._for_secrets(7)
 
     @property
@@ -108,7 +116,7 @@ class Limits:
     @property
     def unconfirmed(self) -> int:
         """From the start to the end of a system that is tested and that nobody confirms."""
-        tried = self.health + self.check + self.activate + self._for_hook + self.settle
+        tried = self.health + self.check + self.activate + self._for_hook + self.watched
         return tried + (self.confirm or 0) + 240 + self._for_secrets(4) + self.undo
 
     @property

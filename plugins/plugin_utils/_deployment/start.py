@@ -371,6 +371,7 @@ class _Start:
             "only_secrets": _yes(self._keeps_system),
             "brings_secrets": _yes(self._brings_secrets),
             "until_reboot": _yes(settings.until_reboot),
+            "settles_early": _yes(self._limits.settle is None),
         }
         limits = {f"{name}_limit": str(seconds) for name, seconds in self._limits.as_inputs().items()}
         return values | limits

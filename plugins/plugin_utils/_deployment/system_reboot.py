@@ -76,7 +76,7 @@ def _reboot(host: Host, settings: RebootSettings, before: Answer, check_mode: bo
     limit = settings.limits.reboot
     told = time.monotonic()
     addresses = host.addresses(settings.confirm_hosts)
-    answer = reboot.reboot_and_wait(host, before, expected, limit, addresses, settle=settings.limits.settle)
+    answer = reboot.reboot_and_wait(host, before, expected, limit, addresses, settle=settings.limits.watched)
     reboot.require_up(host, answer, limit)
     reboot.require_system(host, answer, expected)
     reboot.require_health(host, answer, settings.health_policy, settings.ignore_units, before)

@@ -76,7 +76,7 @@ class Trial:
         if came_up:
             self._note(f"{self.new} has been booted already, so it is not booted again")
             up, _said = reboot.wait_until_up(
-                self.host, "none", self._limit, self._addresses, settle=self.settings.limits.settle
+                self.host, "none", self._limit, self._addresses, settle=self.settings.limits.watched
             )
             return self._keep(up or self.before) | {"notes": self.notes}
         prepared = self._ask(TrialStep.PREPARE)
@@ -100,7 +100,7 @@ class Trial:
                 self._limit,
                 self._addresses,
                 trying=self.new,
-                settle=self.settings.limits.settle,
+                settle=self.settings.limits.watched,
             )
         except reboot.NotBackError as error:
             answer = self._wait_for_return(prepared, began, error)

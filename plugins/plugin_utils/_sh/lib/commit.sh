@@ -2,7 +2,7 @@
 # after it forward. The boot default is always $new itself, also where one of its specialisations, $new_live, is live.
 # inputs: commit_limit secrets_limit mode only_secrets until_reboot
 # needs: base boot_loader booted committed_live deployed_secrets health ended held_files lines on_disk open_marks process profile profile_back record reports_to_directory
-# needs: said switch whose
+# needs: said switch watch_units whose
 # shellcheck shell=sh
 
 # boot_files FILE: writes down what the boot loader has. A kernel has its store path in its name; small files are read.
@@ -27,7 +27,7 @@ commit() {
     local set_status
     may_commit || give_up superseded "somebody else has switched the host meanwhile"
     # What failed while the window was open counts as it does while the system settles.
-    [ "$mode" = boot ] || still_healthy || give_up "$code" "$complaint"
+    [ "$mode" = boot ] || { watched_long_enough && still_healthy; } || give_up "$code" "$complaint"
     # Nothing is written for it. What ends before its line is rolled back.
     [ "$until_reboot" != yes ] || {
         # To look at the units has taken its time.

@@ -1,8 +1,8 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
-# inputs: activate_limit settle_limit check_limit confirm_limit secrets_limit over_ssh mode only_secrets post_activate_script until_reboot
+# inputs: activate_limit check_limit confirm_limit secrets_limit over_ssh mode only_secrets post_activate_script until_reboot
 # needs: activation base boot_loader check_before_switch commit complain deployed_secrets directory ended expected_system health hook lasting_unit live log
 # needs: process record repair reports_to_directory secrets_ahead settle_trial soft_reboot ssh switch_live tested_boot_default tools wait_for_line
-# needs: whose booted
+# needs: watch_units whose booted
 # shellcheck shell=sh
 
 supervise() {
@@ -84,7 +84,7 @@ try_live() {
     with_secrets restart 120 || give_up "$code" "$complaint"
     note_restarts "$dir/restarts" || give_up "$code" "$complaint"
     state settling
-    [ "$settle_limit" = 0 ] || pause "$settle_limit"
+    watch_units
     healthy || give_up "$code" "$complaint"
     [ "$test_status" != 4 ] || failures_are_forgiven || give_up "$code" "$complaint"
     [ -z "${forgiven_failures-}" ] || note "failed while the system was activated, as it may: $forgiven_failures"

@@ -1,12 +1,13 @@
 # Making a generation the one of its profile. The move of the link is the commit point; there is no boot side.
 # inputs: commit_limit mode
 # facts: new previous_boot
-# needs: base ended health kind live on_disk open_marks process profile profile_back profile_owner record reports_to_directory whose
+# needs: base ended health kind live on_disk open_marks process profile profile_back profile_owner record reports_to_directory watch_units whose
 # shellcheck shell=sh
 
 commit() {
     may_commit || give_up superseded "somebody else has moved the profile meanwhile"
     # What failed while the window was open counts as it does while units settle.
+    watched_long_enough
     still_healthy || give_up "$code" "$complaint"
     # What it has written must not be lost where what comes now is not.
     sync_what_was_written

@@ -36,7 +36,8 @@ def test_shared_options_and_their_defaults() -> None:
     assert spec["toplevel"] == {"type": "str", "required": True}
     assert spec["reconnect_timeout"]["default"] == 300
     assert spec["limits"]["apply_defaults"] is True
-    assert spec["limits"]["options"]["settle"] == {"type": "int", "default": 3}
+    assert spec["limits"]["options"]["settle"] == {"type": "int"}
+    assert spec["limits"]["options"]["check"] == {"type": "int", "default": 60}
 
 
 def test_place_that_all_hosts_of_a_task_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

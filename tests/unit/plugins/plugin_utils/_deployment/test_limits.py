@@ -68,6 +68,12 @@ def test_time_to_confirm_is_made_long_enough_for_a_fleet() -> None:
     assert caught.value.reason == Refusal.BAD_LIMIT
 
 
+def test_units_are_watched_until_they_are_quiet_where_no_time_is_given() -> None:
+    unsaid = settings().limits
+    assert (unsaid.settle, unsaid.watched, unsaid.as_inputs()["settle"]) == (None, 3, 3)
+    assert (LIMITS.watched, LIMITS.as_inputs()["settle"]) == (8, 8)
+
+
 @pytest.mark.parametrize(("name", "value", "good"), [("settle", 0, True), ("settle", -1, False), ("commit", 0, False)])
 def test_limits_are_positive(name: str, value: int, good: bool) -> None:
     changed: dict[str, Any] = {name: value}
