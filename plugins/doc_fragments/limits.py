@@ -32,9 +32,9 @@ options:
       settle:
         description:
           - How long the new system runs before its units are checked; V(0) for no wait.
-          - If not given, until they are quiet, which takes a second, and 3 at most. Units are quiet when no job waits, and
-            no service starts, stops, reloads or has changed within the last second. They are checked once more before the
-            commit, two seconds after the activation at the soonest.
+          - If not given, until they are quiet, which takes a second, and 3 at most. Units are quiet when no job waits,
+            and no service starts, stops, reloads or has changed within the last second. They are checked once more
+            before the commit, two seconds after the activation at the soonest.
         type: int
       confirm:
         description:

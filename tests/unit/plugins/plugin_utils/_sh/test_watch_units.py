@@ -30,7 +30,9 @@ def watched(shell: Sequence[str], said: str, *, limit: int = 3, early: bool = Tr
     script = f"settle_limit={limit} settles_early={'yes' if early else 'no'} newline='\n'\n{join('lib/watch_units')}\n"
     script += f"now_is={START}\nhundredths() {{ now=$now_is; }}\n"
     # Every look takes a moment.
-    script += f"ask_systemd() {{ now_is=$((now_is + 2)); case $* in *NJobs) told=NJobs={jobs};; *) told='{said}';; esac; }}\n"
+    script += (
+        f"ask_systemd() {{ now_is=$((now_is + 2)); case $* in *NJobs) told=NJobs={jobs};; *) told='{said}'; esac; }}\n"
+    )
     script += """pause() {
         case $1 in *.*) part=${1#*.} && part=${part}0 && part=1${part%"${part#??}"} ;; *) part=100 ;; esac
         now_is=$((now_is + ${1%.*} * 100 + part - 100))
