@@ -9,14 +9,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
-
-from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
-from ansible.module_utils.urls import open_url
 
 from .reference import FlakeError, decode_path
 
@@ -30,6 +25,12 @@ _ASKS_WHO = (401, 403, 404)
 
 def download(url: str, headers: Mapping[str, str], login: tuple[str, str] | None, to: Path, limit: float) -> None:
     """Fetch a URL into a file; FlakeError where that cannot be, or takes longer than `limit` seconds."""
+    # Loading them takes its time, in every process, and few flakes need them.
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+
+    from ansible.module_utils import urls
+
     parts = urlsplit(url)
     if parts.scheme == "file":
         shutil.copyfile(decode_path(parts.path, url), to)
@@ -42,7 +43,7 @@ def download(url: str, headers: Mapping[str, str], login: tuple[str, str] | None
     ends = time.monotonic() + limit
     try:
         # A token is for the server that is asked, and for none that it leads to.
-        answer: Any = open_url(
+        answer: Any = urls.open_url(
             url,
             headers=dict(headers),
             timeout=_SILENCE,
@@ -65,7 +66,7 @@ def download(url: str, headers: Mapping[str, str], login: tuple[str, str] | None
             else ""
         )
         raise FlakeError(f"{_plain(url)} answers {error.code} {error.reason}{hint}") from error
-    except (OSError, ValueError, HTTPException, AnsibleConnectionError) as error:
+    except (OSError, ValueError, HTTPException, urls.ConnectionError) as error:
         raise FlakeError(f"{_plain(url)} cannot be fetched: {error}") from error
 
 

@@ -15,7 +15,6 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible.module_utils.urls import open_url
 
 from .._codes import Refusal, UnitState
 from .._host.answer import HostError
@@ -127,6 +126,11 @@ def _ports(host: Host, checks: Checks) -> Iterator[str]:
 
 
 def _pages(checks: Checks) -> Iterator[str]:
+    if not checks.pages:
+        return
+    # Loading it takes its time, in every process, and few ask for pages.
+    from ansible.module_utils.urls import open_url
+
     for page in checks.pages:
         try:
             answer: Any = open_url(page.url, timeout=_PAGE, validate_certs=page.validate_certs, follow_redirects="none")

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.urls import SSLValidationError
+from ansible.module_utils import urls
 
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake import (
-    download,
     fetch_git,
     git_login,
     git_program,
@@ -261,9 +260,9 @@ def test_where_a_submodule_is_beside(of: str, where: str, url: str) -> None:
 
 def test_a_connection_that_ansible_cannot_make(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_given: Any, **_options: Any) -> None:
-        raise SSLValidationError("no certificate")
+        raise urls.SSLValidationError("no certificate")
 
-    monkeypatch.setattr(download, "open_url", refuse)
+    monkeypatch.setattr(urls, "open_url", refuse)
     with pytest.raises(FlakeError, match=r"input 'one' .* cannot be fetched: no certificate"):
         fetched(remote(type="tarball", url="https://example.org/x?token=s3cret"))
 
