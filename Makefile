@@ -25,7 +25,7 @@ generate:  ## write what is made from others: the role's variables, the command'
 model:  ## the model of the protocol, docs/model, checked by SPIN
 	@$(TOOLS) model
 
-pairs:  ## the unit tests with the pairs of ansible-core and Python that `make test` leaves out
+pairs:  ## the tests with the pairs of ansible-core and Python that `make test` leaves out
 	@$(TOOLS) pairs
 
 unit:  ## the unit tests alone, with the newest ansible-core and Python
