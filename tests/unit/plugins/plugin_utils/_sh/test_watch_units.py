@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -15,28 +16,39 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts i
 pytestmark = pytest.mark.shell
 every_shell = pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"], ["bash", "--posix"]], ids=lambda it: it[0])
 
-START = 80_00
+START = 80_95
 """When the watch begins, in hundredths of a second since the boot."""
-WELL = "SubState=running\nStateChangeTimestampMonotonic=5123456\n\nSubState=dead\nStateChangeTimestampMonotonic=0"
 
 
-def changed(after: float, state: str = "running") -> str:
-    """What systemd says where one more service has changed, that many seconds after the watch began."""
-    return f"{WELL}\n\nSubState={state}\nStateChangeTimestampMonotonic={round((START / 100 + after) * 1e6)}"
+def service(state: str = "running", changed: float = 0, restarts: int = 0) -> str:
+    """What systemd says of a service."""
+    lines = ("Id=a.service", f"NRestarts={restarts}", "Result=success", f"SubState={state}")
+    return "\n".join((*lines, f"StateChangeTimestampMonotonic={round((START / 100 + changed) * 1e6)}"))
 
 
-def watched(shell: Sequence[str], said: str, *, limit: int = 3, early: bool = True, jobs: str = "0") -> list[str]:
-    """When the first look at the units is, and the last one, in hundredths after the beginning of the watch."""
-    script = f"settle_limit={limit} settles_early={'yes' if early else 'no'} newline='\n'\n{join('lib/watch_units')}\n"
-    script += f"now_is={START}\nhundredths() {{ now=$now_is; }}\n"
+WELL = service(changed=-9)
+
+
+def watched(
+    shell: Sequence[str], place: Path, *moments: tuple[float, str, int], limit: int = 3, early: bool = True
+) -> list[str]:
+    """When the first look at the units is, and the last one, in hundredths after the beginning of the watch.
+
+    `moments` are from when on systemd says what of services, and of how many jobs.
+    """
+    script = f"settle_limit={limit} settles_early={'yes' if early else 'no'} dir={place} newline='\n'\n"
+    script += f"{join('lib/watch_units')}\nnow_is={START}\nhundredths() {{ now=$now_is; }}\n"
+    script += f"clock() {{ uptime={START // 100}; }}\ncomplain() {{ return 1; }}\n"
     # Every look takes a moment.
-    script += (
-        f"ask_systemd() {{ now_is=$((now_is + 2)); case $* in *NJobs) told=NJobs={jobs};; *) told='{said}'; esac; }}\n"
-    )
+    script += "ask_systemd() {\nnow_is=$((now_is + 1))\n"
+    for begins, services, jobs in moments:
+        script += f"[ $now_is -lt {round(START + begins * 100)} ] || {{ services='{services}'; jobs={jobs}; }}\n"
+    script += "case $* in *NJobs) told=NJobs=$jobs ;; *) told=$services ;; esac\n}\n"
     script += """pause() {
-        case $1 in *.*) part=${1#*.} && part=${part}0 && part=1${part%"${part#??}"} ;; *) part=100 ;; esac
+        case $1 in *.*) part=${1#*.} && part=1$part ;; *) part=100 ;; esac
         now_is=$((now_is + ${1%.*} * 100 + part - 100))
     }\n"""
+    script += f"ask_systemd show; now_is={START}\n"
     script += f"watch_units; echo $((now_is - {START})); watched_long_enough; echo $((now_is - {START}))\n"
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
     assert not done.stderr, done.stderr
@@ -44,36 +56,37 @@ def watched(shell: Sequence[str], said: str, *, limit: int = 3, early: bool = Tr
 
 
 @every_shell
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        # Nothing has changed since.
-        (WELL, ["104", "200"]),
-        (changed(-0.5), ["104", "200"]),
-        (changed(0.02, "exited"), ["104", "200"]),
-        # One that failed long ago is nothing to wait for; the looks will say it.
-        (changed(-30, "failed"), ["104", "200"]),
-        # Not yet for a second.
-        (changed(0.4), ["162", "200"]),
-        (changed(1.2), ["220", "220"]),
-        # Never within the time.
-        (changed(2.5), ["307", "307"]),
-        (changed(-9, "start"), ["307", "307"]),
-        (changed(-9, "reload"), ["307", "307"]),
-        (changed(-9, "auto-restart"), ["307", "307"]),
-        (changed(-9, "stop-sigterm"), ["307", "307"]),
-    ],
-)
-def test_until_units_are_quiet(shell: list[str], said: str, expected: list[str]) -> None:
-    assert watched(shell, said) == expected
+@pytest.mark.parametrize("state", ["running", "exited", "dead", "failed"])
+def test_units_that_are_quiet_are_watched_for_a_second(shell: list[str], tmp_path: Path, state: str) -> None:
+    """The last look is when two are over. One that has failed is nothing to wait for: the first look finds it."""
+    assert watched(shell, tmp_path, (-1, service(state, -0.1), 0)) == ["102", "200"]
 
 
 @every_shell
-def test_job_that_waits_is_waited_for(shell: list[str]) -> None:
-    assert watched(shell, WELL, jobs="1")[0] == "318"
+@pytest.mark.parametrize(
+    "later", [service(changed=0.4), service("dead", 0.4), service(changed=-9, restarts=1), f"{WELL}\n\n{service()}"]
+)
+def test_one_that_changes_is_watched_for_a_second_from_then_on(shell: list[str], tmp_path: Path, later: str) -> None:
+    assert watched(shell, tmp_path, (-1, WELL, 0), (0.4, later, 0)) == ["204", "204"]
+
+
+@every_shell
+@pytest.mark.parametrize("state", ["start", "start-pre", "reload", "stop-sigterm", "auto-restart", "final-sigkill"])
+def test_one_that_is_on_its_way_is_waited_for(shell: list[str], tmp_path: Path, state: str) -> None:
+    """No longer than the limit."""
+    assert watched(shell, tmp_path, (-1, service(state, -5), 0)) == ["306", "306"]
+    assert watched(shell, tmp_path, (-1, service(state, -5), 0), (0.9, WELL, 0)) == ["204", "204"]
+
+
+@every_shell
+def test_job_that_waits_is_waited_for(shell: list[str], tmp_path: Path) -> None:
+    """And a second more: nothing was looked at meanwhile."""
+    assert watched(shell, tmp_path, (-1, WELL, 1)) == ["303", "303"]
+    assert watched(shell, tmp_path, (-1, WELL, 1), (0.2, WELL, 0)) == ["102", "200"]
+    assert watched(shell, tmp_path, (-1, WELL, 1), (1.5, WELL, 0)) == ["305", "305"]
 
 
 @every_shell
 @pytest.mark.parametrize(("limit", "expected"), [(0, ["0", "0"]), (1, ["100", "100"]), (5, ["500", "500"])])
-def test_time_that_is_given_is_meant(shell: list[str], limit: int, expected: list[str]) -> None:
-    assert watched(shell, changed(-9, "start"), limit=limit, early=False) == expected
+def test_time_that_is_given_is_meant(shell: list[str], tmp_path: Path, limit: int, expected: list[str]) -> None:
+    assert watched(shell, tmp_path, (-1, service("start"), 1), limit=limit, early=False) == expected
