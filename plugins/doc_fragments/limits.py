@@ -35,6 +35,7 @@ options:
           - If not given, until they are quiet, which takes a second, and 3 at most. Units are quiet when no job waits,
             and no service starts, stops, reloads or has changed within the last second. They are checked once more
             before the commit, two seconds after the activation at the soonest.
+          - After a reboot it is 3 if not given.
         type: int
       confirm:
         description:

@@ -50,7 +50,8 @@ options:
   post_activate_script:
     description:
       - A file of the new system that is run as root after it was activated and has settled, before anybody is asked to
-        confirm it, if it exists. It has the time and the environment of O(pre_activate_script).
+        confirm it, if it exists. It has the time and the environment of O(pre_activate_script). That units are quiet
+        does not say that each service answers already, so try more than once, or give O(limits.settle).
       - A status other than 0 rolls back, and so does one that does not end in time. What it has done itself stays.
       - Not run where nothing is activated. Empty for none.
     type: str

@@ -24,7 +24,7 @@ DEPLOY = "deploy_flake.nixos.deploy"
 # Long enough for a loaded machine, short enough for a test that waits for one to run out.
 LIMITS = {"health": 30, "check": 20, "activate": 30, "confirm": 60, "commit": 30, "rollback": 40}
 # What an emulated machine needs.
-PATIENT = {name: 5 * limit for name, limit in LIMITS.items()} | {"settle": 2, "reboot": 400}
+PATIENT = {name: 5 * limit for name, limit in LIMITS.items()} | {"reboot": 400}
 if State().all_machines:
     LIMITS |= PATIENT
 

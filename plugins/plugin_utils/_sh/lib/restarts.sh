@@ -8,10 +8,20 @@
 note_restarts() {
     ask_systemd show -p Id -p NRestarts -p SubState -p Result -p StateChangeTimestampMonotonic -- '*.service' ||
         { complain no-answer-from-systemd "systemd does not say how often it has started services again"; return; }
-    clock
+    monotonic
     noted=yes
     service='' restarts='' sub_state='' result='' changed=''
     each_first_word note_property "$told" >"$1" && [ "$noted" = yes ] || complain cannot-record "could not write $1"
+}
+
+# monotonic: seconds since the boot in $counted, as systemd counts them: without those in which the host was suspended, as far as
+# root asks.
+monotonic() {
+    clock
+    counted=$uptime
+    { read -r _ && read -r _ && read -r _ _ since_boot _; } 2>/dev/null </proc/timer_list || return 0
+    # In nanoseconds.
+    case $since_boot in *[!0-9]*) ;; ??????????*) counted=${since_boot%?????????} ;; esac
 }
 
 # note_property NAME=VALUE: systemd gives them in an order of its own; with the last one of a service its line is written.
@@ -31,8 +41,8 @@ note_property() {
     auto-restart*:success) how=recurring ;;
     auto-restart*) how=failing ;;
     *)
-        [ "$restarts" = 0 ] || [ $((uptime - changed)) -gt 300 ] || how=lately
-        [ "$how" = steady ] || [ $((uptime - changed)) -ge 10 ] || how=just
+        [ "$restarts" = 0 ] || [ $((counted - changed)) -gt 300 ] || how=lately
+        [ "$how" = steady ] || [ $((counted - changed)) -ge 10 ] || how=just
         ;;
     esac
     case $service in getty@* | serial-getty@* | autovt@* | container-getty@* | console-getty.service) [ "$how" = failing ] || how=terminal ;; esac

@@ -68,6 +68,15 @@ def test_host_is_looked_at_and_the_supervisor_started() -> None:
     assert (its["mode"], its["policy"], its["on_reboot_required"]) == ("test", "strict", "fail")
     assert (its["ignore_units"], its["last_resort_reboot"], its["over_ssh"]) == ("a.service\nb c", "auto", "yes")
     assert (its["confirm_limit"], its["commit_limit"]) == ("120", "120")
+    assert (its["settle_limit"], its["settles_early"]) == ("3", "yes")
+
+
+@pytest.mark.parametrize("given", [0, 3, 30])
+def test_time_to_settle_that_is_given_is_meant(given: int) -> None:
+    host = FakeHost([LOOKED, {"state": "checking"}])
+    start(host, settings(limits={"settle": given}), Mode.TEST, Context())
+    its = read(host.asked[1].inputs["settings"])
+    assert (its["settle_limit"], its["settles_early"]) == (str(given), "no")
 
 
 def test_what_was_just_built_is_looked_at_as_it_is_started() -> None:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +75,7 @@ def look(
     bin_directory = directory / "bin"
     bin_directory.mkdir()
     script = f"policy={policy} ignore_units={ignored!r} health_limit=9 dir={directory}\n{join('lib/health')}\n"
-    script += f"passed=0\nclock() {{ uptime=$(({UPTIME} + passed)); }}\n"
+    script += f"passed=0\nmonotonic() {{ counted=$(({UPTIME} + passed)); }}\n"
     script += f"sc() {{ cat {directory}/$now.$1 2>/dev/null; }}\ntimeout() {{ echo $says; }}\n"
     script += f"pause() {{ passed=$((passed + $1)); now={'later' if later else '$now'}; }}\n"
     script += 'say() { echo "$code: $complaint"; exit; }\n'
@@ -263,7 +265,7 @@ def test_a_deployment_without_a_note(shell: list[str], tmp_path: Path) -> None:
 @every_shell
 def test_a_note_without_an_answer(shell: list[str], tmp_path: Path) -> None:
     """systemd hangs, or the note can't be written: neither is a host without services."""
-    script = f"dir={tmp_path}\n{join('lib/health')}\nclock() {{ uptime={UPTIME}; }}\n"
+    script = f"dir={tmp_path}\n{join('lib/health')}\nmonotonic() {{ counted={UPTIME}; }}\n"
     script += 'sc() { return 124; }\nnote_restarts $dir/note || echo "$code"\n'
     script += f"sc() {{ printf '{GOOD.shown()}'; }}\nnote_restarts /dev/full || echo \"$code\"\n"
     script += "note_restarts $dir/note && cat $dir/note\n"
@@ -295,7 +297,7 @@ def test_who_is_started_again_and_again(
     for name, one in (("first", first), ("second", second)):
         if one:
             (tmp_path / name).write_text(f"{GOOD.shown()}\n{one.shown()}")
-    script = f"{join('lib/restarts')}\nclock() {{ uptime={UPTIME}; }}\n"
+    script = f"{join('lib/restarts')}\nmonotonic() {{ counted={UPTIME}; }}\n"
     script += (
         f"sleep() {{ rm -f {tmp_path}/first; }}\n"
         f"sc() {{ cat {tmp_path}/first 2>/dev/null || cat {tmp_path}/second; }}\n"
@@ -310,3 +312,13 @@ def test_host_that_is_not_up_says_what_it_still_starts(shell: list[str], tmp_pat
     (tmp_path / "before.list-jobs").write_text("12 slow.service start running\n13 multi-user.target start waiting\n")
     said = look(shell, tmp_path, before=Moment(manager="starting"))
     assert said.endswith("says starting after 9 s; still starting: slow.service multi-user.target")
+
+
+@every_shell
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read it")
+def test_seconds_are_counted_as_systemd_counts_them(shell: list[str]) -> None:
+    """A suspended host has another uptime."""
+    script = f"{join('lib/restarts')}\nmonotonic\necho $counted\n"
+    before = time.monotonic()
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert int(before) <= int(done.stdout) <= time.monotonic()

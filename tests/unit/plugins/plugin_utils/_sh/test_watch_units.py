@@ -38,7 +38,7 @@ def watched(
     """
     script = f"settle_limit={limit} settles_early={'yes' if early else 'no'} dir={place} newline='\n'\n"
     script += f"{join('lib/watch_units')}\nnow_is={START}\nhundredths() {{ now=$now_is; }}\n"
-    script += f"clock() {{ uptime={START // 100}; }}\ncomplain() {{ return 1; }}\n"
+    script += f"monotonic() {{ counted={START // 100}; }}\ncomplain() {{ return 1; }}\n"
     # Every look takes a moment.
     script += "ask_systemd() {\nnow_is=$((now_is + 1))\n"
     for begins, services, jobs in moments:
@@ -90,3 +90,22 @@ def test_job_that_waits_is_waited_for(shell: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "expected"), [(0, ["0", "0"]), (1, ["100", "100"]), (5, ["500", "500"])])
 def test_time_that_is_given_is_meant(shell: list[str], tmp_path: Path, limit: int, expected: list[str]) -> None:
     assert watched(shell, tmp_path, (-1, service("start"), 1), limit=limit, early=False) == expected
+
+
+@every_shell
+@pytest.mark.parametrize("kind", ["", "system-manager"])
+def test_commit_looks_when_they_were_watched_long_enough(shell: list[str], kind: str) -> None:
+    script = f"{join('unit/deployment', kind).rpartition('main ')[0]}\nmode=test\nmay_commit() {{ :; }}\n"
+    script += "watched_long_enough() { echo watched; }\nstill_healthy() { echo looked; return 1; }\n"
+    script += "give_up() { echo gave up; exit; }\ncommit\n"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    assert done.stdout.splitlines() == ["watched", "looked", "gave up"]
+
+
+@every_shell
+def test_hundredths_are_those_of_the_kernel(shell: list[str]) -> None:
+    script = f"{join('lib/watch_units')}\nhundredths\necho $now\n"
+    before = float(Path("/proc/uptime").read_text().split()[0])
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    after = float(Path("/proc/uptime").read_text().split()[0])
+    assert before * 100 <= int(done.stdout) <= after * 100
