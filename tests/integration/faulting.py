@@ -101,13 +101,20 @@ def state(host: Host) -> str:
         return ""
 
 
-def wait_for(what: Callable[[], Any], limit: float = 60, pause: float = 0.02, saying: str = "") -> Any:
+def wait_for(
+    what: Callable[[], Any], limit: float = 60, pause: float = 0.02, saying: str | Callable[[], str] = ""
+) -> Any:
     """Wait until it is true, and return it; on a machine, which is slow, longer."""
     deadline = time.monotonic() + (max(limit, 400) if State().all_machines else limit)
-    while not (found := what()):
-        assert time.monotonic() < deadline, saying or f"{what} did not become true within {limit} s"
-        time.sleep(pause)
-    return found
+    while True:
+        began = time.monotonic()
+        if found := what():
+            return found
+        ended = time.monotonic()
+        said = saying() if callable(saying) and ended > deadline else saying
+        assert ended < deadline, said or f"{what} did not become true within {limit} s"
+        # To look may take a process or two, and others want the processor as well.
+        time.sleep(max(pause, min(ended - began, 0.5)))
 
 
 def processes(host: Host, unit: str = UNIT) -> list[int]:
