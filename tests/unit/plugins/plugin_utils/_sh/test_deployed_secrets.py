@@ -140,6 +140,7 @@ for name in boot_files ask_loader is_generation try_loader begin_call logged end
 done
 may_commit() { :; }
 still_healthy() { :; }
+watched_long_enough() { :; }
 loader_starts_another() { return 1; }
 boot_default_ran() { echo yes; }
 boot_default() { echo new; }
