@@ -211,6 +211,24 @@ def build(
     return _from_flake(Operation.BUILD, destinations, flake, toplevel, options, run, on_event, wait, more)
 
 
+def install(
+    destinations: Destinations = (),
+    flake: str | Path | None = None,
+    *,
+    options: DeployOptions | None = None,
+    run: RunOptions | None = None,
+    on_event: Listener | None = None,
+    wait: bool = True,
+) -> Run:
+    """ERASE the disks `options.install_disks` of machines that have booted an installer, install the flake's systems
+    there, and deploy to them.
+
+    A destination names its configuration: an installer has not the name of the host that it is to become. Else as
+    `deploy`.
+    """
+    return _from_flake(Operation.INSTALL, destinations, flake, None, options, run, on_event, wait)
+
+
 def reboot(
     destinations: Destinations = (),
     *,
@@ -274,6 +292,7 @@ revoke_async = _for_asyncio(revoke)
 status_async = _for_asyncio(status)
 trial_async = _for_asyncio(trial)
 build_async = _for_asyncio(build)
+install_async = _for_asyncio(install)
 reboot_async = _for_asyncio(reboot)
 generations_async = _for_asyncio(generations)
 
@@ -378,6 +397,17 @@ def _builders_are_there(where: Iterable[Destination], builders: Iterable[str]) -
         )
 
 
+def _are_named(where: Iterable[Destination], variables: Mapping[str, Any]) -> None:
+    """A host that is deployed to says its own name where nobody else does; an installer has that of its medium."""
+    if variables.get(f"{PREFIX}attribute") or variables.get(f"{PREFIX}file"):
+        return
+    if nameless := [one.name for one in where if not one.configuration]:
+        raise OptionError(
+            f"{nameless[0]}: an installer has not the name of the host that it is to become; name the configuration, as"
+            " in nixos://root@192.0.2.7/web3"
+        )
+
+
 def _begin(
     operation: Operation,
     destinations: Destinations,
@@ -399,6 +429,8 @@ def _begin(
     inventory.must_be_there(run.inventory)
     if where:
         _builders_are_there(where, variables.get(f"{PREFIX}build_on", ()))
+    if operation is Operation.INSTALL:
+        _are_named(where, variables)
     if unread := sorted(variables.keys() - set(READS[operation])):
         names = ", ".join(name.removeprefix(PREFIX) for name in unread)
         raise OptionError(f"{operation} does nothing with {names}")

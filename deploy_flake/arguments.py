@@ -21,6 +21,7 @@ COMMANDS = {
     "revoke": "roll back hosts that wait for confirmation",
     "diff": "show what a deploy would do and change (deploy --check --diff), or what changes between two generations",
     "build": "build the systems, or another output, on the hosts and print their paths; change nothing else",
+    "install": "ERASE the disks of machines that have booted an installer, and install NixOS",
     "profiles": "deploy profiles that are no NixOS system: system-manager's, home-manager's and others",
     "trial": "boot the new system once, and keep it only if it comes up well",
     "reboot": "reboot hosts that have to be, one after another",
@@ -53,6 +54,8 @@ examples:
   deploy-flake nixos://admin@web2:2222/webserver --flake github:me/hosts
   deploy-flake web1 web2 --check --diff             what would happen, and what would change
   deploy-flake -i hosts.yml -l 'web*' --serial 25%  hosts of an Ansible inventory, a quarter at a time
+  deploy-flake install nixos://root@192.0.2.7/web3 --disk /dev/disk/by-id/nvme-eui.0025385b71b0a1c2
+                                            ERASE that disk, and install NixOS from an installer
   deploy-flake status web1 web2 --flake .           what they run, and how far that is from the flake
   deploy-flake status web1 --generations            what there is to roll back to
   deploy-flake rollback web1                        the previous generation
@@ -98,6 +101,9 @@ def parser() -> argparse.ArgumentParser:
     link = "a link on each host to what was built, which keeps it from garbage collection"
     _source(build, "build").add_argument("--out-link", metavar="PATH", help=link)
     _more(build, "build")
+    install = _command(commands, "install")
+    _source(install, "install")
+    _careful(install, "install")
     _profiles(_command(commands, "profiles"))
     trial = _command(commands, "trial")
     _source(trial, "trial")
@@ -196,7 +202,8 @@ def _profiles(command: argparse.ArgumentParser) -> None:
 def _source(command: argparse.ArgumentParser, name: str) -> argparse._ArgumentGroup:
     group = command.add_argument_group("what to build" if name == "build" else "what to deploy")
     group.add_argument("--flake", metavar="FLAKE", help="a directory or any flake reference (default: .)")
-    group.add_argument("--toplevel", metavar="PATH", help="the store path of a built system, in place of a flake")
+    if name != "install":
+        group.add_argument("--toplevel", metavar="PATH", help="the store path of a built system, in place of a flake")
     _add(group, name, "source")
     return group
 

@@ -152,6 +152,8 @@ def _begin(
     from deploy_flake import api
 
     common: dict[str, Any] = {"run": run, "on_event": tell, "wait": False}
+    if chosen.command == "install":
+        return api.install(chosen.destinations, chosen.flake, options=how, **common)
     if chosen.command in ("deploy", "trial", "build"):
         begin = {"deploy": api.deploy, "trial": api.trial, "build": api.build}[chosen.command]
         if chosen.command == "build":

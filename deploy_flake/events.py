@@ -23,6 +23,7 @@ class Operation(StrEnum):
     REVOKE = "revoke"
     TRIAL = "trial"
     BUILD = "build"
+    INSTALL = "install"
     REBOOT = "reboot"
     GENERATIONS = "generations"
     DIFF = "diff"
@@ -47,6 +48,8 @@ class Phase(StrEnum):
     REBOOTING = "rebooting"
     REMOVING = "removing"
     """Old generations are removed."""
+    INSTALLING = "installing"
+    """Its disks are erased, and it gets its first system."""
     WORKING = "working"
     """A task that is not one of the collection's, such as a check of the operator's."""
 

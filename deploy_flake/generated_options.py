@@ -103,6 +103,12 @@ class DeployVariables:
     allow_unreachable: bool = False
     """Whether hosts that do not answer at the beginning are left out, and named at the end; where none answers
     that is no success."""
+    install_disks: Sequence[str] = ()
+    """The disks that may be ERASED, best in /dev/disk/by-id."""
+    install_allow: Sequence[str] = ()
+    """What an installation may do that is refused otherwise."""
+    installer_user: str | None = None
+    """Who logs in to the installer, where that is another user than later on; "" for the same."""
     serial: str | None = None
     """How many hosts, or what share of them ("25%"), are dealt with before the next are."""
     message: str | None = None
@@ -127,13 +133,14 @@ CHOICES = {
     "on_reboot_required": ("fail", "boot", "boot_and_reboot"),
     "last_resort_reboot": ("never", "auto", "always"),
     "limits": ("health", "check", "activate", "settle", "confirm", "commit", "rollback", "reboot"),
+    "install_allow": ("data_on_disks", "installed_system", "several_hosts"),
 }
 """Which values a field takes; a list its elements, a mapping its keys."""
 
 NUMBERS = ("copy_timeout", "build_timeout", "lock_timeout", "reconnect_timeout")
 """The fields that are positive numbers."""
 
-LISTS = ("build_on", "build_args", "ignore_units", "allow")
+LISTS = ("build_on", "build_args", "ignore_units", "allow", "install_disks", "install_allow")
 """The fields that are lists."""
 
 READS = {
@@ -281,6 +288,62 @@ READS = {
         "deploy_flake_serial",
         "deploy_flake_hosts",
     ),
+    "install": (
+        "deploy_flake_flake",
+        "deploy_flake_configuration",
+        "deploy_flake_toplevel",
+        "deploy_flake_attribute",
+        "deploy_flake_file",
+        "deploy_flake_build_on",
+        "deploy_flake_build_together",
+        "deploy_flake_substitute",
+        "deploy_flake_compress",
+        "deploy_flake_fetch_timeout",
+        "deploy_flake_sign_key",
+        "deploy_flake_check_signatures",
+        "deploy_flake_build_args",
+        "deploy_flake_nix_config",
+        "deploy_flake_copy_inputs",
+        "deploy_flake_copy_timeout",
+        "deploy_flake_check_builds",
+        "deploy_flake_build_timeout",
+        "deploy_flake_become",
+        "deploy_flake_test",
+        "deploy_flake_on_older",
+        "deploy_flake_expected_system",
+        "deploy_flake_specialisation",
+        "deploy_flake_until_reboot",
+        "deploy_flake_health_policy",
+        "deploy_flake_ignore_units",
+        "deploy_flake_allow",
+        "deploy_flake_pre_activate_script",
+        "deploy_flake_post_activate_script",
+        "deploy_flake_on_reboot_required",
+        "deploy_flake_last_resort_reboot",
+        "deploy_flake_install_bootloader",
+        "deploy_flake_min_free_space",
+        "deploy_flake_secrets",
+        "deploy_flake_remove_other_secrets",
+        "deploy_flake_health_checks",
+        "deploy_flake_checks",
+        "deploy_flake_confirm_hosts",
+        "deploy_flake_all_or_nothing",
+        "deploy_flake_limits",
+        "deploy_flake_lock_timeout",
+        "deploy_flake_reconnect_timeout",
+        "deploy_flake_addresses",
+        "deploy_flake_allow_unreachable",
+        "deploy_flake_install_disks",
+        "deploy_flake_install_allow",
+        "deploy_flake_install_host_keys",
+        "deploy_flake_installer_user",
+        "deploy_flake_install_timeout",
+        "deploy_flake_first_boot_timeout",
+        "deploy_flake_serial",
+        "deploy_flake_hosts",
+        "deploy_flake_allow_all",
+        "deploy_flake_message",
+    ),
     "reboot": (
         "deploy_flake_become",
         "deploy_flake_health_policy",
@@ -381,7 +444,7 @@ FLAGS = (
     Flag(
         name="--attribute",
         field="attribute",
-        commands=("deploy", "trial", "build"),
+        commands=("deploy", "trial", "build", "install"),
         group="source",
         kind="text",
         metavar="PATH",
@@ -391,7 +454,7 @@ FLAGS = (
     Flag(
         name="--file",
         field="file",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="text",
         metavar="FILE",
@@ -401,7 +464,7 @@ FLAGS = (
     Flag(
         name="--build-on",
         field="build_on",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="list",
         metavar="HOST",
@@ -411,7 +474,7 @@ FLAGS = (
     Flag(
         name="--substitute",
         field="substitute",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="switch",
         metavar=None,
@@ -421,7 +484,7 @@ FLAGS = (
     Flag(
         name="--compress",
         field="compress",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="run-or-skip",
         metavar=None,
@@ -431,7 +494,7 @@ FLAGS = (
     Flag(
         name="--sign-key",
         field="sign_key",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="text",
         metavar="FILE",
@@ -441,7 +504,7 @@ FLAGS = (
     Flag(
         name="--check-signatures",
         field="check_signatures",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="switch",
         metavar=None,
@@ -451,7 +514,7 @@ FLAGS = (
     Flag(
         name="--build-cmdline",
         field="build_args",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="words",
         metavar="COMMAND",
@@ -461,7 +524,7 @@ FLAGS = (
     Flag(
         name="--copy-inputs",
         field="copy_inputs",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="text",
         metavar=None,
@@ -471,7 +534,7 @@ FLAGS = (
     Flag(
         name="--copy-timeout",
         field="copy_timeout",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="number",
         metavar="SECONDS",
@@ -481,7 +544,7 @@ FLAGS = (
     Flag(
         name="--check-builds",
         field="check_builds",
-        commands=("deploy", "profiles"),
+        commands=("deploy", "install", "profiles"),
         group="source",
         kind="run-or-skip",
         metavar=None,
@@ -491,7 +554,7 @@ FLAGS = (
     Flag(
         name="--build-timeout",
         field="build_timeout",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="number",
         metavar="SECONDS",
@@ -501,7 +564,7 @@ FLAGS = (
     Flag(
         name="--test",
         field="test",
-        commands=("deploy",),
+        commands=("deploy", "install"),
         group="test",
         kind="run-or-skip",
         metavar=None,
@@ -511,7 +574,7 @@ FLAGS = (
     Flag(
         name="--on-older",
         field="on_older",
-        commands=("deploy", "trial", "build", "profiles"),
+        commands=("deploy", "trial", "build", "install", "profiles"),
         group="source",
         kind="text",
         metavar=None,
@@ -521,7 +584,7 @@ FLAGS = (
     Flag(
         name="--expected-system",
         field="expected_system",
-        commands=("deploy", "rollback"),
+        commands=("deploy", "rollback", "install"),
         group="test",
         kind="text",
         metavar="PATH",
@@ -531,7 +594,7 @@ FLAGS = (
     Flag(
         name="--specialisation",
         field="specialisation",
-        commands=("deploy", "rollback"),
+        commands=("deploy", "rollback", "install"),
         group="test",
         kind="text",
         metavar="NAME",
@@ -541,7 +604,7 @@ FLAGS = (
     Flag(
         name="--until-reboot",
         field="until_reboot",
-        commands=("deploy",),
+        commands=("deploy", "install"),
         group="test",
         kind="switch",
         metavar=None,
@@ -561,7 +624,7 @@ FLAGS = (
     Flag(
         name="--ignore-unit",
         field="ignore_units",
-        commands=("deploy", "rollback", "trial", "reboot", "profiles"),
+        commands=("deploy", "rollback", "trial", "install", "reboot", "profiles"),
         group="test",
         kind="list",
         metavar="PATTERN",
@@ -571,7 +634,7 @@ FLAGS = (
     Flag(
         name="--allow",
         field="allow",
-        commands=("deploy", "rollback", "trial", "build", "profiles"),
+        commands=("deploy", "rollback", "trial", "build", "install", "profiles"),
         group="test",
         kind="list",
         metavar=None,
@@ -591,7 +654,7 @@ FLAGS = (
     Flag(
         name="--pre-activate-script",
         field="pre_activate_script",
-        commands=("deploy", "rollback", "trial", "profiles"),
+        commands=("deploy", "rollback", "trial", "install", "profiles"),
         group="test",
         kind="text",
         metavar="FILE",
@@ -601,7 +664,7 @@ FLAGS = (
     Flag(
         name="--post-activate-script",
         field="post_activate_script",
-        commands=("deploy", "rollback", "profiles"),
+        commands=("deploy", "rollback", "install", "profiles"),
         group="test",
         kind="text",
         metavar="FILE",
@@ -611,7 +674,7 @@ FLAGS = (
     Flag(
         name="--on-reboot-required",
         field="on_reboot_required",
-        commands=("deploy", "rollback"),
+        commands=("deploy", "rollback", "install"),
         group="test",
         kind="text",
         metavar=None,
@@ -621,7 +684,7 @@ FLAGS = (
     Flag(
         name="--last-resort-reboot",
         field="last_resort_reboot",
-        commands=("deploy", "rollback"),
+        commands=("deploy", "rollback", "install"),
         group="test",
         kind="text",
         metavar=None,
@@ -631,7 +694,7 @@ FLAGS = (
     Flag(
         name="--all-or-nothing",
         field="all_or_nothing",
-        commands=("deploy", "rollback"),
+        commands=("deploy", "rollback", "install"),
         group="test",
         kind="switch",
         metavar=None,
@@ -641,7 +704,7 @@ FLAGS = (
     Flag(
         name="--time-limit",
         field="limits",
-        commands=("deploy", "rollback", "trial", "reboot", "profiles"),
+        commands=("deploy", "rollback", "trial", "install", "reboot", "profiles"),
         group="test",
         kind="limits",
         metavar="PHASE=SECONDS",
@@ -651,7 +714,7 @@ FLAGS = (
     Flag(
         name="--lock-timeout",
         field="lock_timeout",
-        commands=("deploy", "rollback", "trial", "reboot", "generations", "profiles"),
+        commands=("deploy", "rollback", "trial", "install", "reboot", "generations", "profiles"),
         group="test",
         kind="number",
         metavar="SECONDS",
@@ -661,7 +724,18 @@ FLAGS = (
     Flag(
         name="--reconnect-timeout",
         field="reconnect_timeout",
-        commands=("deploy", "rollback", "trial", "build", "reboot", "generations", "profiles", "revoke", "status"),
+        commands=(
+            "deploy",
+            "rollback",
+            "trial",
+            "build",
+            "install",
+            "reboot",
+            "generations",
+            "profiles",
+            "revoke",
+            "status",
+        ),
         group="hosts",
         kind="number",
         metavar="SECONDS",
@@ -671,7 +745,7 @@ FLAGS = (
     Flag(
         name="--allow-unreachable",
         field="allow_unreachable",
-        commands=("deploy", "rollback", "trial", "build", "reboot", "generations", "profiles"),
+        commands=("deploy", "rollback", "trial", "build", "install", "reboot", "generations", "profiles"),
         group="hosts",
         kind="switch",
         metavar=None,
@@ -679,9 +753,39 @@ FLAGS = (
         help="hosts that do not answer at the beginning are left out, and named at the end",
     ),
     Flag(
+        name="--disk",
+        field="install_disks",
+        commands=("install",),
+        group="source",
+        kind="list",
+        metavar="PATH",
+        choices=None,
+        help="a disk that may be ERASED, best in /dev/disk/by-id",
+    ),
+    Flag(
+        name="--install-allow",
+        field="install_allow",
+        commands=("install",),
+        group="source",
+        kind="list",
+        metavar="WHAT",
+        choices=("data_on_disks", "installed_system", "several_hosts"),
+        help="what an installation may do that is refused otherwise: data_on_disks, installed_system, several_hosts",
+    ),
+    Flag(
+        name="--installer-user",
+        field="installer_user",
+        commands=("install",),
+        group="source",
+        kind="text",
+        metavar="USER",
+        choices=None,
+        help="who logs in to the installer, where that is another user than later on",
+    ),
+    Flag(
         name="--serial",
         field="serial",
-        commands=("deploy", "rollback", "trial", "build", "reboot", "generations", "profiles"),
+        commands=("deploy", "rollback", "trial", "build", "install", "reboot", "generations", "profiles"),
         group="test",
         kind="text",
         metavar="N",
@@ -691,7 +795,7 @@ FLAGS = (
     Flag(
         name="--message",
         field="message",
-        commands=("deploy", "rollback", "profiles"),
+        commands=("deploy", "rollback", "install", "profiles"),
         group="test",
         kind="text",
         metavar="TEXT",

@@ -10,6 +10,7 @@ import argparse
 from deploy_flake.destination import parse_all
 from deploy_flake.options import RunOptions
 
+_FROM_A_FLAKE = ("deploy", "trial", "build", "install")
 _VERB = {
     "revoke": "Roll back what waits for confirmation on",
     "reboot": "REBOOT, where it is needed,",
@@ -24,7 +25,7 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
     for one in parse_all(chosen.destinations):
         where = f"{one.user}@{one.host}" if one.user else one.host
         what = ""
-        if chosen.command in ("deploy", "trial", "build") and not chosen.toplevel:
+        if chosen.command in _FROM_A_FLAKE and not getattr(chosen, "toplevel", None):
             otherwise = chosen.file or "the configuration with its own hostname"
             what = f"  {chosen.attribute or one.configuration or otherwise}"
         lines.append(f"  {where}{f' port {one.port}' if one.port else ''}{what}")
@@ -48,10 +49,16 @@ def plan(chosen: argparse.Namespace, run: RunOptions) -> str:
 
 
 def _title(chosen: argparse.Namespace) -> str:
-    if chosen.command in ("deploy", "trial", "build"):
+    if chosen.command in _FROM_A_FLAKE:
         otherwise = "what the inventory says" if chosen.inventory else "the flake in ."
-        what = chosen.toplevel or chosen.flake or otherwise
-        verbs = {"deploy": f"Deploy {what} to", "trial": f"REBOOT into {what}, once, of", "build": f"Build {what} on"}
+        what = getattr(chosen, "toplevel", None) or chosen.flake or otherwise
+        disks = " ".join(getattr(chosen, "install_disks", None) or ["the disks that the inventory names"])
+        verbs = {
+            "deploy": f"Deploy {what} to",
+            "trial": f"REBOOT into {what}, once, of",
+            "build": f"Build {what} on",
+            "install": f"ERASE {disks}, and install {what} on",
+        }
         return verbs[chosen.command]
     if chosen.command == "rollback":
         to = f"generation {chosen.to}" if isinstance(chosen.to, int) else chosen.to

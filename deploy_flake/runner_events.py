@@ -26,6 +26,7 @@ class Module(StrEnum):
 
     FLAKE_DEPLOY = "flake_deploy"
     FLAKE_BUILD = "flake_build"
+    FLAKE_INSTALL = "flake_install"
     SYSTEM_TEST = "system_test"
     SYSTEM_ROLLBACK = "system_rollback"
     SYSTEM_CHECK = "system_check"
@@ -44,6 +45,7 @@ class Module(StrEnum):
 _PHASES = {
     Module.FLAKE_DEPLOY: Phase.BUILDING,
     Module.FLAKE_BUILD: Phase.BUILDING,
+    Module.FLAKE_INSTALL: Phase.INSTALLING,
     Module.SYSTEM_TEST: Phase.TESTING,
     Module.SYSTEM_ROLLBACK: Phase.TESTING,
     Module.SYSTEM_CHECK: Phase.CHECKING,
@@ -89,6 +91,8 @@ _WELL = {
     State.UNTIL_REBOOT: Outcome.UNTIL_REBOOT,
 }
 """The states of a deployment that has ended well, or had nothing to do."""
+_INSTALLED = {"installed": Outcome.DEPLOYED, "would-install": Outcome.WOULD_CHANGE}
+"""Those of flake_install, after which a host may be deployed to as any other."""
 _WORKING = (Phase.TESTING, Phase.CHECKING, Phase.CONFIRMING, Phase.REVOKING)
 _OPEN = (State.WINDOW, State.PREPARED, State.UNKNOWN)
 """A deployment that is open, or may be: nobody knows how it ends."""
@@ -277,6 +281,8 @@ class RunnerEvents:
         """What comes of a host where no deployment is tested."""
         if module is Module.SYSTEM_REBOOT and res.get("state") in _REBOOTED:
             self._ends[name] = _REBOOTED[res["state"]]
+        elif module is Module.FLAKE_INSTALL and res.get("state") in _INSTALLED:
+            self._ends[name] = _INSTALLED[res["state"]]
         elif module is Module.SYSTEM_GENERATIONS and "changed" in res:
             done = Outcome.WOULD_CHANGE if self.check_mode else Outcome.DONE
             self._ends[name] = done if res["changed"] else Outcome.UNCHANGED
@@ -295,7 +301,7 @@ class RunnerEvents:
         for theirs, ours in names.items():
             if res.get(theirs) is not None:
                 setattr(host, ours, res[theirs])
-        if res.get("state") and module is not Module.SYSTEM_REBOOT:
+        if res.get("state") and module not in (Module.SYSTEM_REBOOT, Module.FLAKE_INSTALL):
             host.state = State(str(res["state"]))
         if host.state in (State.WINDOW, State.UNCHANGED) and not res.get("system"):
             host.system = host.new_system
@@ -351,7 +357,7 @@ class RunnerEvents:
             if self.operation is Operation.REVOKE:
                 host.reason = host.reason or Reason.NOTHING_WAITS
             return Outcome.INTERRUPTED if self._begun_before else Outcome.UNCHANGED
-        begun = self._is_tested(name) or self.phase(name) in (Phase.REBOOTING, Phase.REMOVING)
+        begun = self._is_tested(name) or self.phase(name) in (Phase.REBOOTING, Phase.REMOVING, Phase.INSTALLING)
         begun = begun or self._modules.get(name) is Module.PROFILE_DEPLOY
         if interrupted and not self._begun_before and not begun:
             return Outcome.INTERRUPTED

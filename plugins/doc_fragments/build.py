@@ -17,8 +17,8 @@ class ModuleDocFragment:
 options:
   configuration:
     description:
-      - The name in C(nixosConfigurations); not used with O(toplevel) and O(attribute), and an error with O(file). The
-        host's C(inventory_hostname) if not given.
+      - The name in C(nixosConfigurations); not used with O(attribute), nor for a system that is built already, and an
+        error with O(file). The host's C(inventory_hostname) if not given.
         With C(delegate_to) that is the host which the task is for, and not the one that builds.
       - A name that the flake does not have is an error, which lists those that it has.
     type: str

@@ -33,7 +33,7 @@ options:
     description: The entry point of the role whose variables are meant.
     type: str
     required: true
-    choices: [main, rollback, trial, build, reboot, generations, diff, profiles, revoke, status]
+    choices: [main, rollback, trial, build, install, reboot, generations, diff, profiles, revoke, status]
 extends_documentation_fragment: [deploy_flake.nixos.controller]
 seealso:
   - module: deploy_flake.nixos.flake_deploy

@@ -277,6 +277,8 @@ class Refusal(StrEnum):
     NO_GENERATION = "no-generation"
     # A reboot, and a system that is booted once.
     NO_REBOOT = "no-reboot"
+    REBOOTED = "rebooted"
+    """In the middle, by somebody else."""
     NOT_BACK = "not-back"
     NOT_UP = "not-up"
     OTHER_SYSTEM = "other-system"
@@ -296,6 +298,33 @@ class Refusal(StrEnum):
     GARBAGE = "garbage"
     KILLED = "killed"
     TOO_SLOW = "too-slow"
+    # A first installation: before anything is erased.
+    NO_SYSTEMD = "no-systemd"
+    NO_DISKO = "no-disko"
+    """The flake does not say how the disks are to be."""
+    NO_DISK = "no-disk"
+    DISK_NOT_NAMED = "disk-not-named"
+    """The flake would erase one that the operator has not named."""
+    DISK_IN_USE = "disk-in-use"
+    DISK_OF_SEVERAL = "disk-of-several"
+    """What is on it may belong with other disks."""
+    HAS_DATA = "has-data"
+    """A disk that is to be erased is not empty, and nobody has said that this may go."""
+    INSTALLED_SYSTEM = "installed-system"
+    """The host is no installer."""
+    SEVERAL_HOSTS = "several-hosts"
+    """Disks to erase are given for more than one host."""
+    BAD_HOST_KEY = "bad-host-key"
+    NOT_PROTECTED = "not-protected"
+    """Disks that were not named could not be kept from being written to."""
+    # And after that.
+    NOT_PARTITIONED = "not-partitioned"
+    NOT_MOUNTED = "not-mounted"
+    NO_HOST_KEY = "no-host-key"
+    """None could be put onto the new disk, or there is none that the host could be known by."""
+    NOT_INSTALLED = "not-installed"
+    OTHER_HOST_KEY = "other-host-key"
+    """The host has booted the new system, and has not the host key that it was given."""
     # Checks from outside.
     CHECKS_FAILED = "checks-failed"
     ANOTHER_HOST_FAILED = "another-host-failed"
@@ -326,6 +355,9 @@ class ResultState(StrEnum):
     WOULD_REBOOT = "would-reboot"
     WOULD_TRY = "would-try"
     WOULD_REFUSE = "would-refuse"
+    WOULD_INSTALL = "would-install"
+    # A first installation.
+    INSTALLED = "installed"
     # One of several profiles.
     NOT_BEGUN = "not-begun"
 
@@ -371,6 +403,31 @@ class RemovalResult(StrEnum):
     SUPERSEDED = "superseded"
     """Somebody else has made another system the boot default meanwhile."""
     NO_GARBAGE_UNIT = "no-garbage-unit"
+    KILLED = "killed"
+
+
+class InstallStep(StrEnum):
+    """What an installation is about: `step` of an answer."""
+
+    ERASE = "erase"
+    KEYS = "keys"
+    INSTALL = "install"
+
+
+class InstallResult(StrEnum):
+    """How an installation ended: the first word of `result`."""
+
+    OK = "ok"
+    # Before anything was erased.
+    NOT_PROTECTED = "not-protected"
+    NO_SPACE = "no-space"
+    # And after that.
+    DISKO_FAILED = "disko-failed"
+    NOT_MOUNTED = "not-mounted"
+    KEYS_FAILED = "keys-failed"
+    INSTALL_FAILED = "install-failed"
+    NOT_INSTALLED = "not-installed"
+    STOPPED = "stopped"
     KILLED = "killed"
 
 

@@ -152,6 +152,18 @@ class Machine(Host):
         """
         self.run(script, check=True)
 
+    def add_disk(self, name: str, size: int) -> None:
+        """An empty disk, /dev/disk/by-id/virtio-NAME, plugged into a machine that is on, until it is off.
+
+        With the one that is called `new` the machine reboots once, and the other disks are gone then.
+        """
+        disk = self.directory / f"disk-{name}"
+        with disk.open("wb") as file:
+            file.truncate(size)
+        qemu.plug_in(self.directory, disk, name)
+        wait = f"until [ -e /dev/disk/by-id/virtio-{name} ]; do sleep 0.2; done"
+        self.run(["timeout", str(self.answer_limit), "/bin/sh", "-c", wait], check=True, timeout=2 * self.answer_limit)
+
     # Making
 
     def layers(self) -> list[Path]:

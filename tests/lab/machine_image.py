@@ -28,6 +28,9 @@ PACKAGES = (
         "systemd-boot-tools",
         "systemd-boot-efi",
         "kexec-tools",
+        # What an installer has.
+        "fdisk",
+        "e2fsprogs",
     ),
 )
 

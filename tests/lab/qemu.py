@@ -49,8 +49,31 @@ def recording(directory: Path) -> Path:
     return directory / "recording"
 
 
+def new_disk(directory: Path) -> Path:
+    """One beside that, which takes its place when the machine reboots, as in a firmware's boot order."""
+    return directory / "disk-new"
+
+
+def plug_in(directory: Path, disk: Path, serial: str) -> None:
+    """Give a machine that is on one more disk. With one in the place of the new one it reboots from that."""
+    with _monitor(directory) as ask:
+        ask("blockdev-add", **{"driver": "raw", "node-name": serial, "file": {"driver": "file", "filename": str(disk)}})
+        ask("device_add", driver="virtio-blk-pci", drive=serial, serial=serial, id=serial)
+        if disk == new_disk(directory):
+            ask("set-action", reboot="shutdown")
+
+
 def run(group: Path, directory: Path, accelerator: tuple[str, ...], tap: str, mac: str) -> int:
     """Power a machine until it is powered off from inside. The disk's cache is in this process, and ends with it."""
+    status = _run_once(group, directory, accelerator, tap, mac)
+    if (new := new_disk(directory)).exists():
+        (directory / "disk").rename(directory / "first-disk")
+        new.rename(directory / "disk")
+        status = _run_once(group, directory, accelerator, tap, mac)
+    return status
+
+
+def _run_once(group: Path, directory: Path, accelerator: tuple[str, ...], tap: str, mac: str) -> int:
     nbd.serve(nbd.Disk(directory / "disk"), directory / "disk.socket", eagerness(directory), recording(directory))
     nbd_socket, agent, monitor = (directory / f"{what}.socket" for what in ("disk", "agent", "monitor"))
     argv = [
@@ -154,7 +177,7 @@ def _monitor(directory: Path) -> Iterator[Callable[..., dict[str, Any]]]:
         reader = line.makefile("rb")
         reader.readline()
 
-        def ask(command: str, **arguments: str) -> dict[str, Any]:
+        def ask(command: str, **arguments: Any) -> dict[str, Any]:
             line.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
             while True:
                 answer = json.loads(reader.readline())

@@ -58,10 +58,10 @@ _OF_THE_SHELL = _each(
 )
 # What a host has, or may have. One that nothing uses is found.
 _TOOLS = _each(
-    "awk base64 bootctl cat chmod chown cksum cmp cp cut date dd df env fallocate find flock getent grep grub-editenv"
-    " grub-reboot gzip head id journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store paste readlink"
-    " rm rmdir sed setpriv sleep sort stat sync systemctl systemd-mount systemd-run tail test timeout tr truncate"
-    " umount uname wc xargs"
+    "awk base64 blkid blockdev bootctl cat chmod chown cksum cmp cp cut date dd df env fallocate find flock getent grep"
+    " grub-editenv grub-reboot gzip head id journalctl ln loginctl ls mkdir mkfifo mktemp mv nix nix-env nix-store"
+    " nixos-install paste readlink rm rmdir sed setpriv sleep sort ssh-keygen stat swapoff sync systemctl"
+    " systemd-mount systemd-run tail test timeout tr truncate udevadm umount uname wc xargs zpool"
 )
 
 # What is asked of a host, and runs there, where a profile is deployed that is no NixOS system.
@@ -102,12 +102,14 @@ _ENUM_OF = {
 # Words that others say (systemd, sshd, file systems, boot loaders), and those that the scripts say to each other.
 _OTHER_WORDS = _each(
     "inactive failed active activating deactivating reloading running degraded masked not-found"
+    " zfs bcachefs btrfs exfat ntfs udf"
     " xfs msdos vfat fat tmpfs ramfs overlay grub systemd-boot extlinux default preferred linux initrd options"
     " maintenance initializing starting live boot kept theirs broken shutdown soft-reboot"
     " toplevel previous preparing armed supervise undo guard guard-again prune garbage"
     " compare prepare place restart verify keep back back-files at-boot give-up"
     " put remove directory file only same reload"
     " number name text words program"
+    " mount swap ended"
     " authorizedkeyscommand authorizedkeysfile nixos localhost"
 )
 

@@ -14,9 +14,8 @@ from typing import Any
 
 from tools.option_table import Table, Variable
 
-_COMMANDS = {"main": "deploy"} | {
-    name: name for name in ("rollback", "trial", "build", "reboot", "generations", "profiles")
-}
+_OTHERS = ("rollback", "trial", "build", "install", "reboot", "generations", "profiles")
+_COMMANDS = {"main": "deploy"} | {name: name for name in _OTHERS}
 _EVERY = (*_COMMANDS.values(), "revoke", "status")
 _FIELDS = {
     "str": "str | None = None",

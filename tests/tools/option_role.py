@@ -75,7 +75,7 @@ def _entry_point(table: Table, name: str) -> dict[str, Any]:
 
 
 def _specification(variable: Variable, refer: Callable[[str], str]) -> dict[str, Any]:
-    option = _described(variable.option, refer) | ({"no_log": True} if variable.name in secrets() else {})
+    option = _described(variable.option, refer) | ({"no_log": True} if variable.option_name in secrets() else {})
     # What a module insists on has a default here, or none of the modules is given it.
     option.pop("required", None)
     return option

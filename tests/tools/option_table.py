@@ -47,10 +47,15 @@ class Variable:
         return PREFIX + self.name
 
     @property
+    def option_name(self) -> str:
+        """What the module calls it."""
+        return str(self.said.get("of", "")).partition(".")[2] or self.name
+
+    @property
     def command(self) -> Mapping[str, Any] | None:
         """What is unusual about its flag; None where it has neither a flag nor a field."""
         said = self.said.get("command", {})
-        return said if said is not False and {"main", "rollback"} & {*self.entry_points} else None
+        return said if said is not False and {"main", "rollback", "install"} & {*self.entry_points} else None
 
 
 class Table:

@@ -22,7 +22,7 @@ PROGRAMS = {**SHELLS, "shellcheck": "shellcheck", "ssh": "openssh-client", "ssh-
 
 UNIT = "tests/unit"
 INTEGRATION = "tests/integration"
-MACHINES = f"{INTEGRATION}/test_machine.py"
+MACHINES = (f"{INTEGRATION}/test_machine.py", f"{INTEGRATION}/test_install.py")
 
 # Labs beside the one that is used where none is named: those of the other workers, as tests/integration/conftest.py
 # names them, and two more.
@@ -39,7 +39,7 @@ def integration() -> list[str]:
     # Sockets are made below it, and their paths may have a hundred characters; workers make it longer.
     temporary = tempfile.mkdtemp(prefix="labs-", dir="/tmp")
     try:
-        arguments = [*workers, f"--basetemp={temporary}", INTEGRATION, f"--ignore={MACHINES}"]
+        arguments = [*workers, f"--basetemp={temporary}", INTEGRATION, *(f"--ignore={each}" for each in MACHINES)]
         if not (failed := _pytest(environments.newest(), arguments)):
             shutil.rmtree(temporary, ignore_errors=True)
         return failed
@@ -80,7 +80,7 @@ def _lab_of_machines(*arguments: str) -> bool:
 def on_machine(loader: str, *, long: bool = False) -> list[str]:
     """Those on the machine with this boot loader."""
     return _pytest(
-        environments.newest(), [MACHINES, "-k", loader, *([] if long else ["-m", "not long"])], lab=MACHINES_LAB
+        environments.newest(), [*MACHINES, "-k", loader, *([] if long else ["-m", "not long"])], lab=MACHINES_LAB
     )
 
 

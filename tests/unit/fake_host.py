@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +99,24 @@ class FakeHost(Host):
     def address(self) -> str:
         return "192.0.2.1" if self._over_ssh else ""
 
+    @property
+    def port(self) -> str:
+        return ""
+
+    @property
+    def ssh_arguments(self) -> str:
+        return "-C"
+
+    def use_ssh_arguments(self, arguments: str) -> None:
+        self.connections.append(arguments)
+
+    def expect_host_keys(self, file: Path) -> str:
+        self.connections.append(file.read_text("utf-8"))
+        return f"-o UserKnownHostsFile={file} -C"
+
+    def log_in_as(self, user: str) -> None:
+        self.connections.append(f"as {user}")
+
     def quiet(self, seconds: int) -> int:
         return seconds
 
@@ -132,7 +151,7 @@ class FakeHost(Host):
         self.connections.append(address)
 
     def give_up_soon(self) -> None:
-        """Nothing waits here."""
+        self.connections.append("soon")
 
     def use_fresh_connections(self) -> None:
         self.connections.append("fresh")

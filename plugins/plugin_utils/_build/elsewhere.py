@@ -25,7 +25,7 @@ from .._host.connection import Host
 from .._host.scripts import SYSTEM
 from . import build as here
 from .builder import Builder, drop
-from .evaluate import Evaluated, evaluate
+from .evaluate import Evaluated, evaluate, evaluate_value
 from .older import compared, refuse_older
 from .settings import BuildContext, BuildSettings
 from .target import Target
@@ -68,6 +68,55 @@ def build(
     )
     elsewhere = _Elsewhere(host, context.host_of(builders[at]), settings, context)
     return elsewhere.build(configuration, share, look or {})
+
+
+def evaluated(host: Host, settings: BuildSettings, context: BuildContext, apply: str) -> Any:
+    """What a function of Nix makes of what the settings name, where they say that it is built, as JSON has it."""
+    if settings.build_on and context.host_of is not None:
+        return _Elsewhere(host, context.host_of(settings.build_on[0]), settings, context).evaluated(apply)
+    with here.sources_for(host, settings, context) as sources:
+        sources.refuse_unlocked(settings.build_args)
+
+        def attempt() -> Any:
+            sources.bring()
+            target = Target.of(host, settings, sources.reference, sources.file)
+            return evaluate_value(host, settings, sources.reference, target, apply, sources.paths)
+
+        return here.with_inputs(host, sources, attempt)
+
+
+def bring(host: Host, source: Host, settings: BuildSettings, path: str) -> None:
+    """Copy what one host has built to another, with all that it needs."""
+    _brought, failure = _copy(host, source, settings, path)
+    if failure:
+        raise failure
+
+
+def _copy(host: Host, source: Host, settings: BuildSettings, path: str) -> tuple[dict[str, Any], Exception | None]:
+    """What was copied, and why the target does not have it all the same, where it has failed."""
+    if source is host:
+        return {"changed": False, "copied": 0, "substituted": 0, "bytes_sent": 0}, None
+    closure = ClosureSettings(
+        source=source.name,
+        wanted={host.name: (path,)},
+        how=settings.closure,
+        copy_timeout=settings.copy_timeout,
+        reconnect_timeout=settings.reconnect_timeout,
+        allow=settings.allow,
+    )
+    with _as_of_a_system(host):
+        results, failures = copy_closure(closure, {source.name: source, host.name: host}.__getitem__)
+    return results.get(host.name, {}), failures.get(host.name)
+
+
+@contextmanager
+def _as_of_a_system(host: Host) -> Iterator[None]:
+    """On its way it is kept under no profile's name: the units that do it know of none."""
+    kind, host.kind = host.kind, SYSTEM
+    try:
+        yield
+    finally:
+        host.kind = kind
 
 
 class _Elsewhere:
@@ -188,38 +237,17 @@ class _Elsewhere:
 
     def _bring(self, toplevel: str) -> dict[str, Any]:
         """Copy it to the host, with all that it needs."""
-        host, source, settings = self._host, self._builder, self._settings
-        if source is host:
-            return {"changed": False, "copied": 0, "substituted": 0, "bytes_sent": 0}
-        closure = ClosureSettings(
-            source=source.name,
-            wanted={host.name: (toplevel,)},
-            how=settings.closure,
-            copy_timeout=settings.copy_timeout,
-            reconnect_timeout=settings.reconnect_timeout,
-            allow=settings.allow,
-        )
-        with self._as_of_a_system():
-            results, failures = copy_closure(closure, {source.name: source, host.name: host}.__getitem__)
-        if host.name in failures:
+        brought, failure = _copy(self._host, self._builder, self._settings, toplevel)
+        if failure:
             with self._asking_the_host():
-                raise failures[host.name]
-        return results[host.name]
+                raise failure
+        return brought
 
     def _let_go(self, toplevel: str) -> None:
         """What was a root on its way; from then on a profile has roots of its own."""
         if self._host.kind.name and self._builder is not self._host:
-            with self._as_of_a_system(), suppress(HostError, AnsibleError):
+            with _as_of_a_system(self._host), suppress(HostError, AnsibleError):
                 self._host.run("copy_drop", paths=toplevel, limit=_LIMIT)
-
-    @contextmanager
-    def _as_of_a_system(self) -> Iterator[None]:
-        """On its way it is kept under no profile's name: the units that do it know of none."""
-        kind, self._host.kind = self._host.kind, SYSTEM
-        try:
-            yield
-        finally:
-            self._host.kind = kind
 
     def _ask(self, host: Host, path: str, ask_committed: bool = False) -> Answer:
         """Whether a host has a path, and what it has committed last; it keeps nothing for that."""
@@ -233,6 +261,22 @@ class _Elsewhere:
         with suppress(HostError, AnsibleError):
             return bool(self._ask(self._builder, path).all("missing"))
         return False
+
+    def evaluated(self, apply: str) -> Any:
+        """What a function makes of what the settings name; evaluated by the builder."""
+        builder, settings = self._builder, self._settings
+        with self._asking(), self._sources(settings) as sources:
+            sources.refuse_unlocked(settings.build_args)
+            target = Target.of(builder, settings, sources.reference, sources.file)
+
+            def attempt() -> Any:
+                with self._turns.take("gets the flake"):
+                    sources.bring()
+                return evaluate_value(builder, settings, sources.reference, target, apply, sources.paths)
+
+            found = here.with_inputs(builder, sources, attempt)
+            drop(self._turns, [sources.paths])
+            return found
 
     def _evaluate(self, settings: BuildSettings, sources: Sources) -> dict[str, Any]:
         """The return values, where the configuration is evaluated and not built: by the builder, in check mode."""

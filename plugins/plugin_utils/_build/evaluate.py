@@ -10,7 +10,7 @@ import difflib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._codes import CopyInputs, Refusal
 from .._flake.reference import SYSTEM, configurations, nix_string
@@ -68,6 +68,29 @@ def evaluate(
     path, _space, derivation = answer.get("value").partition(" ")
     if answer.get("status") == "0" and is_store_path(path):
         return Evaluated(path, derivation, path in answer.all("valid"), answer)
+    raise _not_evaluated(host, settings, reference, target, answer)
+
+
+def evaluate_value(
+    host: Host, settings: BuildSettings, reference: str, target: Target, apply: str, rooted: str = ""
+) -> Any:
+    """What a function of Nix makes of what the target names, as JSON has it; HostError where that fails."""
+    host.tell(f"evaluates {target.name}")
+    arguments = ["--json", "--apply", apply, *target.installable]
+    doing = "evaluating the configuration"
+    with telling(host, "evaluating the configuration"):
+        answer = _eval(host, settings, reference, arguments, doing, settings.build_timeout, rooted)
+    if answer.get("status") == "0":
+        try:
+            return json.loads(answer.get("value"))
+        except (ValueError, RecursionError) as error:
+            message = f"what {host.name} says of '{target.name}' is not understood: {error}"
+            raise HostError(message, Refusal.NO_ANSWER) from error
+    raise _not_evaluated(host, settings, reference, target, answer)
+
+
+def _not_evaluated(host: Host, settings: BuildSettings, reference: str, target: Target, answer: Answer) -> HostError:
+    """Why it could not be evaluated, and what mends it."""
     error = message_in(answer.get("error"))
     refuse_shut_out(host, answer, error)
     parts = [
@@ -78,14 +101,14 @@ def evaluate(
         parts.append(which_there_are(host, settings, reference, target.configuration))
     parts += [advice for known, advice in ADVICE.items() if known in recognised(error)]
     if NixError.INCOMPLETE_LOCK_FILE in recognised(error):
-        raise HostError("\n".join((*parts, LOCK_IT)), Refusal.NOT_LOCKED)
+        return HostError("\n".join((*parts, LOCK_IT)), Refusal.NOT_LOCKED)
     if NixError.OUT_OF_MEMORY in recognised(error) or answer.get("status") in _KILLED:
         parts.append(memory(answer))
     if NixError.DISK_FULL in recognised(error):
         parts.append(free_space(answer))
     if NixError.CANNOT_FETCH in recognised(error):
-        raise HostError("\n".join((*parts, fetch_hint(settings))), Refusal.INPUT_NOT_FETCHED)
-    raise HostError("\n".join(parts), Refusal.EVALUATION_FAILED)
+        return HostError("\n".join((*parts, fetch_hint(settings))), Refusal.INPUT_NOT_FETCHED)
+    return HostError("\n".join(parts), Refusal.EVALUATION_FAILED)
 
 
 def evaluate_together(

@@ -63,7 +63,12 @@ def configurations(reference: str) -> str:
 
 def toplevel(reference: str, configuration: str) -> str:
     """The installable of the system that a configuration describes."""
-    return output(reference, f"nixosConfigurations.{_attribute(configuration)}.{SYSTEM}")
+    return output(reference, system_of(configuration))
+
+
+def system_of(configuration: str) -> str:
+    """The attribute path of the system that a configuration describes."""
+    return f"nixosConfigurations.{_attribute(configuration)}.{SYSTEM}"
 
 
 def output(reference: str, attribute: str) -> str:

@@ -15,6 +15,7 @@ import itertools
 import re
 import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -264,6 +265,11 @@ class Host:
         name = "host" if self._transport == "ssh" else "remote_addr"
         return str(self._connection.get_option(name)) if self.over_ssh else ""
 
+    @property
+    def port(self) -> str:
+        """The port of that; "" for the usual one."""
+        return str(self._connection.get_option("port") or "") if self.over_ssh else ""
+
     def try_addresses(self, others: Sequence[str], found_at: Path) -> None:
         """Until it is reached, try these as well, in this order, where it does not answer at its own.
 
@@ -303,11 +309,65 @@ class Host:
             self._own_address = self.address
             extra = connection.get_option("ssh_extra_args") or ""
             connection.set_option("ssh_extra_args", f"{extra} -o HostKeyAlias={shlex.quote(alias)}".strip())
-        # ssh checks no host key over a shared connection, so this one is no other host's that has the address.
-        parts = (self._host_key_alias, address, connection.get_option("port"), self.login_user)
+        connection.set_option("host", address)
+        self._choose_control_path()
+
+    def _choose_control_path(self) -> None:
+        """ssh checks no host key over a shared connection, so this one is no other host's that has the address."""
+        connection = self._connection
+        parts = (self._host_key_alias, self.address, connection.get_option("port"), self.login_user)
         shared = hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:10]
         connection.set_option("control_path", f"%(directory)s/{shared}")
-        connection.set_option("host", address)
+
+    def log_in_as(self, user: str) -> None:
+        """From here on, over a connection of its own; "" for whomever the operator's own settings say."""
+        connection = self._connection
+        self.reset()
+        connection.set_option("remote_user", user or None)
+        if self._transport == "ssh" and self._host_key_alias:
+            # What `connect_to` has chosen is another user's.
+            self._choose_control_path()
+
+    def expect_host_keys(self, file: Path) -> str:
+        """From here on it is the host that has one of the keys in this known_hosts file, at whatever address.
+
+        The arguments of ssh that say so, for whoever connects to it later on; "" where it is not ssh itself that
+        connects.
+        """
+        if self._transport != "ssh":
+            return ""
+        # ssh takes the first value of an option that it is given.
+        known = f"-o UserKnownHostsFile={shlex.quote(str(file))} -o GlobalKnownHostsFile=/dev/null"
+        strictly = "-o StrictHostKeyChecking=yes -o UpdateHostKeys=no"
+        if self._ssh_knows("KnownHostsCommand=none"):
+            strictly = f"{strictly} -o KnownHostsCommand=none"
+        arguments = f"{known} {strictly} {self._connection.get_option('ssh_args') or ''}".strip()
+        self.use_ssh_arguments(arguments)
+        return arguments
+
+    def _ssh_knows(self, option: str) -> bool:
+        """Whether this machine's ssh has it: one that does not would connect to nothing any more."""
+        program = str(self._connection.get_option("ssh_executable") or "ssh")
+        command = [program, "-F", "none", "-G", "-o", option, "host"]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            self.tell_more(f"{program} does not say which options it has: {error}")
+            return True
+        return "Bad configuration option" not in done.stderr
+
+    @property
+    def ssh_arguments(self) -> str:
+        """The first arguments of ssh, before those that are for all hosts; "" where it is not ssh itself."""
+        return str(self._connection.get_option("ssh_args") or "") if self._transport == "ssh" else ""
+
+    def use_ssh_arguments(self, arguments: str) -> None:
+        """From here on, over a new connection."""
+        if self._transport == "ssh":
+            self.reset()
+            self._connection.set_option("ssh_args", arguments)
 
     def give_up_soon(self) -> None:
         """A host that is not there is asked again soon, and not waited for."""

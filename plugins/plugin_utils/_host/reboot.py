@@ -91,17 +91,20 @@ def wait_until_up(
     may_reboot: MayReboot = MayReboot.NO,
     trying: str = "",
     settle: int = 0,
+    gives_up_soon: bool = True,
 ) -> tuple[Answer | None, str]:
     """Wait until the host answers from another boot and has finished starting; watch its services for `settle` seconds.
 
-    The last look at that boot, if there was one, and what the last attempt came to.
+    Unless it `gives_up_soon`, each attempt to connect takes as long as the operator lets it. The last look at that
+    boot, if there was one, and what the last attempt came to.
     """
     ends = time.monotonic() + limit
     in_turn = itertools.cycle(addresses)
     seen: Answer | None = None
     said = "it was never asked"
     pause = 0.1
-    host.give_up_soon()
+    if gives_up_soon:
+        host.give_up_soon()
     while True:
         left = ends - time.monotonic()
         if left <= 0:

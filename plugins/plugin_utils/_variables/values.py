@@ -70,7 +70,7 @@ def _unknown_keys(spec: Mapping[str, Any], values: Mapping[str, Any], of: str = 
 def _refused(entry_point: str, given: Mapping[str, Any], context: Context, options_of: OptionsOf) -> Iterator[str]:
     """What a module would refuse, be it after the build."""
     try:
-        if entry_point == "main":
+        if entry_point in ("main", "install"):
             options = options_of("flake_deploy", given)
             _begins(Settings.from_options(options), context, options["test"])
             BuildSettings.from_options(options)

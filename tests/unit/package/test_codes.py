@@ -15,13 +15,16 @@ from deploy_flake.ansible_output import Step
 from deploy_flake.runner_events import Module
 
 ROOT = Path(__file__).parents[3]
-# What only system_reboot says, which the package does not run; and of one profile of several.
-OTHERS = {"rebooted", "not-needed", "reverted", "unconfirmed", "would-reboot", "would-try", "not-begun"}
+# What is said of one profile of several.
+OF_ONE = {"not-begun"}
+# What only system_reboot says, and flake_install: of those the package makes outcomes.
+REBOOTS = {"rebooted", "not-needed", "reverted", "unconfirmed", "would-reboot", "would-try"}
+INSTALLS = {"installed", "would-install"}
 
 
 def test_states() -> None:
     collection = {*map(str, _codes.FINAL), str(_codes.State.WINDOW), *map(str, _codes.ResultState)}
-    assert {str(state) for state in State} - {""} == collection - OTHERS
+    assert {str(state) for state in State} - {""} == collection - REBOOTS - INSTALLS - OF_ONE
 
 
 def test_state_of_a_later_version_is_no_error() -> None:

@@ -52,6 +52,7 @@ SAMPLES: dict[str, Any] = {
 CHOSEN = {
     "health_policy": "no_new_failures",
     "allow": ["no_ssh"],
+    "install_allow": ["data_on_disks"],
     "on_reboot_required": "boot",
     "last_resort_reboot": "never",
     "on_older": "refuse",
@@ -83,7 +84,7 @@ def test_every_field_has_a_flag() -> None:
 
 def test_every_variable_is_one_of_the_role() -> None:
     specs = role_options()
-    known = specs["main"]["options"] | specs["rollback"]["options"]
+    known = specs["main"]["options"] | specs["rollback"]["options"] | specs["install"]["options"]
     ours = {f"deploy_flake_{one.name}" for one in fields(DeployOptions)}
     assert ours - known.keys() == {f"deploy_flake_{name}" for name in ("check", "diff", "preflight_check")}
 

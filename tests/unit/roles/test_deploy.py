@@ -68,7 +68,9 @@ def test_every_module_gets_the_words_of_allow_that_it_takes() -> None:
             continue
         # As `-e` gives them as well.
         for words in (sorted(every), ", ".join(every)):
-            templar = Templar(loader=DataLoader(), variables={"deploy_flake_allow": words})
+            templar = Templar(
+                loader=DataLoader(), variables={"deploy_flake_allow": words, "deploy_flake_install_allow": []}
+            )
             given = set(split_lists(spec := argument_spec(module), templar.template(of_allow(arguments)))["allow"])
             assert given <= set(spec["allow"]["choices"]), module
             if module in ("flake_build", "flake_deploy"):

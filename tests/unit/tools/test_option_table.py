@@ -47,7 +47,9 @@ def test_usual_option_needs_no_line_of_its_own(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(option_table, "module_options", with_new)
     table = Table()
     specs = argument_specs(table)
-    assert {name for name, spec in specs.items() if "deploy_flake_things" in spec["options"]} == {"main", "rollback"}
+    assert {name for name, spec in specs.items() if "deploy_flake_things" in spec["options"]} == {
+        *("main", "rollback", "install")
+    }
     assert specs["main"]["options"]["deploy_flake_things"] == {**new, "description": new["description"]}
     assert yaml.safe_load(option_role.defaults(table))["deploy_flake_things"] == 7
     given = yaml.safe_load(option_role.arguments(table))["deploy_flake_arguments"]
@@ -57,9 +59,9 @@ def test_usual_option_needs_no_line_of_its_own(monkeypatch: pytest.MonkeyPatch) 
     assert given["flake_deploy"]["things"] == "{{ deploy_flake_things }}"
     assert "    things: int | None = None\n" in option_package.python(table)
     (flag,) = (one for one in option_package.flags(table) if one["field"] == "things")
-    assert (flag["name"], flag["commands"]) == ("--things", ("deploy", "rollback"))
+    assert (flag["name"], flag["commands"]) == ("--things", ("deploy", "rollback", "install"))
     assert flag["help"] == "how many things there are (default: 7)"
-    assert "| `deploy_flake_things` | int | `7` | main, rollback | How many things there are |" in (
+    assert "| `deploy_flake_things` | int | `7` | main, rollback, install | How many things there are |" in (
         option_docs.variables(table)
     )
 
@@ -127,7 +129,7 @@ def test_references_name_what_the_reader_can_set(table: Table) -> None:
     """The role's own variables where it has one, else the module and its option."""
     specs = argument_specs(table)
     text = str(specs)
-    assert "O(deploy_flake_toplevel)" in str(specs["main"]["options"]["deploy_flake_configuration"])
+    assert "O(deploy_flake_attribute)" in str(specs["main"]["options"]["deploy_flake_configuration"])
     for name, spec in specs.items():
         for found in re.findall(r"\bO\((deploy_flake_\w+)", str(spec)):
             assert found in spec["options"], name

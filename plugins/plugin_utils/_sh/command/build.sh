@@ -95,7 +95,7 @@ END
     tries=0
     until said=$(nix_unit 60 --service-type=exec --unit="$build_unit" \
         --description="builds a system for deploy-flake" -p RuntimeDirectory="deploy-flake-build-$name" \
-        -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" \
+        -p StandardOutput="append:$build/out" -p StandardError="append:$build/log" -p RuntimeMaxSec="$build_limit" -p TimeoutStopSec=60 \
         -p ExecStartPost="+$interpreter -c '$interpreter $build/bound $build 3 >/dev/null 2>&1 </dev/null &'" \
         -p ExecStopPost="+$interpreter $build/ended $build $roots $name" \
         "$(tool nix)" "$@" --out-link "/run/deploy-flake-build-$name/result" 2>&1); do

@@ -20,7 +20,7 @@ main() {
     choose_cache
     eval "set -- $nix_arguments"
     value=$(nix_unit $((eval_limit + 30)) --wait --pipe --unit="$eval_unit" --description="evaluates a flake for deploy-flake" \
-        -p RuntimeMaxSec="$eval_limit" "$(tool nix)" "$@" 2>"$temporary/error")
+        -p RuntimeMaxSec="$eval_limit" -p TimeoutStopSec=20 "$(tool nix)" "$@" 2>"$temporary/error")
     status=$?
     answer status "$status"
     answer value "$value"

@@ -9,7 +9,7 @@ nix_unit() {
     local limit
     limit=$1
     shift
-    timeout -k 5 "$limit" systemd-run --quiet --collect --no-ask-password -p User="$login_user" -p TimeoutStopSec=20 -E PATH="$PATH" \
+    timeout -k 5 "$limit" systemd-run --quiet --collect --no-ask-password -p User="$login_user" -E PATH="$PATH" \
         ${cache_name:+-p CacheDirectory="$cache_name" -p CacheDirectoryMode=0700 -E XDG_CACHE_HOME="/var/cache/$cache_name"} \
         ${credential:+-p LoadCredential="$credential" -E NIX_USER_CONF_FILES="$config_files"} "$@"
 }

@@ -145,6 +145,19 @@ def test_what_is_built_is_looked_at_where_nothing_is_tested(directory: Path, pla
     assert "and is 'a b' (wrong)" in said
 
 
+def test_installation_is_looked_at_with_the_deploy_that_follows(directory: Path) -> None:
+    """Before a disk is erased; no key is shown, and no name."""
+    hosts = {
+        "limit": {"deploy_flake_limits": {"check": -1}},
+        "word": {"deploy_flake_install_allow": ["data_on_disk"]},
+        "key": {"deploy_flake_install_host_keys": ["PRIVATE KEY"]},
+    }
+    code, said = play(directory, hosts, "deploy_flake.nixos.install")
+    assert code == 2 and "no host was touched" in said, said
+    assert "the limit 'check' must be a positive number" in said and "data_on_disks" in said, said
+    assert "deploy_flake_install_host_keys must be a list of dictionaries" in said and "PRIVATE" not in said, said
+
+
 def test_play_of_the_user_s_own(directory: Path) -> None:
     """The role in it; batches do not matter, since the last host counts as the first one does."""
     play_of_theirs = [{**ROLE[0], "serial": 1, "vars": {"deploy_flake_flake": "."}}]
@@ -426,7 +439,7 @@ def test_strategies_that_keep_step(directory: Path) -> None:
 MEANT: dict[str, Any] = {"production": {"deploy_flake_allow_all": False}, "staging": {}}
 
 
-@pytest.mark.parametrize("playbook", ["deploy", "rollback", "trial", "reboot", "generations"])
+@pytest.mark.parametrize("playbook", ["deploy", "rollback", "trial", "install", "reboot", "generations"])
 def test_not_all_of_an_inventory_are_meant(directory: Path, playbook: str) -> None:
     code, said = play(directory, MEANT, f"deploy_flake.nixos.{playbook}")
     assert code == 2, said

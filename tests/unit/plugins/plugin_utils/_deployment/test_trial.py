@@ -83,7 +83,7 @@ def test_system_that_comes_up_well_is_kept() -> None:
     assert values["pre_activate_script"] == "pre-activate-safety-checks"
     assert prepare["time_limit"] == values["prepare_limit"] == "180"
     # What confirms it came over a fresh connection.
-    assert host.connections == ["fresh"]
+    assert host.connections == ["soon", "fresh"]
     assert host.asked[2].inputs["trying"] == NEW
 
 

@@ -780,3 +780,46 @@ def test_who_cannot_become_root_is_told_how_to(name: str, words: str) -> None:
     with pytest.raises(HostError) as caught_later:
         host.run("units", units="", limit=60)
     assert "docs/become.md" not in str(caught_later.value)
+
+
+def test_new_host_is_known_by_its_key_alone(tmp_path: Path) -> None:
+    """Before whatever else the operator tells ssh of host keys, of which it takes the first."""
+    action = FakeAction()
+    action._connection.options["ssh_args"] = "-o UserKnownHostsFile=/dev/null"
+    one = host(action)
+    told = one.expect_host_keys(tmp_path / "a file")
+    assert action._connection.options["ssh_args"] == told == one.ssh_arguments
+    assert told.startswith(f"-o UserKnownHostsFile='{tmp_path}/a file' -o GlobalKnownHostsFile=/dev/null")
+    assert told.index("StrictHostKeyChecking=yes") < told.index("UserKnownHostsFile=/dev/null")
+    # What is shared is no proof.
+    assert action._connection.resets == 1
+    one.use_ssh_arguments("-C")
+    assert one.ssh_arguments == "-C"
+    assert host(FakeAction(transport="local")).expect_host_keys(tmp_path) == ""
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_ssh_is_told_only_what_it_knows(tmp_path: Path, known: bool) -> None:
+    """OpenSSH before 8.5 would connect to nothing any more, and the disks are erased by then."""
+    program = tmp_path / "ssh"
+    said = "" if known else "echo 'command-line: line 0: Bad configuration option: knownhostscommand' >&2; exit 255"
+    program.write_text(
+        f'#!/bin/sh\n[ "$*" = "-F none -G -o KnownHostsCommand=none host" ] || exit 9\n{said}\n', "utf-8"
+    )
+    program.chmod(0o755)
+    action = FakeAction()
+    action._connection.options["ssh_executable"] = str(program)
+    assert ("-o KnownHostsCommand=none" in host(action).expect_host_keys(tmp_path / "keys")) is known
+
+
+def test_another_user_has_a_connection_of_their_own() -> None:
+    action = FakeAction()
+    one = host(action)
+    one.log_in_as("root")
+    assert action._connection.options["remote_user"] == "root"
+    one.connect_to("192.0.2.7")
+    path = action._connection.options["control_path"]
+    action._get_remote_user = lambda: "somebody"  # type: ignore[method-assign]
+    one.log_in_as("")
+    assert action._connection.options["remote_user"] is None
+    assert action._connection.options["control_path"] != path

@@ -68,7 +68,7 @@ def test_host_that_refuses_is_not_waited_for(clock: Clock) -> None:
 
 def test_other_addresses_are_tried_in_turn(clock: Clock) -> None:
     host, _answer = rebooted(clock, AWAY, AWAY, AWAY, AWAY, AFTER, addresses=["192.0.2.7", "192.0.2.1"])
-    assert host.connections == ["192.0.2.7", "192.0.2.1", "192.0.2.7"]
+    assert host.connections == ["soon", "192.0.2.7", "192.0.2.1", "192.0.2.7"]
 
 
 def test_host_that_does_not_come_back(clock: Clock) -> None:
