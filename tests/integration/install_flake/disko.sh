@@ -1,4 +1,4 @@
-#!/usr/bin/dash
+#!/bin/sh
 # A stand-in for what disko makes of disko.devices: partitions a disk, makes its file systems, and mounts them below /mnt.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin

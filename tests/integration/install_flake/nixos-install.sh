@@ -1,4 +1,4 @@
-#!/usr/bin/dash
+#!/bin/sh
 # A stand-in for NixOS's program of this name, with its options. Beside the closure it copies what a system of the lab has
 # below it, a Debian, and embeds GRUB as NixOS's installer of the boot loader does.
 set -eu

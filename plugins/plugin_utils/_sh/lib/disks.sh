@@ -139,8 +139,9 @@ refuse_done() {
 
 # say_host_keys: those that an installation has left in its mark, where the host runs what was installed then.
 say_host_keys() {
+    local key
     read_line "$mark_below_root"
-    case $line in *" $toplevel") sed 1d "$mark_below_root" | while read -r line; do answer host_key "$line"; done ;; esac
+    case $line in *" $toplevel") sed 1d "$mark_below_root" | while read -r key; do answer host_key "$key"; done ;; esac
 }
 
 # about NAME: what it is, for people.
