@@ -368,11 +368,15 @@ def nobody_confirms(host: Host) -> None:
 # What must hold
 
 
+def records(host: Host) -> list[Mapping[str, Any]]:
+    """The lines of the host's record."""
+    return [json.loads(line) for line in host.read("/var/lib/deploy-flake/deployments.jsonl").splitlines()]
+
+
 def last_record(host: Host) -> Mapping[str, Any]:
     """The last line of the host's record."""
-    found = host.read("/var/lib/deploy-flake/deployments.jsonl").splitlines()
-    record: Mapping[str, Any] = json.loads(found[-1]) if found else {}
-    return record
+    found = records(host)
+    return found[-1] if found else {}
 
 
 def settled(host: Host, limit: float = 60) -> None:
