@@ -148,7 +148,9 @@ def _pytest(
         "ANSIBLE_COLLECTIONS_PATH": str(collection.COLLECTIONS),
         # ansible-runner and the tests start ansible-playbook by name.
         "PATH": environment.path_variable(),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        # Nothing beside the sources, and nothing compiled twice.
+        "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
+        "PYTHONDONTWRITEBYTECODE": "",
         **({"DEPLOY_FLAKE_LAB_DIR": lab} if lab else {}),
         **(coverage.ENVIRONMENT if measured else {}),
     }

@@ -41,9 +41,8 @@ main() {
             [ "$lacking" = no ] || return 0
         fi
         take_turn
-        drop_old_builds
-        # shellcheck disable=SC2119
-        if [ -d "$build" ] && in_progress; then answer attached yes; else start_build; fi
+        # What is started here may live longer, as what watches over busybox's `timeout`, and would keep the turn.
+        attach_or_start 8<&-
         exec 8<&-
     fi
     hand_out
@@ -53,6 +52,12 @@ main() {
 take_turn() {
     exec 8<"$run_dir"
     flock -w 90 8 || refuse_build no-lock "has been starting builds for others for more than 90 s"
+}
+
+attach_or_start() {
+    drop_old_builds
+    # shellcheck disable=SC2119
+    if [ -d "$build" ] && in_progress; then answer attached yes; else start_build; fi
 }
 
 # in_progress: also while the unit's last lines are written.

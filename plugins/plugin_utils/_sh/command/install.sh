@@ -18,7 +18,8 @@ main() {
     own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
     dir=$run_dir/install
     take_turn
-    start
+    # Nothing that is started here keeps the turn, however long it lives.
+    start 8<&-
     exec 8<&-
     clock
     deadline=$((uptime + patience))

@@ -9,6 +9,6 @@ drop_old_builds() { drop_abandoned build 60; }
 # tidy_builds: the same for who has no turn, and need not wait for one. Where there is nothing, no process is started.
 tidy_builds() {
     set -- "$run_dir"/build-*
-    [ ! -d "$1" ] || (exec 8<"$run_dir" && flock -n 8 && drop_old_builds)
+    [ ! -d "$1" ] || (exec 8<"$run_dir" && flock -n 8 && drop_old_builds 8<&-)
     return 0
 }

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, the deploy_flake.nixos authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose turn it is to start something: it is over with whoever had it, and no process keeps it that was started then."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from os import kill
+from pathlib import Path
+
+import pytest
+
+from .test_scripts import every_shell, join
+
+pytestmark = pytest.mark.shell
+STUBS = """
+run_dir={directory} may_start=yes paths= nar_size= login_user=root name=x patience=0 boot_id=
+answer_begin() {{ :; }}
+require_root() {{ :; }}
+nix() {{ :; }}
+own_directory() {{ :; }}
+read_line() {{ line=; }}
+is_taken() {{ ! flock -n {directory} true || echo "$1 not taken"; }}
+{start}() {{ is_taken inside; sleep 60 >/dev/null 2>&1 & echo "$!"; }}
+hand_out() {{ flock -n {directory} true || echo "still taken"; }}
+main
+exit
+"""
+
+
+@every_shell
+@pytest.mark.parametrize(("command", "start"), [("build", "start_build"), ("install", "start")])
+def test_the_turn_is_over(shell: list[str], tmp_path: Path, command: str, start: str) -> None:
+    script = join(f"command/{command}").rpartition("\nmain")[0] + STUBS.format(directory=tmp_path, start=start)
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    started, *others = done.stdout.splitlines()
+    kill(int(started), signal.SIGKILL)
+    assert not others, done.stdout
+
+
+@every_shell
+def test_the_turn_of_who_tidies_up_is_over(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "build-x").mkdir()
+    script = f"{join('lib/old_builds')}\nrun_dir={tmp_path}\ndrop_old_builds() {{ sleep 60 >/dev/null 2>&1 & echo $!; }}\n"
+    script += f"tidy_builds\nflock -n {tmp_path} true || echo still taken\n"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    started, *others = done.stdout.splitlines()
+    kill(int(started), signal.SIGKILL)
+    assert not others, done.stdout
