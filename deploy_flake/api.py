@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from deploy_flake import inventory
 from deploy_flake.destination import Destination, parse_all
@@ -20,6 +19,9 @@ from deploy_flake.flake import reference
 from deploy_flake.generated_options import READS
 from deploy_flake.options import PREFIX, SYSTEMS, DeployOptions, OptionError, RunOptions
 from deploy_flake.run import Listener, Run
+
+if TYPE_CHECKING:
+    import asyncio
 
 Destinations = Sequence[str | Destination]
 _P = ParamSpec("_P")
@@ -299,6 +301,9 @@ generations_async = _for_asyncio(generations)
 
 async def ended(run: Run) -> Run:
     """Wait for any run that was begun with `wait=False`, for asyncio. Cancelled twice, it leaves at once."""
+    # Whoever awaits it has loaded it; the command has no need of it, and it takes a moment.
+    import asyncio
+
     waiting = asyncio.ensure_future(asyncio.to_thread(run.wait))
     cancelled: asyncio.CancelledError | None = None
     while not waiting.done():

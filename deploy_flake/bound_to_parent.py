@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _LOOK = 0.5
 """Seconds between two looks for the parent."""
@@ -92,6 +94,8 @@ class Bound:
             kill(left, signal.SIGKILL)
             time.sleep(0.1)
         if self._directory:
+            import shutil
+
             shutil.rmtree(self._directory, ignore_errors=True)
 
 

@@ -110,8 +110,8 @@ def _operate(chosen: argparse.Namespace) -> int:
         print("deploy-flake: nothing was done", file=sys.stderr)
         return INTERRUPTED
     run = _with_password(chosen, run)
-    shown = display.choose(chosen.instrumentation, getattr(chosen, "generations", False))
-    teller = _Teller(shown.show, _read_no_more)
+    shown: Display | None = None
+    teller = _Teller(_read_no_more)
     with _listening(chosen.on_event) as listening:
         tellers = [teller, *listening]
 
@@ -120,10 +120,14 @@ def _operate(chosen: argparse.Namespace) -> int:
                 one.tell(event)
 
         begun = _begin(chosen, run, how, tell)
-        for one in tellers:
-            one.start()
-        with _interruptible(begun, shown) as signals, shown.showing(begun):
-            _wait(begun, teller, signals)
+        with _interruptible(begun, lambda: shown) as signals:
+            # What shows it is loaded while Ansible starts.
+            shown = display.choose(chosen.instrumentation, getattr(chosen, "generations", False))
+            teller.show = shown.show
+            for one in tellers:
+                one.start()
+            with shown.showing(begun):
+                _wait(begun, teller, signals)
         begun.error = begun.error or teller.error
         shown.finish(begun)
     return int(begun.exit_code)
@@ -138,7 +142,7 @@ def _listening(command: str | None) -> Iterator[Sequence[_Teller]]:
     from deploy_flake.listener import Listener
 
     listener = Listener(command)
-    teller = _Teller(listener.show, listener.read_no_more)
+    teller = _Teller(listener.read_no_more, listener.show)
     try:
         yield (teller,)
     finally:
@@ -241,7 +245,7 @@ def _wait(run: Run, teller: _Teller, signals: list[float]) -> None:
 
 
 @contextmanager
-def _interruptible(run: Run, shown: Display) -> Iterator[list[float]]:
+def _interruptible(run: Run, shown: Callable[[], Display | None]) -> Iterator[list[float]]:
     """Ctrl-C, or whatever else asks us to end, ends the run first. Yields when they came."""
     came: list[float] = []
 
@@ -251,7 +255,7 @@ def _interruptible(run: Run, shown: Display) -> Iterator[list[float]]:
         if len(came) > 2:
             os._exit(INTERRUPTED)
         # Not here, where a pipe that nobody reads would hold us up for ever.
-        threading.Thread(target=_say, args=(shown, signal.Signals(number).name), daemon=True).start()
+        threading.Thread(target=_say, args=(shown(), signal.Signals(number).name), daemon=True).start()
 
     before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -271,11 +275,12 @@ class _Teller(threading.Thread):
     The hosts are not to feel it, nor is a signal to wait for it.
     """
 
-    def __init__(self, show: Callable[[Event], None], read_no_more: Callable[[], None]) -> None:
+    def __init__(self, read_no_more: Callable[[], None], show: Callable[[Event], None] | None = None) -> None:
         super().__init__(name="deploy-flake output", daemon=True)
         self.error = ""
         """What went wrong with showing it, beside that nobody reads it."""
-        self._show = show
+        self.show = show
+        """How; to be known before it is started."""
         self._read_no_more = read_no_more
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
 
@@ -295,9 +300,11 @@ class _Teller(threading.Thread):
 
     def run(self) -> None:
         """The work of the thread."""
+        show = self.show
+        assert show is not None
         while (event := self._events.get()) is not None:
             try:
-                self._show(event)
+                show(event)
             except OSError:
                 # A pipe, a terminal that was closed, or a disk that is full.
                 self._read_no_more()
@@ -306,9 +313,10 @@ class _Teller(threading.Thread):
                 return
 
 
-def _say(shown: Display, name: str) -> None:
+def _say(shown: Display | None, name: str) -> None:
     with suppress(OSError):
-        shown.interrupted(name)
+        if shown is not None:
+            shown.interrupted(name)
 
 
 def _read_no_more() -> None:

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the plugins have in common. It is compiled once and kept beside its source, as Python does with everything else.
+"""What the plugins have in common. It is compiled once and kept beside its source, as Python does everywhere else.
 
-Ansible compiles what it imports from a collection anew in each process, which is a tenth of what a deploy takes that has
-nothing to do.
+Ansible compiles what it imports from a collection anew in each process: a tenth of the time that a deploy takes which
+has nothing to do.
 """
 
 from __future__ import annotations

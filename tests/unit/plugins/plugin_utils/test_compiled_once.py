@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the plugins have in common is loaded as Python's own modules are: from what it was compiled to, where there is that."""
+"""What the plugins have in common is compiled once, where that can be kept, and not in each process."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the deploy_flake.nixos authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whose turn it is to start something: it is over with whoever had it, and no process keeps it that was started then."""
+"""Whose turn it is to start something: it is over with whoever had it. No process keeps it that was started then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from .test_scripts import every_shell, join
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts import join
+
+from .test_scripts import every_shell
 
 pytestmark = pytest.mark.shell
 STUBS = """
@@ -43,7 +45,9 @@ def test_the_turn_is_over(shell: list[str], tmp_path: Path, command: str, start:
 @every_shell
 def test_the_turn_of_who_tidies_up_is_over(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "build-x").mkdir()
-    script = f"{join('lib/old_builds')}\nrun_dir={tmp_path}\ndrop_old_builds() {{ sleep 60 >/dev/null 2>&1 & echo $!; }}\n"
+    script = (
+        f"{join('lib/old_builds')}\nrun_dir={tmp_path}\ndrop_old_builds() {{ sleep 60 >/dev/null 2>&1 & echo $!; }}\n"
+    )
     script += f"tidy_builds\nflock -n {tmp_path} true || echo still taken\n"
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
     started, *others = done.stdout.splitlines()
