@@ -21,13 +21,13 @@ named() {
     local chosen
     named=
     case $1 in
-    running) named=$(readlink -f /run/current-system) ;;
-    booted) named=$(readlink -f /run/booted-system) ;;
+    running) named=$(leads_to /run/current-system) ;;
+    booted) named=$(leads_to /run/booted-system) ;;
     boot-default) named=$(boot_default) ;;
     /nix/store/*) named=$1 ;;
     *)
         require_generation "$1"
-        named=$(readlink -f "$profile-$chosen-link")
+        named=$(leads_to "$profile-$chosen-link")
         ;;
     esac
     [ -n "$named" ] && nix-store --check-validity "$named" 2>/dev/null || refuse not-valid "does not have ${named:-what is $1} in its store"

@@ -28,10 +28,10 @@ main() {
 # answer_systems: what runs, what booted, what would boot. What runs is in $live, what would boot in $default.
 answer_systems() {
     local names revision
-    live=$(readlink -f /run/current-system)
+    live=$(leads_to /run/current-system)
     default=$(boot_default)
     answer current "$live"
-    [ ! -e /run/booted-system ] || answer booted "$(readlink -f /run/booted-system)"
+    [ ! -e /run/booted-system ] || answer booted "$(leads_to /run/booted-system)"
     answer boot_default "$default"
     answer generation "$(current_generation)"
     names=0

@@ -30,7 +30,7 @@ may_reboot_now() {
 # that was booted once is no reason to leave it.
 waits_for_reboot() {
     local booted
-    booted=$(readlink -f /run/booted-system)
+    booted=$(leads_to /run/booted-system)
     [ -n "$default" ] && ! is_system_of "$live" "$default" && ! runs_until_reboot "$live" || return 1
     [ "$live" = "$booted" ] || [ "$default" != "$booted" ] || committed_live "$live" || return 1
     ! load_trial || [ "$trial_new" != "$live" ]
@@ -48,8 +48,8 @@ main() {
     read_line /proc/sys/kernel/random/boot_id
     this=$line
     answer boot_id "$this"
-    answer booted "$(readlink -f /run/booted-system)"
-    live=$(readlink -f /run/current-system)
+    answer booted "$(leads_to /run/booted-system)"
+    live=$(leads_to /run/current-system)
     answer current "$live"
     default=$(boot_default)
     answer boot_default "$default"

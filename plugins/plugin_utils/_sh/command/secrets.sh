@@ -19,7 +19,7 @@ main() {
     sure=yes
     find_interpreter
     receive_secrets
-    current=$(readlink -f /run/current-system)
+    current=$(leads_to /run/current-system)
     answer current "$current"
     ! another_is_open || sure=no
     # It may refuse, and then this ends the answer.

@@ -44,7 +44,7 @@ is_system_of() {
     local specialised
     [ "$1" != "$2" ] && [ "$(readlink -f "$2/init")" != "$1/init" ] || return 0
     for specialised in "$2"/specialisation/*; do
-        [ ! -e "$specialised" ] || [ "$(readlink -f "$specialised")" != "$1" ] || return 0
+        [ ! -e "$specialised" ] || [ "$(leads_to "$specialised")" != "$1" ] || return 0
     done
     return 1
 }

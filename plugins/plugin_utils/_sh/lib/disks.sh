@@ -11,7 +11,7 @@
 look_at_disks() {
     local device each named
     # An earlier run has installed it, and did not hear that it had come up.
-    if [ "$(readlink -f /run/current-system)" = "$toplevel" ]; then
+    if [ "$(leads_to /run/current-system)" = "$toplevel" ]; then
         answer runs yes
         say_host_keys
         exit 0

@@ -34,7 +34,7 @@ previous_generation() {
     default=$(current_generation)
     for number in $(generations); do
         [ -n "$default" ] && [ "$number" -lt "$default" ] || break
-        [ "$(readlink -f "$profile-$number-link")" = "$(boot_default)" ] || chosen=$number
+        [ "$(leads_to "$profile-$number-link")" = "$(boot_default)" ] || chosen=$number
     done
     echo "$chosen"
 }

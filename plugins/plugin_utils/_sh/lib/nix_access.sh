@@ -12,7 +12,7 @@ asks_nix() {
 # The client is told nothing but that the connection ended.
 answer_shut_out() {
     local known
-    known=$(readlink -f /run/current-system)
+    known=$(leads_to /run/current-system)
     asks_nix && return
     # Where root cannot ask it either, it is another trouble.
     NIX_REMOTE=daemon timeout -k 5 30 nix-store --check-validity "$known" >/dev/null 2>&1 || return 0

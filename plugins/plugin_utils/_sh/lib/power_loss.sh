@@ -15,7 +15,7 @@ has_started_new() {
 # runs_new: whether the new system was booted, and not what boots by default.
 runs_new() {
     local booted
-    booted=$(readlink -f /run/booted-system)
+    booted=$(leads_to /run/booted-system)
     is_system_of "$booted" "$new" && ! is_system_of "$booted" "$previous_boot"
 }
 

@@ -9,4 +9,4 @@ previous_is_live() {
     has_previous_etc || complain not-live "/etc is another system's"
 }
 
-has_previous_etc() { [ "$(readlink -f /etc/static)" = "$(readlink -f "$previous_live/etc")" ]; }
+has_previous_etc() { [ "$(leads_to /etc/static)" = "$(leads_to "$previous_live/etc")" ]; }

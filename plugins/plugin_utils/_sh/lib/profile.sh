@@ -2,7 +2,7 @@
 # needs: base
 # shellcheck shell=sh
 
-boot_default() { [ ! -e "$profile" ] || readlink -f "$profile"; }
+boot_default() { [ ! -e "$profile" ] || leads_to "$profile"; }
 
 current_generation() {
     local link

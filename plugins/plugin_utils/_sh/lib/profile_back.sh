@@ -11,7 +11,7 @@ put_profile_back() {
     if [ "$(boot_default) $(current_generation)" != "$previous_boot $previous_generation" ]; then
         if [ -z "$previous_boot" ]; then
             for_profile "$rollback_limit" rm -f "$profile"
-        elif [ -n "$previous_generation" ] && [ "$(readlink -f "$profile-$previous_generation-link")" = "$previous_boot" ]; then
+        elif [ -n "$previous_generation" ] && [ "$(leads_to "$profile-$previous_generation-link")" = "$previous_boot" ]; then
             for_profile "$rollback_limit" nix-env -p "$profile" --switch-generation "$previous_generation"
         else
             for_profile "$rollback_limit" nix-env -p "$profile" --set "$previous_boot"

@@ -35,7 +35,7 @@ record() {
     printf '{%s, ' "$line" || return 1
     for field in "outcome $1" "started $started" "ended $(date -u +%Y-%m-%dT%H:%M:%SZ)" "phase ${phase-}" "rung $rung" "mode $mode" "only_secrets ${only_secrets:-no}" "reboot_required $(reboot_required "$1")" "boot_id $boot_id" \
         "from ${previous_live-}" "from_boot ${previous_boot-}" "from_generation ${previous_generation-}" "to $new" "to_live $new_live" \
-        "live $(live_system)" "boot $(readlink -f "$profile")" "generation $(current_generation)"; do
+        "live $(live_system)" "boot $(leads_to "$profile")" "generation $(current_generation)"; do
         json_field "${field%% *}" "${field#* }" && printf ', ' || return 1
     done
     [ -z "${boot_ran-}" ] || { json_field boot_ran "$boot_ran" && printf ', '; } || return 1

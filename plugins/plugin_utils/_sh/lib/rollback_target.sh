@@ -9,9 +9,9 @@ choose_target() {
     chosen=
     if [ "$rollback_to" != toplevel ]; then
         # Before what was to run until the next reboot comes what boots.
-        [ "$rollback_to" != previous ] || ! runs_until_reboot "$(readlink -f /run/current-system)" || chosen=$(current_generation)
+        [ "$rollback_to" != previous ] || ! runs_until_reboot "$(leads_to /run/current-system)" || chosen=$(current_generation)
         [ -n "$chosen" ] || require_generation "$rollback_to"
-        new=$(readlink -f "$profile-$chosen-link")
+        new=$(leads_to "$profile-$chosen-link")
     fi
     answer toplevel "$new"
     answer generation_from "$(current_generation)"

@@ -112,7 +112,7 @@ number_of() {
 # look_above PATH: in $above the nearest directory that is there, and in $unsafe what is wrong with what is above, if anything. Where somebody else
 # than root can exchange a directory, root would write, and remove, wherever they lead it.
 look_above() {
-    local at leads_to
+    local at leads
     unsafe=
     at=${1%/*}
     until [ -z "$at" ] || [ -d "$at" ]; do
@@ -121,9 +121,9 @@ look_above() {
     done
     above=${at:-/}
     [ -z "$unsafe" ] || return 0
-    leads_to=$(readlink -f "$above")
-    [ "$leads_to" = "$above" ] || {
-        unsafe="a link in $above, which leads to $leads_to"
+    leads=$(readlink -f "$above")
+    [ "$leads" = "$above" ] || {
+        unsafe="a link in $above, which leads to $leads"
         return 0
     }
     while :; do

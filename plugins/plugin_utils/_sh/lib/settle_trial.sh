@@ -8,7 +8,7 @@
 # any other lets go of an earlier trial, and notes what has become of it. Fails where one is in progress.
 settle_trial() {
     load_trial || return 0
-    [ "$until_reboot" = yes ] || [ "$trial_new" != "$new" ] || [ "$(readlink -f /run/booted-system)" != "$new" ] || return 0
+    [ "$until_reboot" = yes ] || [ "$trial_new" != "$new" ] || [ "$(leads_to /run/booted-system)" != "$new" ] || return 0
     ! trial_in_progress || return 1
     [ "$(boot_default)" = "$trial_new" ] || note "$(trial_outcome)"
     forget_trial

@@ -8,7 +8,7 @@
 tested_boot_default() {
     local booted why_not
     [ "$mode" = boot ] || [ -z "$2" ] || is_system_of "$1" "$2" || [ "$2" = "$new" ] || [ "$1" = "$new_live" ] || allowed untested_boot_default || runs_until_reboot "$1" && return
-    booted=$(readlink -f /run/booted-system)
+    booted=$(leads_to /run/booted-system)
     if [ "$1" = "$booted" ] && committed_live "$2"; then
         # A reboot would lead back to what somebody may have left on purpose.
         why_not="that was tested and committed, and yet the host was booted with what it runs: somebody has chosen it in the boot menu, or the boot loader has fallen back to it. \

@@ -11,7 +11,7 @@ choose_live_system() {
         new_live=
         case $specialisation in
         */* | . | ..) ;;
-        *) [ ! -e "$new/specialisation/$specialisation" ] || new_live=$(readlink -f "$new/specialisation/$specialisation") ;;
+        *) [ ! -e "$new/specialisation/$specialisation" ] || new_live=$(leads_to "$new/specialisation/$specialisation") ;;
         esac
         their_names=
         for one in "$new"/specialisation/*; do

@@ -28,6 +28,6 @@ trial_in_progress() {
     if [ "$(cat /proc/sys/kernel/random/boot_id)" = "$trial_boot_id" ]; then
         [ "$(date +%s)" -lt "${trial_reboot_until:-0}" ]
     else
-        [ "$(readlink -f /run/booted-system)" = "$trial_new" ] && [ "$(date +%s)" -lt "${trial_until:-0}" ]
+        [ "$(leads_to /run/booted-system)" = "$trial_new" ] && [ "$(date +%s)" -lt "${trial_until:-0}" ]
     fi
 }

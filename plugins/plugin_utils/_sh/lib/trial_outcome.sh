@@ -6,7 +6,7 @@
 trial_outcome() {
     local booted this_boot
     this_boot=$(cat /proc/sys/kernel/random/boot_id)
-    booted=$(readlink -f /run/booted-system)
+    booted=$(leads_to /run/booted-system)
     if [ "$(boot_default)" = "$trial_new" ]; then
         echo "$trial_new was booted once and is the boot default now"
     elif [ "$trial_state" = failed ]; then

@@ -48,7 +48,7 @@ prune() {
 # What the controller chose, unless it has come to be needed meanwhile.
 set_aside() {
     local current link needed number system
-    needed=" $default $(readlink -f /run/current-system) $(readlink -f /run/booted-system) $(open_field new) $(open_field previous_live) $(open_field previous_boot) "
+    needed=" $default $(leads_to /run/current-system) $(leads_to /run/booted-system) $(open_field new) $(open_field previous_live) $(open_field previous_boot) "
     # Between its preparation and its boot.
     ! load_trial || ! trial_in_progress || needed="$needed$trial_new "
     current=$(current_generation)

@@ -240,7 +240,7 @@ at_boot() {
     read_line "$change/id"
     id=$line
     new=$(open_field new)
-    booted=$(readlink -f /run/booted-system)
+    booted=$(leads_to /run/booted-system)
     [ -e "$change/back" ] || ! is_recorded_as_kept || return 0
     [ -e "$change/back" ] || ! is_marked confirmed || ! { [ "$(open_field only_secrets)" = yes ] || [ "$(boot_default)" = "$new" ] || [ "$booted" = "$new" ]; } || return 0
     # The boot default is as it was, and no mark says any more that the deployment had moved it: whoever does from here on is somebody else.

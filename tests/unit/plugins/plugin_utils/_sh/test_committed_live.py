@@ -123,7 +123,8 @@ def test_what_runs_until_the_next_reboot_may_be_left(tmp_path: Path) -> None:
         previous_boot={B} previous_live={C}
         boot_default() {{ echo {B}; }}
         is_system_of() {{ return 1; }}
-        readlink() {{ case $2 in /run/*) echo {C} ;; *) echo "$2" ;; esac; }}
+        readlink() {{ echo "$2"; }}
+        leads_to() {{ case $1 in /run/*) echo {C} ;; *) echo "$1" ;; esac; }}
         current_generation() {{ echo 7; }}
         require_generation() {{ chosen=6; }}
         tested_boot_default {C} {B} && boots_what_ran && echo yes || echo no
@@ -185,7 +186,7 @@ def test_why_a_host_would_boot_another_system(
     script = f"""{join("lib/tested_boot_default")}
         var_dir={tmp_path} mode=test allow= new=/new new_live=/new
         is_system_of() {{ return 1; }}
-        readlink() {{ echo {booted}; }}
+        leads_to() {{ echo {booted}; }}
         tested_boot_default {live} {C}
         echo "$code: $complaint"
     """

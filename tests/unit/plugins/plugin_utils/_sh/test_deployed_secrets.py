@@ -274,7 +274,7 @@ def test_when_nothing_but_secrets_is_to_change(shell: list[str], inputs: str, sa
         + of("lib/preflight", "look_at_host")
         + MEANT
         + """
-        readlink() { echo new; }
+        leads_to() { echo new; }
         answer() { case $1 in only_secrets) echo "$1" ;; esac; }
         answer_unchanged() { echo unchanged; }
         note_systems() { :; }
@@ -421,7 +421,7 @@ def test_secrets_alone_are_for_what_runs(shell: list[str], secrets: str, new: st
         of("lib/preflight", "preflight")
         + MEANT
         + f"""
-        readlink() {{ echo /now; }}
+        leads_to() {{ echo /now; }}
         answer() {{ :; }}
         note_systems() {{ echo "$new"; exit; }}
         look_at_system() {{ :; }}
@@ -480,7 +480,7 @@ def test_undo_of_secrets_alone_activates_nothing(
         + of("lib/undo", "undo_live")
         + of("lib/live", "live_system")
         + f"""
-        readlink() {{ echo {live}; }}
+        leads_to() {{ echo {live}; }}
         go_back() {{ echo goes back; way=none; }}
         verify_previous() {{ {verifies}; }}
         for name in begin_ways forget_failures wait_for_jobs note failed_units unit_journals; do

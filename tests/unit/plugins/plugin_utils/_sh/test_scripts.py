@@ -814,3 +814,30 @@ def test_nothing_waits_for_a_directory_of_users_or_a_home_that_does_not_answer(
     tool("getent", f"echo x:x:1:1::{tmp_path}/home:/bin/sh")
     tool("stat", "sleep 60")
     assert said() == ["known", "unreachable: the new system has no authorized keys for x"]
+
+
+@every_shell
+def test_where_a_link_leads(shell: list[str], tmp_path: Path) -> None:
+    """As readlink -f has it, with a directory or without, and the shell stays where it is."""
+    (tmp_path / "it's here").mkdir()
+    (tmp_path / "file").touch()
+    links = {
+        "one": "it's here",
+        "two": "one",
+        "to-file": "file",
+        "broken": "nothing",
+        "loop": "loop",
+        "far": "no/thing",
+    }
+    for name, leads in links.items():
+        (tmp_path / name).symlink_to(leads)
+    names = [*links, "it's here", "file", "missing", "one/../two"]
+    script = join("lib/base") + "\n".join(
+        f"""said=$(leads_to {shlex.quote(str(tmp_path / name))}); echo "$said"
+        said=$(readlink -f {shlex.quote(str(tmp_path / name))}); echo "$said" """
+        for name in names
+    )
+    lines = run(shell, script + "\npwd\n", Path("/")).splitlines()
+    assert lines.pop() == "/"
+    assert len(lines) == 2 * len(names)
+    assert lines[::2] == lines[1::2]
