@@ -23,7 +23,7 @@ def _finder(directory: str) -> FileFinder:
 
 
 class _Kept:
-    """Finds what is below this package; Ansible's own finder comes after it."""
+    """Finds what is below this package."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -34,4 +34,7 @@ class _Kept:
         return next((spec for spec in found if spec), None)
 
 
-sys.meta_path.insert(0, _Kept)
+# Before Ansible's own. Where that is not there, as for a linter, Python keeps it anyway.
+_theirs = [number for number, finder in enumerate(sys.meta_path) if type(finder).__module__.startswith("ansible.")]
+for _number in _theirs[:1]:
+    sys.meta_path.insert(_number, _Kept)
