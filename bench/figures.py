@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.fleet import KINDS
+from bench.fleet import BESIDE, KINDS
 from bench.process import Used
 
 # What was aimed at: the kind of deploy, on how many hosts, at most how many times the floor.
@@ -42,6 +42,11 @@ class Figures:
     """All figures of one run of the benchmark."""
 
     settle: int = 0
+    evaluation: float = 0
+    """Seconds that a host's configuration was to take the evaluator, beside its own next to nothing."""
+    rounds: int = 0
+    weight: bool = False
+    """Whether the hosts and the benchmark came before what else this machine did."""
     runs: dict[tuple[str, str, int], list[Used]] = field(default_factory=dict)
     counts: list[Count] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -63,9 +68,12 @@ class Figures:
         """From few hosts to many."""
         return sorted({hosts for _contender, _kind, hosts in self.runs})
 
-    def median(self, contender: str, kind: str, hosts: int) -> float:
-        """Seconds."""
-        return statistics.median(used.seconds for used in self.runs[contender, kind, hosts])
+    def median(self, contender: str, kind: str, hosts: int) -> float | None:
+        """Seconds; None where it has not succeeded once."""
+        for each in (kind, BESIDE.get(kind)):
+            if each and (contender, each, hosts) in self.runs:
+                return statistics.median(used.seconds for used in self.runs[contender, each, hosts])
+        return None
 
     def as_json(self) -> dict[str, Any]:
         """Everything, with the machine that it was measured on."""
@@ -77,6 +85,10 @@ class Figures:
                 "python": platform.python_version(),
             },
             "settle": self.settle,
+            "evaluation": self.evaluation,
+            "rounds": self.rounds,
+            "weight": self.weight,
+            "beside": dict(BESIDE),
             "results": [self._result(*key) for key in self.runs],
             "counts": [asdict(count) for count in self.counts],
             "goals": list(self._goals()),
@@ -94,7 +106,14 @@ class Figures:
         """For a person."""
         parts = []
         for kind in KINDS:
-            rows = [self._row(contender, kind, hosts) for hosts in self.sizes for contender in self.contenders]
+            rows = [
+                self._row(contender, kind, hosts)
+                for hosts in self.sizes
+                for contender in self.contenders
+                if (contender, kind, hosts) in self.runs
+            ]
+            if not rows:
+                continue
             others = [f"to {name}" for name in self.contenders]
             head = ["hosts", "", "median s", "spread s", *others, "CPU s/host", "MiB"]
             parts.append(f"{kind}\n{_table([head, *rows])}")
@@ -110,7 +129,7 @@ class Figures:
 
     def _row(self, contender: str, kind: str, hosts: int) -> list[str]:
         result = self._result(contender, kind, hosts)
-        ratios = [f"{self._ratio(contender, other, kind, hosts):.2f}" for other in self.contenders]
+        ratios = [self._ratio(contender, other, kind, hosts) for other in self.contenders]
         memory = f"{result['memory'] / MIB:.0f}" if result["memory"] else "-"
         spread = f"{result['min']:.2f}..{result['max']:.2f}"
         return [
@@ -118,13 +137,14 @@ class Figures:
             contender,
             f"{result['median']:.2f}",
             spread,
-            *ratios,
+            *("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
             f"{result['cpu_per_host']:.2f}",
             memory,
         ]
 
-    def _ratio(self, contender: str, other: str, kind: str, hosts: int) -> float:
-        return self.median(contender, kind, hosts) / self.median(other, kind, hosts)
+    def _ratio(self, contender: str, other: str, kind: str, hosts: int) -> float | None:
+        mine, others = self.median(contender, kind, hosts), self.median(other, kind, hosts)
+        return mine / others if mine and others else None
 
     def _result(self, contender: str, kind: str, hosts: int) -> dict[str, Any]:
         runs = self.runs[contender, kind, hosts]
@@ -144,20 +164,25 @@ class Figures:
         }
 
     def _goals(self) -> Iterator[dict[str, Any]]:
+        if self.evaluation:
+            # They are of what a deploy does, and not of what it waits for.
+            return
         for contender in ("playbook", "command"):
             for kind, hosts, most in GOALS:
-                if (contender, kind, hosts) in self.runs:
-                    ratio = self._ratio(contender, "floor", kind, hosts)
+                ratio = self._ratio(contender, "floor", kind, hosts)
+                if ratio is not None:
                     goal = f"{contender}, {kind}, {hosts} hosts, at most {most} times the floor"
                     yield {"goal": goal, "value": round(ratio, 2), "reached": ratio <= most}
             for hosts in self.sizes:
+                if (contender, "first", hosts) not in self.runs:
+                    continue
                 cpu = self._result(contender, "first", hosts)["cpu_per_host"]
                 goal = f"{contender}, first, {hosts} hosts, at most {CPU_GOAL} s of CPU for each"
                 yield {"goal": goal, "value": cpu, "reached": cpu <= CPU_GOAL}
         for kind, hosts in [(kind, hosts) for contender, kind, hosts in self.runs if contender == "command"]:
-            if ("playbook", kind, hosts) not in self.runs:
-                continue
             ratio = self._ratio("command", "playbook", kind, hosts)
+            if ratio is None:
+                continue
             goal = f"command, {kind}, {hosts} hosts, at most {WRAPPER_GOAL} times the playbook"
             yield {"goal": goal, "value": round(ratio, 2), "reached": ratio <= WRAPPER_GOAL}
 

@@ -11,23 +11,30 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from bench.process import Broken
 from lab import Host, Lab, keys
 
-_ROOT = Path(__file__).resolve().parents[1]
+_HERE = Path(__file__).resolve().parent
 T = TypeVar("T")
 
 # first: neither the flake nor any part of the system, kernel included, is on the host. changed: the flake has another
 # version, so that every unit and the toplevel are others. no-op: all is there, runs, and is the boot default.
-KINDS = ("first", "changed", "no-op")
+BARE = ("first", "changed", "no-op")
+# changed once more, by ours with nothing set: the other kinds do not wait for units to settle, as others do not.
+DEFAULTS = "changed, all defaults"
+KINDS = (*BARE, DEFAULTS)
+# What is beside a kind of those that are not measured with it: nothing is set for them, ever.
+BESIDE = MappingProxyType({DEFAULTS: "changed"})
 
 
 class Fleet:
     """Some hosts of the lab."""
 
-    def __init__(self, lab: Lab, count: int, directory: Path) -> None:
+    def __init__(self, lab: Lab, count: int, directory: Path, rounds: int = 0) -> None:
+        self.rounds = rounds
         self.hosts = [host for host in lab.hosts.values() if host.number <= count]
         self.lab = lab
         self.directory = directory
@@ -46,10 +53,19 @@ class Fleet:
         if kind == "no-op":
             return
         if not self.flake.exists():
-            shutil.copytree(os.environ.get("BENCH_FLAKE") or _ROOT / "examples" / "flake", self.flake)
+            self._make_flake()
         _replace(self.flake / "hosts.nix", r'version = ".*"', f'version = "{version}"')
         if kind == "first":
             _replace(self.flake / "configuration.nix", r'kernelVersion = ".*"', f'kernelVersion = "6.12.1-{version}"')
+
+    def _make_flake(self) -> None:
+        if own := os.environ.get("BENCH_FLAKE"):
+            shutil.copytree(own, self.flake)
+            return
+        shutil.copytree(_HERE.parent / "examples" / "flake", self.flake)
+        (self.flake / "flake.nix").rename(self.flake / "example.nix")
+        shutil.copytree(_HERE / "flake", self.flake, dirs_exist_ok=True)
+        (self.flake / "rounds.nix").write_text(f"{self.rounds}\n", encoding="utf-8")
 
     def demand(self, version: str) -> None:
         """Make sure that every host runs and boots the version."""
@@ -62,7 +78,7 @@ class Fleet:
         self.each(_tidy)
 
     def settle(self) -> None:
-        """Wait for what earlier logins have left: a manager of root that stops would be a failure of the next one."""
+        """End what earlier logins have left: a user's manager that stops in the next switch is a failure of it."""
         self.each(_settle)
 
     def each(self, work: Callable[[Host], T]) -> list[T]:
@@ -73,7 +89,8 @@ class Fleet:
 
 def _systems(host: Host) -> tuple[str, str]:
     # By what starts them, since a profile may be a system wrapped in another one, as that of deploy-rs is.
-    script = "readlink -f /run/current-system/init /nix/var/nix/profiles/system/init"
+    # One at a time: busybox's takes no more.
+    script = "readlink -f /run/current-system/init && readlink -f /nix/var/nix/profiles/system/init"
     running, boots = host.run(script, check=True).stdout.split()
     return running.removesuffix("/init"), boots.removesuffix("/init")
 
@@ -89,7 +106,19 @@ def _tidy(host: Host) -> None:
 
 
 def _settle(host: Host) -> None:
-    host.run("systemctl stop user@0.service 2>/dev/null; systemctl is-system-running --wait >/dev/null", timeout=60)
+    script = """
+    looks=100
+    while [ -n "$(systemctl list-units --plain --no-legend 'session-*.scope')" ] && [ "$looks" -gt 0 ]; do
+        sleep 0.1
+        looks=$((looks - 1))
+    done
+    systemctl stop 'user@*.service'
+    systemctl is-system-running --wait >/dev/null
+    systemctl list-units --plain --no-legend 'session-*.scope' 'user@*.service'
+    systemctl list-jobs --no-legend
+    """
+    if left := host.run(script, timeout=120).stdout.strip():
+        raise Broken(f"{host.name} has not settled after the deploy before: {left}")
 
 
 def _replace(file: Path, pattern: str, text: str) -> None:

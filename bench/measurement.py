@@ -12,20 +12,18 @@ from pathlib import Path
 
 from integration.counting import Counter, by_host
 
-from bench.contenders import Contender
+from bench.contenders import Contender, Peer
 from bench.figures import Count, Figures
-from bench.fleet import KINDS, Fleet
+from bench.fleet import Fleet
 from bench.process import Broken, Used
-
-OURS = ("floor", "playbook", "command")
-"""Those without whom there is nothing to compare."""
 
 
 class Measurement:
     """One run of the benchmark."""
 
-    def __init__(self, contenders: Sequence[Contender], repeat: int, figures: Figures) -> None:
+    def __init__(self, contenders: Sequence[Contender], kinds: Sequence[str], repeat: int, figures: Figures) -> None:
         self.contenders = list(contenders)
+        self.kinds = kinds
         self.repeat = repeat
         self.figures = figures
         self._version = f"{int(time.time()):x}"
@@ -41,6 +39,8 @@ class Measurement:
             first = turn % len(self.contenders)
             for contender in [*self.contenders[first:], *self.contenders[:first]]:
                 try:
+                    if not turn:
+                        contender.prepare(fleet)
                     seconds = list(self._round(fleet, contender, size if turn else None))
                 except Broken as error:
                     if turn:
@@ -48,24 +48,30 @@ class Measurement:
                         self._say(f"{size} hosts, {turn}, {contender.name} FAILED: {error}")
                         self.figures.failed.append({"contender": contender.name, "hosts": size, "why": str(error)})
                         continue
-                    if contender.name in OURS:
+                    if not isinstance(contender, Peer):
+                        # Nothing is to be compared then.
                         raise
                     self._say(f"{contender.name} is left out: {error}")
                     self.figures.left_out[contender.name] = str(error)
                     self.contenders.remove(contender)
                     continue
-                times = ", ".join(f"{kind} {each:.2f} s" for kind, each in zip(KINDS, seconds, strict=False))
+                times = ", ".join(
+                    f"{kind} {each:.2f} s" for kind, each in zip(self._kinds_of(contender), seconds, strict=False)
+                )
                 self._say(f"{size} hosts, {turn or 'warm-up'}, {contender.name}: {times}")
             if turn:
                 yield turn
 
     def count(self, fleet: Fleet) -> None:
-        """Count what goes to each host: once for everybody, apart from the timed runs, since counting takes time."""
+        """Count what ours and the floor send to each host: once, apart from the timed runs, since it takes time."""
         self._say(f"counting executions and bytes on {len(fleet.hosts)} hosts")
         for contender in self.contenders:
+            if isinstance(contender, Peer):
+                # Nix ends the ssh that it has started without waiting for what it would have said of that.
+                continue
             shutil.rmtree(fleet.directory / "counted", ignore_errors=True)
             counter = Counter(fleet.directory / "counted")
-            for kind in self._kinds(fleet):
+            for kind in self._kinds(fleet, contender):
                 counter.reset()
                 self._deploy(fleet, contender, kind, counter.program)
                 hosts = list(by_host(counter.executions()).values())
@@ -81,7 +87,7 @@ class Measurement:
                 )
 
     def _round(self, fleet: Fleet, contender: Contender, size: int | None) -> Iterator[float]:
-        for kind in self._kinds(fleet):
+        for kind in self._kinds(fleet, contender):
             used = self._deploy(fleet, contender, kind)
             if size:
                 self.figures.add(contender.name, kind, size, used)
@@ -92,13 +98,16 @@ class Measurement:
     def _deploy(self, fleet: Fleet, contender: Contender, kind: str, ssh: Path | None = None) -> Used:
         fleet.change(kind, self._version_now())
         fleet.settle()
-        used = contender.deploy(fleet, self._number, ssh)
+        used = contender.deploy(fleet, self._number, kind, ssh)
         fleet.demand(self._version_now())
         return used
 
-    def _kinds(self, fleet: Fleet) -> Iterator[str]:
+    def _kinds_of(self, contender: Contender) -> list[str]:
+        return [kind for kind in self.kinds if kind in contender.kinds]
+
+    def _kinds(self, fleet: Fleet, contender: Contender) -> Iterator[str]:
         fleet.tidy()
-        for kind in KINDS:
+        for kind in self._kinds_of(contender):
             if kind != "no-op":
                 self._number += 1
             yield kind

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -18,32 +19,47 @@ matplotlib.rcParams.update({"svg.hashsalt": "deploy-flake", "svg.fonttype": "non
 from matplotlib import pyplot  # noqa: E402
 
 _COLOURS = {"floor": "#888888", "playbook": "#1f6fb4", "command": "#d1661f"}
+_BESIDE_EACH_OTHER = 2
 
 
 def draw(results: Path, picture: Path) -> None:
     """One field for each kind of deploy, a line for each way to do it, with its spread."""
-    found = json.loads(results.read_text(encoding="utf-8"))["results"]
+    measured = json.loads(results.read_text(encoding="utf-8"))
+    found = measured["results"]
+    # What others have in a field that is of ours alone.
+    beside = measured.get("beside", {})
     kinds = list(dict.fromkeys(each["kind"] for each in found))
     names = list(dict.fromkeys(each["contender"] for each in found))
-    figure, fields = pyplot.subplots(1, len(kinds), figsize=(4 * len(kinds), 3.6), squeeze=False)
-    for field, kind in zip(fields[0], kinds, strict=True):
+    rows = math.ceil(len(kinds) / _BESIDE_EACH_OTHER)
+    figure, grid = pyplot.subplots(rows, _BESIDE_EACH_OTHER, figsize=(9, 3.4 * rows + 0.4), squeeze=False)
+    fields = list(grid.flat)
+    lines = {}
+    for field, kind in zip(fields, kinds, strict=False):
         for name in names:
-            mine = sorted(
-                (each for each in found if (each["kind"], each["contender"]) == (kind, name)), key=lambda e: e["hosts"]
-            )
+            own = {each["hosts"]: each for each in found if (each["kind"], each["contender"]) == (kind, name)}
+            others = {
+                each["hosts"]: each for each in found if (each["kind"], each["contender"]) == (beside.get(kind), name)
+            }
+            mine = [each for _hosts, each in sorted((own or others).items())]
+            if not mine:
+                continue
             hosts = [each["hosts"] for each in mine]
             colour = _COLOURS.get(name)
-            field.plot(hosts, [each["median"] for each in mine], "o-", markersize=4, label=name, color=colour)
+            (line,) = field.plot(hosts, [each["median"] for each in mine], "o-", markersize=4, color=colour)
+            lines.setdefault(name, line)
+            colour = line.get_color()
             low, high = [each["min"] for each in mine], [each["max"] for each in mine]
             field.fill_between(hosts, low, high, alpha=0.15, linewidth=0, color=colour)
         field.set_title(f"{kind} deploy")
         field.set_xlabel("hosts")
         field.set_xticks(sorted({each["hosts"] for each in found}))
         field.set_ylim(bottom=0)
+        field.set_ylabel("seconds")
         field.grid(alpha=0.3)
-    fields[0][0].set_ylabel("seconds")
-    fields[0][0].legend(frameon=False)
-    figure.tight_layout()
+    for field in fields[len(kinds) :]:
+        field.set_visible(False)
+    figure.legend(lines.values(), lines.keys(), loc="upper center", ncols=len(lines), frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
     figure.savefig(picture, metadata={"Date": None, "Creator": None})
     text = picture.read_text(encoding="utf-8")
     picture.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n", encoding="utf-8")

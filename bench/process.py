@@ -10,12 +10,13 @@ import select
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.weight import TREE, weigh
+
 LIMIT = 600
-_TREE = Path("/sys/fs/cgroup")
 
 
 class Broken(Exception):
@@ -74,14 +75,17 @@ def _ends(pid: int, limit: float) -> bool:
 def _groups() -> Iterator[tuple[Path, Path | None]]:
     """New cgroups that count processor time and memory; everything in them is ended afterwards."""
     name = f"deploy-flake-bench-{os.getpid()}"
-    unified = _TREE if _is_v2(_TREE) else _TREE / "unified"
+    unified = TREE if _is_v2(TREE) else TREE / "unified"
     cpu = unified / name
     memory: Path | None = cpu if "memory" in (unified / "cgroup.subtree_control").read_text().split() else None
-    if memory is None and (_TREE / "memory" / "cgroup.procs").exists():
-        memory = _TREE / "memory" / name
+    if memory is None and (TREE / "memory" / "cgroup.procs").exists():
+        memory = TREE / "memory" / name
     groups = {group for group in (cpu, memory) if group}
     for group in groups:
         group.mkdir(exist_ok=True)
+    # Where that is not done by this version, it is in the group of the other one that all of the benchmark is in.
+    with suppress(OSError):
+        weigh(cpu)
     try:
         yield cpu, memory
     finally:

@@ -31,7 +31,7 @@ def measure_scale(playbook: Playbook, lab: Lab, sizes: Sequence[int], directory:
     """Deploy nothing new to so many names, once for each size and batch."""
     fleet = Fleet(lab, PLAYERS, directory)
     fleet.change("first", "scale")
-    playbook.deploy(fleet, 0)
+    playbook.deploy(fleet, 0, "first")
     measured = []
     print(f"{'names':>6} {'serial':>6} {'seconds':>8} {'s/host':>7} {'CPU s/host':>10} {'peak MiB':>9}", flush=True)
     for serial in BATCHES:

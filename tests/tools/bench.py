@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make bench` and `make bench-scale`: how long a deploy takes, on hosts of the lab.
 
-HOSTS="1 4" and REPEAT=3 make it shorter. What is measured goes to .build/bench.json, and with the full set of hosts to
-bench/results.json, docs/bench.svg and docs/scale.md as well.
+HOSTS="1 4" and REPEAT=3 make it shorter; PEERS=deploy-rs builds another tool and measures it too. What is measured goes
+to .build/bench.json, and with the full set of hosts to bench/results.json, docs/bench.svg and docs/scale.md as well.
+With EVALUATION=5 each host's configuration takes five seconds to evaluate; docs/scale.md has a table of that.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tools import collection, environments
+from tools import collection, environments, peers
 from tools.environments import Environment
 from tools.shell import BUILD, ROOT, Failed, must, need_programs, run, say
 
 RESULTS = BUILD / "bench.json"
 KEPT = ROOT / "bench" / "results.json"
 SCALE_KEPT = ROOT / "bench" / "scale.json"
+EVALUATION_KEPT = ROOT / "bench" / "evaluation.json"
 PICTURE = ROOT / "docs" / "bench.svg"
 PAGE = ROOT / "docs" / "scale.md"
 HOSTS = "1 4 16 32"
+EVALUATION_HOSTS = "1 4"
 MOST = 64
 """The lab has no more."""
 NAMES = "50 150 500"
@@ -36,13 +39,25 @@ PROGRAMS = {"ssh": "openssh-client", "tar": "tar"}
 
 def bench() -> list[str]:
     """Measure, and draw."""
-    hosts = os.environ.get("HOSTS", HOSTS)
+    seconds = _evaluation(os.environ.get("EVALUATION", "0"))
+    every = EVALUATION_HOSTS if float(seconds) else HOSTS
+    hosts = os.environ.get("HOSTS", every)
     if not hosts.split() or not all(word.isdigit() and 0 < int(word) <= MOST for word in hosts.split()):
         raise Failed(
             f"HOSTS={hosts!r}: it has the numbers of hosts to measure with, each from 1 to {MOST}, as HOSTS='1 4'"
         )
-    if not _measure(RESULTS, ["--repeat", os.environ.get("REPEAT", REPEAT), "--hosts", *hosts.split()]):
+    programs = peers.build(peers.wanted(os.environ.get("PEERS", "")))
+    how = ["--repeat", os.environ.get("REPEAT", REPEAT), "--evaluation", seconds]
+    if programs:
+        how += ["--peers", str(programs)]
+    if not _measure(RESULTS, [*how, "--hosts", *hosts.split()]):
         return ["bench"]
+    if float(seconds):
+        if hosts == every:
+            shutil.copyfile(RESULTS, EVALUATION_KEPT)
+            _put_into_the_page("bench-evaluation", _ratios(json.loads(EVALUATION_KEPT.read_text())))
+            say(f"kept: {EVALUATION_KEPT.relative_to(ROOT)} and the table in {PAGE.relative_to(ROOT)}")
+        return []
     picture = BUILD / PICTURE.name
     must([environments.for_plots().bin / "python", ROOT / "bench" / "plot.py", RESULTS, picture])
     say(f"drawn: {picture.relative_to(ROOT)}")
@@ -63,6 +78,15 @@ def bench_scale() -> list[str]:
         shutil.copyfile(BUILD / "scale.json", SCALE_KEPT)
         _put_into_the_page("bench-scale", _scale(json.loads(SCALE_KEPT.read_text())))
     return []
+
+
+def _evaluation(said: str) -> str:
+    """The seconds of EVALUATION."""
+    if not re.fullmatch(r"\d{1,3}(\.\d+)?", said):
+        raise Failed(f"EVALUATION={said!r}: it is the seconds that evaluating takes for each host, as EVALUATION=5")
+    if float(said) and os.environ.get("BENCH_FLAKE"):
+        raise Failed("EVALUATION adds work to the example flake, and BENCH_FLAKE is taken as it is: set one of them.")
+    return said
 
 
 def _measure(results: Path, arguments: list[str]) -> bool:
@@ -90,16 +114,29 @@ def _install_command(environment: Environment) -> Path:
 
 
 def _ratios(results: dict[str, Any]) -> list[Sequence[object]]:
-    """A row for each kind of deploy and number of hosts: the floor, and of ours the seconds and the ratio to it."""
+    """A row for each kind of deploy and number of hosts: the floor, and of others the seconds and the ratio to it."""
     found = {(each["kind"], each["hosts"], each["contender"]): each for each in results["results"]}
+    beside = results.get("beside", {})
     names = list(dict.fromkeys(name for _kind, _hosts, name in found if name != "floor"))
     rows: list[Sequence[object]] = [["deploy", "hosts", "floor", *names, "controller's CPU for each host"]]
     for kind, hosts in dict.fromkeys((kind, hosts) for kind, hosts, _name in found):
-        floor = found[kind, hosts, "floor"]["median"]
-        mine = [found[kind, hosts, name]["median"] for name in names]
-        cpu = ", ".join(f"{found[kind, hosts, name]['cpu_per_host']:.2f} s" for name in names)
-        rows.append([kind, hosts, f"{floor:.1f} s", *(f"{each:.1f} s, {each / floor:.2f}" for each in mine), cpu])
+
+        def of(name: str, kind: str = kind, hosts: int = hosts) -> dict[str, Any] | None:
+            return found.get((kind, hosts, name)) or found.get((beside.get(kind, kind), hosts, name))
+
+        floor = of("floor")
+        cells = [_cell(of(name), floor) for name in names]
+        cpu = ", ".join(f"{each['cpu_per_host']:.2f} s" if (each := of(name)) else "-" for name in names)
+        rows.append([kind, hosts, f"{floor['median']:.1f} s" if floor else "-", *cells, cpu])
     return rows
+
+
+def _cell(each: dict[str, Any] | None, floor: dict[str, Any] | None) -> str:
+    """One that has not succeeded once has no figure."""
+    if not each:
+        return "-"
+    ratio = f", {each['median'] / floor['median']:.2f}" if floor else ""
+    return f"{each['median']:.1f} s{ratio}"
 
 
 def _scale(results: dict[str, Any]) -> list[Sequence[object]]:
