@@ -12,7 +12,7 @@ from pathlib import Path
 from lab import Host
 
 _WORK = Path(__file__).parent / "flake" / "work.nix"
-_PROBE = 20000
+_PROBE = 5000
 _TIMES = 3
 
 
