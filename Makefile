@@ -40,7 +40,7 @@ soak:  ## deploys with a random fault each: make soak SEEDS=100
 vm-soak:  ## all tests on virtual machines, and deploys to them with a power cut each: make vm-soak SEEDS=20
 	@$(TOOLS) vm-soak
 
-bench:  ## how long deploys take beside the least that they could: make bench HOSTS="1 4" REPEAT=3
+bench:  ## how long deploys take beside the least that they could: make bench HOSTS="1 4" REPEAT=3 PEERS=deploy-rs EVALUATION=5
 	@$(TOOLS) bench
 
 bench-scale:  ## the controller's memory and time with many hosts: make bench-scale NAMES="50 500"

@@ -165,7 +165,9 @@ class Peer(Contender):
 
     def environment(self, directory: Path) -> Mapping[str, str]:
         path = [str(directory), *([str(self._nix)] if self._nix else []), os.environ["PATH"]]
-        own = {"PATH": os.pathsep.join(path), "HOME": str(directory), "NIX_CONFIG": _NIX_CONFIG}
+        own = {"PATH": os.pathsep.join(path), "HOME": str(directory)}
+        if self._nix:
+            own["NIX_CONFIG"] = _NIX_CONFIG
         return {**super().environment(directory), **own}
 
     def command(self, fleet: Fleet, directory: Path) -> list[str | Path]:

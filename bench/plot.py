@@ -18,7 +18,15 @@ matplotlib.rcParams.update({"svg.hashsalt": "deploy-flake", "svg.fonttype": "non
 
 from matplotlib import pyplot  # noqa: E402
 
-_COLOURS = {"floor": "#888888", "playbook": "#1f6fb4", "command": "#d1661f"}
+_COLOURS = {
+    "floor": "#888888",
+    "playbook": "#1f6fb4",
+    "command": "#d1661f",
+    "deploy-rs": "#3a923a",
+    "deploy-flake (Rust)": "#8a5fb0",
+    "nixos-rebuild": "#8c564b",
+    "colmena": "#c44e8a",
+}
 _BESIDE_EACH_OTHER = 2
 
 
@@ -50,7 +58,7 @@ def draw(results: Path, picture: Path) -> None:
             colour = line.get_color()
             low, high = [each["min"] for each in mine], [each["max"] for each in mine]
             field.fill_between(hosts, low, high, alpha=0.15, linewidth=0, color=colour)
-        field.set_title(f"{kind} deploy")
+        field.set_title(kind)
         field.set_xlabel("hosts")
         field.set_xticks(sorted({each["hosts"] for each in found}))
         field.set_ylim(bottom=0)

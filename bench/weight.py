@@ -16,6 +16,7 @@ TREE = Path("/sys/fs/cgroup")
 # The most that the kernel takes, of each version of cgroups.
 _WEIGHT = 10000
 _SHARES = 262144
+_USUAL = "100"
 
 
 @contextmanager
@@ -45,16 +46,25 @@ def weigh(group: Path) -> None:
 
 
 def _version_2(lab: Lab) -> Callable[[], None]:
-    """The lab's own cgroup weighs more; what is measured gets the weight with the cgroup that it is measured by."""
+    """The lab's own cgroup weighs more, and what it is in; what is measured gets the weight in a cgroup of its own."""
     group = cgroup.root(lab.state)
-    file = group / "cpu.weight"
-    before = file.read_text() if file.exists() else "100"
-    weigh(group)
+    groups = [each for each in (*reversed(group.parents), group) if TREE in each.parents]
+    before: dict[Path, str] = {}
 
     def lighten() -> None:
-        with suppress(FileNotFoundError):
-            file.write_text(before)
+        for file, weight in before.items():
+            with suppress(OSError):
+                file.write_text(weight)
 
+    try:
+        for each in groups:
+            file = each / "cpu.weight"
+            there = file.read_text() if file.exists() else _USUAL
+            weigh(each)
+            before[file] = there
+    except OSError:
+        lighten()
+        raise
     return lighten
 
 
@@ -64,14 +74,17 @@ def _version_1(lab: Lab) -> Callable[[], None]:
     group = top / f"{lab.state.name}-bench"
     group.mkdir(exist_ok=True)
     (group / "cpu.shares").write_text(str(_SHARES))
-    for file in cgroup.root(lab.state).rglob("cgroup.procs"):
-        _move(file, group)
     (group / "cgroup.procs").write_text(str(os.getpid()))
+    # Twice: what a process has started before it was moved is not in the first look.
+    for _look in range(2):
+        for file in cgroup.root(lab.state).rglob("cgroup.procs"):
+            _move(file, group)
 
     def lighten() -> None:
-        # What starts meanwhile is in the next look.
-        looks = range(100)
-        if not all(_move(group / "cgroup.procs", top) for _look in looks):
+        for _look in range(100):
+            if not _move(group / "cgroup.procs", top):
+                break
+        with suppress(OSError):
             group.rmdir()
 
     return lighten
@@ -79,7 +92,11 @@ def _version_1(lab: Lab) -> Callable[[], None]:
 
 def _move(procs: Path, group: Path) -> bool:
     """Move what is in one cgroup to another one; tell whether there was anything."""
-    pids = procs.read_text().split()
+    try:
+        pids = procs.read_text().split()
+    except OSError:
+        # It has gone, and all that was in it.
+        return False
     for pid in pids:
         with suppress(ProcessLookupError):
             (group / "cgroup.procs").write_text(pid)

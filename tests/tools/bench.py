@@ -39,7 +39,7 @@ PROGRAMS = {"ssh": "openssh-client", "tar": "tar"}
 
 def bench() -> list[str]:
     """Measure, and draw."""
-    seconds = _evaluation(os.environ.get("EVALUATION", "0"))
+    seconds = _evaluation(os.environ.get("EVALUATION") or "0")
     every = EVALUATION_HOSTS if float(seconds) else HOSTS
     hosts = os.environ.get("HOSTS", every)
     if not hosts.split() or not all(word.isdigit() and 0 < int(word) <= MOST for word in hosts.split()):

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bench import contenders
+from bench import contenders, weight
 from bench.contenders import Command, Contender, DeployRs, Playbook, RustDeployFlake
 from bench.figures import Figures
 from bench.fleet import DEFAULTS
@@ -131,6 +131,8 @@ def test_what_was_built_comes_before_the_path_and_gets_the_nix_of_the_hosts(
     (other,) = contenders.peers(None, None)
     assert other.command(fleet, tmp_path)[0] == tmp_path / "path" / "deploy"
     assert other.environment(tmp_path)["PATH"] == f"{tmp_path}:{tmp_path / 'path'}"
+    # Whose Nix it is, knows what it needs.
+    assert other.environment(tmp_path).get("NIX_CONFIG") == os.environ.get("NIX_CONFIG")
     (mine,) = contenders.peers(built, tmp_path / "nix")
     assert mine.command(fleet, tmp_path)[0] == built / "deploy"
     assert mine.environment(tmp_path)["PATH"] == f"{tmp_path}:{tmp_path / 'nix'}:{tmp_path / 'path'}"
@@ -179,6 +181,39 @@ def test_one_builds_for_all(fleet: Any, tmp_path: Path) -> None:
     assert command.name != Command.name
 
 
+# The weight
+
+
+def _tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, str]) -> Any:
+    """A tree of cgroups, and a lab that is in system.slice/lab of it."""
+    for name, text in weights.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(weight, "TREE", tmp_path)
+    monkeypatch.setattr("lab.cgroup.root", lambda _state: tmp_path / "system.slice" / "lab")
+    return SimpleNamespace(state=SimpleNamespace(name="lab"))
+
+
+def test_the_lab_and_what_it_is_in_weigh_more_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = _tree(tmp_path, monkeypatch, {"system.slice/cpu.weight": "50", "system.slice/lab/cpu.weight": "100"})
+    files = [tmp_path / "system.slice/cpu.weight", tmp_path / "system.slice/lab/cpu.weight"]
+    with weight.heavy(lab) as heavy:
+        assert heavy
+        assert [file.read_text() for file in files] == ["10000", "10000"]
+    assert [file.read_text() for file in files] == ["50", "100"]
+
+
+def test_where_there_is_no_weight_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The lab's own has none, and it cannot be had.
+    lab = _tree(tmp_path, monkeypatch, {"system.slice/cpu.weight": "50"})
+    with weight.heavy(lab) as heavy:
+        assert not heavy
+    assert "what else runs on this machine is in the figures" in capsys.readouterr().out
+    assert (tmp_path / "system.slice/cpu.weight").read_text() == "50"
+
+
 # What is made of the figures
 
 
@@ -219,7 +254,7 @@ def test_the_table_has_the_peers() -> None:
     ]
 
 
-@pytest.mark.parametrize("said", ["", "five", "-1", "1e3", "5 s", "1000"])
+@pytest.mark.parametrize("said", ["five", "-1", "1e3", "5 s", "1000"])
 def test_an_evaluation_that_is_no_number_is_one_error(said: str) -> None:
     with pytest.raises(Failed, match="it is the seconds that evaluating takes for each host, as EVALUATION=5"):
         bench._evaluation(said)
