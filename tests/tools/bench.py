@@ -118,7 +118,9 @@ def _ratios(results: dict[str, Any]) -> list[Sequence[object]]:
     found = {(each["kind"], each["hosts"], each["contender"]): each for each in results["results"]}
     beside = results.get("beside", {})
     names = list(dict.fromkeys(name for _kind, _hosts, name in found if name != "floor"))
-    rows: list[Sequence[object]] = [["deploy", "hosts", "floor", *names, "controller's CPU for each host"]]
+    rows: list[Sequence[object]] = [
+        ["deploy", "hosts", "floor", *names, "controller's CPU for each host, in this order"]
+    ]
     for kind, hosts in dict.fromkeys((kind, hosts) for kind, hosts, _name in found):
 
         def of(name: str, kind: str = kind, hosts: int = hosts) -> dict[str, Any] | None:

@@ -19,7 +19,8 @@ import pytest
 from bench import contenders, weight
 from bench.contenders import Command, Contender, DeployRs, Playbook, RustDeployFlake
 from bench.figures import Figures
-from bench.fleet import DEFAULTS
+from bench.fleet import DEFAULTS, Fleet
+from bench.measurement import Measurement
 from bench.process import Used
 from tools import bench, peers
 from tools.shell import Failed
@@ -181,6 +182,61 @@ def test_one_builds_for_all(fleet: Any, tmp_path: Path) -> None:
     assert command.name != Command.name
 
 
+# How it ended
+
+
+class _Peer(DeployRs):
+    """One that says it has deployed, and has not but for the first time."""
+
+    def prepare(self, fleet: Fleet) -> None:
+        assert fleet
+
+    def deploy(self, fleet: Fleet, number: int, kind: str, ssh: Path | None = None) -> Used:
+        assert (kind, ssh) == ("first", None)
+        if number == 1:
+            vars(fleet.hosts[0])["version"] = self.version
+        return ONE
+
+    version = ""
+
+
+class _Host:
+    """What a host runs and boots."""
+
+    name = "host1"
+    version = "old"
+
+    def run(self, script: str, **_options: object) -> Any:
+        assert "readlink" in script
+        init = f"/nix/store/00000000-nixos-system-host1-25.11.{self.version}/init\n"
+        return SimpleNamespace(stdout=init * 2)
+
+
+def test_a_deploy_that_left_a_host_as_it_was_has_failed_whatever_it_said(tmp_path: Path, fleet: Any) -> None:
+    host, peer, figures = _Host(), _Peer(Path("/bin/true")), Figures()
+    fleet.hosts = [host]
+    fleet.each = lambda work: [work(host)]
+    fleet.demand = lambda version: Fleet.demand(fleet, version)
+    fleet.tidy = fleet.settle = lambda: None
+
+    def change(kind: str, version: str) -> None:
+        assert kind == "first"
+        peer.version = version
+
+    fleet.change = change
+    assert list(Measurement([peer], ["first"], 2, figures).run(fleet)) == [1, 2]
+    assert not figures.runs
+    assert [(each["contender"], each["hosts"]) for each in figures.failed] == [("deploy-rs", 1)] * 2
+    assert "host1 runs /nix/store/00000000-nixos-system-host1-25.11." in figures.failed[0]["why"]
+    assert not figures.left_out
+
+    # One that cannot deploy at all is left out, and nothing is measured with it.
+    host.version = "old"
+    peer.deploy = lambda *_words: ONE  # type: ignore[method-assign]
+    list(Measurement([peer], ["first"], 0, figures).run(fleet))
+    assert list(figures.left_out) == ["deploy-rs"]
+
+
 # The weight
 
 
@@ -245,7 +301,7 @@ def test_all_defaults_are_beside_what_has_none_of_ours() -> None:
 def test_the_table_has_the_peers() -> None:
     rows = bench._ratios(json.loads(json.dumps(_figures().as_json())))
     assert [list(row) for row in rows] == [
-        ["deploy", "hosts", "floor", "playbook", "deploy-rs", "controller's CPU for each host"],
+        ["deploy", "hosts", "floor", "playbook", "deploy-rs", "controller's CPU for each host, in this order"],
         ["first", 1, "1.0 s", "2.0 s, 2.00", "1.0 s, 1.00", "0.50 s, 0.50 s"],
         ["changed", 1, "1.0 s", "2.0 s, 2.00", "-", "0.50 s, -"],
         ["no-op", 1, "1.0 s", "2.0 s, 2.00", "-", "0.50 s, -"],
