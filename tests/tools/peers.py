@@ -28,7 +28,7 @@ class Crate:
 
 CRATES = MappingProxyType({"deploy-rs": Crate("1.0.0", ("deploy", "activate"))})
 ON_THE_PATH = ("deploy-flake", "nixos-rebuild", "colmena")
-"""These are not on crates.io."""
+"""Their authors do not publish these on crates.io, whatever has the name there."""
 
 
 def wanted(said: str) -> list[str]:
@@ -39,7 +39,7 @@ def wanted(said: str) -> list[str]:
             continue
         known = f"PEERS takes {', '.join(CRATES)}; {', '.join(ON_THE_PATH)} are measured where they are on the PATH"
         if name in ON_THE_PATH:
-            raise Failed(f"PEERS={said!r}: {name} is not on crates.io, so it cannot be built here. {known}.")
+            raise Failed(f"PEERS={said!r}: its authors do not publish {name} on crates.io. {known}.")
         raise Failed(f"PEERS={said!r}: there is no {name}. {known}.")
     return names
 
