@@ -15,9 +15,10 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -275,11 +276,14 @@ class Controller:
                 self.read.update(text for each in ast.walk(within) for text in _texts(each))
 
 
-def shellcheck(tree: Path) -> Iterator[str]:
-    """What shellcheck finds in each program. What it is given stands before it; anything else is unknown or unused."""
+def shellcheck(tree: Path, programs: Sequence[str] = ()) -> Iterator[str]:
+    """What shellcheck finds in each program, or in these.
+
+    What a program is given stands before it; anything else is unknown or unused.
+    """
     scripts = Scripts(tree)
     seen: set[str] = set()
-    for program in scripts.programs:
+    for program in programs or scripts.programs:
         lines = ["#!/bin/sh", *(f"{name}=" for name in scripts.inputs(program))]
         places = [f"{program}: input {name}" for name in ("", *scripts.inputs(program))]
         if "@" in program:
@@ -506,7 +510,13 @@ def _matches(pattern: str, name: str) -> bool:
     """Whether a name is one that the pattern stands for; one that is nothing but a star says nothing."""
     if pattern == name or "*" not in pattern:
         return pattern == name
-    return bool(pattern.strip("*")) and bool(re.fullmatch(r"\w*".join(map(re.escape, pattern.split("*"))), name))
+    return bool(pattern.strip("*")) and bool(_compiled(pattern).fullmatch(name))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """There are more patterns than `re` remembers, and each is tried with every name."""
+    return re.compile(r"\w*".join(map(re.escape, pattern.split("*"))))
 
 
 def _load(file: Path) -> ModuleType:
