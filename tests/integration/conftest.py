@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,9 @@ def fresh(lab: Lab) -> dict[str, Host]:
 @pytest.fixture
 def whole(lab: Lab, hosts: dict[str, Host]) -> dict[str, Host]:
     """host1 to host3, at rest; made new only where an earlier test has left something else."""
-    lab.reset([host for host in hosts.values() if not at_rest(host)])
+    with ThreadPoolExecutor(COUNT) as pool:
+        rest = list(pool.map(at_rest, hosts.values()))
+    lab.reset([host for host, rests in zip(hosts.values(), rest, strict=True) if not rests])
     return hosts
 
 

@@ -149,9 +149,8 @@ class Systems:
     loader: str
 
 
-def systems(host: Host) -> Systems:
-    """Look at the host itself, without ssh; `loader` is what the boot loader would start."""
-    script = """
+# What systems() reads; the last line is what the boot loader would start.
+SYSTEMS = r"""
     readlink -f /run/current-system
     readlink -f /nix/var/nix/profiles/system
     readlink -f /run/booted-system
@@ -164,14 +163,10 @@ def systems(host: Host) -> Systems:
         # Its default is the first as well.
         file=/boot/extlinux/extlinux.conf
     fi
-    sed -n 's|.*init=\\([^ ]*\\)/init.*|\\1|p' "$file" | head -n 1
-    """
-    return Systems(*host.run(script).stdout.split())
-
-
-def remains(host: Host) -> str:
-    """What a deployment may not leave behind; nothing, after one that has ended."""
-    script = """
+    sed -n 's|.*init=\([^ ]*\)/init.*|\1|p' "$file" | head -n 1
+"""
+# What remains() reads.
+REMAINS = """
     ls /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake 2>/dev/null |
         grep -v -e : -e '^deployments.jsonl$' -e '^secrets$' -e '^$'
     ls /etc/systemd/system.attached 2>/dev/null
@@ -181,8 +176,17 @@ def remains(host: Host) -> str:
         grep -v -e '^deploy-flake-trial.service .* inactive ' -e '^deploy-flake-secrets.service .* active '
     find /nix/var/nix/gcroots/auto -lname '*deploy-flake*'
     find /boot -name '*.deploy-flake'
-    """
-    return host.run(script, check=False).stdout.strip()
+"""
+
+
+def systems(host: Host) -> Systems:
+    """Look at the host itself, without ssh; `loader` is what the boot loader would start."""
+    return Systems(*host.run(SYSTEMS).stdout.split())
+
+
+def remains(host: Host) -> str:
+    """What a deployment may not leave behind; nothing, after one that has ended."""
+    return host.run(REMAINS, check=False).stdout.strip()
 
 
 def forget_builds(hosts: Iterable[Host]) -> None:
