@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -61,9 +62,12 @@ class Sandbox:
 
     aside = ("run/deploy-flake-secrets/id1", "units", "nix", "mountinfo")
 
-    def __init__(self, shell: list[str], root: Path) -> None:
+    def __init__(self, shell: list[str], directory: Path) -> None:
+        """Below a directory that others have had before: files and programs name where they are."""
         self.shell = shell
-        self.root = root
+        self.root = root = directory / "root"
+        self.known = directory / "known"
+        shutil.rmtree(root, ignore_errors=True)
         for name in ("run/deploy-flake", "run/secrets", "var/deploy-flake", "etc/systemd", "units"):
             (root / name).mkdir(parents=True)
         (root / "var/deploy-flake").chmod(0o700)
@@ -110,6 +114,26 @@ class Sandbox:
 
     def path(self, name: str) -> Path:
         return self.root / name
+
+    def everything(self) -> list[tuple[object, ...]]:
+        """All that a program could read, and so all that what it does depends on."""
+        found: list[tuple[object, ...]] = []
+        for path in sorted(self.root.rglob("*")):
+            what = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+            status = path.lstat()
+            found.append((str(path), status.st_mode, status.st_uid, status.st_gid, what))
+        return found
+
+    def once(self, name: str, does: Callable[[], object]) -> None:
+        """Do what many tests begin with, or put there what it has left when it was done from here before."""
+        key = hashlib.sha256(repr((name, self.everything())).encode()).hexdigest()
+        if (known := self.known / key).exists():
+            shutil.rmtree(self.root)
+            subprocess.run(["cp", "-a", known, self.root], check=True)
+        else:
+            does()
+            self.known.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-a", self.root, known], check=True)
 
     def send(
         self,
@@ -162,10 +186,15 @@ class Sandbox:
         }
 
 
-@pytest.fixture
-def sandbox(shell: list[str], tmp_path: Path) -> Sandbox:
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # pytest's own directories are not for others either, and have no links in them.
-    return Sandbox(shell, Path(os.path.realpath(tmp_path)))
+    return Path(os.path.realpath(tmp_path_factory.mktemp("secrets")))
+
+
+@pytest.fixture
+def sandbox(shell: list[str], directory: Path) -> Sandbox:
+    return Sandbox(shell, directory / shell[0])
 
 
 FIRST = MappingProxyType({"db": ("etc/secrets/db", "one\n"), "token": ("run/secrets/token", "t'o$k`en")})
@@ -177,9 +206,12 @@ STORED = {"var/deploy-flake/secrets/content/token": "400 t'o$k`en"}
 def placed(
     sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = FIRST, others: str = "keep", new: str = "with-the-module"
 ) -> dict[str, str]:
-    sandbox.send(secrets, others, new=new)
-    for task in ("prepare", "place", "restart", "keep"):
-        sandbox.does(task)
+    def place() -> None:
+        sandbox.send(secrets, others, new=new)
+        for task in ("prepare", "place", "restart", "keep"):
+            sandbox.does(task)
+
+    sandbox.once(f"placed {secrets} {others} {new}", place)
     return sandbox.files()
 
 
@@ -231,8 +263,7 @@ STEPS = ("prepare", "place", "restart")
 def test_old_ones_are_put_back_after_each_step(sandbox: Sandbox, steps: tuple[str, ...], back: str) -> None:
     before = placed(sandbox)
     nodes = {name: sandbox.path(name).stat().st_ino for name in before}
-    more = {**SECOND, "new": ("etc/other/deep/new", "x")}
-    sandbox.send(more)
+    sandbox.send({**SECOND, "new": ("etc/other/deep/new", "x")})
     for task in steps:
         sandbox.does(task)
     if back == "at-boot":
@@ -263,7 +294,7 @@ dies_before() {
 
 
 @pytest.mark.parametrize("task", ["prepare", "place", "keep", "back-files"])
-def test_death_before_each_command(tmp_path: Path, task: str) -> None:
+def test_death_before_each_command(directory: Path, task: str) -> None:
     """Whoever comes after it ends with the old ones or with the new ones, whole, and nothing beside them."""
     new = {"etc/other/new": "400 x", "etc/secrets/db": "400 two\n", "run/secrets/token": "400 "}
     new |= {"var/deploy-flake/secrets/content/token": "400 "}
@@ -271,12 +302,10 @@ def test_death_before_each_command(tmp_path: Path, task: str) -> None:
     died = True
     while died:
         turn += 1
-        sandbox = Sandbox(SHELLS["dash"], Path(os.path.realpath(tmp_path), str(turn)))
+        sandbox = Sandbox(SHELLS["dash"], directory / "dash")
         placed(sandbox)
-        sandbox.send({**SECOND, "new": ("etc/other/new", "x")}, others="remove")
         order = ["prepare", "place", task if task.startswith("back") else "keep"]
-        for each in order[: order.index(task)]:
-            sandbox.does(each)
+        sent(sandbox, {**SECOND, "new": ("etc/other/new", "x")}, "remove", *order[: order.index(task)])
         text = (sandbox.staged / "program").read_text()
         deadly = DEADLY.replace("ROOT", str(sandbox.root)).replace("TURN", str(turn))
         (sandbox.staged / "deadly").write_text(text.replace("\nmain()", f"\n{deadly}\nmain()"))
@@ -430,9 +459,18 @@ def test_what_somebody_else_has_changed_meanwhile_stays(sandbox: Sandbox) -> Non
 def begun(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]] = SECOND, others: str = "keep") -> None:
     """A deployment that has put them in place, in the place of others."""
     placed(sandbox)
-    sandbox.send(secrets, others)
-    sandbox.does("prepare")
-    sandbox.does("place")
+    sent(sandbox, secrets, others, "prepare", "place")
+
+
+def sent(sandbox: Sandbox, secrets: Mapping[str, tuple[str, str]], others: str, *tasks: str) -> None:
+    """They are sent, and so far the program has come with them."""
+
+    def send() -> None:
+        sandbox.send(secrets, others)
+        for task in tasks:
+            sandbox.does(task)
+
+    sandbox.once(f"sent {secrets} {others} {tasks}", send)
 
 
 @every_shell
@@ -462,11 +500,7 @@ def test_what_is_not_in_its_place_any_more_is_told(sandbox: Sandbox, made: str, 
     """An activation, tmpfiles or somebody else did that, and nothing of it may be called a success."""
     same = {"same": ("run/secrets/same", "same")}
     placed(sandbox, {**FIRST, **same, "gone": ("run/secrets/gone", "x")})
-    sandbox.send({**SECOND, **same}, "remove")
-    sandbox.does("prepare")
-    sandbox.does("place")
-    sandbox.does("restart")
-    sandbox.does("verify")
+    sent(sandbox, {**SECOND, **same}, "remove", "prepare", "place", "restart", "verify")
     subprocess.run(["sh", "-c", made], cwd=sandbox.root, check=True)
     assert sandbox.does("verify", check=False).returncode == 1
     told = (sandbox.staged / "complaint").read_text()
@@ -568,9 +602,7 @@ def test_what_is_not_mounted_is_not_lost(
     etc, others = sandbox.path("etc/secrets"), sandbox.path("not-mounted")
     before = placed(sandbox)
     sandbox.mounts(*(line.replace("AT", str(etc)) for line in mounted))
-    sandbox.send({**SECOND, "new": ("etc/secrets/new", "x")})
-    sandbox.does("prepare")
-    sandbox.does("place")
+    sent(sandbox, {**SECOND, "new": ("etc/secrets/new", "x")}, "keep", "prepare", "place")
     etc.rename(others)
     if point == "is there":
         etc.mkdir(0o755)
