@@ -21,6 +21,8 @@ from lab.machine_image import LOADERS
 from lab.state import State
 
 COUNT = 3
+# What takes minutes and has few tests: where one of them began late, two workers would wait for the third.
+LONG = ("test_soak.py", "test_execution_environment.py", "test_reboot.py", "test_until_reboot.py")
 
 # Each worker of pytest-xdist has a lab of its own: hosts are made new, and have faults, for one test at a time.
 if (worker := int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))) > 0:
@@ -28,9 +30,9 @@ if (worker := int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Workers take whole files, in this order: the soak, one long test, then those with the most tests."""
+    """Workers take whole files, in this order: those with few long tests, then those with the most tests."""
     tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.name != "test_soak.py", -tests[item.path], item.path))
+    items.sort(key=lambda item: (item.path.name not in LONG, -tests[item.path], item.path))
 
 
 @pytest.fixture(scope="session")

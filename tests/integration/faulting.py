@@ -441,7 +441,7 @@ def at_rest(host: Host) -> bool:
 def answers(host: Host) -> bool:
     """Whether sshd says its name to whoever comes in; a login takes ten times as long."""
     try:
-        with socket.create_connection((host.address, host.port), 20) as connection:
+        with socket.create_connection((host.address, host.port), 10) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False
