@@ -22,10 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from . import nar
 
+_CHUNK = 1 << 16
 _SUBMODULE = b"160000"
 _SYMLINK = b"120000"
 _EXECUTABLE = b"100755"
@@ -277,25 +278,64 @@ class _Blobs:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._process: subprocess.Popen[bytes] | None = None
+        self._last: _Content | None = None
 
     def open(self, name: bytes) -> BinaryIO:
-        """Give the content of a blob."""
+        """Give the content of a blob, which is read piece by piece."""
         if self._process is None:
             self._process = _start(self._root, "cat-file", "--batch")
             weakref.finalize(self, _end, self._process)
         process = self._process
         if process.stdin is None or process.stdout is None:
             raise GitError("git was started without pipes")
+        if self._last is not None:
+            # It comes out of the same pipe.
+            self._last.make_way()
         try:
             process.stdin.write(name + b"\n")
             process.stdin.flush()
             header = process.stdout.readline().split()
             if len(header) != 3:
                 raise GitError(f"git has lost the content {name.decode()} in {self._root}; run 'git fsck' there")
-            content = process.stdout.read(int(header[2]) + 1)
         except BrokenPipeError as error:
             raise GitError(f"git ended while it was reading {self._root}") from error
-        return io.BytesIO(content[:-1])
+        self._last = _Content(process.stdout, int(header[2]), self._root)
+        return cast(BinaryIO, self._last)
+
+
+class _Content:
+    """The content of one blob, as far as anybody reads it, out of the pipe that all of them come out of."""
+
+    def __init__(self, pipe: IO[bytes], size: int, root: Path) -> None:
+        self._pipe: IO[bytes] | io.BytesIO = pipe
+        self._left = size
+        self._root = root
+        self._closed = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, as many as there are; all that are left where no size is said."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = self._pipe.read(wanted)
+        if len(data) != wanted:
+            raise GitError(f"git ended while it was reading {self._root}")
+        self._left -= wanted
+        return data
+
+    def make_way(self) -> None:
+        """Leave the pipe to the next one. Whoever is not done with this one reads it from memory."""
+        if self._closed:
+            while self.read(_CHUNK):
+                pass
+            rest = b""
+        else:
+            rest = self.read()
+        # After each content there is an end of line.
+        self._pipe.read(1)
+        self._pipe, self._left = io.BytesIO(rest), len(rest)
+
+    def close(self) -> None:
+        """Nobody reads it any more."""
+        self._closed = True
 
 
 def _start(root: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -16,10 +16,11 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.git import commit_tree
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import (
     LocalFlake,
     LocalInputs,
@@ -28,6 +29,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local im
     local_inputs,
     remote_inputs,
 )
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.nar import RegularFile
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import unlocked_of
 
@@ -608,11 +610,13 @@ def test_a_content_that_git_has_lost(repo: Path) -> None:
         flake.snapshot()
 
 
-def test_git_that_ends_while_it_is_read(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said", ["", "name blob 30\n{"])
+def test_git_that_ends_while_it_is_read(repo: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Before it has said anything, and within a content, of which no part is taken for the whole."""
     start = subprocess.Popen
 
     def ends(command: list[str], **named: Any) -> Any:
-        process = start(["true"] if "--batch" in command else command, **named)
+        process = start(["printf", said] if "--batch" in command else command, **named)
         if "--batch" in command:
             process.wait()
         return process
@@ -620,3 +624,22 @@ def test_git_that_ends_while_it_is_read(repo: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(subprocess, "Popen", ends)
     with pytest.raises(FlakeError, match="git ended while it was reading"):
         find(f"git+file://{repo}?ref=HEAD", repo).snapshot()
+
+
+def test_contents_of_a_commit_that_are_read_in_turn(repo: Path) -> None:
+    """They come out of one pipe: one that is not read to its end, or closed before, must not be taken for another."""
+    contents = {"a": "a" * 300_000, "b": "b" * 200_000, "c": "c\n"}
+    make(repo, contents)
+    git(repo, "add", ".")
+    git(repo, "commit", "--quiet", "-m", "a")
+    entries = commit_tree(repo, git(repo, "rev-parse", "HEAD")).entries
+    files = {name: cast(RegularFile, entries[name.encode()]).open() for name in ("a", "b")}
+    assert files["a"].read(3) == b"aaa"
+    assert files["b"].read(200_000) == contents["b"].encode()
+    files["b"].close()
+    half = cast(RegularFile, entries[b"b"]).open()
+    assert half.read(10) == b"b" * 10
+    half.close()
+    assert cast(RegularFile, entries[b"c"]).open().read() == b"c\n"
+    assert files["a"].read() == contents["a"].encode()[3:]
+    assert files["a"].read(1) == files["b"].read(1) == b""
