@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host import scripts
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.answer import Answer, HostError
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.connection import Host
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.sending import FileData
 
 Scripted = Mapping[str, str | list[str]] | Exception
 
@@ -129,9 +130,11 @@ class FakeHost(Host):
     def warn(self, text: str) -> None:
         self.warned.append(text)
 
-    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: scripts.Input) -> Answer:
+    def run(
+        self, command: str, /, *, limit: float = 90, data: bytes | FileData = b"", **inputs: scripts.Input
+    ) -> Answer:
         # Inputs that the script does not know fail here as they would on a host.
-        self.asked.append(Asked(command, scripts.as_text(command, inputs, self.kind), data, limit))
+        self.asked.append(Asked(command, scripts.as_text(command, inputs, self.kind), bytes(data), limit))
         self._clock.sleep(1)
         scripted = next(self._answers, None)
         if scripted is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from .._flake.snapshot import Snapshot
 from .._flake.unlocked import given_otherwise
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
+from .._host.sending import FileData
 from .._printable import size_in_words
 from .known_secrets import known_secrets
 from .lock import lock
@@ -41,7 +42,7 @@ from .waiting import telling
 class Nar:
     """A NAR as it is sent."""
 
-    data: bytes
+    data: FileData
     size: int
     """Of what is in it, where it is packed."""
     packed: str
@@ -174,20 +175,20 @@ class Sources:
         for path in missing:
             if self.is_too_large(path):
                 continue
-            nar = self.read(path)
-            receive = partial(
-                self._host.run,
-                "copy_receive",
-                data=nar.data,
-                limit=self._settings.copy_timeout,
-                path=path,
-                nar_size=str(nar.size),
-                packed=nar.packed,
-            )
-            sent = partial(in_time, self._host, len(nar.data), self._settings.copy_timeout, receive)
-            self.sent(
-                path, nar, partial(self._host.persist, self._settings.reconnect_timeout, sent, "copying the flake")
-            )
+            with self.opened(path) as nar:
+                receive = partial(
+                    self._host.run,
+                    "copy_receive",
+                    data=nar.data,
+                    limit=self._settings.copy_timeout,
+                    path=path,
+                    nar_size=str(nar.size),
+                    packed=nar.packed,
+                )
+                sent = partial(in_time, self._host, len(nar.data), self._settings.copy_timeout, receive)
+                self.sent(
+                    path, nar, partial(self._host.persist, self._settings.reconnect_timeout, sent, "copying the flake")
+                )
 
     def is_too_large(self, path: str) -> bool:
         """Whether it is an input no smaller than one that did not get there in time: it is left to the host as well."""
@@ -223,17 +224,23 @@ class Sources:
         self.bytes_sent += len(nar.data)
         return answer
 
-    def read(self, path: str) -> Nar:
-        """The NAR of one of them, which is about to be sent."""
+    @contextmanager
+    def opened(self, path: str) -> Iterator[Nar]:
+        """The NAR of one of them, which is about to be sent, as often as need be while it is open."""
         source = self._sources[path]
         if isinstance(source, RemoteInput):
             found = self._fetch(source)
-            data = found.file.read_bytes()
-            self._host.tell(f"gets {path}, the input '{source.name}', {size_in_words(len(data))}")
-            return Nar(data, found.nar_size, "yes")
-        with self._or_forget(), source if isinstance(source, Snapshot) else self._read_input(source) as snapshot:
+            with found.file.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                self._host.tell(f"gets {path}, the input '{source.name}', {size_in_words(size)}")
+                yield Nar(FileData(file, size), found.nar_size, "yes")
+            return
+        with self._or_forget():
+            snapshot = source if isinstance(source, Snapshot) else self._read_input(source)
+        # The flake's own lasts as long as this object.
+        with nullcontext() if snapshot is source else snapshot:
             self._host.tell(f"gets {path}, {size_in_words(snapshot.nar_size)}")
-            return Nar(snapshot.nar.read(), snapshot.nar_size, "no")
+            yield Nar(FileData(snapshot.nar, snapshot.nar_size), snapshot.nar_size, "no")
 
     @contextmanager
     def _or_forget(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from functools import partial
 from .._codes import BuildResult, Refusal
 from .._host.answer import Answer, HostError, number
 from .._host.connection import Host
+from .._host.sending import FileData
 from .nix_command import build_arguments, snapshot_of
 from .nix_log import BuildLog
 from .older import compared
@@ -102,18 +103,18 @@ class UnitBuild:
         for last in there[-1:]:
             if sources.is_too_large(last):
                 break
-            sent = sources.read(last)
-            start = partial(self._start, data=sent.data, path=last, nar_size=str(sent.size), packed=sent.packed)
-            answer = sources.sent(last, sent, start)
+            with sources.opened(last) as sent:
+                start = partial(self._start, data=sent.data, path=last, nar_size=str(sent.size), packed=sent.packed)
+                answer = sources.sent(last, sent, start)
             if answer is not None:
                 return answer
         return self._start()
 
-    def _start(self, data: bytes = b"", **snapshot: str) -> Answer:
+    def _start(self, data: bytes | FileData = b"", **snapshot: str) -> Answer:
         self._offset, self.log = 0, BuildLog()
         return self._poll("yes", data, **snapshot)
 
-    def _poll(self, may_start: str, data: bytes = b"", **snapshot: str) -> Answer:
+    def _poll(self, may_start: str, data: bytes | FileData = b"", **snapshot: str) -> Answer:
         host, settings = self.host, self.settings
         quiet = host.quiet(_QUIET)
         patience = quiet + _POLL

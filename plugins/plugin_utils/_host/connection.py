@@ -33,6 +33,7 @@ from . import become, helper, scripts
 from .answer import Answer, HostError, HostLostError
 from .orphaned import is_orphaned
 from .own_machine import is_own
+from .sending import FileData, given
 
 # bash, which is /bin/sh on NixOS, reads a script from a pipe one byte at a time; dd does not, and leaves it the rest.
 _SHELL = """/bin/sh -c 'eval "$(dd bs=SIZE count=1 iflag=fullblock 2>/dev/null)"'"""
@@ -171,7 +172,9 @@ class Host:
         """A warning that names the host."""
         self._display.warning(f"{self.name}: {printable(text)}")
 
-    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: scripts.Input) -> Answer:
+    def run(
+        self, command: str, /, *, limit: float = 90, data: bytes | FileData = b"", **inputs: scripts.Input
+    ) -> Answer:
         """Run a command of _sh/command with its inputs, and data on its standard input. `limit` is in seconds.
 
         Raises AnsibleConnectionFailure when the connection fails, HostError when the script says no. A worker whose
@@ -184,9 +187,9 @@ class Host:
                     " (ansible_become_method) for them",
                     Refusal.BECOME,
                 )
-            return self._execute(helper.COMMAND, helper.request(command, inputs) + data, limit)
+            return self._execute(helper.COMMAND, _behind(helper.request(command, inputs), data), limit)
         text = scripts.command(command, inputs, self.kind).encode(errors="surrogateescape")
-        return self._execute(_SHELL.replace("SIZE", str(len(text))), text + data, limit)
+        return self._execute(_SHELL.replace("SIZE", str(len(text))), _behind(text, data), limit)
 
     def persist(
         self,
@@ -391,11 +394,11 @@ class Host:
         if self._transport == "ssh":
             self._connection.set_option("ssh_args", self._shared_args)
 
-    def _execute(self, command: str, data: bytes, limit: float) -> Answer:
+    def _execute(self, command: str, data: bytes | FileData, limit: float) -> Answer:
         anywhere = self._candidates and not self.reached
         return (self._execute_anywhere if anywhere else self._execute_there)(command, data, limit)
 
-    def _execute_anywhere(self, command: str, data: bytes, limit: float) -> Answer:
+    def _execute_anywhere(self, command: str, data: bytes | FileData, limit: float) -> Answer:
         """At the first of its addresses that answers."""
         failures = []
         refused = False
@@ -416,7 +419,7 @@ class Host:
         kind = AnsibleAuthenticationFailure if refused else AnsibleConnectionFailure
         raise kind(f"{self.name} answers at none of its addresses. {' '.join(failures)}")
 
-    def _execute_there(self, command: str, data: bytes, limit: float) -> Answer:
+    def _execute_there(self, command: str, data: bytes | FileData, limit: float) -> Answer:
         try:
             return self._execute_once(command, data, limit)
         except AnsibleConnectionFailure as error:
@@ -428,7 +431,7 @@ class Host:
         self.reset()
         return self._execute_once(command, data, limit)
 
-    def _execute_once(self, command: str, data: bytes, limit: float) -> Answer:
+    def _execute_once(self, command: str, data: bytes | FileData, limit: float) -> Answer:
         # Each time, since a first try takes a while.
         if is_orphaned():
             raise HostError(f"ansible-playbook has ended, so {self.name} is asked for nothing more", Refusal.ORPHANED)
@@ -441,8 +444,8 @@ class Host:
         hint = "" if self.reached else become.hint(method)
         self._prepare_ssh()
         try:
-            with time_limit(limit):
-                result = self._action._low_level_execute_command(f"{environment} {command}".strip(), in_data=data)
+            with given(self._connection, data) as first, time_limit(limit):
+                result = self._action._low_level_execute_command(f"{environment} {command}".strip(), in_data=first)
             if result["rc"] == 255:
                 raise AnsibleConnectionFailure(f"ssh exited 255: {result['stderr']}")
         except AnsibleConnectionFailure as error:
@@ -482,6 +485,10 @@ class Host:
         silence = "" if "ServerAliveInterval" in extra else "-o ServerAliveInterval=5 -o ServerAliveCountMax=4"
         if terminal or silence:
             connection.set_option("ssh_extra_args", " ".join(filter(None, (extra, silence, terminal))))
+
+
+def _behind(script: bytes, data: bytes | FileData) -> bytes | FileData:
+    return data.after(script) if isinstance(data, FileData) else script + data
 
 
 def lets_nobody_in(error: Exception) -> bool:

@@ -25,6 +25,7 @@ from .._host.answer import Answer
 from .._host.connection import Host
 from .._host.others import action_on
 from .._host.scripts import Input
+from .._host.sending import FileData
 from .._printable import printable
 
 
@@ -47,7 +48,7 @@ class Nobody(Quiet):
         """Who logs in."""
         return ""
 
-    def run(self, command: str, /, *, limit: float = 90, data: bytes = b"", **inputs: Input) -> Answer:
+    def run(self, command: str, /, *, limit: float = 90, data: bytes | FileData = b"", **inputs: Input) -> Answer:
         """What Nix would say that finds nothing."""
         return Answer([("status", "1"), ("error", "error: no other host is named with 'evaluate_on'")])
 

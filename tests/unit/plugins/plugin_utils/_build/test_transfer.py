@@ -479,8 +479,8 @@ def test_sizes_are_told_in_the_larger_unit(tmp_path: Path, kib: int, words: str)
         around = snapshot.nar_size
     (tmp_path / "flake/picture").write_bytes(bytes(kib * 1024 - around))
     host = FakeHost()
-    with sources(host, f"path:{tmp_path / 'flake'}", tmp_path) as found:
-        assert len(found.read(found.paths).data) == kib * 1024
+    with sources(host, f"path:{tmp_path / 'flake'}", tmp_path) as found, found.opened(found.paths) as nar:
+        assert len(nar.data) == kib * 1024
     assert host.told[0].endswith(f", {words}")
 
 
