@@ -81,6 +81,7 @@ def growth_by_sending(flake: str, directory: Path) -> tuple[int, str]:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10, paths
 
 
+@pytest.mark.shell
 def test_a_large_flake_is_read_out_of_git_and_sent_without_being_whole_in_memory(tmp_path: Path) -> None:
     flake = tmp_path / "flake"
     flake.mkdir()
