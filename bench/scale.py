@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from lab import Lab
 PLAYERS = 4
 BATCHES = (0, 50)
 """`serial`: all at once, and so many at a time."""
+_MIB_FOR_A_NAME = 1.5
+"""The peak of memory may grow by so much for each name in a batch, from the first size to the last."""
 
 
 def measure_scale(playbook: Playbook, lab: Lab, sizes: Sequence[int], directory: Path) -> list[dict[str, Any]]:
@@ -60,6 +62,7 @@ def measure_scale(playbook: Playbook, lab: Lab, sizes: Sequence[int], directory:
                 f" {memory:>9}",
                 flush=True,
             )
+        _insist_on_memory(measured[-len(sizes) :])
     return measured
 
 
@@ -85,3 +88,13 @@ def _insist(log: Path, size: int) -> None:
     well = [line for line in recap.splitlines() if unchanged.fullmatch(line)]
     if len(well) != size:
         raise Broken(f"{len(well)} of {size} names were dealt with and unchanged:{recap}")
+
+
+def _insist_on_memory(measured: Sequence[Mapping[str, Any]]) -> None:
+    """It hardly grows with the names: what is kept of each is little."""
+    first, last = measured[0], measured[-1]
+    grown = last["memory_mib"] - first["memory_mib"]
+    if grown > _MIB_FOR_A_NAME * (last["names"] - first["names"]):
+        raise Broken(
+            f"{grown} MiB more for {last['names']} names than for {first['names']}, at {first['serial']} a batch"
+        )
