@@ -24,7 +24,7 @@ from .._flake.local import FLAKE, LocalFlake, LocalInput
 from .._flake.locked import LockedFlake
 from .._flake.reference import FlakeError
 from .._flake.remote_input import RemoteInput
-from .._flake.shared import SharedFlake, SharedInput, shared_flake, shared_history, shared_input
+from .._flake.shared import SharedFlake, SharedInput, shared_flake, shared_history, shared_input, shared_local_input
 from .._flake.snapshot import Snapshot
 from .._flake.unlocked import given_otherwise
 from .._host.answer import Answer, HostError
@@ -287,7 +287,7 @@ class Sources:
             return shared_input(one, self._shared_directory, self._credentials, self._settings.copy_timeout)
 
     def _read_input(self, source: LocalInput) -> Snapshot:
-        snapshot = source.snapshot(known_secrets())
+        snapshot = shared_local_input(source, self._shared_directory, known_secrets())
         what = f"the input '{source.name}' in {source.root}"
         try:
             self._look_for_secrets(snapshot, what, source.revision is None, True)

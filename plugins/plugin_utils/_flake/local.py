@@ -114,12 +114,12 @@ class LocalInput:
     root: Path
     revision: str | None
 
-    def snapshot(self, known_secrets: Collection[Path] = ()) -> Snapshot:
-        """Read the input, and make sure that it is what the lock file says."""
+    def snapshot(self, known_secrets: Collection[Path] = (), file: BinaryIO | None = None) -> Snapshot:
+        """Read the input, into the file or a temporary one, and make sure that it is what the lock file says."""
         what = f"input '{self.name}' ({self.reference})"
         try:
             tree = nar.directory_tree(self.root) if self.revision is None else git.commit_tree(self.root, self.revision)
-            snapshot = take_snapshot(tree, self.root, known_secrets=known_secrets)
+            snapshot = take_snapshot(tree, self.root, file, known_secrets)
         except (FlakeError, nar.NarError, git.GitError) as error:
             raise FlakeError(f"{what}: {error}") from error
         if snapshot.nar_hash != self.nar_hash:

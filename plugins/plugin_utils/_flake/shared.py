@@ -17,13 +17,24 @@ import os
 import pickle
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from . import git, nar
 from .credentials import Credentials
 from .history import fetch_branches, fetch_history
-from .local import FLAKE, LocalFlake, LocalInputs, RemoteFlake, find_flake, is_remote, local_inputs, remote_inputs
+from .local import (
+    FLAKE,
+    LocalFlake,
+    LocalInput,
+    LocalInputs,
+    RemoteFlake,
+    find_flake,
+    is_remote,
+    local_inputs,
+    remote_inputs,
+)
 from .locked import Fetched, LockedFlake
 from .reference import FlakeError
 from .remote_input import RemoteInput
@@ -71,19 +82,28 @@ def shared_flake(
         file = file.with_name(f"deploy-flake-remote-{name}")
     nar_file = file.with_suffix(".nar")
     try:
-        with file.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            is_first = not file.exists()
-            if is_first:
-                written = file.with_suffix(".new")
-                written.write_bytes(pickle.dumps(_read(reference, cwd, nar_file, fetch, known_secrets, entry)))
-                written.replace(file)
-        # Nobody but this run of Ansible writes there.
-        flake, inputs, unlocked, facts = pickle.loads(file.read_bytes())
+        read = partial(_read, reference, cwd, nar_file, fetch, known_secrets, entry)
+        (flake, inputs, unlocked, facts), is_first = _once(file, read)
         history = history_of(nar_file) if isinstance(flake, LockedFlake) else None
         return SharedFlake(flake, inputs, Snapshot(nar_file.open("rb"), *facts), is_first, unlocked, history)
     except OSError as error:
         raise FlakeError(f"the flake {reference!r} cannot be copied: {error}") from error
+
+
+def _once(file: Path, make: Callable[[], Any]) -> tuple[Any, bool]:
+    """What the first process has made, kept where the file is; and whether this process is it.
+
+    Where it fails or is killed there is no such file, and the next process begins from the beginning.
+    """
+    with file.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        is_first = not file.exists()
+        if is_first:
+            written = file.with_suffix(".new")
+            written.write_bytes(pickle.dumps(make()))
+            written.replace(file)
+    # Nobody but this run of Ansible writes there.
+    return pickle.loads(file.read_bytes()), is_first
 
 
 def history_of(nar_file: Path) -> Path:
@@ -163,22 +183,34 @@ def shared_input(one: RemoteInput, directory: Path, credentials: Credentials, li
     """
     file = directory / f"deploy-flake-input-{one.store_path.rpartition('/')[2]}"
     failed = file.with_suffix(f".failed-{credentials.key}")
+
+    def fetch() -> SharedInput:
+        if failed.exists():
+            raise FlakeError(failed.read_text(encoding="utf-8", errors="surrogateescape"))
+        try:
+            return _fetch(one, file.with_suffix(".nar.gz"), credentials, limit)
+        except FlakeError as error:
+            failed.write_text(str(error), encoding="utf-8", errors="surrogateescape")
+            raise
+
     try:
-        with file.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not file.exists():
-                if failed.exists():
-                    raise FlakeError(failed.read_text(encoding="utf-8", errors="surrogateescape"))
-                try:
-                    found = _fetch(one, file.with_suffix(".nar.gz"), credentials, limit)
-                except FlakeError as error:
-                    failed.write_text(str(error), encoding="utf-8", errors="surrogateescape")
-                    raise
-                written = file.with_suffix(".new")
-                written.write_bytes(pickle.dumps(found))
-                written.replace(file)
-        # Nobody but this run of Ansible writes there.
-        return cast(SharedInput, pickle.loads(file.read_bytes()))
+        return cast(SharedInput, _once(file, fetch)[0])
+    except OSError as error:
+        raise FlakeError(f"input '{one.name}' cannot be kept on the controller: {error}") from error
+
+
+def shared_local_input(one: LocalInput, directory: Path, known_secrets: Collection[Path]) -> Snapshot:
+    """Read an input that is on this machine, or open what another process has read; FlakeError where it has changed."""
+    file = directory / f"deploy-flake-local-input-{one.store_path.rpartition('/')[2]}"
+    nar_file = file.with_suffix(".nar")
+
+    def read() -> tuple[Any, ...]:
+        with one.snapshot(known_secrets, nar_file.open("w+b")) as snapshot:
+            return _facts(snapshot)
+
+    try:
+        facts, _is_first = _once(file, read)
+        return Snapshot(nar_file.open("rb"), *facts)
     except OSError as error:
         raise FlakeError(f"input '{one.name}' cannot be kept on the controller: {error}") from error
 

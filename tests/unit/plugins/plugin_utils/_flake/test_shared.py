@@ -14,11 +14,11 @@ from typing import BinaryIO
 
 import pytest
 
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.local import LocalFlake, LocalInput
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.locked import Fetched, LockedFlake
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.nar import directory_tree
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.reference import FlakeError
-from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import shared_flake
+from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.shared import shared_flake, shared_local_input
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.snapshot import take_snapshot
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.store_path import sri
 from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._flake.unlocked import Unlocked
@@ -131,3 +131,27 @@ def test_no_place_to_keep_it(flake: Path, tmp_path: Path) -> None:
     """Whoever cleans up the controller's temporary files has taken Ansible's directory along."""
     with pytest.raises(FlakeError, match=r"cannot be copied: .*No such file"):
         nar_hash(tmp_path / "run" / "task", flake)
+
+
+def test_an_input_on_this_machine_is_read_once(tmp_path: Path) -> None:
+    """It may change as soon as one process has it; and what a process that was killed has written is read anew."""
+    root = tmp_path / "input"
+    root.mkdir()
+    (root / "flake.nix").write_text("{ }")
+    with take_snapshot(directory_tree(root), root) as taken:
+        found = LocalInput("one", f"path:{root}", taken.nar_hash, taken.store_path, root, None)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    name = f"deploy-flake-local-input-{Path(taken.store_path).name}"
+    (kept / f"{name}.nar").write_bytes(b"half of it" * 1000)
+    (kept / f"{name}.new").write_bytes(b"half of it")
+    contents = []
+    for text in ("{ changed = 1; }", "{ changed = 2; }"):
+        with shared_local_input(found, kept, ()) as snapshot:
+            contents.append(snapshot.nar.read())
+        (root / "flake.nix").write_text(text)
+    assert {sri(hashlib.sha256(content).digest()) for content in contents} == {taken.nar_hash}
+    (tmp_path / "other").mkdir()
+    with pytest.raises(FlakeError, match="is not what the lock file says"):
+        shared_local_input(found, tmp_path / "other", ())
+    assert not (tmp_path / "other" / name).exists()
