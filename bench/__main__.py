@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -37,6 +38,9 @@ def main() -> int:
     parser.add_argument("--peers", type=Path, metavar="DIR", help="where peers were built; they get the hosts' Nix")
     parser.add_argument("--results", type=Path, required=True, help="the JSON file to write")
     chosen = parser.parse_args()
+    # What is put back at the end, is so whoever ends it.
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, _end)
     figures = Figures(evaluation=chosen.evaluation)
     lab = Lab()
     try:
@@ -58,6 +62,10 @@ def main() -> int:
     print(f"\n{figures.tables()}" if chosen.hosts else "")
     print(f"\nwritten: {os.path.relpath(chosen.results)}")
     return 0
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _measure(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _insist(log: Path, size: int) -> None:
 
 def _insist_on_memory(measured: Sequence[Mapping[str, Any]]) -> None:
     """It hardly grows with the names: what is kept of each is little."""
-    first, last = measured[0], measured[-1]
+    first, last = (least(measured, key=itemgetter("names")) for least in (min, max))
     grown = last["memory_mib"] - first["memory_mib"]
     if grown > _MIB_FOR_A_NAME * (last["names"] - first["names"]):
         raise Broken(

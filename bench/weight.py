@@ -72,13 +72,6 @@ def _version_1(lab: Lab) -> Callable[[], None]:
     """One cgroup has all: hosts that run already, and this process, so that what it starts is there too."""
     top = TREE / "cpu"
     group = top / f"{lab.state.name}-bench"
-    group.mkdir(exist_ok=True)
-    (group / "cpu.shares").write_text(str(_SHARES))
-    (group / "cgroup.procs").write_text(str(os.getpid()))
-    # Twice: what a process has started before it was moved is not in the first look.
-    for _look in range(2):
-        for file in cgroup.root(lab.state).rglob("cgroup.procs"):
-            _move(file, group)
 
     def lighten() -> None:
         for _look in range(100):
@@ -87,6 +80,17 @@ def _version_1(lab: Lab) -> Callable[[], None]:
         with suppress(OSError):
             group.rmdir()
 
+    try:
+        group.mkdir(exist_ok=True)
+        (group / "cpu.shares").write_text(str(_SHARES))
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        # Twice: what a process has started before it was moved is not in the first look.
+        for _look in range(2):
+            for file in cgroup.root(lab.state).rglob("cgroup.procs"):
+                _move(file, group)
+    except OSError:
+        lighten()
+        raise
     return lighten
 
 
@@ -98,6 +102,7 @@ def _move(procs: Path, group: Path) -> bool:
         # It has gone, and all that was in it.
         return False
     for pid in pids:
-        with suppress(ProcessLookupError):
+        # It has ended, or may not be moved.
+        with suppress(OSError):
             (group / "cgroup.procs").write_text(pid)
     return bool(pids)

@@ -121,8 +121,14 @@ def _operate(chosen: argparse.Namespace) -> int:
 
         begun = _begin(chosen, run, how, tell)
         with _interruptible(begun, lambda: shown) as signals:
-            # What shows it is loaded while Ansible starts.
-            shown = display.choose(chosen.instrumentation, getattr(chosen, "generations", False))
+            # What shows it is loaded while Ansible starts. Hosts are not to feel it where that fails.
+            try:
+                shown = display.choose(chosen.instrumentation, getattr(chosen, "generations", False))
+            except Exception as error:
+                shown = display.choose("plain", getattr(chosen, "generations", False))
+                print(f"deploy-flake: the table cannot be shown: {type(error).__name__}: {error}", file=sys.stderr)
+            for _when, name in signals:
+                _say(shown, name)
             teller.show = shown.show
             for one in tellers:
                 one.start()
@@ -228,34 +234,35 @@ def _agreed(chosen: argparse.Namespace, run: RunOptions) -> bool:
     return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _wait(run: Run, teller: _Teller, signals: list[float]) -> None:
-    """Wait, and let signals in meanwhile, until all was told. `signals` is when they came."""
+def _wait(run: Run, teller: _Teller, signals: list[tuple[float, str]]) -> None:
+    """Wait, and let signals in meanwhile, until all was told. `signals` is when they came, and their names."""
     while not run.done:
         try:
             run.wait(0.5)
         except TimeoutError:
-            if len(signals) > 1 and time.monotonic() - signals[1] > _TO_LEAVE:
+            if len(signals) > 1 and time.monotonic() - signals[1][0] > _TO_LEAVE:
                 # It cannot tell of anything: whoever reads its output does not. ansible-playbook ends with us.
                 os._exit(INTERRUPTED)
     over = time.monotonic()
     while not teller.has_told_all(0.5):
         # Nobody reads it, and who has interrupted us does not wait for that; the run is over.
-        if signals and time.monotonic() - max(over, signals[0]) > _TO_READ:
+        if signals and time.monotonic() - max(over, signals[0][0]) > _TO_READ:
             os._exit(INTERRUPTED)
 
 
 @contextmanager
-def _interruptible(run: Run, shown: Callable[[], Display | None]) -> Iterator[list[float]]:
-    """Ctrl-C, or whatever else asks us to end, ends the run first. Yields when they came."""
-    came: list[float] = []
+def _interruptible(run: Run, shown: Callable[[], Display | None]) -> Iterator[list[tuple[float, str]]]:
+    """Ctrl-C, or whatever else asks us to end, ends the run first. Yields when they came, and their names."""
+    came: list[tuple[float, str]] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        came.append(time.monotonic())
+        name = signal.Signals(number).name
+        came.append((time.monotonic(), name))
         run.cancel()
         if len(came) > 2:
             os._exit(INTERRUPTED)
         # Not here, where a pipe that nobody reads would hold us up for ever.
-        threading.Thread(target=_say, args=(shown(), signal.Signals(number).name), daemon=True).start()
+        threading.Thread(target=_say, args=(shown(), name), daemon=True).start()
 
     before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -13,10 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
+_TO_TIDY_UP = 60.0
+"""Seconds that a command has to end after Ctrl-C."""
 
 
 def forget_git() -> None:
@@ -41,19 +44,26 @@ def run(
     quiet: bool = False,
 ) -> bool:
     """Run a command with its output shown (or, when quiet, shown only if it fails); tell whether it succeeded."""
-    result = subprocess.run(
+    with subprocess.Popen(
         [str(part) for part in command],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if quiet else None,
         stderr=subprocess.STDOUT if quiet else None,
-        check=False,
         text=True,
-    )
-    if result.returncode and quiet:
-        print(result.stdout, end="", flush=True)
-    return result.returncode == 0
+    ) as process:
+        try:
+            said, _nothing = process.communicate()
+        except KeyboardInterrupt:
+            # It was interrupted as well, and puts back what it has changed.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_TO_TIDY_UP)
+            process.kill()
+            raise
+    if process.returncode and quiet:
+        print(said, end="", flush=True)
+    return process.returncode == 0
 
 
 class Background:

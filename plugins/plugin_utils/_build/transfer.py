@@ -287,7 +287,8 @@ class Sources:
             return shared_input(one, self._shared_directory, self._credentials, self._settings.copy_timeout)
 
     def _read_input(self, source: LocalInput) -> Snapshot:
-        snapshot = shared_local_input(source, self._shared_directory, known_secrets())
+        with telling(self._host, f"waits for the input '{source.name}', which the controller reads"):
+            snapshot = shared_local_input(source, self._shared_directory, known_secrets())
         what = f"the input '{source.name}' in {source.root}"
         try:
             self._look_for_secrets(snapshot, what, source.revision is None, True)

@@ -90,20 +90,32 @@ def shared_flake(
         raise FlakeError(f"the flake {reference!r} cannot be copied: {error}") from error
 
 
-def _once(file: Path, make: Callable[[], Any]) -> tuple[Any, bool]:
+def _once(file: Path, make: Callable[[], Any], failed: Path | None = None) -> tuple[Any, bool]:
     """What the first process has made, kept where the file is; and whether this process is it.
 
-    Where it fails or is killed there is no such file, and the next process begins from the beginning.
+    Where it fails or is killed there is no such file, and the next process begins from the beginning; but with `failed`
+    it fails as the first one did.
     """
     with file.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         is_first = not file.exists()
         if is_first:
+            made = make() if failed is None else _made(make, failed)
             written = file.with_suffix(".new")
-            written.write_bytes(pickle.dumps(make()))
+            written.write_bytes(pickle.dumps(made))
             written.replace(file)
     # Nobody but this run of Ansible writes there.
     return pickle.loads(file.read_bytes()), is_first
+
+
+def _made(make: Callable[[], Any], failed: Path) -> Any:
+    if failed.exists():
+        raise FlakeError(failed.read_text(encoding="utf-8", errors="surrogateescape"))
+    try:
+        return make()
+    except FlakeError as error:
+        failed.write_text(str(error), encoding="utf-8", errors="surrogateescape")
+        raise
 
 
 def history_of(nar_file: Path) -> Path:
@@ -183,18 +195,9 @@ def shared_input(one: RemoteInput, directory: Path, credentials: Credentials, li
     """
     file = directory / f"deploy-flake-input-{one.store_path.rpartition('/')[2]}"
     failed = file.with_suffix(f".failed-{credentials.key}")
-
-    def fetch() -> SharedInput:
-        if failed.exists():
-            raise FlakeError(failed.read_text(encoding="utf-8", errors="surrogateescape"))
-        try:
-            return _fetch(one, file.with_suffix(".nar.gz"), credentials, limit)
-        except FlakeError as error:
-            failed.write_text(str(error), encoding="utf-8", errors="surrogateescape")
-            raise
-
+    fetch = partial(_fetch, one, file.with_suffix(".nar.gz"), credentials, limit)
     try:
-        return cast(SharedInput, _once(file, fetch)[0])
+        return cast(SharedInput, _once(file, fetch, failed)[0])
     except OSError as error:
         raise FlakeError(f"input '{one.name}' cannot be kept on the controller: {error}") from error
 
@@ -209,7 +212,7 @@ def shared_local_input(one: LocalInput, directory: Path, known_secrets: Collecti
             return _facts(snapshot)
 
     try:
-        facts, _is_first = _once(file, read)
+        facts, _is_first = _once(file, read, file.with_suffix(".failed"))
         return Snapshot(nar_file.open("rb"), *facts)
     except OSError as error:
         raise FlakeError(f"input '{one.name}' cannot be kept on the controller: {error}") from error

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Protocol
 
+from .answer import HostError
+
 _CHUNK = 1 << 18
 _WRITES = "_send_initial_data"
 """The method of the plugin `ssh`; its first argument is the pipe."""
@@ -42,15 +44,23 @@ class FileData:
         return replace(self, script=script)
 
     def write_to(self, sink: _Sink) -> None:
-        """Write the file, piece by piece; OSError where it has become shorter, and the host takes no part for all."""
+        """Write the file, piece by piece; HostError where it cannot be read, and the host takes no part for all."""
         self.file.seek(0)
         left = self.size
         while left:
-            piece = self.file.read(min(left, _CHUNK))
-            if not piece:
-                raise OSError("what is sent has become shorter")
+            piece = self._read(min(left, _CHUNK))
             sink.write(piece)
             left -= len(piece)
+
+    def _read(self, size: int) -> bytes:
+        # Ansible takes an OSError for one of the connection's, which is tried again.
+        try:
+            piece = self.file.read(size)
+        except OSError as error:
+            raise HostError(f"what is to be sent cannot be read on the controller: {error}") from error
+        if not piece:
+            raise HostError("what is to be sent has become shorter on the controller meanwhile; deploy again")
+        return piece
 
     def __bytes__(self) -> bytes:
         """All of it at once."""
@@ -64,8 +74,8 @@ class FileData:
 def given(connection: Any, data: bytes | FileData) -> Iterator[bytes]:
     """What Ansible is to be given as input while this lasts: with `ssh` the script alone, and the file follows it."""
     write = getattr(connection, _WRITES, None)
-    if isinstance(data, bytes) or write is None or not data.script:
-        # Without a first piece Ansible would not open the pipe.
+    if isinstance(data, bytes) or write is None or not data.script or _WRITES in vars(connection):
+        # Without a first piece Ansible would not open the pipe; and only one file at a time follows on it.
         yield bytes(data)
         return
     followed = data

@@ -232,6 +232,16 @@ def test_signal_ends_the_run(
         signal.signal(number, inherited)
 
 
+def test_table_that_cannot_be_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is loaded while hosts are being dealt with, which are not to feel it."""
+    playing_success(monkeypatch)
+    monkeypatch.setitem(sys.modules, "deploy_flake.table", None)
+    assert cli.main([*DEPLOY, "--instrumentation", "tui"]) == 0
+    said = capsys.readouterr()
+    assert "1 deployed" in said.out
+    assert "the table cannot be shown: ModuleNotFoundError" in said.err
+
+
 def test_whoever_reads_may_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As `head` does: the hosts do not feel it, and the exit code is theirs."""
 

@@ -41,7 +41,7 @@ main() {
             [ "$lacking" = no ] || return 0
         fi
         take_turn
-        # What is started here may live longer, as what watches over busybox's `timeout`, and would keep the turn.
+        # A program that is started here may live longer, as what watches over busybox's `timeout`, and would keep the turn.
         attach_or_start 8<&-
         exec 8<&-
     fi
@@ -146,6 +146,10 @@ hand_out() {
     wait_for_news
     # From its result on, whoever reads it tidies up.
     [ ! -e "$build/result" ] || take_turn
+    tell_news 8<&-
+}
+
+tell_news() {
     [ -d "$build" ] || { answer gone yes && return; }
     # The result is looked for first: a log read after it is whole.
     find_result

@@ -18,7 +18,7 @@ main() {
     own_directory "$run_dir" || refuse no-directory "$run_dir is not a directory of root's alone"
     dir=$run_dir/install
     take_turn
-    # Nothing that is started here keeps the turn, however long it lives.
+    # No program that is started here keeps the turn, however long it lives.
     start 8<&-
     exec 8<&-
     clock

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -155,3 +156,7 @@ def test_an_input_on_this_machine_is_read_once(tmp_path: Path) -> None:
     with pytest.raises(FlakeError, match="is not what the lock file says"):
         shared_local_input(found, tmp_path / "other", ())
     assert not (tmp_path / "other" / name).exists()
+    # Whoever comes next does not read all of it once more to say the same.
+    shutil.rmtree(root)
+    with pytest.raises(FlakeError, match="is not what the lock file says"):
+        shared_local_input(found, tmp_path / "other", ())

@@ -53,3 +53,14 @@ def test_the_turn_of_who_tidies_up_is_over(shell: list[str], tmp_path: Path) -> 
     started, *others = done.stdout.splitlines()
     kill(int(started), signal.SIGKILL)
     assert not others, done.stdout
+
+
+@every_shell
+def test_the_turn_of_who_reads_the_result_is_over(shell: list[str], tmp_path: Path) -> None:
+    (tmp_path / "result").touch()
+    script = f"{join('command/build').rpartition(chr(10) + 'main')[0]}\nrun_dir={tmp_path} build={tmp_path}\n"
+    script += "wait_for_news() { :; }\nfind_result() { sleep 60 >/dev/null 2>&1 & echo $!; exit; }\nhand_out\n"
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    free = subprocess.run(["flock", "-n", tmp_path, "true"], check=False, timeout=30).returncode == 0
+    kill(int(done.stdout), signal.SIGKILL)
+    assert free
