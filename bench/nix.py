@@ -29,8 +29,7 @@ def of_the_hosts(lab: Lab, directory: Path) -> Iterator[Path]:
     programs, store = directory / "bin", directory / "store"
     programs.mkdir(parents=True)
     store.mkdir()
-    layers = next(iter(lab.hosts.values())).layers()
-    image = next(layer for layer in layers if (layer / "usr/bin/nix").exists())
+    image = _image(lab)
     (loader,) = (image / "usr/lib").glob("*/ld-linux-*.so.*")
     words = {"store": store, "loader": loader, "libraries": loader.parent, "nix": image / "usr/bin/nix"}
     program = programs / "nix"
@@ -45,3 +44,9 @@ def of_the_hosts(lab: Lab, directory: Path) -> Iterator[Path]:
             # What somebody has put there meanwhile stays.
             with suppress(OSError):
                 _PLACE.rmdir()
+
+
+def _image(lab: Lab) -> Path:
+    """The layer of the hosts' file systems that Nix is in."""
+    layers = next(iter(lab.hosts.values())).layers()
+    return next(layer for layer in layers if (layer / "usr/bin/nix").exists())
