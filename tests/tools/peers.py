@@ -20,7 +20,7 @@ RUST = "1.85"
 
 @dataclass(frozen=True)
 class Crate:
-    """A tool on crates.io."""
+    """A tool that is a crate."""
 
     version: str
     programs: tuple[str, ...]
@@ -28,7 +28,7 @@ class Crate:
 
 CRATES = MappingProxyType({"deploy-rs": Crate("1.0.0", ("deploy", "activate"))})
 ON_THE_PATH = ("deploy-flake", "nixos-rebuild", "colmena")
-"""Their authors do not publish these on crates.io, whatever has the name there."""
+"""Their authors publish no crates of these, whatever has the name."""
 
 
 def wanted(said: str) -> list[str]:
@@ -39,7 +39,7 @@ def wanted(said: str) -> list[str]:
             continue
         known = f"PEERS takes {', '.join(CRATES)}; {', '.join(ON_THE_PATH)} are measured where they are on the PATH"
         if name in ON_THE_PATH:
-            raise Failed(f"PEERS={said!r}: its authors do not publish {name} on crates.io. {known}.")
+            raise Failed(f"PEERS={said!r}: its authors publish no crate of {name}. {known}.")
         raise Failed(f"PEERS={said!r}: there is no {name}. {known}.")
     return names
 
@@ -57,7 +57,7 @@ def build(names: Sequence[str]) -> Path | None:
         )
     for name in missing:
         version = CRATES[name].version
-        say(f"building {name} {version} from crates.io, once; it takes some minutes")
+        say(f"building {name} {version} from its crate, once; it takes some minutes")
         must(["cargo", "install", name, f"--version={version}", "--locked", "--force", f"--root={BUILT}"])
     return BUILT / "bin"
 

@@ -59,8 +59,8 @@ def _program(file: Path, text: str = "#!/bin/sh\n") -> Path:
     ("said", "error"),
     [
         ("deploy_rs", "there is no deploy_rs. PEERS takes deploy-rs;"),
-        ("deploy-rs colmena", "its authors do not publish colmena on crates.io"),
-        ("deploy-flake", "its authors do not publish deploy-flake on crates.io"),
+        ("deploy-rs colmena", "its authors publish no crate of colmena"),
+        ("deploy-flake", "its authors publish no crate of deploy-flake"),
     ],
 )
 def test_a_peer_that_cannot_be_built_is_one_error(said: str, error: str) -> None:
