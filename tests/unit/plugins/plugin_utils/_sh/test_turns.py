@@ -17,6 +17,7 @@ from ansible_collections.deploy_flake.nixos.plugins.plugin_utils._host.scripts i
 from .test_scripts import every_shell
 
 pytestmark = pytest.mark.shell
+STARTS = 'sleep 60 >/dev/null 2>&1 & echo "$!"'
 STUBS = """
 run_dir={directory} may_start=yes paths= nar_size= login_user=root name=x patience=0 boot_id=
 answer_begin() {{ :; }}
@@ -25,42 +26,45 @@ nix() {{ :; }}
 own_directory() {{ :; }}
 read_line() {{ line=; }}
 is_taken() {{ ! flock -n {directory} true || echo "$1 not taken"; }}
-{start}() {{ is_taken inside; sleep 60 >/dev/null 2>&1 & echo "$!"; }}
-hand_out() {{ flock -n {directory} true || echo "still taken"; }}
+{start}() {{ is_taken inside; STARTS; }}
+hand_out() {{ flock -w 10 {directory} true || echo "still taken"; }}
 main
 exit
-"""
+""".replace("STARTS", STARTS)
+
+
+def still_taken(shell: list[str], script: str, directory: Path) -> bool:
+    """Whether it still is somebody's turn when the script is over, and what it has started, whose id it says, is not.
+
+    Until that is a program it is a copy of the shell, with all that the shell has.
+    """
+    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
+    started, *wrong = done.stdout.splitlines()
+    assert not wrong
+    try:
+        return subprocess.run(["flock", "-w", "10", directory, "true"], check=False, timeout=30).returncode != 0
+    finally:
+        kill(int(started), signal.SIGKILL)
 
 
 @every_shell
 @pytest.mark.parametrize(("command", "start"), [("build", "start_build"), ("install", "start")])
 def test_the_turn_is_over(shell: list[str], tmp_path: Path, command: str, start: str) -> None:
+    """For those, too, whom who has started it keeps waiting."""
     script = join(f"command/{command}").rpartition("\nmain")[0] + STUBS.format(directory=tmp_path, start=start)
-    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
-    started, *others = done.stdout.splitlines()
-    kill(int(started), signal.SIGKILL)
-    assert not others, done.stdout
+    assert not still_taken(shell, script, tmp_path)
 
 
 @every_shell
 def test_the_turn_of_who_tidies_up_is_over(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "build-x").mkdir()
-    script = (
-        f"{join('lib/old_builds')}\nrun_dir={tmp_path}\ndrop_old_builds() {{ sleep 60 >/dev/null 2>&1 & echo $!; }}\n"
-    )
-    script += f"tidy_builds\nflock -n {tmp_path} true || echo still taken\n"
-    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
-    started, *others = done.stdout.splitlines()
-    kill(int(started), signal.SIGKILL)
-    assert not others, done.stdout
+    script = f"{join('lib/old_builds')}\nrun_dir={tmp_path}\ndrop_old_builds() {{ {STARTS}; }}\ntidy_builds\n"
+    assert not still_taken(shell, script, tmp_path)
 
 
 @every_shell
 def test_the_turn_of_who_reads_the_result_is_over(shell: list[str], tmp_path: Path) -> None:
     (tmp_path / "result").touch()
     script = f"{join('command/build').rpartition(chr(10) + 'main')[0]}\nrun_dir={tmp_path} build={tmp_path}\n"
-    script += "wait_for_news() { :; }\nfind_result() { sleep 60 >/dev/null 2>&1 & echo $!; exit; }\nhand_out\n"
-    done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
-    free = subprocess.run(["flock", "-n", tmp_path, "true"], check=False, timeout=30).returncode == 0
-    kill(int(done.stdout), signal.SIGKILL)
-    assert free
+    script += f"wait_for_news() {{ :; }}\nfind_result() {{ {STARTS}; exit; }}\nhand_out\n"
+    assert not still_taken(shell, script, tmp_path)
