@@ -44,6 +44,10 @@ def line(**fields: str) -> str:
     return json.dumps({"id": "1-a", "outcome": "committed", **fields}, ensure_ascii=False)
 
 
+def test_those_of_other_tests_are_read() -> None:
+    assert [one["outcome"] for one in read_records(f"{line(outcome='until-reboot')}\n".encode())] == ["until-reboot"]
+
+
 def test_records_are_read() -> None:
     # A program that takes it for the end of a line would see three.
     strange = line(id="2-b", why="bad: \u2028")
@@ -96,6 +100,7 @@ def test_what_an_outcome_promises_holds(told: dict[str, Any], moved: tuple[str, 
 @pytest.mark.parametrize(
     ("told", "moved", "why"),
     [
+        (record("until-reboot"), (), "nobody has asked for"),
         (record("committed", OLD, NEW), (), "committed, and .*a-nixos-system.* runs"),
         (record("committed", NEW, OLD), (), "boot default"),
         (record("rolled-back", NEW, OLD), (), "rolled-back, and .* runs"),
