@@ -55,7 +55,7 @@ def _each(words: str) -> frozenset[str]:
 
 
 _OF_THE_SHELL = _each(
-    ": . break cd command continue echo eval exec exit kill printf read return set shift trap umask wait"
+    ": . break cd command continue echo eval exec exit kill printf pwd read return set shift trap umask wait"
 )
 # What a host has, or may have. One that nothing uses is found.
 _TOOLS = _each(

@@ -41,7 +41,7 @@ sc() { timeout -k 5 30 systemctl --no-pager "$@" 8>&- 9>&-; }
 read_line() { line=; if [ -e "$1" ]; then read -r line <"$1" || :; fi; }
 
 # leads_to LINK: where in the end; without a program where that is a directory, as a system is. To be called in a process of its own: $(leads_to …).
-leads_to() { if [ -n "$1" ] && cd -P "$1" 2>/dev/null; then printf '%s\n' "$PWD"; else readlink -f "$1"; fi; }
+leads_to() { [ -n "$1" ] && cd -P "$1" 2>/dev/null && pwd || readlink -f "$1"; }
 
 # require_root: no process is started for the answer that nearly all scripts get.
 require_root() {
