@@ -111,6 +111,7 @@ def _operate(chosen: argparse.Namespace) -> int:
         return INTERRUPTED
     run = _with_password(chosen, run)
     shown: Display | None = None
+    generations = getattr(chosen, "generations", False)
     teller = _Teller(_read_no_more)
     with _listening(chosen.on_event) as listening:
         tellers = [teller, *listening]
@@ -123,9 +124,9 @@ def _operate(chosen: argparse.Namespace) -> int:
         with _interruptible(begun, lambda: shown) as signals:
             # What shows it is loaded while Ansible starts. Hosts are not to feel it where that fails.
             try:
-                shown = display.choose(chosen.instrumentation, getattr(chosen, "generations", False))
+                shown = display.choose(chosen.instrumentation, generations)
             except Exception as error:
-                shown = display.choose("plain", getattr(chosen, "generations", False))
+                shown = display.choose("plain", generations)
                 print(f"deploy-flake: the table cannot be shown: {type(error).__name__}: {error}", file=sys.stderr)
             for _when, name in signals:
                 _say(shown, name)

@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
+# For Python: nothing beside the sources, and nothing compiled twice.
+COMPILED_ONCE = {"PYTHONPYCACHEPREFIX": str(BUILD / "pycache"), "PYTHONDONTWRITEBYTECODE": ""}
 _TO_TIDY_UP = 60.0
 """Seconds that a command has to end after Ctrl-C."""
 

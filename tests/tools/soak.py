@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 
 from tools import collection, environments, suite
-from tools.shell import BUILD, ROOT, run, say
+from tools.shell import COMPILED_ONCE, ROOT, run, say
 
 
 def soak() -> list[str]:
@@ -33,9 +33,7 @@ def _run(name: str, module: str, default: str, more: Mapping[str, str] | None = 
         "ANSIBLE_COLLECTIONS_PATH": str(collection.COLLECTIONS),
         "PATH": environment.path_variable(),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(collection.COLLECTIONS)]),
-        # Nothing beside the sources, and nothing compiled twice.
-        "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-        "PYTHONDONTWRITEBYTECODE": "",
+        **COMPILED_ONCE,
         **(more or {}),
     }
     say(f"{name}, seeds {seeds}")

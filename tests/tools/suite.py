@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tools import collection, coverage, environments
 from tools.environments import Pair
-from tools.shell import BUILD, ROOT, Background, need_programs, run, say
+from tools.shell import BUILD, COMPILED_ONCE, ROOT, Background, need_programs, run, say
 
 # The scripts that run on a host are tried under the first two of these shells too, and the others complete words.
 # The lab is reached with ssh.
@@ -148,9 +148,7 @@ def _pytest(
         "ANSIBLE_COLLECTIONS_PATH": str(collection.COLLECTIONS),
         # ansible-runner and the tests start ansible-playbook by name.
         "PATH": environment.path_variable(),
-        # Nothing beside the sources, and nothing compiled twice.
-        "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-        "PYTHONDONTWRITEBYTECODE": "",
+        **COMPILED_ONCE,
         **({"DEPLOY_FLAKE_LAB_DIR": lab} if lab else {}),
         **(coverage.ENVIRONMENT if measured else {}),
     }
