@@ -168,7 +168,7 @@ SYSTEMS = r"""
 # What remains() reads.
 REMAINS = """
     ls /run/deploy-flake /var/lib/deploy-flake /nix/var/nix/gcroots/deploy-flake 2>/dev/null |
-        grep -v -e : -e '^deployments.jsonl$' -e '^secrets$' -e '^$'
+        grep -v -e : -e '^deployments.jsonl$' -e '^secrets$' -e '^evaluated$' -e '^$'
     ls /etc/systemd/system.attached 2>/dev/null
     find /etc/secrets /run/secrets /var/lib/deploy-flake -name '*.deploy-flake-*' 2>/dev/null
     ls -d /nix/var/nix/deploy-flake.* /run/deploy-flake-* 2>/dev/null

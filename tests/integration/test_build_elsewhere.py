@@ -127,6 +127,9 @@ def test_one_builds_for_two(lab: Lab, whole: dict[str, Host], flake: Path, tmp_p
     again = deploy_elsewhere(lab, tmp_path, flake, "host2", "host3")
     assert again.code == 0, again.output
     assert (again.changed("host2"), again.changed("host3")) == ([], []), again.output
+    # The builder asks Nix for what it knows, and evaluates nothing.
+    assert evaluations(builder, began) == 3
+    assert [evaluations(host, began) for host in (first, second)] == [1, 1]
     assert remains(builder) == ""
 
 

@@ -54,7 +54,7 @@ def test_few_executions_and_little_data(
         assert polls <= most
         copied = first.of(name, "flake_build")["bytes_sent"]
         assert copied > 0
-        assert sum(execution.sent for execution in mine) < copied + (228 + 4 * max(0, polls - 6)) * KIB
+        assert sum(execution.sent for execution in mine) < copied + (232 + 4 * max(0, polls - 6)) * KIB
     counter.reset()
 
     again = deploy(lab, tmp_path, flake, *fresh, ansible_ssh_executable=str(counter.program))

@@ -17,7 +17,7 @@ from .._flake.reference import SYSTEM, configurations, nix_string
 from .._flake.store_path import is_built, is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .nix_command import eval_arguments, snapshot_of
+from .nix_command import eval_arguments, pure, snapshot_of
 from .nix_errors import ADVICE, LOCK_IT, NixError, message_in, recognised
 from .settings import BuildSettings, CopySettings
 from .shortage import free_space, memory
@@ -220,7 +220,8 @@ def _eval(
     ask_committed: bool = False,
 ) -> Answer:
     nix_arguments, rooted = eval_arguments(settings, arguments), rooted or snapshot_of(reference)
-    return run_nix(host, host.persist, settings, nix_arguments, doing, limit, rooted, ask_committed)
+    known_as = pure(settings, nix_arguments, host.login_user)
+    return run_nix(host, host.persist, settings, nix_arguments, doing, limit, rooted, ask_committed, known_as)
 
 
 def run_nix(
@@ -232,8 +233,12 @@ def run_nix(
     limit: int,
     rooted: str = "",
     ask_committed: bool = False,
+    known_as: str = "",
 ) -> Answer:
-    """Run Nix on the host for something small, as the login user; `wait` is how the host is waited for."""
+    """Run Nix on the host for something small, as the login user; `wait` is how the host is waited for.
+
+    With a name of `pure` the host may know the answer already.
+    """
     return wait(
         settings.reconnect_timeout,
         lambda: host.run(
@@ -243,6 +248,7 @@ def run_nix(
             login_user=host.login_user,
             nix_arguments=nix_arguments,
             nix_config=settings.nix_config,
+            pure=known_as,
             sources=rooted,
             ask_committed="yes" if ask_committed else "no",
         ),

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import shlex
+from collections.abc import Iterable, Sequence
 
 from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
 from .settings import BuildSettings
@@ -28,6 +30,22 @@ def eval_arguments(settings: BuildSettings, arguments: Iterable[str]) -> tuple[s
 def snapshot_of(reference: str) -> str:
     """The store path that a root on the host is named by; for a flake that the host fetches, something that none is."""
     return reference.partition("?")[0].removeprefix("path:")
+
+
+def pure(settings: BuildSettings, arguments: Sequence[str], user: str) -> str:
+    """A name for what Nix is asked, where nothing but locked sources can change what it says; "" where more can.
+
+    Files are evaluated impurely, and extra arguments may ask for that. What is no flake of the controller's may not be
+    locked.
+    """
+    if not settings.flake or settings.file or settings.build_args:
+        return ""
+    return digest([settings.nix_config, user, *arguments])
+
+
+def digest(words: Iterable[str]) -> str:
+    """A name for words that may be secret."""
+    return hashlib.sha256(shlex.join(words).encode(errors="surrogateescape")).hexdigest()
 
 
 def _lock_file(settings: BuildSettings) -> str:

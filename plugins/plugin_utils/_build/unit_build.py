@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from .._codes import BuildResult, Refusal
 from .._host.answer import Answer, HostError, number
 from .._host.connection import Host
 from .._host.sending import FileData
-from .nix_command import build_arguments, snapshot_of
+from .nix_command import build_arguments, digest, pure, snapshot_of
 from .nix_log import BuildLog
 from .older import compared
 from .settings import BuildSettings
@@ -75,9 +73,10 @@ class UnitBuild:
         self._ask_committed = "yes" if compared(settings, compare or sources) else "no"
         self._needs_system = "yes" if needs_system else "no"
         self._arguments = build_arguments(settings, installable)
-        self._name = hashlib.sha256(shlex.join(self._arguments).encode(errors="surrogateescape")).hexdigest()[:16]
+        self._name = digest(self._arguments)[:16]
         # No flake is evaluated where the system is built already, and only root may name a substituter to everybody.
         self._user = host.login_user if reference else "root"
+        self._pure = pure(settings, self._arguments, self._user) if reference else ""
         self._offset = 0
         self._told = ("", 0.0)
         self._began = time.monotonic()
@@ -138,6 +137,8 @@ class UnitBuild:
                     patience=str(patience),
                     quiet=str(quiet),
                     may_start=may_start,
+                    pure=self._pure,
+                    fetched="" if self._reference else settings.toplevel,
                     sources=self._rooted,
                     paths=self._paths,
                     needs_system=self._needs_system,

@@ -3,15 +3,15 @@
 # may_start: whether to start one. sources: what was kept for it, one a line. paths: those that the controller could send. nar_size: of
 # one that comes on standard input, whose path is path; or nothing. look: whether to look as well if anything is to be done.
 # ask_committed: whether to say what the boot default was made from, where it is another system. needs_system: whether nothing will come of
-# what is no system.
+# what is no system. fetched: the system, where it is to be fetched and not built.
 # inputs: name login_user build_limit need_nix_kib nix_arguments at_end bound_log nix_config offset patience quiet may_start sources paths nar_size look
-# inputs: ask_committed needs_system
+# inputs: ask_committed needs_system fetched
 # inputs where nar_size: path packed
 # inputs where look=yes: specialisation mode over_ssh allow
 # programs of units: at_end=build_ended bound_log=bound_log
 # words: nix_arguments
-# needs: base free_space interpreter last_committed nix_access nix_config nix_unit old_builds own_directory quote receive_snapshot root_snapshots
-# needs: roots shortage system tools wait_for_line
+# needs: base free_space interpreter known_value last_committed nix_access nix_config nix_unit old_builds own_directory quote receive_snapshot
+# needs: root_snapshots roots shortage system tools wait_for_line
 # shellcheck shell=sh
 
 # refuse_build REASON MESSAGE: nothing will come of this flake.
@@ -26,6 +26,8 @@ refuse_unbegun() {
     refuse_build "$@"
 }
 
+no_room() { refuse_unbegun no-space "cannot write to $build: is /run full?"; }
+
 main() {
     answer_begin
     require_root
@@ -36,6 +38,7 @@ main() {
     build=$run_dir/build-$name
     build_unit=deploy-flake-build-$name.service
     if [ "$may_start" = yes ]; then
+        ! runs_already || return 0
         if [ -n "$paths" ]; then
             root_snapshots
             [ "$lacking" = no ] || return 0
@@ -46,6 +49,20 @@ main() {
         exec 8<&-
     fi
     hand_out
+}
+
+# runs_already: where the host runs what this would lead to, and boots it, that is the answer, and nothing is begun. What is known of a system is
+# looked at as if it had been built now.
+runs_already() {
+    local value
+    value="$fetched "
+    [ "$look" = yes ] && { [ -n "$fetched" ] || find_value; } || return 1
+    toplevel=${value%% *}
+    derivation=${value#* }
+    nothing_to_do || return 1
+    answer log ''
+    answer result "success 0"
+    answer_runs
 }
 
 # take_turn: several controllers may want the same build at the same moment. Until descriptor 8 is closed.
@@ -71,7 +88,7 @@ in_progress() {
 start_build() {
     local bound said tries
     [ ! -e "$build" ] || rm -rf "$build"
-    mkdir -m 0700 "$build" && printf '' >"$build/events" || refuse_unbegun no-space "cannot make $build: is /run full?"
+    mkdir -m 0700 "$build" && printf '' >"$build/events" || no_room
     # Whoever waits for a directory of users holds up all others.
     timeout -k 5 20 id -- "$login_user" >/dev/null 2>&1 || refuse_unbegun no-user "has no user $login_user to build as, or did not say so within 20 s"
     eval "set -- $nix_arguments"
@@ -79,16 +96,19 @@ start_build() {
     if [ "${free:-$need_nix_kib}" -lt "$need_nix_kib" ]; then
         # Nothing is built or substituted: what is there already needs no room. Inputs that it lacks Nix fetches all the same.
         set -- "$@" --max-jobs 0 --builders "" --option substitute false
-        echo "$free" >"$build/short" || refuse_unbegun no-space "cannot write to $build: is /run full?"
+        echo "$free" >"$build/short" || no_room
     fi
+    asked_name
+    # Where it is cut off, nobody will ask for it.
+    printf '%s\n' "$asked" >"$build/asked" 2>/dev/null
     find_interpreter
     bound=$(tool fallocate) || bound=:
-    cat >"$build/ended" 2>/dev/null <<END || refuse_unbegun no-space "cannot write to $build: is /run full?"
+    cat >"$build/ended" 2>/dev/null <<END || no_room
 PATH='$PATH'
 $(fact interpreter "$interpreter")
 $(printf '%s\n' "$at_end")
 END
-    cat >"$build/bound" 2>/dev/null <<END || refuse_unbegun no-space "cannot write to $build: is /run full?"
+    cat >"$build/bound" 2>/dev/null <<END || no_room
 PATH='$PATH'
 $(fact punch "$bound")
 $(printf '%s\n' "$bound_log")
@@ -209,14 +229,20 @@ find_result() {
 
 answer_success() {
     read_what_was_built
+    read_line "$build/asked"
+    [ "$look" = no ] || note_value "$line" "$toplevel $derivation"
     if [ "$look" = yes ] && nothing_to_do; then
-        answer toplevel "$toplevel"
-        answer derivation "$derivation"
-        answer_unchanged
+        answer_runs
     else
         answer_toplevel
         [ "$ask_committed" = no ] || answer_last_committed
     fi
+}
+
+answer_runs() {
+    answer toplevel "$toplevel"
+    answer derivation "$derivation"
+    answer_unchanged
 }
 
 # read_what_was_built: in $toplevel and $derivation. Nix says it as JSON first, and the path alone on the last line.

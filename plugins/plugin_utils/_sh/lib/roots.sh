@@ -20,6 +20,7 @@ END
 
 drop_all_roots() {
     local root
+    [ -d "$roots" ] || return 0
     for root in "$roots"/*; do
         case $root in
         "$roots"/deployment-*) ;;
