@@ -32,7 +32,7 @@ HOSTS = "1 4 16 32"
 EVALUATION_HOSTS = "1 4"
 MOST = 64
 """The lab has no more."""
-NAMES = "50 150 500"
+NAMES = "50 200 500"
 REPEAT = "5"
 PROGRAMS = {"ssh": "openssh-client", "tar": "tar"}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ from .._flake.reference import SYSTEM, configurations, nix_string
 from .._flake.store_path import is_built, is_store_path
 from .._host.answer import Answer, HostError
 from .._host.connection import Host
-from .nix_command import eval_arguments, pure, snapshot_of
+from .nix_command import eval_arguments, snapshot_of
 from .nix_errors import ADVICE, LOCK_IT, NixError, message_in, recognised
+from .pure import NOT_PURE, pure
 from .settings import BuildSettings, CopySettings
 from .shortage import free_space, memory
 from .target import Target
@@ -130,7 +131,7 @@ def evaluate_together(
     arguments = ["--json", "--apply", apply, configurations(sources.reference)]
     with telling(host, f"evaluating {len(names)} configurations"):
         doing, limit = "evaluating the configurations", settings.build_timeout
-        answer = _eval(host, settings, sources.reference, arguments, doing, limit, sources.paths)
+        answer = _eval(host, settings, sources.reference, arguments, doing, limit, sources.paths, known=sources)
     error = message_in(answer.get("error"))
     refuse_shut_out(host, answer, error)
     if answer.get("status") != "0":
@@ -218,10 +219,12 @@ def _eval(
     limit: int,
     rooted: str = "",
     ask_committed: bool = False,
+    known: Sources | None = None,
 ) -> Answer:
+    """With `known` sources the host may know already what it says of them."""
     nix_arguments, rooted = eval_arguments(settings, arguments), rooted or snapshot_of(reference)
-    known_as = pure(settings, nix_arguments, host.login_user)
-    return run_nix(host, host.persist, settings, nix_arguments, doing, limit, rooted, ask_committed, known_as)
+    name = pure(settings, known, nix_arguments, host.login_user)
+    return run_nix(host, host.persist, settings, nix_arguments, doing, limit, rooted, ask_committed, name)
 
 
 def run_nix(
@@ -233,11 +236,11 @@ def run_nix(
     limit: int,
     rooted: str = "",
     ask_committed: bool = False,
-    known_as: str = "",
+    pure_name: Mapping[str, str] = NOT_PURE,
 ) -> Answer:
     """Run Nix on the host for something small, as the login user; `wait` is how the host is waited for.
 
-    With a name of `pure` the host may know the answer already.
+    With what `pure` says of it the host may know the answer already.
     """
     return wait(
         settings.reconnect_timeout,
@@ -248,7 +251,8 @@ def run_nix(
             login_user=host.login_user,
             nix_arguments=nix_arguments,
             nix_config=settings.nix_config,
-            pure=known_as,
+            pure=pure_name["pure"],
+            flake_nix=pure_name["flake_nix"],
             sources=rooted,
             ask_committed="yes" if ask_committed else "no",
         ),

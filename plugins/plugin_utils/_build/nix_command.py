@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from .._flake.unlocked import OVERRIDING, WITHOUT_LOCK_FILE
 from .settings import BuildSettings
@@ -32,20 +32,9 @@ def snapshot_of(reference: str) -> str:
     return reference.partition("?")[0].removeprefix("path:")
 
 
-def pure(settings: BuildSettings, arguments: Sequence[str], user: str) -> str:
-    """A name for what Nix is asked, where nothing but locked sources can change what it says; "" where more can.
-
-    Files are evaluated impurely, and extra arguments may ask for that. What is no flake of the controller's may not be
-    locked.
-    """
-    if not settings.flake or settings.file or settings.build_args:
-        return ""
-    return digest([settings.nix_config, user, *arguments])
-
-
 def digest(words: Iterable[str]) -> str:
     """A name for words that may be secret."""
-    return hashlib.sha256(shlex.join(words).encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(shlex.join(words).encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def _lock_file(settings: BuildSettings) -> str:

@@ -16,9 +16,10 @@ from .._codes import BuildResult, Refusal
 from .._host.answer import Answer, HostError, number
 from .._host.connection import Host
 from .._host.sending import FileData
-from .nix_command import build_arguments, digest, pure, snapshot_of
+from .nix_command import build_arguments, digest, snapshot_of
 from .nix_log import BuildLog
 from .older import compared
+from .pure import pure
 from .settings import BuildSettings
 from .shortage import in_time
 from .transfer import Sources
@@ -76,7 +77,7 @@ class UnitBuild:
         self._name = digest(self._arguments)[:16]
         # No flake is evaluated where the system is built already, and only root may name a substituter to everybody.
         self._user = host.login_user if reference else "root"
-        self._pure = pure(settings, self._arguments, self._user) if reference else ""
+        self._pure = pure(settings, sources, self._arguments, self._user)
         self._offset = 0
         self._told = ("", 0.0)
         self._began = time.monotonic()
@@ -137,12 +138,12 @@ class UnitBuild:
                     patience=str(patience),
                     quiet=str(quiet),
                     may_start=may_start,
-                    pure=self._pure,
                     fetched="" if self._reference else settings.toplevel,
                     sources=self._rooted,
                     paths=self._paths,
                     needs_system=self._needs_system,
                     ask_committed=self._ask_committed,
+                    **self._pure,
                     **{"nar_size": "", **snapshot},
                     **({"look": "yes", **self._look} if self._look else {"look": "no"}),
                 )

@@ -60,6 +60,7 @@ runs_already() {
     toplevel=${value%% *}
     derivation=${value#* }
     nothing_to_do || return 1
+    tidy_builds
     answer log ''
     answer result "success 0"
     answer_runs
@@ -98,7 +99,7 @@ start_build() {
         set -- "$@" --max-jobs 0 --builders "" --option substitute false
         echo "$free" >"$build/short" || no_room
     fi
-    asked_name
+    name_to_note
     # Where it is cut off, nobody will ask for it.
     printf '%s\n' "$asked" >"$build/asked" 2>/dev/null
     find_interpreter
@@ -230,7 +231,7 @@ find_result() {
 answer_success() {
     read_what_was_built
     read_line "$build/asked"
-    [ "$look" = no ] || note_value "$line" "$toplevel $derivation"
+    [ "$look" = no ] || note_value "$build" "$line" "$toplevel $derivation"
     if [ "$look" = yes ] && nothing_to_do; then
         answer_runs
     else

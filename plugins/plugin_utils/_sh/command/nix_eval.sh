@@ -14,12 +14,12 @@ evaluate() {
     eval_unit=deploy-flake-eval-${temporary##*.}.service
     lend_nix_config "$temporary" "$eval_unit"
     choose_cache
-    asked_name
+    name_to_note
     eval "set -- $nix_arguments"
     value=$(nix_unit $((eval_limit + 30)) --wait --pipe --unit="$eval_unit" --description="evaluates a flake for deploy-flake" \
         -p RuntimeMaxSec="$eval_limit" -p TimeoutStopSec=20 "$(tool nix)" "$@" 2>"$temporary/error")
     status=$?
-    [ "$status" != 0 ] || note_value "$asked" "$value"
+    [ "$status" != 0 ] || note_value "$temporary" "$asked" "$value"
     answer status "$status"
     answer value "$value"
     answer error "$(tail -c 16384 "$temporary/error")"

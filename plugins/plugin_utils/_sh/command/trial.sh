@@ -3,7 +3,7 @@
 # inputs: id step new program settings time_limit
 # programs of units: program=trial
 # settings of units: settings=trial
-# needs: base interpreter own_directory roots states tools
+# needs: base interpreter own_directory roots states tools_work
 # shellcheck shell=sh
 
 main() {

@@ -1,7 +1,7 @@
 # What is looked at before a deployment begins. secrets: yes where some are to be put in place as well, same where they are there already, only where
 # nothing else is meant.
 # inputs: check_mode just_built rollback_to need_nix_kib need_boot_kib expected_system secrets until_reboot
-# needs: base allowed boot_files boot_loader complain controller expected_system free_space live system tested_boot_default tools committed_live
+# needs: base allowed boot_files boot_loader complain controller expected_system free_space live system tested_boot_default tools_work committed_live
 # shellcheck shell=sh
 
 # require_tools: what all else rests on.

@@ -1,7 +1,7 @@
 # The supervisor: moves the host from one system to another, or stops early, and then its ExecStopPost undoes.
 # inputs: activate_limit check_limit confirm_limit secrets_limit over_ssh mode only_secrets post_activate_script until_reboot
 # needs: activation base boot_loader check_before_switch commit complain deployed_secrets directory ended expected_system health hook lasting_unit live log
-# needs: process record repair reports_to_directory secrets_ahead settle_trial soft_reboot ssh switch_live tested_boot_default tools wait_for_line
+# needs: process record repair reports_to_directory secrets_ahead settle_trial soft_reboot ssh switch_live tested_boot_default tools_work wait_for_line
 # needs: watch_units whose booted
 # shellcheck shell=sh
 

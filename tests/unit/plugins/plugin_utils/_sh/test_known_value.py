@@ -25,18 +25,27 @@ class Memory:
         self._shell = shell
         self._directory = directory
         self.file = directory / "evaluated"
+        self.build = directory / "build"
+        self.build.mkdir()
         self.conf = directory / "nix.conf"
+        self.nix = directory / "nix"
+        self.nix.touch(0o755)
         self.conf.write_text("cores = 1\n")
+        self.flake_nix = directory / "flake.nix"
+        self.flake_nix.write_text("{ outputs = _: { }; }\n")
 
     def run(self, commands: str, pure: str) -> str:
-        where = f"run_dir={self._directory}\nevaluated={self.file}\nnix_conf={self.conf}\npure={pure}\n"
+        where = f"run_dir={self._directory}\nevaluated={self.file}\nnix_conf={self.conf}\nflake_nix={self.flake_nix}\n"
+        where += f"PATH={self._directory}:$PATH\npure={pure}\n"
         script = f"{EVAL}\n{where}{commands}\n"
         run = subprocess.run([*self._shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
         assert not run.stderr
         return run.stdout
 
     def note(self, value: str, pure: str = "a1") -> None:
-        self.run(f"asked_name\nnote_value \"$asked\" '{value}'", pure)
+        """As a build does, whose result is read later, perhaps by another controller."""
+        later = f"read_line {self.build}/asked\nnote_value {self.build} \"$line\" '{value}'"
+        self.run(f"name_to_note\nprintf '%s\\n' \"$asked\" >{self.build}/asked\n{later}", pure)
 
     def find(self, pure: str = "a1") -> str | None:
         found = self.run('! find_value || printf "found %s" "$value"', pure)
@@ -59,6 +68,18 @@ def test_what_was_asked_counts(shell: list[str], tmp_path: Path) -> None:
     assert memory.find() is None
     memory.note("without")
     assert memory.find() == "without"
+    # Another Nix.
+    memory.nix.write_text("another\n")
+    assert memory.find() is None
+
+
+@every_shell
+def test_a_flake_that_may_be_evaluated_impurely(shell: list[str], tmp_path: Path) -> None:
+    """With accept-flake-config a host evaluates as the flake says."""
+    memory = Memory(shell, tmp_path)
+    memory.flake_nix.write_text("{ nixConfig.pure-eval = false; outputs = _: { }; }\n")
+    memory.note("now")
+    assert memory.find() is None
 
 
 @every_shell
@@ -80,13 +101,13 @@ def test_nothing_is_kept_in_part(shell: list[str], tmp_path: Path) -> None:
     """What is long, or has several lines, and what there is no room for."""
     memory = Memory(shell, tmp_path)
     memory.note("one\ntwo")
-    memory.note("x" * 65536)
+    memory.note("x" * 16384)
     assert memory.find() is None
     memory.note("kept")
     before = memory.file.read_text()
-    memory.run("ulimit -f 0\ntrap '' XFSZ\nnote_value \"$pure\" lost", "a1")
+    memory.run(f"ulimit -f 0\ntrap '' XFSZ\n! note_value {memory.build} \"$pure\" lost", "a1")
+    memory.run(f'! note_value {tmp_path}/gone "$pure" lost', "a1")
     assert memory.file.read_text() == before
-    assert [file.name for file in tmp_path.iterdir() if file not in (memory.file, memory.conf)] == []
 
 
 @every_shell
