@@ -34,10 +34,9 @@ find_value() {
     [ "$value" != "$found" ]
 }
 
-# note_value DIRECTORY ASKED VALUE: the latest fifty are kept. What does not fit is evaluated again. In the directory, which whoever calls it
+# note_value DIRECTORY ASKED VALUE: one line; the latest fifty are kept. What does not fit is evaluated again. In the directory, which whoever calls it
 # removes, it is written first.
 note_value() {
-    case $3 in *"$newline"*) return ;; esac
     [ -n "$2" ] && [ "${#3}" -lt 16384 ] || return 0
     {
         { [ ! -e "$evaluated" ] || tail -n 49 "$evaluated"; } && printf '%s: %s\n' "$2" "$3"

@@ -98,9 +98,8 @@ def test_the_latest_is_kept(shell: list[str], tmp_path: Path) -> None:
 
 @every_shell
 def test_nothing_is_kept_in_part(shell: list[str], tmp_path: Path) -> None:
-    """What is long, or has several lines, and what there is no room for."""
+    """What is long, and what there is no room for."""
     memory = Memory(shell, tmp_path)
-    memory.note("one\ntwo")
     memory.note("x" * 16384)
     assert memory.find() is None
     memory.note("kept")
