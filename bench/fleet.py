@@ -19,6 +19,8 @@ from lab import Host, Lab, keys
 
 _HERE = Path(__file__).resolve().parent
 T = TypeVar("T")
+SHELL = "bash"
+"""What NixOS has. The lab's hosts have others too, for the tests."""
 
 # first: neither the flake nor any part of the system, kernel included, is on the host. changed: the flake has another
 # version, so that every unit and the toplevel are others. no-op: all is there, runs, and is the boot default.
@@ -31,11 +33,13 @@ BESIDE = MappingProxyType({DEFAULTS: "changed"})
 
 
 class Fleet:
-    """Some hosts of the lab."""
+    """Some hosts of the lab, with the `/bin/sh` of NixOS."""
 
     def __init__(self, lab: Lab, count: int, directory: Path, rounds: int = 0) -> None:
         self.rounds = rounds
         self.hosts = [host for host in lab.hosts.values() if host.number <= count]
+        for host in self.hosts:
+            host.have_shell(SHELL)
         self.lab = lab
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -87,10 +91,15 @@ class Fleet:
             return list(pool.map(work, self.hosts))
 
 
+def give_back(lab: Lab) -> None:
+    """Leave the hosts to the tests, which count on different shells."""
+    for host in lab.hosts.values():
+        host.have_shell(host.shell)
+
+
 def _systems(host: Host) -> tuple[str, str]:
     # By what starts them, since a profile may be a system wrapped in another one, as that of deploy-rs is.
-    # One at a time: busybox's takes no more.
-    script = "readlink -f /run/current-system/init && readlink -f /nix/var/nix/profiles/system/init"
+    script = "readlink -f /run/current-system/init /nix/var/nix/profiles/system/init"
     running, boots = host.run(script, check=True).stdout.split()
     return running.removesuffix("/init"), boots.removesuffix("/init")
 

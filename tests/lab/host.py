@@ -266,9 +266,13 @@ class Host:
             os.chown(authorized, owner.st_uid, owner.st_gid)
         rule = "ALL" if self.sudo_password else "NOPASSWD: ALL"
         _write(etc / "sudoers.d/deploy", f"deploy ALL=(ALL:ALL) {rule}\n", 0o440)
+        self.have_shell(self.shell)
+
+    def have_shell(self, name: str) -> None:
+        """Make one of them what /bin/sh is."""
         shell = self.root / "usr/bin/sh"
         shell.unlink()
-        shell.symlink_to(self.shell)
+        shell.symlink_to(name)
 
     def remove(self) -> None:
         """Also of a host that a crashed command has left half made."""
