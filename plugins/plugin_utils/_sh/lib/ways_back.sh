@@ -13,13 +13,24 @@ go_back() {
         prune_lists
         forget_failures
     fi
+    ! reboot_was_decided || return 0
     # A start that was refused, since something was still being stopped, is not yet a no.
     while
         rounds=$((rounds + 1))
         keep ways-rounds "$rounds"
         ! try_ways && [ "$rounds" -lt 4 ] && ! is_over "$all_until"
     do :; done
-    [ "$way" != none ] || reboot_as_last_resort
+    [ "$way" != none ] || reboot_as_last_resort || :
+}
+
+# reboot_was_decided: by an undo that has tried every way, and was killed before the host went down. To try them all once more would leave it
+# for longer as it is. No, where it has become possible to come in since, or the boot default is no way back any more.
+reboot_was_decided() {
+    read_line "$dir/rung"
+    [ "$line" = reboot ] && reboot_as_last_resort || return 1
+    way=none
+    complain not-live "the undo that had tried every way back ended before it could say why none led there"
+    return 0
 }
 
 # try_ways: no, if they should be tried once more.
@@ -228,16 +239,15 @@ way_by_hand() {
     done
 }
 
-# reboot_as_last_resort: where that is allowed, and helps. It is asked for before the state is final: whoever dies in between, somebody asks
-# again, and after the boot the open record tells.
+# reboot_as_last_resort: no, where that is not allowed, or would not help. It is asked for before the state is final: whoever dies in between,
+# somebody asks again, and after the boot the open record tells.
 reboot_as_last_resort() {
-    [ "$boot" = kept ] && ! boot_is_theirs && boots_what_ran || return 0
+    [ "$boot" = kept ] && ! boot_is_theirs && boots_what_ran || return 1
     case $last_resort_reboot in
-    never) return 0 ;;
-    auto) ! way_in || return 0 ;;
+    never) return 1 ;;
+    auto) ! way_in || return 1 ;;
     esac
-    ! loader_starts_another "$previous_boot" || return 0
-    live_is_ours || return 0
+    ! loader_starts_another "$previous_boot" && live_is_ours || return 1
     printf 'reboot\n' >"$dir/rung"
     note "the host reboots into its boot default, since no other way led back to what ran"
     mark_open last-resort

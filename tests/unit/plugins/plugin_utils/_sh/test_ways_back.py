@@ -222,3 +222,37 @@ def test_reload_or_else_restart(shell: list[str], tmp_path: Path) -> None:
 def test_what_failed_in_the_new_system_is_history(shell: list[str], tmp_path: Path) -> None:
     script = "failed_units() { printf 'old.service\\nlate.service\\n'; }\necho old.service >failed-before\n"
     assert run(shell, tmp_path, f"{script}sc() {{ echo $*; }}\nforget_failures") == ["reset-failed -- late.service"]
+
+
+DECIDED = """
+previous_live=old previous_boot=old new=new boot=kept last_resort_reboot=auto commit_limit=9 way=
+begin_ways() { rounds=0 all_until=0; }
+prune_lists() { :; }
+forget_failures() { :; }
+boot_is_theirs() { return 1; }
+boots_what_ran() { :; }
+loader_starts_another() { return 1; }
+mark_open() { :; }
+sync_boot_side() { :; }
+way_in() { return 1; }
+sc() { echo $*; }
+try_ways() { echo tries; way=none; }
+complaint=
+"""
+
+
+@every_shell
+@pytest.mark.parametrize(
+    "state, does",
+    [
+        pytest.param("", ["reboot --no-block", "none, said"], id="asks at once"),
+        pytest.param("way_in() { :; }\n", ["tries", "none, "], id="somebody can come in by now"),
+        pytest.param("boot=broken\n", ["tries", "none, "], id="the boot default is no way back any more"),
+        pytest.param("last_resort_reboot=never\n", ["tries", "none, "], id="not allowed"),
+        pytest.param("echo test >rung\n", ["tries", "reboot --no-block", "none, "], id="not decided"),
+    ],
+)
+def test_a_reboot_that_was_decided(shell: list[str], tmp_path: Path, state: str, does: list[str]) -> None:
+    """The undo that had tried every way was killed: the next one leaves the host no longer as it is."""
+    script = f"{DECIDED}echo reboot >rung\n{state}go_back\necho \"$way, ${{complaint:+said}}\""
+    assert run(shell, tmp_path, script) == does
