@@ -80,7 +80,8 @@ healthy() {
     local forgiven looks service
     looks=0
     while :; do
-        note_restarts "$dir/restarts.now" || return
+        [ "${just_noted-}" = yes ] || note_restarts "$dir/restarts.now" || return
+        just_noted=no
         restarting >"$dir/restarting" || { complain cannot-record "could not write $dir/restarting"; return; }
         looks=$((looks + 1))
         grep -q ' once$' "$dir/restarting" && [ "$looks" -lt 20 ] || break

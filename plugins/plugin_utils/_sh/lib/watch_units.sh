@@ -3,10 +3,15 @@
 # needs: base each_first_word process restarts units
 # shellcheck shell=sh
 
-# watch_units: directly after note_restarts, for as long as was asked for; where nobody has, until units are quiet, and no longer than that.
+# watch_units: directly after they were noted in $dir/restarts, for as long as was asked for; where nobody has, until units are quiet, and no
+# longer than that. In $just_noted whether $dir/restarts.now says how they are at its end, so that nobody asks systemd again at once.
 watch_units() {
     local earlier
-    [ "$settle_limit" != 0 ] || return 0
+    just_noted=no
+    [ "$settle_limit" != 0 ] || {
+        ! cp "$dir/restarts" "$dir/restarts.now" 2>/dev/null || just_noted=yes
+        return 0
+    }
     earlier=$told
     hundredths
     watched_from=$now
@@ -41,7 +46,7 @@ quiet_since() {
         told=
         return 1
     }
-    note_restarts "$dir/restarts.now" && [ "$told" = "$1" ] && each_first_word steady "$told"
+    note_restarts "$dir/restarts.now" && [ "$told" = "$1" ] && each_first_word steady "$told" && just_noted=yes
 }
 
 steady() {

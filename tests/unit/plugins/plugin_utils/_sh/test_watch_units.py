@@ -30,14 +30,19 @@ WELL = service(changed=-9)
 
 
 def watched(
-    shell: Sequence[str], place: Path, *moments: tuple[float, str, int], limit: int = 3, early: bool = True
+    shell: Sequence[str],
+    place: Path,
+    *moments: tuple[float, str, int],
+    limit: int = 3,
+    early: bool = True,
+    then: str = "",
 ) -> list[str]:
     """When the first look at the units is, and the last one, in hundredths after the beginning of the watch.
 
-    `moments` are from when on systemd says what of services, and of how many jobs.
+    `moments` are from when on systemd says what of services, and of how many jobs; `then` is what follows the watch.
     """
     script = f"settle_limit={limit} settles_early={'yes' if early else 'no'} dir={place} newline='\n'\n"
-    script += f"{join('lib/watch_units')}\nnow_is={START}\nhundredths() {{ now=$now_is; }}\n"
+    script += f"{join('lib/health')}\n{join('lib/watch_units')}\nnow_is={START}\nhundredths() {{ now=$now_is; }}\n"
     script += f"monotonic() {{ counted={START // 100}; }}\ncomplain() {{ return 1; }}\n"
     # Every look takes a moment.
     script += "ask_systemd() {\nnow_is=$((now_is + 1))\n"
@@ -49,7 +54,7 @@ def watched(
         now_is=$((now_is + ${1%.*} * 100 + part - 100))
     }\n"""
     script += f"ask_systemd show; now_is={START}\n"
-    script += f"watch_units; echo $((now_is - {START})); watched_long_enough; echo $((now_is - {START}))\n"
+    script += f"watch_units; echo $((now_is - {START})); watched_long_enough; echo $((now_is - {START}))\n{then}"
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=30)
     assert not done.stderr, done.stderr
     return done.stdout.split()
@@ -90,6 +95,28 @@ def test_job_that_waits_is_waited_for(shell: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "expected"), [(0, ["0", "0"]), (1, ["100", "100"]), (5, ["500", "500"])])
 def test_time_that_is_given_is_meant(shell: list[str], tmp_path: Path, limit: int, expected: list[str]) -> None:
     assert watched(shell, tmp_path, (-1, service("start"), 1), limit=limit, early=False) == expected
+
+
+@every_shell
+@pytest.mark.parametrize(
+    ("state", "limit", "early", "asked"),
+    [
+        pytest.param("running", 3, True, 1, id="quiet"),
+        pytest.param("start", 3, True, 2, id="not quiet"),
+        pytest.param("running", 0, False, 1, id="no time"),
+        pytest.param("running", 1, False, 2, id="a time that is given"),
+    ],
+)
+def test_what_was_just_noted_is_not_asked_for_again(
+    shell: list[str], tmp_path: Path, state: str, limit: int, early: bool, asked: int
+) -> None:
+    """By the look that follows the watch; the one before the commit asks anew."""
+    for name in ("restarts-before", "restarts"):
+        (tmp_path / name).touch()
+    then = "policy=strict\nfailed_units() { :; }\nnot_forgiven() { cat; }\n"
+    then += 'note_restarts() { echo asked; : >"$1"; }\nhealthy && healthy && echo well\n'
+    said = watched(shell, tmp_path, (-1, service(state, -5), 0), limit=limit, early=early, then=then)
+    assert said[2:] == [*["asked"] * asked, "well"]
 
 
 @every_shell

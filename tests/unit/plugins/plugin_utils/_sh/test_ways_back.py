@@ -243,7 +243,7 @@ complaint=
 
 @every_shell
 @pytest.mark.parametrize(
-    "state, does",
+    ("state", "does"),
     [
         pytest.param("", ["reboot --no-block", "none, said"], id="asks at once"),
         pytest.param("way_in() { :; }\n", ["tries", "none, "], id="somebody can come in by now"),
@@ -254,5 +254,5 @@ complaint=
 )
 def test_a_reboot_that_was_decided(shell: list[str], tmp_path: Path, state: str, does: list[str]) -> None:
     """The undo that had tried every way was killed: the next one leaves the host no longer as it is."""
-    script = f"{DECIDED}echo reboot >rung\n{state}go_back\necho \"$way, ${{complaint:+said}}\""
+    script = f'{DECIDED}echo reboot >rung\n{state}go_back\necho "$way, ${{complaint:+said}}"'
     assert run(shell, tmp_path, script) == does
