@@ -54,13 +54,27 @@ def defaults(table: Table) -> str:
 
 
 def arguments(table: Table) -> str:
-    """One dictionary for each module. Ansible looks only at what a task's own module is given."""
-    given = {module: one for module, one in table.arguments.items() if one}
+    """One template for each module, which gives a dictionary. Ansible looks only at what a task's own module is given."""
+    given = {
+        module: one if isinstance(one, str) else _dictionary(one) for module, one in table.arguments.items() if one
+    }
     return (
         HEAD
-        + "# The defaults of the modules in the role's tasks (module_defaults).\n"
+        + "# The defaults of the modules in the role's tasks (module_defaults). Each is one template, since every process of Ansible's compiles\n"
+        + "# anew what it has to template.\n"
         + _yaml({f"{PREFIX}arguments": given})
     )
+
+
+def _dictionary(options: Mapping[str, str]) -> str:
+    """The template of a dictionary, of the templates of its values."""
+    lines = []
+    for name, template in options.items():
+        expression = template.removeprefix("{{ ").removesuffix(" }}")
+        assert template == f"{{{{ {expression} }}}}", f"{name}: {template}"
+        line = f"'{name}': {expression},"
+        lines.append(line if len(line) <= _WIDTH else line.replace(" | ", "\n    | "))
+    return "{{ {\n" + "".join(f"  {line}\n" for line in lines) + "} }}"
 
 
 def _entry_point(table: Table, name: str) -> dict[str, Any]:
@@ -135,8 +149,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    """Expressions in double quotes, as Ansible's own documentation has them."""
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "{{" in text or not text else None)
+    """Expressions in double quotes, as Ansible's own documentation has them, and those of many lines as they are."""
+    style = "|" if "\n" in text else '"' if "{{" in text or not text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _string)

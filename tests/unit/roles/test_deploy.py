@@ -21,7 +21,10 @@ ROOT = Path(__file__).parents[3]
 TASKS = ROOT / "roles/deploy/tasks"
 PREFIX = "deploy_flake.nixos."
 ARGUMENTS = yaml.safe_load((ROOT / "roles/deploy/vars/main.yml").read_text("utf-8"))["deploy_flake_arguments"]
+DEFAULTS = yaml.safe_load((ROOT / "roles/deploy/defaults/main.yml").read_text("utf-8"))
 SPECS = yaml.safe_load((ROOT / "roles/deploy/meta/argument_specs.yml").read_text("utf-8"))["argument_specs"]
+
+LEFT_OUT = "left out"
 
 Task = Mapping[str, Any]
 
@@ -56,25 +59,45 @@ def test_every_module_is_given_the_role_s_variables(entry_point: str) -> None:
     assert found
 
 
-def of_allow(arguments: Mapping[str, str]) -> Mapping[str, str]:
-    return {"allow": trust_as_template(arguments["allow"])}
+def given_to(module: str, **variables: Any) -> dict[str, Any]:
+    """What the role gives to a module where these variables are set, those that it would leave out left out."""
+    templar = Templar(loader=DataLoader(), variables={**DEFAULTS, "omit": LEFT_OUT, **variables})
+    given = templar.template(trust_as_template(ARGUMENTS[module]))
+    return {name: value for name, value in given.items() if value != LEFT_OUT}
 
 
 def test_every_module_gets_the_words_of_allow_that_it_takes() -> None:
     """One that is stripped cannot be followed where an error names it; one that it does not take fails its task."""
     every = set(argument_spec("flake_deploy")["allow"]["choices"])
-    for module, arguments in ARGUMENTS.items():
-        if not isinstance(arguments, dict) or "allow" not in arguments:
+    for module in ARGUMENTS:
+        spec = argument_spec(module)
+        if "allow" not in spec:
             continue
         # As `-e` gives them as well.
         for words in (sorted(every), ", ".join(every)):
-            templar = Templar(
-                loader=DataLoader(), variables={"deploy_flake_allow": words, "deploy_flake_install_allow": []}
-            )
-            given = set(split_lists(spec := argument_spec(module), templar.template(of_allow(arguments)))["allow"])
+            allow = given_to(module, deploy_flake_allow=words, deploy_flake_install_allow=[])["allow"]
+            given = set(split_lists(spec, {"allow": allow})["allow"])
             assert given <= set(spec["allow"]["choices"]), module
             if module in ("flake_build", "flake_deploy"):
                 assert {"little_space", "secrets_in_flake"} <= given
+
+
+def test_values_are_given_as_they_are() -> None:
+    """Of their own type, with the templates in them resolved, and without those that nobody has set."""
+    variables = {
+        "inner": "two words",
+        "deploy_flake_limits": {"settle": 7, "test": trust_as_template("{{ 3 + 4 }}")},
+        "deploy_flake_build_args": ["--option", trust_as_template("{{ inner }}")],
+        "deploy_flake_message": "it's \"quoted\", \\ and {{ no template",
+        "deploy_flake_test": "no",
+    }
+    given = given_to("flake_deploy", **variables)
+    assert given["limits"] == {"settle": 7, "test": 7}
+    assert given["build_args"] == ["--option", "two words"]
+    assert given["message"] == variables["deploy_flake_message"]
+    assert given["test"] == "no"
+    assert given["lock_timeout"] == DEFAULTS["deploy_flake_lock_timeout"]
+    assert "configuration" not in given and "toplevel" not in given
 
 
 @pytest.mark.parametrize(("entry_point", "needs_system"), [("main", True), ("trial", True), ("build", None)])
@@ -141,10 +164,8 @@ def test_every_task_says_what_it_does() -> None:
 @pytest.mark.parametrize("name", ["secrets", "remove_other_secrets"])
 def test_a_confirmation_asks_for_no_secrets(given: Mapping[str, Any], asked: bool, name: str) -> None:
     """A lookup that fails must not be what ends it."""
-    variables = {**given, f"deploy_flake_{name}": "asked", "omit": "left out"}
-    templar = Templar(loader=DataLoader(), variables=variables)
-    said = templar.template(trust_as_template(ARGUMENTS["system_boot"][name]))
-    assert (said == "asked") == asked
+    said = given_to("system_boot", **given, **{f"deploy_flake_{name}": "asked"})
+    assert (said.get(name) == "asked") == asked
 
 
 @pytest.mark.parametrize(
@@ -153,8 +174,7 @@ def test_a_confirmation_asks_for_no_secrets(given: Mapping[str, Any], asked: boo
 )
 def test_a_confirmation_knows_that_there_are_some(tested: Mapping[str, Any] | None, brings: bool) -> None:
     variables = {} if tested is None else {"deploy_flake_tested": tested}
-    templar = Templar(loader=DataLoader(), variables=variables)
-    assert templar.template(trust_as_template(ARGUMENTS["system_boot"]["brings_secrets"])) is brings
+    assert given_to("system_boot", **variables)["brings_secrets"] is brings
 
 
 @pytest.mark.parametrize(
