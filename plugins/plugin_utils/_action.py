@@ -80,6 +80,8 @@ class HostAction(ActionBase):
         # All that Ansible has loaded by now stays until the end, where a third of a second would pass with looking for
         # garbage among it. Python's own advice before a fork, too: what nobody looks through, all processes share.
         gc.freeze()
+        # The command starts Ansible without.
+        gc.enable()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """What Ansible calls. A failure is a result with `msg`, and never an exception."""

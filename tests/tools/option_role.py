@@ -54,14 +54,14 @@ def defaults(table: Table) -> str:
 
 
 def arguments(table: Table) -> str:
-    """One template for each module, which gives a dictionary. Ansible looks only at what a task's own module is given."""
+    """One template for each module, which gives a dictionary. Of them Ansible looks only at that of a task's module."""
     given = {
         module: one if isinstance(one, str) else _dictionary(one) for module, one in table.arguments.items() if one
     }
     return (
         HEAD
-        + "# The defaults of the modules in the role's tasks (module_defaults). Each is one template, since every process of Ansible's compiles\n"
-        + "# anew what it has to template.\n"
+        + "# The defaults of the modules in the role's tasks (module_defaults). Each is one template, since\n"
+        + "# every process of Ansible's compiles anew what it has to template.\n"
         + _yaml({f"{PREFIX}arguments": given})
     )
 

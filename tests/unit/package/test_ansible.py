@@ -37,6 +37,30 @@ def test_ansible_playbook_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         playbook_program()
 
 
+SAYS = """import gc, json, os, sys
+print(json.dumps([gc.isenabled(), sys.argv, os.getcwd() in sys.path or '' in sys.path]))
+"""
+
+
+@pytest.mark.parametrize("first", ["#!{python}", "#!{python} -s", "#!/bin/sh", "#!{other}", ""])
+def test_python_looks_for_no_garbage_while_it_loads_ansible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Only what is nothing but a script of our own Python is started in another way than by its name."""
+    python, program = tmp_path / "python", tmp_path / "ansible-playbook"
+    python.symlink_to(os.path.realpath(sys.executable))
+    first = first.format(python=python, other=os.path.realpath(sys.executable))
+    program.write_text(f"{first}\n{SAYS}")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    started = ansible.bound_playbook_program(None)[6:]
+    if first != f"#!{python}":
+        assert started == [str(program)]
+        return
+    said = subprocess.run([*started, "-i", "a b"], capture_output=True, check=True, text=True, cwd=tmp_path)
+    assert json.loads(said.stdout) == [False, [str(program), "-i", "a b"], False]
+
+
 def test_collection_of_the_wheel_of_the_checkout_and_of_neither(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,7 +88,7 @@ def test_values_are_given_as_they_are() -> None:
         "inner": "two words",
         "deploy_flake_limits": {"settle": 7, "test": trust_as_template("{{ 3 + 4 }}")},
         "deploy_flake_build_args": ["--option", trust_as_template("{{ inner }}")],
-        "deploy_flake_message": "it's \"quoted\", \\ and {{ no template",
+        "deploy_flake_message": 'it\'s "quoted", \\ and {{ no template',
         "deploy_flake_test": "no",
     }
     given = given_to("flake_deploy", **variables)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def test_every_option_has_a_type(module: str) -> None:
     spec = argument_spec(module)
     assert spec
     assert all("type" in option for option in spec.values())
+
+
+def test_first_action_switches_on_the_collector() -> None:
+    """The command starts Ansible without, and a play may be long."""
+    gc.disable()
+    try:
+        type("Another", (_action.HostAction,), {"module": "system_info"})
+        assert gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_shared_options_and_their_defaults() -> None:
