@@ -17,7 +17,7 @@ from bench import nix
 from bench.contenders import Command, Contender, Floor, Playbook, peers
 from bench.evaluation import rounds_for
 from bench.figures import Figures
-from bench.fleet import BARE, KINDS, Fleet, give_back
+from bench.fleet import BARE, KINDS, Fleet
 from bench.measurement import Measurement
 from bench.process import Broken
 from bench.scale import PLAYERS, measure_scale
@@ -48,7 +48,6 @@ def main() -> int:
         lab.up(min(chosen.hosts, default=PLAYERS))
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            stack.callback(give_back, lab)
             figures.weight = stack.enter_context(heavy(lab))
             programs = stack.enter_context(nix.of_the_hosts(lab, directory / "nix")) if chosen.peers else None
             if chosen.hosts:

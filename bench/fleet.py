@@ -91,12 +91,6 @@ class Fleet:
             return list(pool.map(work, self.hosts))
 
 
-def give_back(lab: Lab) -> None:
-    """Leave the hosts to the tests, which count on different shells."""
-    for host in lab.hosts.values():
-        host.have_shell(host.shell)
-
-
 def _systems(host: Host) -> tuple[str, str]:
     # By what starts them, since a profile may be a system wrapped in another one, as that of deploy-rs is.
     script = "readlink -f /run/current-system/init /nix/var/nix/profiles/system/init"

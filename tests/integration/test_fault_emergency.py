@@ -329,7 +329,7 @@ def test_last_resort_after_undoes_that_were_killed(lab: Lab, whole: dict[str, Ho
             wait_for(lambda: counts() and (kept("rung") == "reboot" or host.leader != boot), 200)
             host.run("systemctl kill -s KILL 'deploy-flake-guard-*'")
             # Who had not asked yet has another one ask, and not try all the ways once more.
-            wait_for(lambda: host.leader not in (None, boot), 60)
+            wait_for(lambda: host.leader not in (None, boot), 120)
             host.wait_running()
             assert run.end(120) != 0, run.output
         assert counted == [str(number + 1) for number in range(len(counted))], counted

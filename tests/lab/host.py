@@ -269,10 +269,11 @@ class Host:
         self.have_shell(self.shell)
 
     def have_shell(self, name: str) -> None:
-        """Make one of them what /bin/sh is."""
-        shell = self.root / "usr/bin/sh"
-        shell.unlink()
-        shell.symlink_to(name)
+        """Make one of them what /bin/sh is, until the lab is brought up the next time."""
+        new = self.root / "usr/bin/sh.new"
+        new.unlink(missing_ok=True)
+        new.symlink_to(name)
+        new.rename(self.root / "usr/bin/sh")
 
     def remove(self) -> None:
         """Also of a host that a crashed command has left half made."""

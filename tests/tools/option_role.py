@@ -72,6 +72,8 @@ def _dictionary(options: Mapping[str, str]) -> str:
     for name, template in options.items():
         expression = template.removeprefix("{{ ").removesuffix(" }}")
         assert template == f"{{{{ {expression} }}}}", f"{name}: {template}"
+        strings = re.findall(r"'[^']*'|\"[^\"]*\"", expression)
+        assert not any(" | " in string for string in strings), f"{name}: it would be cut within a string"
         line = f"'{name}': {expression},"
         lines.append(line if len(line) <= _WIDTH else line.replace(" | ", "\n    | "))
     return "{{ {\n" + "".join(f"  {line}\n" for line in lines) + "} }}"

@@ -13,8 +13,8 @@ note_invocations() {
         tries=$((tries + 1))
         [ "$tries" -lt 10 ] || return 1
     done
-    # For each unit it collects all that there is to be known of it; those that are not active have no run.
-    ask_systemd show --all --state=active -p Id -p InvocationID -- '*.socket' '*.timer' '*.path' || return 1
+    # For each unit it collects all that there is to be known of it; others are in no run.
+    ask_systemd show --all --state=active,activating,reloading,deactivating -p Id -p InvocationID -- '*.socket' '*.timer' '*.path' || return 1
     noted=yes its_name='' its_run=''
     each_first_word note_invocation "$told" >>"$1.new" && [ "$noted" = yes ] && mv -f "$1.new" "$1"
 }

@@ -24,13 +24,26 @@ go_back() {
 }
 
 # reboot_was_decided: by an undo that has tried every way, and was killed before the host went down. To try them all once more would leave it
-# for longer as it is. No, where it has become possible to come in since, or the boot default is no way back any more.
+# for longer as it is. Unless somebody has mended it since, or can come in by now; and only once, since a host may refuse to reboot.
 reboot_was_decided() {
     read_line "$dir/rung"
-    [ "$line" = reboot ] && reboot_as_last_resort || return 1
+    [ "$line" = reboot ] && [ ! -e "$dir/asked-again" ] && { printf '' >"$dir/asked-again"; } 2>/dev/null || return 1
+    units_are_read=no
+    forget_stopped
+    # What was refused then is asked for again.
+    if previous_is_live && ! in_emergency && sc daemon-reload; then
+        units_are_read=yes
+        printf '' >"$dir/not-reloaded"
+        reload_units
+    fi
+    way=by-hand
+    if verify_previous && wake_logind; then
+        verified=yes
+        { printf '%s\n' "$way" >"$dir/rung"; } 2>/dev/null
+        return 0
+    fi
     way=none
-    complain not-live "the undo that had tried every way back ended before it could say why none led there"
-    return 0
+    reboot_as_last_resort
 }
 
 # try_ways: no, if they should be tried once more.
@@ -248,8 +261,9 @@ reboot_as_last_resort() {
     auto) ! way_in || return 1 ;;
     esac
     ! loader_starts_another "$previous_boot" && live_is_ours || return 1
+    read_line "$dir/rung"
+    [ "$line" = reboot ] || note "the host reboots into its boot default, since no other way led back to what ran"
     printf 'reboot\n' >"$dir/rung"
-    note "the host reboots into its boot default, since no other way led back to what ran"
     mark_open last-resort
     sync_boot_side "$commit_limit"
     # The shutdown ends the guard's units too.

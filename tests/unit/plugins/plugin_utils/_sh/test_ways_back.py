@@ -224,9 +224,13 @@ def test_what_failed_in_the_new_system_is_history(shell: list[str], tmp_path: Pa
     assert run(shell, tmp_path, f"{script}sc() {{ echo $*; }}\nforget_failures") == ["reset-failed -- late.service"]
 
 
+# An undo has found that nothing leads back, and what it was refused stands in its lists.
 DECIDED = """
-previous_live=old previous_boot=old new=new boot=kept last_resort_reboot=auto commit_limit=9 way=
-begin_ways() { rounds=0 all_until=0; }
+previous_live=old previous_boot=old new=new boot=kept last_resort_reboot=auto commit_limit=9 way= verified=no
+echo reboot >rung
+echo proxy.service >not-reloaded
+: >not-stopped
+begin_ways() { rounds=0 all_until=; }
 prune_lists() { :; }
 forget_failures() { :; }
 boot_is_theirs() { return 1; }
@@ -234,25 +238,56 @@ boots_what_ran() { :; }
 loader_starts_another() { return 1; }
 mark_open() { :; }
 sync_boot_side() { :; }
-way_in() { return 1; }
-sc() { echo $*; }
+in_emergency() { return 1; }
+wake_logind() { :; }
+pause() { :; }
+mend_units() { :; }
+list_reloaded() { echo proxy.service >reloaded; }
+reload_unit() { echo "reloads $1" >>did; }
+: >did
+previous_is_live() { complain not-live "another runs"; }
+units_are_as_before() { [ ! -s not-reloaded ] || complain units-failed "not as before"; }
+wanted_units() { echo sshd.service; }
+list_only_new() { : >only-new; }
+list_changed() { : >changed; }
+over_ssh=yes
+echo sshd.service >active
+sc() { case $1 in reboot) echo reboots ;; daemon-reload) echo reads ;; esac; }
 try_ways() { echo tries; way=none; }
 complaint=
 """
+LIVE = "previous_is_live() { :; }\n"
 
 
 @every_shell
 @pytest.mark.parametrize(
     ("state", "does"),
     [
-        pytest.param("", ["reboot --no-block", "none, said"], id="asks at once"),
-        pytest.param("way_in() { :; }\n", ["tries", "none, "], id="somebody can come in by now"),
-        pytest.param("boot=broken\n", ["tries", "none, "], id="the boot default is no way back any more"),
-        pytest.param("last_resort_reboot=never\n", ["tries", "none, "], id="not allowed"),
-        pytest.param("echo test >rung\n", ["tries", "reboot --no-block", "none, "], id="not decided"),
+        pytest.param("", ["reboots", "none no reboot: another runs"], id="asks at once"),
+        pytest.param(LIVE, ["reads", "by-hand yes by-hand: ", "reloads proxy.service"], id="mended since"),
+        pytest.param(
+            f"{LIVE}last_resort_reboot=always\n",
+            ["reads", "by-hand yes by-hand: ", "reloads proxy.service"],
+            id="always",
+        ),
+        pytest.param(
+            f"{LIVE}reload_unit() {{ return 1; }}\n",
+            ["reads", "reboots", "none no reboot: not as before"],
+            id="refused again",
+        ),
+        pytest.param(
+            f"{LIVE}in_emergency() {{ :; }}\n",
+            ["reboots", "none no reboot: the host is in rescue or emergency mode"],
+            id="emergency",
+        ),
+        pytest.param(": >not-reloaded\n", ["tries", "none no reboot: another runs"], id="somebody can come in"),
+        pytest.param("boot=broken\n", ["tries", "none no reboot: another runs"], id="no way back any more"),
+        pytest.param("last_resort_reboot=never\n", ["tries", "none no reboot: another runs"], id="not allowed"),
+        pytest.param(": >asked-again\n", ["tries", "reboots", "none no reboot: "], id="it did not reboot"),
+        pytest.param("echo test >rung\n", ["tries", "reboots", "none no reboot: "], id="not decided"),
     ],
 )
 def test_a_reboot_that_was_decided(shell: list[str], tmp_path: Path, state: str, does: list[str]) -> None:
     """The undo that had tried every way was killed: the next one leaves the host no longer as it is."""
-    script = f'{DECIDED}echo reboot >rung\n{state}go_back\necho "$way, ${{complaint:+said}}"'
+    script = f'{DECIDED}{state}go_back\necho "$way $verified $(cat rung): $complaint"; cat did'
     assert run(shell, tmp_path, script) == does
