@@ -244,8 +244,7 @@ end_idle:
             }
         od;
 
-        /* reboot_as_last_resort(), reboot_was_decided(), lib/ways_back.sh */
-        /* An undo after one that was killed here comes here at once, as if that one had not been killed. */
+        /* reboot_as_last_resort(), lib/ways_back.sh */
         if
         :: LAST_RESORT_AUTO && !NEVER_REBOOT && boot == kept && !WAY_IN && LOADER_NAMES(OLD) && !LIVE_LOOKS_THEIRS ->
             if

@@ -328,8 +328,8 @@ def test_last_resort_after_undoes_that_were_killed(lab: Lab, whole: dict[str, Ho
             # And the one that is about to ask for the reboot, or has, before it has written its line.
             wait_for(lambda: counts() and (kept("rung") == "reboot" or host.leader != boot), 200)
             host.run("systemctl kill -s KILL 'deploy-flake-guard-*'")
-            # Who had not asked yet has another one ask, and not try all the ways once more.
-            wait_for(lambda: host.leader not in (None, boot), 120)
+            # Who had not asked yet has another one go all the ways once more: 20 s on an idle machine.
+            wait_for(lambda: host.leader not in (None, boot), 180)
             host.wait_running()
             assert run.end(120) != 0, run.output
         assert counted == [str(number + 1) for number in range(len(counted))], counted

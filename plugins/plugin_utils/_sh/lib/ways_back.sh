@@ -13,37 +13,13 @@ go_back() {
         prune_lists
         forget_failures
     fi
-    ! reboot_was_decided || return 0
     # A start that was refused, since something was still being stopped, is not yet a no.
     while
         rounds=$((rounds + 1))
         keep ways-rounds "$rounds"
         ! try_ways && [ "$rounds" -lt 4 ] && ! is_over "$all_until"
     do :; done
-    [ "$way" != none ] || reboot_as_last_resort || :
-}
-
-# reboot_was_decided: by an undo that has tried every way, and was killed before the host went down. To try them all once more would leave it
-# for longer as it is. Unless somebody has mended it since, or can come in by now; and only once, since a host may refuse to reboot.
-reboot_was_decided() {
-    read_line "$dir/rung"
-    [ "$line" = reboot ] && [ ! -e "$dir/asked-again" ] && { printf '' >"$dir/asked-again"; } 2>/dev/null || return 1
-    units_are_read=no
-    forget_stopped
-    # What was refused then is asked for again.
-    if previous_is_live && ! in_emergency && sc daemon-reload; then
-        units_are_read=yes
-        printf '' >"$dir/not-reloaded"
-        reload_units
-    fi
-    way=by-hand
-    if verify_previous && wake_logind; then
-        verified=yes
-        { printf '%s\n' "$way" >"$dir/rung"; } 2>/dev/null
-        return 0
-    fi
-    way=none
-    reboot_as_last_resort
+    [ "$way" != none ] || reboot_as_last_resort
 }
 
 # try_ways: no, if they should be tried once more.
@@ -252,18 +228,18 @@ way_by_hand() {
     done
 }
 
-# reboot_as_last_resort: no, where that is not allowed, or would not help. It is asked for before the state is final: whoever dies in between,
-# somebody asks again, and after the boot the open record tells.
+# reboot_as_last_resort: where that is allowed, and helps. It is asked for before the state is final: whoever dies in between, somebody asks
+# again, and after the boot the open record tells.
 reboot_as_last_resort() {
-    [ "$boot" = kept ] && ! boot_is_theirs && boots_what_ran || return 1
+    [ "$boot" = kept ] && ! boot_is_theirs && boots_what_ran || return 0
     case $last_resort_reboot in
-    never) return 1 ;;
-    auto) ! way_in || return 1 ;;
+    never) return 0 ;;
+    auto) ! way_in || return 0 ;;
     esac
-    ! loader_starts_another "$previous_boot" && live_is_ours || return 1
-    read_line "$dir/rung"
-    [ "$line" = reboot ] || note "the host reboots into its boot default, since no other way led back to what ran"
+    ! loader_starts_another "$previous_boot" || return 0
+    live_is_ours || return 0
     printf 'reboot\n' >"$dir/rung"
+    note "the host reboots into its boot default, since no other way led back to what ran"
     mark_open last-resort
     sync_boot_side "$commit_limit"
     # The shutdown ends the guard's units too.
