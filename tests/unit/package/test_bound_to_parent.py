@@ -227,4 +227,6 @@ def test_ansible_playbook_ends_with_the_command(
 def test_it_is_started_by_this_interpreter() -> None:
     python, *words = ansible.bound_playbook_program(None)
     assert (python, words[:3], words[3:5]) == (sys.executable, STARTER[1:], [str(os.getpid()), ""])
-    assert words[-1].endswith("/ansible-playbook")
+    program = ansible.playbook_program()
+    assert program.endswith("/ansible-playbook")
+    assert words[5:] in ([program], [sys.executable, "-P", "-c", ansible._START, program])
