@@ -26,6 +26,7 @@ from integration.faulting import (
     state,
     stopped,
     switching,
+    units_stopped,
     wait_for,
 )
 from integration.playing import systems
@@ -174,7 +175,7 @@ def commit_fails(lab: Lab, host: Host, new: str) -> str:
 def verify(deployment: Deploying, host: Host, _new: str) -> Iterator[None]:
     """All is done, and the last look at it goes on."""
     comes_to(deployment, "commit-verify", 0.0005)
-    with stopped(*processes(host)):
+    with units_stopped(host):
         yield
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, count
@@ -120,11 +120,13 @@ def wait_for(
 
 def processes(host: Host, unit: str = UNIT) -> list[int]:
     """The processes of a unit, as this machine numbers them; the main one first."""
-    path = host.cgroup / "machine/payload/system.slice" / unit / "cgroup.procs"
     found: list[int] = []
-    # A cgroup may go away before it is opened, and also while it is read.
-    with contextlib.suppress(OSError):
-        found = [int(pid) for pid in path.read_text().split()]
+    # A unit that may have cgroups of its own has its ExecStopPost in one: the undo.
+    for path in (unit, f"{unit}/.control"):
+        # A cgroup may go away before it is opened, and also while it is read.
+        with contextlib.suppress(OSError):
+            procs = host.cgroup / "machine/payload/system.slice" / path / "cgroup.procs"
+            found += [int(pid) for pid in procs.read_text().split()]
     return sorted(found, key=lambda pid: _parent(pid) != host.leader)
 
 
@@ -251,7 +253,20 @@ def stopped(*pids: int) -> Iterator[None]:
         _signal(signal.SIGCONT, pids)
 
 
-def _signal(number: int, pids: tuple[int, ...]) -> None:
+@contextmanager
+def units_stopped(host: Host, *units: str) -> Iterator[None]:
+    """Stop all processes of units, the supervisor's by default, and what they start meanwhile."""
+    pids: set[int] = set()
+    try:
+        while new := {pid for unit in units or [UNIT] for pid in processes(host, unit)} - pids:
+            pids |= new
+            _signal(signal.SIGSTOP, new)
+        yield
+    finally:
+        _signal(signal.SIGCONT, pids)
+
+
+def _signal(number: int, pids: Iterable[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

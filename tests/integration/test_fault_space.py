@@ -25,9 +25,8 @@ from integration.faulting import (
     locked,
     next_system,
     nobody_confirms,
-    processes,
     state,
-    stopped,
+    units_stopped,
     wait_for,
 )
 from integration.playing import DEPLOY, remains, systems
@@ -123,7 +122,7 @@ def test_disk_full_when_it_is_confirmed(lab: Lab, roomy: dict[str, Host]) -> Non
     before = systems(host).running
     with deploying(lab, host, next_system(host)) as deployment:
         deployment.wait_for("window", pause=0.001)
-        with stopped(*processes(host)):
+        with units_stopped(host):
             host.fill_disk()
         assert deployment.end() != 0
         assert "could not write /var/lib/deploy-flake/open.confirmed" in deployment.output, deployment.output

@@ -26,7 +26,7 @@ from integration.faulting import (
     next_system,
     processes,
     state,
-    stopped,
+    units_stopped,
     wait_for,
 )
 from integration.playing import change_the_flake, remains, systems
@@ -147,7 +147,7 @@ def test_another_tool_switches_in_between(lab: Lab, whole: dict[str, Host]) -> N
     with deploying(lab, host, next_system(host), limits=SHORT | {"settle": 3}) as deployment:
         deployment.wait_for("settling")
         # Else it might be committed first.
-        with stopped(*processes(host)):
+        with units_stopped(host):
             host.run(f"nix-env -p {PROFILE} --set {theirs} && {theirs}/bin/switch-to-configuration switch", check=True)
         assert deployment.end() != 0
         assert "was switched by somebody else" in deployment.output, deployment.output
@@ -162,7 +162,7 @@ def test_boot_default_moves_in_between(lab: Lab, whole: dict[str, Host]) -> None
     with deploying(lab, host, ours, limits=SHORT | {"settle": 3}) as deployment:
         deployment.wait_for("settling")
         # Else it might be committed first.
-        with stopped(*processes(host)):
+        with units_stopped(host):
             host.run(f"nix-env -p {PROFILE} --set {theirs} && {theirs}/bin/switch-to-configuration boot", check=True)
         assert deployment.end() != 0
     wait_for(lambda: remains(host) == "", 30, 0.1)

@@ -21,9 +21,8 @@ from integration.faulting import (
     is_whole,
     last_record,
     nobody_confirms,
-    processes,
     state,
-    stopped,
+    units_stopped,
 )
 from integration.playing import Played, outcomes, play, remains, systems
 from integration.test_fault_record import held_at_its_line, kill_all
@@ -140,7 +139,7 @@ def test_whoever_dies_at_its_end(lab: Lab, whole: dict[str, Host]) -> None:
         before, new = systems(host).running, build(host, version="until-killed")
         with until_reboot(lab, host, new, confirm=False) as deployment:
             assert deployment.end() == 0, deployment.output
-            with stopped(*processes(host)):
+            with units_stopped(host):
                 (window,) = inside(host, "/run/deploy-flake").glob("*-*/window")
                 window.rename(window.with_name("confirmed"))
                 kill_all(host)
