@@ -11,6 +11,7 @@ verify_previous() {
     ! in_emergency || { complain not-live "the host is in rescue or emergency mode"; return; }
     # What is started before that is the new system's, whatever it is called.
     [ "$units_are_read" = yes ] || { complain not-live "systemd could not read the units of the previous system"; return; }
+    [ "${reloads_are_noted-yes}" = yes ] || { complain not-live "nobody could note which units were not reloaded for the previous system"; return; }
     tries=0
     # What is still being started may yet fail; but it may also take its time.
     until units_are_as_before && { [ ! -s "$dir/starting" ] || [ "$tries" -ge 9 ]; }; do

@@ -50,6 +50,7 @@ try_ways() {
         esac
         wait_for_jobs
         printf '' >"$dir/not-reloaded"
+        reloads_are_noted=yes
         case $units_are_read:$switch_sees:$switch_status in
         no:*) ;;
         yes:yes:0) forget_switched ;;
@@ -139,15 +140,18 @@ read_previous_units() {
 
 # reload_units: what the new system had reloaded goes on with what it was given; now by the previous system's own commands. Once more does no
 # harm. Lists those that hold the new system's still. Mounts come last, since a server that is gone holds each of them up.
+# In $reloads_are_noted whether the list is whole: on a full /run it may not be.
 reload_units() {
     local name reload_until
+    reloads_are_noted=no
     list_reloaded && awk '/\.mount$/ { last = last $0 "\n"; next } { print } END { printf "%s", last }' "$dir/reloaded" >"$dir/to-reload" ||
-        { printf 'which-to-reload\n' >"$dir/not-reloaded" && return; }
+        return 0
+    reloads_are_noted=yes
     deadline "$rollback_limit"
     reload_until=$deadline
     while read -r name; do
-        ! is_over "$reload_until" && reload_unit "$name" || printf '%s\n' "$name"
-    done <"$dir/to-reload" >"$dir/not-reloaded"
+        ! is_over "$reload_until" && reload_unit "$name" || printf '%s\n' "$name" || reloads_are_noted=no
+    done <"$dir/to-reload" >"$dir/not-reloaded" || reloads_are_noted=no
 }
 
 reload_unit() {
@@ -263,7 +267,7 @@ boots_what_ran() { [ "$previous_boot" = "$previous_live" ] || [ "$(readlink -f "
 way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
     # What is known first.
-    [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" || return 1
+    [ "${reloads_are_noted-yes}" = yes ] && [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" || return 1
     ssh_is_up || [ "$?" = 2 ] || return 1
     list_only_new || return 0
     [ ! -s "$dir/only-new" ] || return 1

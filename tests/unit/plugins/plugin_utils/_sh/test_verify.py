@@ -85,8 +85,15 @@ def test_rescue_is_not_the_system_that_ran(shell: list[str], tmp_path: Path) -> 
     assert verified(shell, tmp_path, "active", emergency=0) == "not-live"
 
 
-def verified(shell: list[str], directory: Path, looks: str, emergency: int = 1) -> str:
-    script = f"dir={directory} over_ssh=yes previous_live=same new_live=/new\n{join('lib/verify')}\n"
+@every_shell
+@pytest.mark.parametrize(("noted", "expected"), [("yes", "verified"), ("no", "not-live")])
+def test_a_unit_may_not_have_been_reloaded(shell: list[str], tmp_path: Path, noted: str, expected: str) -> None:
+    assert verified(shell, tmp_path, "active", noted=noted) == expected
+
+
+def verified(shell: list[str], directory: Path, looks: str, emergency: int = 1, noted: str = "yes") -> str:
+    script = f"reloads_are_noted={noted}\n"
+    script += f"dir={directory} over_ssh=yes previous_live=same new_live=/new\n{join('lib/verify')}\n"
     script += f"cd {directory}\n{PLAYED.format(looks=looks, emergency=emergency)}"
     done = subprocess.run([*shell, "-s"], input=script, text=True, capture_output=True, check=True, timeout=60)
     assert not done.stderr, done.stderr

@@ -178,6 +178,19 @@ def test_the_lock_is_waited_for_no_longer_than_there_is_time(shell: list[str], t
 
 
 @every_shell
+@pytest.mark.parametrize("full", ["not-reloaded", "to-reload", ""])
+def test_a_list_that_is_not_whole_is_known_as_such(shell: list[str], tmp_path: Path, full: str) -> None:
+    """On a full /run; what is left is reloaded all the same, and nobody takes the host for one that can be reached."""
+    script = "list_reloaded() { printf '%s\\n' gate.service worker.service >reloaded; }\nsc() { :; }\n"
+    script += "reload_unit() { echo $1 >>asked; [ $1 = worker.service ]; }\nover_ssh=yes\necho sshd.service >active\n"
+    script += "wanted_units() { echo sshd.service; }\n"
+    script += f"ln -s /dev/full {full}\n" if full else ""
+    script += "touch asked\nreload_units 2>/dev/null\necho $reloads_are_noted\nway_in || echo out\ncat asked"
+    asked = [] if full == "to-reload" else ["gate.service", "worker.service"]
+    assert run(shell, tmp_path, script) == ["no" if full else "yes", "out", *asked]
+
+
+@every_shell
 @pytest.mark.parametrize("known", ["only-new", "not-stopped", "not-reloaded"])
 def test_what_is_known_to_keep_everybody_out_needs_no_second_look(shell: list[str], tmp_path: Path, known: str) -> None:
     script = (
