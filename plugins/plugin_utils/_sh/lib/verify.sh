@@ -11,7 +11,6 @@ verify_previous() {
     ! in_emergency || { complain not-live "the host is in rescue or emergency mode"; return; }
     # What is started before that is the new system's, whatever it is called.
     [ "$units_are_read" = yes ] || { complain not-live "systemd could not read the units of the previous system"; return; }
-    [ "${reloads_are_noted-yes}" = yes ] || { complain not-live "nobody could note which units were not reloaded for the previous system"; return; }
     tries=0
     # What is still being started may yet fail; but it may also take its time.
     until units_are_as_before && { [ ! -s "$dir/starting" ] || [ "$tries" -ge 9 ]; }; do
@@ -55,6 +54,7 @@ units_are_as_before() {
     list_differences || { complain no-answer-from-systemd "nobody could look which units are as before"; return; }
     set -- "$dir/missing" "$dir/failed-now" "$dir/only-new" "$dir/changed" "$dir/not-reloaded" "$dir/not-stopped"
     for list in "$@"; do [ ! -s "$list" ] || { complain units-failed "units are not as before: $(cat "$@" 2>/dev/null | sort -u | tr '\n' ' ')"; return; }; done
+    [ "${reloads_are_noted-yes}" = yes ] || complain units-failed "nobody could note which units were not reloaded for the previous system"
 }
 
 # list_differences: no, where a list is not whole.

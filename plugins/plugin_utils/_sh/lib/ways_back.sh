@@ -140,7 +140,7 @@ read_previous_units() {
 
 # reload_units: what the new system had reloaded goes on with what it was given; now by the previous system's own commands. Once more does no
 # harm. Lists those that hold the new system's still. Mounts come last, since a server that is gone holds each of them up.
-# In $reloads_are_noted whether the list is whole: on a full /run it may not be.
+# In $reloads_are_noted whether the list is whole: on a full /run it may not be, or lack mounts alone (but-mounts).
 reload_units() {
     local name reload_until
     reloads_are_noted=no
@@ -150,8 +150,16 @@ reload_units() {
     deadline "$rollback_limit"
     reload_until=$deadline
     while read -r name; do
-        ! is_over "$reload_until" && reload_unit "$name" || printf '%s\n' "$name" || reloads_are_noted=no
+        ! is_over "$reload_until" && reload_unit "$name" || printf '%s\n' "$name" || not_noted "$name"
     done <"$dir/to-reload" >"$dir/not-reloaded" || reloads_are_noted=no
+}
+
+not_noted() {
+    case $reloads_are_noted:$1 in
+    no:*) ;;
+    *.mount) reloads_are_noted=but-mounts ;;
+    *) reloads_are_noted=no ;;
+    esac
 }
 
 reload_unit() {
@@ -267,7 +275,7 @@ boots_what_ran() { [ "$previous_boot" = "$previous_live" ] || [ "$(readlink -f "
 way_in() {
     [ "$over_ssh" = yes ] && ssh_unit_in "$dir/active" && wanted_units active,activating,reloading >"$dir/active-now" || return 0
     # What is known first.
-    [ "${reloads_are_noted-yes}" = yes ] && [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" || return 1
+    [ "${reloads_are_noted-yes}" != no ] && [ ! -s "$dir/not-stopped" ] && ! grep -q -s -v '\.mount$' "$dir/not-reloaded" || return 1
     ssh_is_up || [ "$?" = 2 ] || return 1
     list_only_new || return 0
     [ ! -s "$dir/only-new" ] || return 1

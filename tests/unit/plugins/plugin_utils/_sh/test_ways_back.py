@@ -178,16 +178,32 @@ def test_the_lock_is_waited_for_no_longer_than_there_is_time(shell: list[str], t
 
 
 @every_shell
-@pytest.mark.parametrize("full", ["not-reloaded", "to-reload", ""])
-def test_a_list_that_is_not_whole_is_known_as_such(shell: list[str], tmp_path: Path, full: str) -> None:
-    """On a full /run; what is left is reloaded all the same, and nobody takes the host for one that can be reached."""
-    script = "list_reloaded() { printf '%s\\n' gate.service worker.service >reloaded; }\nsc() { :; }\n"
-    script += "reload_unit() { echo $1 >>asked; [ $1 = worker.service ]; }\nover_ssh=yes\necho sshd.service >active\n"
-    script += "wanted_units() { echo sshd.service; }\n"
+@pytest.mark.parametrize(
+    ("full", "refused", "expected"),
+    [
+        ("not-reloaded", "gate.service", ["no", "out"]),
+        ("not-reloaded", "home.mount", ["but-mounts", "in"]),
+        ("not-reloaded", "*", ["no", "out"]),
+        ("to-reload", "", ["no", "out"]),
+        ("", "gate.service", ["yes", "out"]),
+        ("", "home.mount", ["yes", "in"]),
+    ],
+)
+def test_a_list_that_is_not_whole_is_known_as_such(
+    shell: list[str], tmp_path: Path, full: str, refused: str, expected: list[str]
+) -> None:
+    """On a full /run; all that is listed is reloaded all the same. No mount keeps anybody out."""
+    script = "list_reloaded() { printf '%s\\n' gate.service home.mount >reloaded; }\nsc() { :; }\n"
+    script += f"reload_unit() {{ echo $1 >>asked; case $1 in {refused or 'none'}) return 1 ;; esac; }}\n"
+    script += "over_ssh=yes\necho sshd.service >active\nwanted_units() { echo sshd.service; }\n"
+    script += "list_only_new() { :; }\nlist_changed() { :; }\n"
     script += f"ln -s /dev/full {full}\n" if full else ""
-    script += "touch asked\nreload_units 2>/dev/null\necho $reloads_are_noted\nway_in || echo out\ncat asked"
-    asked = [] if full == "to-reload" else ["gate.service", "worker.service"]
-    assert run(shell, tmp_path, script) == ["no" if full else "yes", "out", *asked]
+    script += "touch asked\nreload_units 2>/dev/null\necho $reloads_are_noted\n"
+    # Of what did not fit nothing is there.
+    script += "if [ -h not-reloaded ]; then rm not-reloaded; : >not-reloaded; fi\n"
+    script += "if way_in; then echo in; else echo out; fi\ncat asked"
+    asked = [] if full == "to-reload" else ["gate.service", "home.mount"]
+    assert run(shell, tmp_path, script) == [*expected, *asked]
 
 
 @every_shell
