@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, count
@@ -257,16 +257,14 @@ def stopped(*pids: int) -> Iterator[None]:
 def units_stopped(host: Host, *units: str) -> Iterator[None]:
     """Stop all processes of units, the supervisor's by default, and what they start meanwhile."""
     pids: set[int] = set()
-    try:
+    with contextlib.ExitStack() as held:
         while new := {pid for unit in units or [UNIT] for pid in processes(host, unit)} - pids:
             pids |= new
-            _signal(signal.SIGSTOP, new)
+            held.enter_context(stopped(*new))
         yield
-    finally:
-        _signal(signal.SIGCONT, pids)
 
 
-def _signal(number: int, pids: Iterable[int]) -> None:
+def _signal(number: int, pids: tuple[int, ...]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
